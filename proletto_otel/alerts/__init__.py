@@ -1,0 +1,1 @@
+"""Thresholds, their evaluation, and who is told."""

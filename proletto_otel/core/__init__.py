@@ -1,0 +1,1 @@
+"""The ground floor: names, settings, context, metric cells, redaction. Knows no Flask."""

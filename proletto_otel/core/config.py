@@ -1,0 +1,240 @@
+"""Every setting: its name, default, environment names, what fits and what it means.
+
+The dataclass `Config` is the table; the docs and `doctor` are made from it. Order: argument, then
+`app.config`, then environment, then default. Parsing lives in `core.parsing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
+
+from proletto_otel.core import parsing as p
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.parsing import Misfit, Parser, Secret
+
+MAX_SHOWN = 60
+"""Characters of a bad value that a message repeats."""
+
+
+def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
+    """Declare a field of `Config`: environment names in order, default, parser, meaning."""
+    metadata = {"env": tuple(env.split()), "parser": parser, "meaning": meaning}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What `setup_telemetry` was told; made by `load`."""
+
+    # identity
+    app_name: str = setting("APP_NAME", "proletto", p.file_word, "Application name used in logs: the prefix of the log files and the logger's name.")
+    environment: str = setting("FLASK_ENV", "development", p.text, "Application environment; `deployment.environment.name` on all telemetry.")
+    service_name: str = setting("OTEL_SERVICE_NAME", "", p.text, "`service.name` on all telemetry; empty: `APP_NAME`.")
+    resource_attributes: dict[str, str] = setting("OTEL_RESOURCE_ATTRIBUTES", {}, p.pairs, "More resource attributes, `key=value,key=value`; they win over ours.")
+    sdk_disabled: bool = setting("OTEL_SDK_DISABLED", False, p.flag, "1: no traces, metrics or logs over OTLP; files, request ID and pages stay.")
+
+    # logs
+    log_level: int = setting("LOG_LEVEL", 20, p.level, "Minimum log level to record.")
+    log_format: str = setting("LOG_FORMAT", "%(asctime)s - %(name)s - %(levelname)s - %(message)s", p.text, "Format string for log entries (console when it is no terminal, and the text files).")
+    log_dir: str = setting("LOG_DIR", "logs", p.path, "Directory to store log files.")
+    log_console: bool = setting("PROLETTO_LOG_CONSOLE", True, p.flag, "Print log lines to standard output.")
+    log_files: bool = setting("PROLETTO_LOG_FILES", True, p.flag, "Write the three log files.")
+    log_max_bytes: int = setting("PROLETTO_LOG_MAX_BYTES", 10_000_000, p.integer(1000), "Size at which the text file rotates, bytes.")
+    log_json_max_bytes: int = setting("PROLETTO_LOG_JSON_MAX_BYTES", 20_000_000, p.integer(1000), "Size at which the structured file rotates, bytes.")
+    log_backups: int = setting("PROLETTO_LOG_BACKUPS", 5, p.integer(1, 1000), "Rotated files kept beside a size-rotated one.")
+    log_error_backups: int = setting("PROLETTO_LOG_ERROR_BACKUPS", 30, p.integer(1, 1000), "Days of rotated error files kept.")
+    log_compress: bool = setting("PROLETTO_LOG_COMPRESS", False, p.flag, "Compress rotated files with gzip.")
+    log_retention_days: float = setting("LOG_RETENTION_DAYS", 0.0, p.number(0), "Delete rotated files older than this many days; 0: only the counts above limit them.")
+    breadcrumbs: int = setting("PROLETTO_BREADCRUMBS", 10, p.integer(0, 100), "Last log events of a request attached to its error report; 0: none.")
+    capture_uncaught: bool = setting("PROLETTO_CAPTURE_UNCAUGHT", True, p.flag, "Log uncaught exceptions of the program, its threads and tasks as CRITICAL.")
+    capture_locals: bool = setting("PROLETTO_CAPTURE_LOCALS", False, p.flag, "Add the (redacted) local variables of the failing frame to error reports.")
+
+    # redaction
+    redact_keys: tuple[str, ...] = setting("PROLETTO_REDACT_KEYS", (), p.words, "More key names whose values are redacted.")
+    redact_patterns: tuple[str, ...] = setting("PROLETTO_REDACT_PATTERNS", (), p.words, "More regular expressions whose matches are redacted.")
+    redact_allow: tuple[str, ...] = setting("PROLETTO_REDACT_ALLOW", (), p.words, "Key names that are never redacted.")
+    redact_emails: bool = setting("PROLETTO_REDACT_EMAILS", False, p.flag, "Redact email addresses too.")
+    redact_sql_literals: bool = setting("PROLETTO_REDACT_SQL_LITERALS", False, p.flag, "Redact literals in SQL texts.")
+
+    # request
+    instrumentation: str = setting("PROLETTO_INSTRUMENTATION", "proletto", p.choice("proletto", "contrib"), "`contrib` uses opentelemetry-instrumentation-flask for the request span.")
+    trust_inbound_trace: bool = setting("PROLETTO_TRUST_INBOUND_TRACE", True, p.flag, "0: an incoming traceparent becomes a link of a new trace.")
+    trust_request_id: bool = setting("PROLETTO_TRUST_REQUEST_ID", True, p.flag, "0: an incoming X-Request-ID is replaced by a fresh one.")
+    propagate_hosts: tuple[str, ...] = setting("PROLETTO_PROPAGATE_HOSTS", ("*",), p.words, "Hosts (with `*`) that get our X-Request-ID on outgoing calls.")
+    excluded_urls: tuple[str, ...] = setting("OTEL_PYTHON_FLASK_EXCLUDED_URLS OTEL_PYTHON_EXCLUDED_URLS", (), p.words, "Regular expressions on the path, anchored at its start; matching requests are not traced.")
+    request_logging: bool = setting("MONITOR_REQUEST_LOGGING", True, p.flag, "Enable API request logging (0/1): one log line per request.")
+    error_pages: bool = setting("PROLETTO_ERROR_PAGES", True, p.flag, "Answer unhandled errors with a page or JSON that shows the request ID, unless the app has its own handler.")
+
+    # traces
+    traces_exporter: str = setting("OTEL_TRACES_EXPORTER", "otlp", p.choice("otlp", "none"), "Where traces go.")
+    metrics_exporter: str = setting("OTEL_METRICS_EXPORTER", "otlp", p.choice("otlp", "none"), "Where metrics go, beside `/metrics`.")
+    logs_exporter: str = setting("OTEL_LOGS_EXPORTER", "otlp", p.choice("otlp", "none"), "Where logs go, beside the other sinks.")
+    traces_sampler: str = setting("OTEL_TRACES_SAMPLER", "parentbased_always_on", p.choice("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"), "Which traces are kept.")
+    traces_sampler_arg: float = setting("OTEL_TRACES_SAMPLER_ARG", 1.0, p.number(0, 1), "Share of traces the ratio samplers keep.")
+    propagators: tuple[str, ...] = setting("OTEL_PROPAGATORS", ("tracecontext",), p.words_of("tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "none"), "How trace context travels; our X-Request-ID always does.")
+    span_attribute_limit: int = setting("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT OTEL_ATTRIBUTE_COUNT_LIMIT", 128, p.integer(1), "Attributes a span may have.")
+    attribute_length_limit: int = setting("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 32_768, p.integer(1), "Characters of an attribute value; longer ones are cut.")
+    trace_queue: int = setting("OTEL_BSP_MAX_QUEUE_SIZE", 8192, p.integer(1), "Spans waiting for export; beyond it the oldest is dropped and counted.")
+    log_queue: int = setting("OTEL_BLRP_MAX_QUEUE_SIZE", 16384, p.integer(1), "Log records waiting for export; beyond it the oldest is dropped and counted.")
+    trace_batch: int = setting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, p.integer(1), "Spans in one export request.")
+    log_batch: int = setting("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 512, p.integer(1), "Log records in one export request.")
+    trace_delay_ms: int = setting("OTEL_BSP_SCHEDULE_DELAY", 500, p.integer(1), "Longest wait before spans are exported, ms.")
+    log_delay_ms: int = setting("OTEL_BLRP_SCHEDULE_DELAY", 500, p.integer(1), "Longest wait before log records are exported, ms.")
+
+    # OTLP
+    otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318", p.url, "The OpenTelemetry Collector; `/v1/<signal>` is appended.")
+    otlp_traces_endpoint: str = setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", p.url, "Full URL for traces, used as it is.")
+    otlp_metrics_endpoint: str = setting("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "", p.url, "Full URL for metrics, used as it is.")
+    otlp_logs_endpoint: str = setting("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "", p.url, "Full URL for logs, used as it is.")
+    otlp_protocol: str = setting("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", p.choice("http/protobuf", "grpc"), "`grpc` needs the extra `proletto_otel[grpc]`.")
+    otlp_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_HEADERS", {}, p.secret_pairs, "Headers of export requests, `key=value,key=value`.")
+    otlp_traces_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_TRACES_HEADERS", {}, p.secret_pairs, "The same for traces alone.")
+    otlp_metrics_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_METRICS_HEADERS", {}, p.secret_pairs, "The same for metrics alone.")
+    otlp_logs_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_LOGS_HEADERS", {}, p.secret_pairs, "The same for logs alone.")
+    otlp_compression: str = setting("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", p.choice("gzip", "none"), "Compression of export requests.")
+    otlp_certificate: str = setting("OTEL_EXPORTER_OTLP_CERTIFICATE", "", p.path, "File with the certificates to trust.")
+    otlp_client_certificate: str = setting("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "", p.path, "File with our own certificate.")
+    otlp_client_key: str = setting("OTEL_EXPORTER_OTLP_CLIENT_KEY", "", p.path, "File with the key of our own certificate.")
+    otlp_timeout_ms: int = setting("OTEL_EXPORTER_OTLP_TIMEOUT", 2000, p.integer(100, 10_000, "a number of milliseconds"), "Longest wait for an answer of the collector, ms.")
+    metric_interval_ms: int = setting("OTEL_METRIC_EXPORT_INTERVAL", 15_000, p.integer(100), "Interval between metric exports, ms.")
+
+    # state and spool
+    state_dir: str = setting("PROLETTO_STATE_DIR", "", p.path, "What this host's workers share; empty: `.state` inside `LOG_DIR`.")
+    spool_max_bytes: int = setting("PROLETTO_SPOOL_MAX_BYTES", 0, p.integer(0), "Disk space for what could not be delivered; 0: 512 MB, or 64 MB while no endpoint is configured.")
+    spool_max_hours: float = setting("PROLETTO_SPOOL_MAX_HOURS", 48.0, p.number(0.01), "Age at which spooled telemetry is dropped and counted, hours.")
+    shutdown_timeout_s: float = setting("PROLETTO_SHUTDOWN_TIMEOUT", 5.0, p.number(0.1, 60), "Longest time the exit of a process may wait for telemetry, seconds.")
+
+    # database
+    database_url: Secret = setting("PROLETTO_DATABASE_URL", Secret(""), p.secret, "Where ERROR and CRITICAL records are stored when `add_db_handler` or `db=` is not used.")
+    database_retention_days: float = setting("PROLETTO_DATABASE_RETENTION_DAYS", 30.0, p.number(0), "Age at which rows of error_logs are deleted, days; 0: never.")
+    database_max_rows: int = setting("PROLETTO_DATABASE_MAX_ROWS", 100_000, p.integer(100), "Rows that error_logs may have; the oldest are deleted.")
+
+    # Slack
+    slack_webhook_url: Secret = setting("SLACK_WEBHOOK_URL", Secret(""), p.secret, "Slack webhook URL for notifications.")
+    slack_bot_token: Secret = setting("SLACK_BOT_TOKEN", Secret(""), p.secret, "Slack bot token for notifications.")
+    slack_channel_id: str = setting("SLACK_CHANNEL_ID", "", p.text, "Slack channel ID for notifications.")
+    slack_api_url: str = setting("SLACK_API_URL", "https://slack.com/api/", p.url, "Base of the bot API (a proxy, a test).")
+    slack_allow_insecure: bool = setting("PROLETTO_SLACK_ALLOW_INSECURE", False, p.flag, "1: accept Slack URLs that are not https on Slack's hosts.")
+    slack_level: int = setting("PROLETTO_SLACK_LEVEL", 50, p.level, "Minimum level of log records sent to Slack.")
+    slack_window_s: float = setting("PROLETTO_SLACK_WINDOW", 300.0, p.number(0.1), "Seconds in which a repeated error is held back and counted.")
+
+    # email and webhook
+    smtp_host: str = setting("SMTP_HOST", "", p.text, "Mail server; empty: no email.")
+    smtp_port: int = setting("SMTP_PORT", 587, p.integer(1, 65535), "Its port.")
+    smtp_user: str = setting("SMTP_USER", "", p.text, "Login name, if it asks for one.")
+    smtp_password: Secret = setting("SMTP_PASSWORD", Secret(""), p.secret, "Password.")
+    smtp_starttls: bool = setting("SMTP_STARTTLS", True, p.flag, "Encrypt with STARTTLS.")
+    alert_email_from: str = setting("ALERT_EMAIL_FROM", "", p.text, "Sender of alert emails.")
+    alert_email_to: tuple[str, ...] = setting("ALERT_EMAIL_TO", (), p.words, "Receivers of alert emails.")
+    alert_webhook_url: Secret = setting("ALERT_WEBHOOK_URL", Secret(""), p.secret, "A URL that gets every alert as JSON.")
+
+    # monitoring
+    monitor_max_samples: int = setting("MONITOR_MAX_SAMPLES", 100, p.integer(1, 1_000_000), "Maximum number of metric samples to store.")
+    monitor_sample_interval: float = setting("MONITOR_SAMPLE_INTERVAL", 60.0, p.number(0.1), "Interval between system metric samples (seconds).")
+    monitor_system_metrics: bool = setting("MONITOR_SYSTEM_METRICS", True, p.flag, "Enable system metrics collection (0/1).")
+    monitor_scheduled_checks: bool = setting("MONITOR_SCHEDULED_CHECKS", True, p.flag, "Enable scheduled health checks (0/1).")
+    monitor_unhealthy_threshold: int = setting("MONITOR_UNHEALTHY_THRESHOLD", 3, p.integer(1, 1000), "Number of failures before service is marked unhealthy.")
+    monitor_health_check_interval: float = setting("MONITOR_HEALTH_CHECK_INTERVAL", 60.0, p.number(0.1), "Interval between health checks (seconds).")
+    alerts: str = setting("PROLETTO_ALERTS", "local", p.choice("local", "grafana", "both"), "Who tells people about alerts: this process, Grafana, or both.")
+    alert_slack_severity: str = setting("PROLETTO_ALERT_SLACK_SEVERITY", "critical", p.choice("warning", "critical", "none"), "Alerts of this severity and above go to Slack.")
+    alert_interval_s: float = setting("PROLETTO_ALERT_INTERVAL", 5.0, p.number(0.05), "Interval between evaluations of thresholds (seconds).")
+    default_thresholds: bool = setting("PROLETTO_DEFAULT_THRESHOLDS", True, p.flag, "Register the default thresholds.")
+
+    # pages
+    admin_prefix: str = setting("PROLETTO_ADMIN_PREFIX", "/admin/monitoring", p.text, "Path of the admin pages.")
+    admin_token: Secret = setting("MONITOR_ADMIN_TOKEN", Secret(""), p.secret, "Token that opens the admin pages (Authorization: Bearer).")
+    metrics_token: Secret = setting("PROLETTO_METRICS_TOKEN", Secret(""), p.secret, "Token that opens `/metrics` to other hosts; without it only loopback may read.")
+    metrics_path: str = setting("PROLETTO_METRICS_PATH", "/metrics", p.text, "Path of the Prometheus page; empty: none.")
+    dashboard_url: str = setting("PROLETTO_DASHBOARD_URL", "", p.url, "Public address of the app's admin pages, for links in messages.")
+    trace_url: str = setting("PROLETTO_TRACE_URL", "", p.text, "Link to a trace, with `{trace_id}` in it, for messages.")
+    runbook_url: str = setting("PROLETTO_RUNBOOK_URL", "", p.text, "Base of runbook links in alerts; empty: this project's docs/runbook.md.")
+
+    configured: frozenset[str] = frozenset()
+    """Names of the fields that somebody set; the others hold their defaults."""
+
+    def __post_init__(self) -> None:
+        if not self.service_name:
+            object.__setattr__(self, "service_name", self.app_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table, for docs and `doctor`."""
+
+    name: str
+    env: tuple[str, ...]
+    default: Any
+    parser: Parser
+    meaning: str
+
+    @classmethod
+    def of(cls, row: Field[Any]) -> Setting:
+        """Read a row from its dataclass field."""
+        default = row.default if row.default_factory is MISSING else row.default_factory()
+        return cls(row.name, row.metadata["env"], default, row.metadata["parser"], row.metadata["meaning"])
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value must not be shown."""
+        return self.parser in (p.secret, p.secret_pairs)
+
+
+SETTINGS = tuple(Setting.of(row) for row in fields(Config) if row.metadata)
+
+
+def load(
+    arguments: Mapping[str, Any], app_config: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[Config, list[str]]:
+    """Read every setting; a bad value of `app_config` or `environ` becomes a warning.
+
+    Returns:
+        The settings, and one sentence for each value that did not fit.
+
+    Raises:
+        ConfigError: for an argument that is unknown or does not fit.
+    """
+    values: dict[str, Any] = {}
+    warnings: list[str] = []
+    known = {row.name for row in SETTINGS}
+    for name in arguments:
+        if name not in known:
+            raise ConfigError(f"unknown setting {name}: expected one of {', '.join(sorted(known))}")
+    for row in SETTINGS:
+        if arguments.get(row.name) is not None:
+            values[row.name] = _argument(row, arguments[row.name])
+        else:
+            _outside(row, app_config, environ, values, warnings)
+    return Config(**values, configured=frozenset(values)), warnings
+
+
+def _argument(row: Setting, value: Any) -> Any:
+    try:
+        return row.parser(value)
+    except Misfit:
+        shown = "***" if row.is_secret else repr(value)[:MAX_SHOWN]
+        raise ConfigError(f"{row.name}={shown}: expected {row.parser.expected}") from None
+
+
+def _outside(
+    row: Setting, app_config: Mapping[str, Any], environ: Mapping[str, str],
+    values: dict[str, Any], warnings: list[str],
+) -> None:  # fmt: skip
+    for source in (app_config, environ):
+        for variable in row.env:
+            value = source.get(variable)
+            if value is None or value == "":
+                continue
+            try:
+                values[row.name] = row.parser(value)
+            except Misfit:
+                warnings.append(_misfit(row, variable, value))
+            return
+
+
+def _misfit(row: Setting, variable: str, value: Any) -> str:
+    shown = "'***'" if row.is_secret else ascii(value)[:MAX_SHOWN]
+    return f"{variable}={shown}: expected {row.parser.expected}; using {row.default!r}"

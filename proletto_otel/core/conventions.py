@@ -1,0 +1,184 @@
+"""The telemetry contract: every metric, attribute, log field and header name, written once.
+
+OpenTelemetry semantic conventions 1.44 come first; own names begin with `proletto.`. Emitters,
+`/metrics`, dashboards, alert rules and docs take their names from here or are tested against it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# --- attributes: OpenTelemetry semantic conventions -------------------------------------------
+HTTP_REQUEST_METHOD = "http.request.method"
+HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original"
+HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
+HTTP_RESPONSE_BODY_SIZE = "http.response.body.size"
+HTTP_ROUTE = "http.route"
+URL_PATH = "url.path"
+URL_QUERY = "url.query"
+URL_SCHEME = "url.scheme"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+CLIENT_ADDRESS = "client.address"
+USER_AGENT_ORIGINAL = "user_agent.original"
+NETWORK_PROTOCOL_VERSION = "network.protocol.version"
+ERROR_TYPE = "error.type"
+EXCEPTION_TYPE = "exception.type"
+EXCEPTION_MESSAGE = "exception.message"
+EXCEPTION_STACKTRACE = "exception.stacktrace"
+CODE_FILE_PATH = "code.file.path"
+CODE_FUNCTION_NAME = "code.function.name"
+CODE_LINE_NUMBER = "code.line.number"
+THREAD_ID = "thread.id"
+USER_ID = "user.id"
+SERVICE_NAME = "service.name"
+SERVICE_NAMESPACE = "service.namespace"
+SERVICE_VERSION = "service.version"
+SERVICE_INSTANCE_ID = "service.instance.id"
+DEPLOYMENT_ENVIRONMENT_NAME = "deployment.environment.name"
+HOST_NAME = "host.name"
+PROCESS_PID = "process.pid"
+CPU_MODE = "cpu.mode"
+FILESYSTEM_MOUNTPOINT = "system.filesystem.mountpoint"
+OVERFLOW = "otel.metric.overflow"
+
+# --- attributes: ours -------------------------------------------------------------------------
+REQUEST_ID = "request_id"
+"""On spans and log records alike, so that one name finds both (Loki keeps it as it is)."""
+FINGERPRINT = "proletto.error.fingerprint"
+COMPONENT = "component"
+SINK = "sink"
+REASON = "reason"
+
+# --- headers ----------------------------------------------------------------------------------
+REQUEST_ID_HEADER = "X-Request-ID"
+TRACEPARENT_HEADER = "traceparent"
+
+# --- fields of a JSON log line, in their order ------------------------------------------------
+LOG_FIELDS = (
+    "timestamp", "level", "logger", "message", "module", "function", "line", "process_id",
+    "thread_id", "environment", "request_id", "trace_id", "span_id", "fingerprint", "exception",
+)  # fmt: skip
+"""Facts of the caller follow at the top level; one of these names gets a trailing underscore."""
+
+SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""Bucket edges of durations, as the HTTP semantic conventions advise."""
+
+_UNITS = {"s": "seconds", "By": "bytes", "ms": "milliseconds", "%": "percent"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric of the contract."""
+
+    name: str
+    """OpenTelemetry name."""
+
+    kind: str
+    """`counter`, `updown`, `gauge` or `histogram`."""
+
+    unit: str
+    """UCUM code: `s`, `By`, `1`, `{request}` …"""
+
+    description: str
+    """One sentence; the HELP text of `/metrics`."""
+
+    attributes: tuple[str, ...] = ()
+    """The attributes a series may have, in the order in which values are given."""
+
+    per: str = "worker"
+    """`worker`: each process emits its own; `host`: one process of the host emits it."""
+
+    bounds: tuple[float, ...] = ()
+    """Bucket edges of a histogram, in its unit."""
+
+    @property
+    def prometheus(self) -> str:
+        """The name under which Prometheus knows it (without `_bucket`, `_count`, `_sum`)."""
+        return prometheus_name(self.name, self.kind, self.unit)
+
+
+def prometheus_name(name: str, kind: str, unit: str) -> str:
+    """Translate an OpenTelemetry metric name as Prometheus' OTLP receiver does.
+
+    Rules: https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
+    """
+    base = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_:]", "_", name)).strip("_")
+    suffix = _UNITS.get(unit, "")
+    if unit == "1":
+        suffix = "ratio" if kind == "gauge" else ""
+    if suffix and not base.endswith(f"_{suffix}"):
+        base += f"_{suffix}"
+    if kind == "counter" and not base.endswith("_total"):
+        base += "_total"
+    return f"_{base}" if base[:1].isdigit() else base
+
+
+def label_name(attribute: str) -> str:
+    """The Prometheus label of an attribute."""
+    return re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
+
+
+# --- request ----------------------------------------------------------------------------------
+HTTP_SERVER_REQUEST_DURATION = Metric(
+    name="http.server.request.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of HTTP server requests, to the close of the response body.",
+    attributes=(HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE),
+    bounds=SECONDS_BOUNDS,
+)
+HTTP_SERVER_ACTIVE_REQUESTS = Metric(
+    name="http.server.active_requests",
+    kind="updown",
+    unit="{request}",
+    description="HTTP requests being served now.",
+    attributes=(HTTP_REQUEST_METHOD,),
+)
+
+# --- errors -----------------------------------------------------------------------------------
+ERRORS = Metric(
+    name="proletto.errors",
+    kind="counter",
+    unit="{error}",
+    description="Log records of level ERROR and above.",
+    attributes=("level", COMPONENT, EXCEPTION_TYPE),
+)
+
+# --- telemetry about telemetry ----------------------------------------------------------------
+TELEMETRY_EMITTED = Metric(
+    name="proletto.telemetry.emitted",
+    kind="counter",
+    unit="{record}",
+    description="Records handed to a sink.",
+    attributes=(SINK,),
+)
+TELEMETRY_DELIVERED = Metric(
+    name="proletto.telemetry.delivered",
+    kind="counter",
+    unit="{record}",
+    description="Records that arrived where the sink sends them.",
+    attributes=(SINK,),
+)
+TELEMETRY_SPOOLED = Metric(
+    name="proletto.telemetry.spooled",
+    kind="updown",
+    unit="{record}",
+    description="Records waiting on disk.",
+    attributes=(SINK,),
+)
+TELEMETRY_DROPPED = Metric(
+    name="proletto.telemetry.dropped",
+    kind="counter",
+    unit="{record}",
+    description="Records lost, by reason.",
+    attributes=(SINK, REASON),
+)
+INTERNAL_ERRORS = Metric(
+    name="proletto.telemetry.internal_errors",
+    kind="counter",
+    unit="{error}",
+    description="Failures of the library itself, by step; the application was not disturbed.",
+    attributes=("where",),
+)

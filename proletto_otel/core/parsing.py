@@ -1,0 +1,207 @@
+"""Texts of the environment turned into values: each parser says what would have fitted.
+
+Which settings there are lives in `core.config`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class Misfit(ValueError):
+    """A value that does not fit; its text says what does."""
+
+
+class Secret:
+    """A text that must not be seen: `repr` and `str` show stars; `reveal()` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself; hand it to nothing that logs."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self._text else "Secret('')"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """Turns what came into a value, or raises `Misfit`."""
+
+    expected: str
+    """What fits, for the message: `a number from 0 to 1`."""
+
+    parse: Callable[[Any], Any]
+
+    def __call__(self, value: Any) -> Any:
+        """Parse *value*, a text or an already typed value.
+
+        Raises:
+            Misfit: with `expected` as its text.
+        """
+        try:
+            return self.parse(value.strip() if isinstance(value, str) else value)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise Misfit(self.expected) from error
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    return words[str(value).lower()]
+
+
+def _level(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value <= 0:
+            raise ValueError
+        return value
+    name = str(value).upper()
+    if name not in (*LEVELS, "WARN", "FATAL"):
+        raise ValueError
+    return int(getattr(logging, name))
+
+
+def number(low: float = -math.inf, high: float = math.inf, *, what: str = "a number") -> Parser:
+    """A float within bounds."""
+
+    def parse(value: Any) -> float:
+        x = float(value)
+        if isinstance(value, bool) or not low <= x <= high or math.isnan(x) or math.isinf(x):
+            raise ValueError
+        return x
+
+    return Parser(_range(what, low, high), parse)
+
+
+def integer(low: float = -math.inf, high: float = math.inf, what: str = "a whole number") -> Parser:
+    """An int within bounds."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, (bool, float)):
+            raise ValueError
+        x = int(value)
+        if not low <= x <= high:
+            raise ValueError
+        return x
+
+    return Parser(_range(what, low, high), parse)
+
+
+def _range(what: str, low: float, high: float) -> str:
+    if low > -math.inf and high < math.inf:
+        return f"{what} from {low:g} to {high:g}"
+    if low > -math.inf:
+        return f"{what}, {low:g} or more"
+    return what
+
+
+def choice(*words: str) -> Parser:
+    """One of *words*, whatever their case."""
+    return Parser(
+        "one of " + ", ".join(words), lambda value: {w.lower(): w for w in words}[value.lower()]
+    )
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def words_of(*allowed: str) -> Parser:
+    """A comma-separated list whose words are all among *allowed*."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        found = _words(value)
+        if not found or not set(found) <= set(allowed):
+            raise ValueError
+        return found
+
+    return Parser("a comma-separated list of " + ", ".join(allowed), parse)
+
+
+def _pairs(value: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        return {str(k): str(v) for k, v in value.items()}
+    pairs = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        key, equals, text = part.partition("=")
+        if not equals or not key.strip():
+            raise ValueError
+        pairs[unquote(key.strip())] = unquote(text.strip())
+    return pairs
+
+
+def _url(value: Any) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError
+    return str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _path(value: Any) -> str:
+    if not str(value) or "\0" in str(value):
+        raise ValueError
+    return str(value)
+
+
+def _file_word(value: Any) -> str:
+    if not value or value.strip(".") == "" or any(c in "/\\\0\n\r" for c in value):
+        raise ValueError
+    return str(value)
+
+
+def _secret(value: Any) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str) or any(ord(c) < 32 for c in value):
+        raise ValueError
+    return Secret(value)
+
+
+def _pairs_secret(value: Any) -> dict[str, Secret]:
+    return {key: Secret(text) for key, text in _pairs(value).items()}
+
+
+flag = Parser("1 or 0 (also true/false, yes/no, on/off)", _bool)
+level = Parser("one of " + ", ".join(LEVELS), _level)
+text = Parser("a text", _text)
+path = Parser("a path", _path)
+file_word = Parser("a name without slashes, used for files and loggers", _file_word)
+url = Parser("a URL that begins with http:// or https://", _url)
+words = Parser("a comma-separated list", _words)
+pairs = Parser("a comma-separated list of key=value", _pairs)
+secret = Parser("a text in one line", _secret)
+secret_pairs = Parser("a comma-separated list of key=value", _pairs_secret)

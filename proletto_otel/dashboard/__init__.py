@@ -1,0 +1,1 @@
+"""Admin pages and who may see them."""

@@ -1,0 +1,1 @@
+"""Health checks, their states and what probes are told."""

@@ -1,0 +1,1 @@
+"""From a log call to every sink, once: pipeline, rendering, sinks, decorators."""

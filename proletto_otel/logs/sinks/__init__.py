@@ -1,0 +1,1 @@
+"""Where log records end: console, files, OTLP, database, Slack."""

@@ -1,0 +1,1 @@
+"""What is measured and how it is read: psutil, user instruments, exposition."""

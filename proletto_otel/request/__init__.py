@@ -1,0 +1,1 @@
+"""One request's way: ID, trace context, span, duration, access log."""

@@ -1,0 +1,1 @@
+"""Pure generators from thresholds and contract to Grafana and Prometheus files."""

@@ -1,0 +1,1 @@
+"""One host's shared state: lifecycle, leader, ticker, snapshots, store."""
