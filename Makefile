@@ -1,0 +1,50 @@
+# Everything a developer runs. `make` prints the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-stack backends check format lint types imports build clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Make .venv and install the library with its development tools
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[db,dev]'
+	@touch $@
+
+demo: $(STAMP) ## Start the example shop with traffic; Ctrl-C ends it
+	$(BIN)/python examples/shop/demo.py
+
+test: $(STAMP) ## Run the tests that need no Docker and no Go
+	$(BIN)/python -m pytest --ignore=tests/stack
+
+backends: ## Build collector, Prometheus and Loki into the cache (about ten minutes, once)
+	backends/build.sh
+
+test-stack: $(STAMP) ## Drive the real servers (after `make backends`)
+	$(BIN)/python -m pytest tests/stack
+
+check: format lint types imports test ## Format, lint, types, import floors, tests: run before a commit
+
+format: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+build: $(STAMP) ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+clean: ## Remove what was built and the environment
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
