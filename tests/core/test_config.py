@@ -1,0 +1,106 @@
+"""Settings: where a value comes from, and what a bad one does."""
+
+import pytest
+
+from proletto_otel.core.config import SETTINGS, Config, load
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.parsing import Secret
+
+SPECIFIED = {
+    "LOG_LEVEL": 20,
+    "LOG_FORMAT": "%(asctime)s - %(name)s - %(levelname)s - %(message)s",
+    "LOG_DIR": "logs",
+    "FLASK_ENV": "development",
+    "APP_NAME": "proletto",
+    "SLACK_WEBHOOK_URL": Secret(""),
+    "SLACK_BOT_TOKEN": Secret(""),
+    "SLACK_CHANNEL_ID": "",
+    "MONITOR_MAX_SAMPLES": 100,
+    "MONITOR_SAMPLE_INTERVAL": 60.0,
+    "MONITOR_REQUEST_LOGGING": True,
+    "MONITOR_SYSTEM_METRICS": True,
+    "MONITOR_SCHEDULED_CHECKS": True,
+    "MONITOR_UNHEALTHY_THRESHOLD": 3,
+    "MONITOR_HEALTH_CHECK_INTERVAL": 60.0,
+}
+GARBAGE = "\x1b[31m,,=\x00nonsense"
+FITS_ANYTHING = {"a text", "a comma-separated list"}
+
+
+@pytest.mark.parametrize(("variable", "default"), SPECIFIED.items())
+def test_specified_variables_keep_name_and_default(variable: str, default: object) -> None:
+    """Every variable of the specification keeps its name and default."""
+    rows = [row for row in SETTINGS if variable in row.env]
+
+    assert [default] == [row.default for row in rows]
+
+
+def test_argument_wins_over_app_config_over_environment() -> None:
+    """Order: argument, then app.config, then environment, then default."""
+    sources = {"LOG_DIR": "from-app"}, {"LOG_DIR": "from-env", "APP_NAME": "shop"}
+
+    config, warnings = load({"log_dir": "from-code"}, *sources)
+    without_argument, _ = load({}, *sources)
+
+    assert ("from-code", "shop", []) == (config.log_dir, config.app_name, warnings)
+    assert without_argument.log_dir == "from-app"
+
+
+@pytest.mark.parametrize("variable", [name for row in SETTINGS for name in row.env])
+def test_bad_environment_value_is_one_warning(variable: str) -> None:
+    """A bad value: one warning names variable, value and what fits, and the default holds."""
+    row = next(row for row in SETTINGS if variable in row.env)
+
+    config, warnings = load({}, {}, {variable: GARBAGE})
+
+    if row.parser.expected in FITS_ANYTHING:
+        assert warnings == []
+        return
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"{variable}=")
+    assert row.parser.expected in warnings[0]
+    assert getattr(config, row.name) in (row.default, config.app_name)
+    assert "\x1b" not in warnings[0]
+
+
+def test_warning_names_variable_value_and_what_fits() -> None:
+    """OTEL_TRACES_SAMPLER_ARG='two': expected a number from 0 to 1."""
+    _, warnings = load({}, {}, {"OTEL_TRACES_SAMPLER_ARG": "two"})
+
+    assert ["OTEL_TRACES_SAMPLER_ARG='two': expected a number from 0 to 1; using 1.0"] == warnings
+
+
+def test_bad_argument_is_a_config_error() -> None:
+    """A bad argument in code raises, naming the setting, what came and what fits."""
+    with pytest.raises(ConfigError, match=r"log_level='LOUD': expected one of DEBUG"):
+        load({"log_level": "LOUD"}, {}, {})
+
+
+def test_unknown_argument_names_the_known_ones() -> None:
+    """A misspelt argument is not swallowed."""
+    with pytest.raises(ConfigError, match=r"unknown setting log_levle: .*log_level"):
+        load({"log_levle": "INFO"}, {}, {})
+
+
+def test_secrets_are_never_shown() -> None:
+    """Neither the repr of the settings nor a warning shows a secret."""
+    config, _ = load(
+        {}, {}, {"SLACK_BOT_TOKEN": "hunter2", "OTEL_EXPORTER_OTLP_HEADERS": "a=hunter2"}
+    )
+    _, warnings = load({}, {}, {"SLACK_WEBHOOK_URL": "hunter2\nx"})
+
+    assert "hunter2" not in repr(config) + str(config.slack_bot_token) + "".join(warnings)
+    assert config.slack_bot_token.reveal() == "hunter2"
+    assert len(warnings) == 1
+
+
+def test_service_name_defaults_to_app_name() -> None:
+    """Without OTEL_SERVICE_NAME the application's name is the service's."""
+    assert load({}, {}, {"APP_NAME": "shop"})[0].service_name == "shop"
+
+
+def test_empty_variable_counts_as_unset() -> None:
+    """`LOG_LEVEL=` in an .env file means the default."""
+    config, warnings = load({}, {}, {"LOG_LEVEL": ""})
+
+    assert (Config().log_level, []) == (config.log_level, warnings)
