@@ -182,3 +182,31 @@ INTERNAL_ERRORS = Metric(
     description="Failures of the library itself, by step; the application was not disturbed.",
     attributes=("where",),
 )
+
+# --- health -----------------------------------------------------------------------------------
+HEALTH_CHECK_DURATION = Metric(
+    name="proletto.health.check.duration",
+    kind="gauge",
+    unit="s",
+    description="How long the check took when it last ran.",
+    attributes=("check",),
+    per="host",
+)
+HEALTH_CHECK_STATUS = Metric(
+    name="proletto.health.check.status",
+    kind="gauge",
+    unit="{state}",
+    description="1 for the state a check is in, 0 for the others.",
+    attributes=("check", "state", "critical"),
+    per="host",
+)
+
+# --- alerts -----------------------------------------------------------------------------------
+ALERT_STATE = Metric(
+    name="proletto.alert.state",
+    kind="gauge",
+    unit="{state}",
+    description="1 while the alert fires at this severity, 0 otherwise.",
+    attributes=("alertname", "alert", "severity"),
+    per="host",
+)

@@ -1,0 +1,181 @@
+"""Ready-made check: does an HTTP service answer. It follows no redirect and asks nobody else.
+
+The URL comes from configuration only. The name is resolved once per run and the connection goes
+to exactly that address, so a name that moves to a forbidden address (DNS rebinding) is refused
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Collection, Mapping
+from urllib.parse import SplitResult, urlsplit
+
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.health.results import UNHEALTHY, HealthResult
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], list[str]]
+
+METADATA = ("169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254")
+"""Where clouds hand out credentials: AWS, GCP, Azure; ECS; Alibaba; AWS over IPv6."""
+
+_METADATA = tuple(ipaddress.ip_address(text) for text in METADATA)
+_EXPECTED = "a URL that begins with http:// or https://, without user name"
+
+
+class Refused(Exception):
+    """The address a name points to is not one this check may talk to."""
+
+
+def http_service(
+    url: str, *, timeout: float = 2.0, expect: Collection[int] = range(200, 300),
+    method: str = "GET", headers: Mapping[str, str] | None = None,
+    resolve: Resolve | None = None,
+) -> Callable[[], HealthResult | None]:  # fmt: skip
+    """Check that *url* answers with one of the *expect*ed status codes.
+
+    Args:
+        url: absolute `http` or `https` URL.
+        timeout: seconds for connecting, and for each wait on the answer.
+        expect: status codes that are healthy. A redirect is never followed.
+        method: `GET` or `HEAD`.
+        headers: more request headers.
+        resolve: finds the addresses of a host and port; the system's resolver by default.
+
+    Raises:
+        ConfigError: for another kind of URL or method.
+    """
+    parts = _parse(url)
+    if method not in ("GET", "HEAD"):
+        raise ConfigError.of("method", method, "GET or HEAD")
+    guard = Guard(str(parts.hostname))
+    lookup = resolve or addresses
+
+    def check() -> HealthResult | None:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        peer = guard.choose(lookup(str(parts.hostname), port))
+        connection = _connect(parts, peer, port, timeout)
+        try:
+            connection.request(method, _target(parts), headers=_headers(headers))
+            return _verdict(connection.getresponse().status, expect)
+        finally:
+            connection.close()
+
+    return check
+
+
+class Guard:
+    """Which addresses a configured host may resolve to.
+
+    Link-local and metadata addresses are refused unless the configuration names that very address.
+    A name that was public (or private) at first may not turn to loopback later.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._literal = _literal(host)
+        self._first: str | None = None
+
+    def choose(self, found: list[str]) -> str:
+        """The first address that is allowed.
+
+        Raises:
+            Refused: when there is none.
+        """
+        for text in found:
+            address = _unmapped(ipaddress.ip_address(text.partition("%")[0]))
+            if self._allowed(address):
+                return text
+        raise Refused(f"{self.host} resolves to {', '.join(found) or 'nothing'}: refused")
+
+    def _allowed(self, address: Address) -> bool:
+        if self._literal is not None:
+            return address == self._literal
+        kind = _kind(address)
+        if kind == "forbidden":
+            return False
+        if self._first is None:
+            self._first = kind
+        return kind in (self._first, "public")
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """The addresses of *host*, as the system's resolver orders them."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _kind(address: Address) -> str:
+    if address in _METADATA or address.is_link_local or address.is_multicast:
+        return "forbidden"
+    if address.is_unspecified or (address.is_reserved and not address.is_private):
+        return "forbidden"
+    if address.is_loopback:
+        return "loopback"
+    return "private" if address.is_private else "public"
+
+
+def _unmapped(address: Address) -> Address:
+    """`::ffff:169.254.169.254` is the IPv4 address in disguise."""
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return _unmapped(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+
+
+def _parse(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        valid = False
+    if not valid or parts.username or any(ord(c) < 33 for c in url):
+        raise ConfigError.of("url", _shown(url), _EXPECTED)
+    return parts
+
+
+def _shown(url: object) -> str:
+    return "***" if "@" in str(url) else str(url)[:80]
+
+
+def _target(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _headers(more: Mapping[str, str] | None) -> dict[str, str]:
+    return {"User-Agent": "proletto-health", "Connection": "close", **(more or {})}
+
+
+def _connect(
+    parts: SplitResult, peer: str, port: int, timeout: float
+) -> http.client.HTTPConnection:
+    """A connection whose Host header is the configured one and whose socket goes to *peer*."""
+    host = str(parts.hostname)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    plain = socket.create_connection((peer, port), timeout)
+    if parts.scheme == "https":
+        connection.default_port = 443
+        try:
+            plain = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+    connection.sock = plain
+    return connection
+
+
+def _verdict(status: int, expect: Collection[int]) -> HealthResult | None:
+    if status in expect:
+        return None
+    if 300 <= status < 400:
+        return HealthResult(UNHEALTHY, f"answered {status}; redirects are not followed")
+    return HealthResult(UNHEALTHY, f"answered {status}")
