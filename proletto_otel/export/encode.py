@@ -1,0 +1,219 @@
+"""Spans and log records as OTLP protobuf, without the protobuf library.
+
+A caller encodes attributes once (`span_attribute`, `span_constant`, `log_attribute` …), keeps what
+repeats, and joins the fragments. Metrics live in `export.encode_metrics`, the request around the
+items in `export.envelope`, fragments in `export.wire`. Field numbers: https://github.com/open-telemetry/opentelemetry-proto
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from proletto_otel.export.encode_metrics import metrics as metrics
+from proletto_otel.export.envelope import request as request
+from proletto_otel.export.envelope import scope as scope
+from proletto_otel.export.wire import (
+    Attribute,
+    attribute,
+    constant,
+    field,
+    text,
+    varint,
+)
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
+
+REMOTE_KNOWN = 0x100
+"""Span flag: it is known whether the parent is in another process."""
+REMOTE_PARENT = 0x200
+"""Span flag: it is."""
+
+resource_attribute: Attribute = attribute(b"\x0a")
+span_attribute: Attribute = attribute(b"\x4a")
+log_attribute: Attribute = attribute(b"\x32")
+span_constant: Attribute = constant(span_attribute)
+log_constant: Attribute = constant(log_attribute)
+_event_attribute = attribute(b"\x1a")
+_link_attribute = attribute(b"\x22")
+
+_span_times = struct.Struct("<QBQBBI").pack
+_log_times = struct.Struct("<QBQBI").pack
+_uint64 = struct.Struct("<Q").pack
+_uint32 = struct.Struct("<I").pack
+
+
+def attributes(values: Mapping[str, Any] | None, encode: Attribute) -> bytes:
+    """Every attribute of a mapping, through one of the encoders of this module."""
+    return b"".join([encode(k, v) for k, v in values.items()]) if values else b""
+
+
+@lru_cache(4096)
+def _name(name: str) -> bytes:
+    return field(b"\x2a", text(name))
+
+
+def span(
+    *,
+    trace_id: bytes,
+    span_id: bytes,
+    name: str,
+    kind: int,
+    start_ns: int,
+    end_ns: int,
+    attributes: bytes,
+    parent_id: bytes = b"",
+    events: bytes = b"",
+    status_code: int = 0,
+    status_message: str = "",
+    flags: int = REMOTE_KNOWN,
+    trace_state: str = "",
+) -> bytes:
+    """A finished span.
+
+    Args:
+        trace_id: 16 bytes.
+        span_id: 8 bytes.
+        name: Method and route; few different ones, so their bytes are kept.
+        kind: OTLP number: 1 internal, 2 server, 3 client, 4 producer, 5 consumer.
+        start_ns: Unix time in nanoseconds.
+        end_ns: The same.
+        attributes: Joined fragments of `span_attribute` and `span_constant`.
+        parent_id: 8 bytes; empty for a root.
+        events: Joined fragments of `event` and `link`.
+        status_code: 0 unset, 1 ok, 2 error.
+        status_message: Why it failed.
+        flags: `REMOTE_KNOWN` plus `REMOTE_PARENT` for a parent in another process.
+        trace_state: The W3C header's text.
+    """
+    rest = events
+    if parent_id:
+        rest += b'"\x08' + parent_id
+    if status_code or status_message:
+        rest += _status(status_code, status_message)
+    if trace_state:
+        rest += field(b"\x1a", text(trace_state))
+    times = _span_times(start_ns, 0x41, end_ns, 0x85, 1, flags)
+    return b"\x0a\x10%b\x12\x08%b0%c9%b%b%b%b" % (
+        trace_id, span_id, kind, times, _name(name), attributes, rest,
+    )  # fmt: skip
+
+
+def _status(code: int, message: str) -> bytes:
+    content = b"\x18" + varint(code)
+    return field(b"\x7a", field(b"\x12", text(message)) + content if message else content)
+
+
+def event(name: str, time_ns: int, values: Mapping[str, Any] | None, dropped: int = 0) -> bytes:
+    """An event, ready for the `events` of `span`."""
+    content = b"\x09" + _uint64(time_ns) + field(b"\x12", text(name))
+    content += attributes(values, _event_attribute) + _count(b"\x20", dropped)
+    return field(b"\x5a", content)
+
+
+def link(context: SpanContext, values: Mapping[str, Any] | None, dropped: int = 0) -> bytes:
+    """A link to another span, ready for the `events` of `span`."""
+    ids = b"\x0a\x10%b\x12\x08%b" % _ids(context)
+    content = ids + _state(b"\x1a", context) + attributes(values, _link_attribute)
+    content += _count(b"\x28", dropped) + b"\x35" + _uint32(parent_flags(context))
+    return field(b"\x6a", content)
+
+
+def parent_flags(parent: SpanContext | None) -> int:
+    """The flags of a span with this parent."""
+    return REMOTE_KNOWN | REMOTE_PARENT if parent and parent.is_remote else REMOTE_KNOWN
+
+
+def sdk_span(finished: ReadableSpan) -> bytes:
+    """A span of the OpenTelemetry SDK, with all it carries."""
+    context, parent, status = finished.context, finished.parent, finished.status
+    if context is None:
+        raise ValueError("span without a context")
+    trace_id, span_id = _ids(context)
+    return span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_id=parent.span_id.to_bytes(8, "big") if parent else b"",
+        name=finished.name,
+        kind=finished.kind.value + 1,  # the SDK counts from 0, OTLP keeps 0 for "unspecified"
+        start_ns=finished.start_time or 0,
+        end_ns=finished.end_time or 0,
+        attributes=attributes(finished.attributes, span_attribute),
+        events=_events(finished) + _state(b"\x1a", context),
+        status_code=status.status_code.value,
+        status_message=status.description or "",
+        flags=parent_flags(parent),
+    )
+
+
+def _events(finished: ReadableSpan) -> bytes:
+    parts = [
+        event(e.name, e.timestamp, e.attributes, getattr(e, "dropped_attributes", 0))
+        for e in finished.events
+    ]
+    for x in finished.links:
+        parts.append(link(x.context, x.attributes, getattr(x, "dropped_attributes", 0)))
+    parts.append(_count(b"\x50", finished.dropped_attributes))
+    parts.append(_count(b"\x60", finished.dropped_events))
+    parts.append(_count(b"\x70", finished.dropped_links))
+    return b"".join(parts)
+
+
+def _ids(context: SpanContext) -> tuple[bytes, bytes]:
+    return context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big")
+
+
+def _state(tag: bytes, context: SpanContext) -> bytes:
+    state = context.trace_state
+    if not state:
+        return b""
+    return field(tag, text(",".join(f"{k}={v}" for k, v in state.items())))
+
+
+def _count(tag: bytes, n: int) -> bytes:
+    return tag + varint(n) if n else b""
+
+
+@lru_cache(256)
+def _severity(number: int, name: str) -> bytes:
+    return b"\x10" + varint(number) + field(b"\x1a", text(name))
+
+
+def log_record(
+    *,
+    time_ns: int,
+    severity_number: int,
+    severity_text: str,
+    body: str,
+    attributes: bytes,
+    trace_id: bytes = b"",
+    span_id: bytes = b"",
+    flags: int = 0,
+    event_name: str = "",
+) -> bytes:
+    """A log record.
+
+    Args:
+        time_ns: Unix time in nanoseconds.
+        severity_number: OTLP number: 5 debug, 9 info, 13 warn, 17 error, 21 fatal.
+        severity_text: The level as it was named in the source.
+        body: The event's text.
+        attributes: Joined fragments of `log_attribute` and `log_constant`.
+        trace_id: 16 bytes, or empty.
+        span_id: 8 bytes, or empty.
+        flags: W3C trace flags: 1 if sampled.
+        event_name: Set for events of a fixed schema.
+    """
+    words = field(b"\x0a", text(body))
+    ids = b"J\x10%bR\x08%b" % (trace_id, span_id) if trace_id and span_id else b""
+    if event_name:
+        ids += field(b"\x62", text(event_name))
+    return b"\x09%b%b*%b%b%b%b" % (
+        _log_times(time_ns, 0x59, time_ns, 0x45, flags),
+        _severity(severity_number, severity_text),
+        varint(len(words)), words, attributes, ids,
+    )  # fmt: skip

@@ -1,0 +1,165 @@
+"""Protobuf on the wire: varints, OTLP values and attributes as ready byte fragments, and back.
+
+The messages made of these fragments live in `export.encode` and `export.encode_metrics`. A message
+of protobuf is its fields one after another, so joined fragments are a message.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+MAX_DEPTH = 8
+"""Nesting of an attribute value; the sanitiser cuts at 6, so nothing of ours reaches it."""
+MAX_KEYS = 4096
+"""Attribute keys whose bytes are kept."""
+MAX_CONSTANTS = 4096
+"""Whole attributes whose bytes are kept, in each of the caches for spans and logs."""
+
+Attribute = Callable[[str, Any], bytes]
+"""Turns a key and a value into one tagged KeyValue."""
+
+_BYTE = tuple(bytes((i,)) for i in range(256))
+_DOUBLE = struct.Struct("<d").pack
+_INT64 = (-(1 << 63), (1 << 63) - 1)
+
+
+def varint(n: int) -> bytes:
+    """A non-negative number, seven bits a byte."""
+    if n < 128:
+        return _BYTE[n]
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+def text(value: str) -> bytes:
+    """UTF-8; a lone surrogate becomes U+FFFD instead of failing the whole batch."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        repaired = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return repaired.encode()
+
+
+def field(tag: bytes, content: bytes) -> bytes:
+    """A field with a length: text, bytes or a message. *tag* holds its number."""
+    return tag + varint(len(content)) + content
+
+
+def any_value(value: Any, depth: int = MAX_DEPTH) -> bytes:
+    """An OTLP `AnyValue`; a type that OTLP does not know is sent as text."""
+    if isinstance(value, str):
+        return field(b"\x0a", text(value))
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int) and _INT64[0] <= value <= _INT64[1]:
+        return b"\x18" + varint(value & 0xFFFFFFFFFFFFFFFF)
+    if isinstance(value, float):
+        return b"\x21" + _DOUBLE(value)
+    if isinstance(value, bytes):
+        return field(b"\x3a", value)
+    return _nested(value, depth - 1)
+
+
+def _nested(value: Any, depth: int) -> bytes:
+    if depth > 0 and isinstance(value, Mapping):
+        pairs = (field(b"\x0a", key_value(str(k), v, depth)) for k, v in value.items())
+        return field(b"\x32", b"".join(pairs))
+    if depth > 0 and isinstance(value, (list, tuple)):
+        items = (field(b"\x0a", any_value(v, depth)) for v in value)
+        return field(b"\x2a", b"".join(items))
+    return field(b"\x0a", text(str(value)[:1000]))
+
+
+_keys: dict[str, bytes] = {}
+
+
+def _key(key: str) -> bytes:
+    found = _keys.get(key)
+    if found is None:
+        if len(_keys) >= MAX_KEYS:
+            _keys.clear()
+        found = _keys[key] = field(b"\x0a", text(key))
+    return found
+
+
+def key_value(key: str, value: Any, depth: int = MAX_DEPTH) -> bytes:
+    """An OTLP `KeyValue` without a tag."""
+    return _key(key) + field(b"\x12", any_value(value, depth))
+
+
+def attribute(tag: bytes) -> Attribute:
+    """Make the function that encodes one attribute under *tag*."""
+    short = tag + b"%c%b\x12%c\x0a%c%b"
+
+    def encode(key: str, value: Any) -> bytes:
+        if type(value) is str and value.isascii() and len(value) < 64:
+            name = _keys.get(key) or _key(key)
+            n = len(value)
+            size = n + 6 + len(name)
+            if size < 130:  # every length fits one byte: the common case, in one formatting
+                return short % (size - 2, name, n + 2, n, value.encode())
+        return field(tag, key_value(key, value))
+
+    return encode
+
+
+def constant(encode: Attribute) -> Attribute:
+    """Keep what *encode* made, for values that repeat: methods, routes, status codes, loggers.
+
+    Not for values of each request (IDs, paths): they would only push the others out.
+    """
+    kept = lru_cache(MAX_CONSTANTS, typed=True)(encode)  # typed: 1, 1.0 and True differ
+
+    def lookup(key: str, value: Any) -> bytes:
+        try:
+            return kept(key, value)
+        except TypeError:  # a list cannot be a key
+            return encode(key, value)
+
+    return lookup
+
+
+def fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Read a message: the number of each field, its value if it is a number, else its bytes.
+
+    Raises:
+        ValueError: if it is no protobuf message.
+    """
+    at, end = 0, len(message)
+    while at < end:
+        tag, at = _read_varint(message, at)
+        number, kind = tag >> 3, tag & 7
+        size = {1: 8, 5: 4}.get(kind, 0)
+        value = 0
+        if kind == 0:
+            value, at = _read_varint(message, at)
+        elif kind == 2:
+            size, at = _read_varint(message, at)
+        elif not size:
+            raise ValueError(f"wire type {kind}")
+        if at + size > end:
+            raise ValueError("field is cut off")
+        yield number, value, message[at : at + size]
+        at += size
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    n = 0
+    for shift in range(0, 70, 7):
+        if at >= len(message):
+            raise ValueError("number is cut off")
+        byte = message[at]
+        at += 1
+        n |= (byte & 127) << shift
+        if byte < 128:
+            return n, at
+    raise ValueError("number is too long")
