@@ -39,6 +39,10 @@ SERVICE_INSTANCE_ID = "service.instance.id"
 DEPLOYMENT_ENVIRONMENT_NAME = "deployment.environment.name"
 HOST_NAME = "host.name"
 PROCESS_PID = "process.pid"
+TELEMETRY_DISTRO_NAME = "telemetry.distro.name"
+TELEMETRY_DISTRO_VERSION = "telemetry.distro.version"
+TELEMETRY_SDK_LANGUAGE = "telemetry.sdk.language"
+TELEMETRY_SDK_NAME = "telemetry.sdk.name"
 CPU_MODE = "cpu.mode"
 FILESYSTEM_MOUNTPOINT = "system.filesystem.mountpoint"
 OVERFLOW = "otel.metric.overflow"
@@ -50,6 +54,13 @@ FINGERPRINT = "proletto.error.fingerprint"
 COMPONENT = "component"
 SINK = "sink"
 REASON = "reason"
+
+# --- attributes of log records, beside the caller's facts --------------------------------------
+ACCESS_DURATION_MS = "duration_ms"
+LOGGER_NAME = "logger"
+ORIGINAL_LENGTH = "original_length"
+"""Characters a message had before it was cut."""
+TRUNCATED = "truncated"
 
 # --- headers ----------------------------------------------------------------------------------
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -174,6 +185,37 @@ TELEMETRY_DROPPED = Metric(
     unit="{record}",
     description="Records lost, by reason.",
     attributes=(SINK, REASON),
+)
+TELEMETRY_QUEUE_SIZE = Metric(
+    name="proletto.telemetry.queue.size",
+    kind="updown",
+    unit="{record}",
+    description="Records waiting in memory to be sent.",
+    attributes=(SINK,),
+)
+TELEMETRY_SPOOL_BYTES = Metric(
+    name="proletto.telemetry.spool.bytes",
+    kind="gauge",
+    unit="By",
+    description="Disk space taken by what could not be delivered yet, all workers together.",
+    attributes=(SINK,),
+    per="host",
+)
+TELEMETRY_SPOOL_AGE = Metric(
+    name="proletto.telemetry.spool.age",
+    kind="gauge",
+    unit="s",
+    description="Age of the oldest telemetry on disk; 0 when there is none.",
+    attributes=(SINK,),
+    per="host",
+)
+TELEMETRY_EXPORT_DURATION = Metric(
+    name="proletto.telemetry.export.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of export requests; error.type is set when one failed.",
+    attributes=(SINK, ERROR_TYPE),
+    bounds=SECONDS_BOUNDS,
 )
 INTERNAL_ERRORS = Metric(
     name="proletto.telemetry.internal_errors",
