@@ -1,0 +1,227 @@
+"""One request, from the call of the WSGI application to the close of its body.
+
+The object is at once the request's context, the `start_response` the application sees and the
+iterable the server gets. What is counted and sent at the end lives in `request.recorder`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as context_api
+
+from proletto_otel.core.context import RequestContext, enter, leave
+from proletto_otel.core.conventions import REQUEST_ID_HEADER
+from proletto_otel.core.meters import Cell
+from proletto_otel.core.silence import silence
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from proletto_otel.request.recorder import Recorder
+
+StartResponse = Callable[..., Callable[[bytes], object]]
+Body = Iterable[bytes]
+Headers = list[tuple[str, str]]
+
+COMPLETE = (list, tuple)
+"""Bodies that are there as a whole."""
+
+_ID_HEADER = REQUEST_ID_HEADER.lower()
+
+
+class Exchange(RequestContext):
+    """A request being answered."""
+
+    __slots__ = (
+        "_close", "_route", "active", "began", "body", "counted", "done", "duration_s",
+        "end_ns", "environ", "epoch", "exception", "otel", "recorder", "request", "respond",
+        "response_size", "start_ns", "status",
+    )  # fmt: skip
+
+    def __init__(self, request_id: str, trace_id: str, span_id: str) -> None:
+        self.done = True
+        """Nothing to count: not begun yet, or counted already."""
+        self._route: str | None = None
+        super().__init__(request_id, trace_id, span_id)
+        self.recorder: Recorder
+        self.environ: dict[str, Any]
+        self.otel: Context
+        self.respond: StartResponse
+        self.body: Body | None = None
+        self._close: Callable[[], object] | None = None
+        """How a body is closed whose own `close` we replaced."""
+        self.request: Any = None
+        """The framework's request object, from which the route is read."""
+        self.active: Cell
+        """The count of requests being served, which this one is part of."""
+        self.counted = True
+        """False for excluded paths: no span, no metrics, no access line."""
+        self.status = 0
+        """Status code of the response; 0: none was sent."""
+        self.response_size: int | None = None
+        """Bytes of the body as the Content-Length header says."""
+        self.exception: BaseException | None = None
+        """What the application failed with, if nobody handled it."""
+        self.duration_s = 0.0
+        self.start_ns = 0
+        """Unix time in nanoseconds."""
+        self.end_ns = 0
+        self.began = 0.0
+        """`perf_counter` at the start."""
+        self.epoch = 0
+
+    # the route is known only after routing: looked up when somebody asks
+    @property  # type: ignore[override]  # a slot of RequestContext, here computed
+    def route(self) -> str | None:
+        """The route's template, such as `/orders/<int:order_id>`."""
+        if self._route is None and self.request is not None:
+            self._route = self.recorder.route_of(self.request)
+        return self._route
+
+    @route.setter
+    def route(self, value: str | None) -> None:
+        self._route = value
+
+    # --- the application's side ---------------------------------------------------------------
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        """Note the status, add the request ID, and pass on to the server."""
+        try:
+            headers = self._noted(status, headers, exc_info)
+        except Exception:
+            with silence("request.start_response"):
+                raise
+        if exc_info is None:
+            return self.respond(status, headers)
+        return self.respond(status, headers, exc_info)
+
+    def _noted(self, status: str, headers: Headers, exc_info: Any) -> Headers:
+        code = status[:3]
+        self.status = int(code) if code.isdecimal() else 0
+        if exc_info is not None and exc_info[1] is not None:
+            self.failed(exc_info[1])
+        size, own = None, []
+        for header in headers:
+            name = header[0].lower()
+            if name == _ID_HEADER:
+                continue
+            if name == "content-length":
+                size = header[1]
+            own.append(header)
+        self.response_size = int(size) if size is not None and size.isdecimal() else None
+        own.append((REQUEST_ID_HEADER, self.request_id))
+        return own
+
+    def failed(self, error: BaseException) -> None:
+        """The application ends with *error*, unhandled; told once per exception."""
+        if self.exception is error or isinstance(error, GeneratorExit):
+            return
+        if self.exception is None:
+            self.exception = error
+        if self.error is not error and not isinstance(error, KeyboardInterrupt):
+            try:
+                self.recorder.failed(self, error)
+            except Exception:
+                with silence("request.report"):
+                    raise
+
+    def broke(self, error: BaseException) -> None:
+        """The application raised instead of returning a body."""
+        self.failed(error)
+        if not self.status and isinstance(error, Exception):
+            self.status = 500  # what every WSGI server answers now
+        self.finish()
+
+    def over(self, body: Body, wrapper: Any) -> Body:
+        """The application returned *body*: give the server what ends this request with it."""
+        if type(body) in COMPLETE:
+            self.finish()  # nothing runs any more, and the server may look at its length
+            return body
+        if wrapper is not None and self._is_file(body, wrapper):
+            return body
+        self.body = body
+        return self
+
+    def _is_file(self, body: Body, wrapper: Any) -> bool:
+        """Leave a file to the server, which sends it with sendfile(2) if it is still itself."""
+        if isinstance(wrapper, type):
+            return isinstance(body, wrapper) and self._hook(body)
+        if hasattr(body, "fileno") and hasattr(body, "read"):  # uWSGI: the file itself comes back
+            self.finish()
+            return True
+        return False
+
+    def _hook(self, body: Any) -> bool:
+        """Be told when *body* is closed; a wrapper that takes no attribute is wrapped as usual."""
+        close = getattr(body, "close", None)
+        try:
+            body.close = self.close
+        except AttributeError:
+            return False
+        self._close = close
+        return True
+
+    # --- the server's side --------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Hand out the body; while the application runs for it, this is the current request."""
+        if self.body is None:
+            return
+        advance = iter(self.body).__next__
+        while True:
+            token, attached = enter(self), context_api.attach(self.otel)
+            try:
+                item = advance()
+            except StopIteration:
+                return
+            except BaseException as error:
+                self.failed(error)
+                raise
+            finally:
+                context_api.detach(attached)
+                leave(token)
+            yield item
+
+    def close(self) -> None:
+        """Close the application's body, then count the request."""
+        close = self._close or getattr(self.body, "close", None)
+        self.body = self._close = None
+        token, attached = enter(self), context_api.attach(self.otel)
+        try:
+            if close is not None:
+                close()
+        except BaseException as error:
+            self.failed(error)
+            raise
+        finally:
+            self.finish()
+            context_api.detach(attached)
+            leave(token)
+
+    def finish(self) -> None:
+        """Count the request and send its span; the second call does nothing."""
+        if self.done:
+            return
+        self.done = True
+        self.duration_s = time.perf_counter() - self.began
+        self.end_ns = self.start_ns + int(self.duration_s * 1e9)
+        try:
+            self.recorder.finished(self)
+        except Exception:
+            with silence("request.finish"):
+                raise
+        finally:
+            self.environ = {}
+            self.request = None
+
+    def __del__(self) -> None:
+        # a server that never closes the body: the request is over when nobody holds it any more
+        if not self.done:
+            token = enter(self)
+            self.finish()
+            leave(token)

@@ -1,0 +1,199 @@
+"""A request's attributes: from the WSGI environ to span attributes, cleaned, cut, encoded once.
+
+Values come from outside, so each is bounded in length and each table in size; what repeats
+(server, client, user agent, path) is kept as ready bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from proletto_otel.core import sanitise
+from proletto_otel.core.conventions import (
+    CLIENT_ADDRESS,
+    ERROR_TYPE,
+    HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    NETWORK_PROTOCOL_VERSION,
+    REQUEST_ID,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+    URL_PATH,
+    URL_QUERY,
+    URL_SCHEME,
+    USER_AGENT_ORIGINAL,
+)
+from proletto_otel.export import encode
+
+Environ = Mapping[str, Any]
+Plain = dict[str, str | int]
+
+METHODS = {
+    m: m for m in
+    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
+}  # fmt: skip
+"""RFC 9110, 5789 and the QUERY method; all others count as `_OTHER`, as the conventions ask."""
+OTHER = "_OTHER"
+
+MAX_USER_AGENT = 256
+MAX_PATH = 1024
+MAX_QUERY = 1024
+MAX_HOST = 255
+MAX_METHOD = 32
+MAX_READ = 4096
+"""Characters of a value that are cleaned before the cut: a secret is not cut in two first."""
+MAX_KEPT = 1024
+"""Values whose bytes are kept in each table; a flood of new ones empties it."""
+MAX_KEY = 256
+"""Longer values are encoded each time, so that a table stays below a megabyte."""
+
+OWN_KEYS = frozenset(
+    (
+        CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL,
+        HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, NETWORK_PROTOCOL_VERSION, REQUEST_ID,
+        SERVER_ADDRESS, SERVER_PORT, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
+    )
+)  # fmt: skip
+"""What the request sets itself; an application that sets one of them wins."""
+
+
+class Kept:
+    """A bounded table of encoded attributes."""
+
+    def __init__(self, facts: Callable[..., Plain]) -> None:
+        self._facts = facts
+        self._bytes: dict[Any, bytes] = {}
+
+    def of(self, key: Any) -> bytes:
+        """The attributes of *key*, encoded."""
+        found = self._bytes.get(key)
+        if found is None:
+            found = encode.attributes(self._facts(key), encode.span_attribute)
+            if len(self._bytes) >= MAX_KEPT:
+                self._bytes.clear()
+            if len(key) <= MAX_KEY:
+                self._bytes[key] = found
+        return found
+
+
+def method_of(environ: Environ) -> str:
+    """The method, or `_OTHER`."""
+    method = environ.get("REQUEST_METHOD", "")
+    return METHODS.get(method) or METHODS.get(str(method).upper(), OTHER)
+
+
+def path_of(environ: Environ) -> str:
+    """The path as the client sent it (decoded), the mount point included."""
+    script = environ.get("SCRIPT_NAME", "")
+    path: str = script + environ.get("PATH_INFO", "") if script else environ.get("PATH_INFO", "")
+    if path.isascii():
+        return path or "/"
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+Connection = tuple[str, str, str, str]
+
+
+def connection_of(environ: Environ) -> Connection:
+    """What repeats from request to request: scheme, host, port, protocol."""
+    get = environ.get
+    return (
+        get("wsgi.url_scheme", "http"), get("HTTP_HOST", "")[:MAX_HOST],
+        get("SERVER_PORT", ""), get("SERVER_PROTOCOL", ""),
+    )  # fmt: skip
+
+
+def _connection(connection: Connection) -> Plain:
+    scheme, host, port, protocol = connection
+    name, own_port = split_host(host)
+    facts: Plain = {URL_SCHEME: "https" if scheme == "https" else "http"}
+    if name:
+        facts[SERVER_ADDRESS] = _clean(name)
+    number = own_port or port
+    if number.isascii() and number.isdigit() and len(number) <= 5:
+        facts[SERVER_PORT] = int(number)
+    if protocol.startswith("HTTP/") and len(protocol) <= 8:
+        facts[NETWORK_PROTOCOL_VERSION] = _clean(protocol[5:])
+    return facts
+
+
+def split_host(host: str) -> tuple[str, str]:
+    """Name and port of a Host header; an IPv6 address keeps no brackets."""
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        return name, rest.removeprefix(":")
+    name, _, port = host.partition(":")
+    return name, port
+
+
+def _client(address: str) -> Plain:
+    return {CLIENT_ADDRESS: _clean(address)[:MAX_HOST]} if address else {}
+
+
+def _agent(agent: str) -> Plain:
+    return {USER_AGENT_ORIGINAL: _clean(agent)[:MAX_USER_AGENT]} if agent else {}
+
+
+def _path(path: str) -> Plain:
+    return {URL_PATH: _clean(path)[:MAX_PATH]}
+
+
+def _query(query: str) -> Plain:
+    """The query with its secret values redacted, first and then cut: half a token is still one."""
+    redacted = sanitise.get().redactor.url("?" + query[:MAX_READ])
+    return {URL_QUERY: _clean(redacted[1:])[:MAX_QUERY]}
+
+
+def _odd_method(method: str) -> Plain:
+    return {HTTP_REQUEST_METHOD_ORIGINAL: _clean(method)[:MAX_METHOD]}
+
+
+def _clean(text: str) -> str:
+    return sanitise.get().text(text[:MAX_READ])
+
+
+class RequestFacts:
+    """The tables of one middleware."""
+
+    def __init__(self) -> None:
+        self._connections = Kept(_connection)
+        self._clients = Kept(_client)
+        self._agents = Kept(_agent)
+        self._paths = Kept(_path)
+
+    def encoded(self, environ: Environ, path: str, request_id: str) -> bytes:
+        """The attributes that the environ gives, as bytes."""
+        get = environ.get
+        made = (
+            self._connections.of(connection_of(environ))
+            + self._clients.of(get("REMOTE_ADDR", ""))
+            + self._agents.of(get("HTTP_USER_AGENT", ""))
+            + self._paths.of(path)
+            + encode.span_attribute(REQUEST_ID, request_id)
+        )
+        query = get("QUERY_STRING")
+        if query:
+            made += encode.attributes(_query(query), encode.span_attribute)
+        if get("REQUEST_METHOD") not in METHODS:
+            made += encode.attributes(
+                _odd_method(str(get("REQUEST_METHOD"))), encode.span_attribute
+            )
+        return made
+
+    def plain(self, environ: Environ, path: str) -> Plain:
+        """The same as values, for stock spans and samplers."""
+        facts = {
+            HTTP_REQUEST_METHOD: method_of(environ),
+            **_connection(connection_of(environ)),
+            **_client(environ.get("REMOTE_ADDR", "")),
+            **_agent(environ.get("HTTP_USER_AGENT", "")),
+            **_path(path),
+        }
+        if environ.get("QUERY_STRING"):
+            facts |= _query(environ["QUERY_STRING"])
+        if environ.get("REQUEST_METHOD") not in METHODS:
+            facts |= _odd_method(str(environ.get("REQUEST_METHOD")))
+        return facts

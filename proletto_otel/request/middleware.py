@@ -1,0 +1,155 @@
+"""The outermost WSGI layer: it sees every request first and its body last.
+
+It opens an `Exchange`, makes it the current one while the application runs, and gives the server
+an iterable that ends it. Nothing of ours that fails changes the response.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry import context as context_api
+
+from proletto_otel.core.context import enter, leave
+from proletto_otel.core.conventions import HTTP_SERVER_ACTIVE_REQUESTS
+from proletto_otel.core.silence import notice, silence
+from proletto_otel.request.exchange import Body, Exchange, StartResponse
+from proletto_otel.request.facts import method_of, path_of
+from proletto_otel.request.propagation import accept_or_generate
+from proletto_otel.request.recorder import Recorder
+from proletto_otel.request.tracer import RequestTracer
+
+WsgiApp = Callable[[dict[str, Any], StartResponse], Body]
+
+
+class Exclusions:
+    """Paths that are neither traced nor counted: exact ones of ours, patterns of the user.
+
+    A pattern of `OTEL_PYTHON_FLASK_EXCLUDED_URLS` is tried at the start of the path, with or
+    without its first slash: `health` excludes `/health` and `/healthz`, not `/a/health`.
+    """
+
+    def __init__(self, paths: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
+        self.paths = frozenset(paths)
+        usable = [p for p in patterns if _compiles(p)]
+        joined = "|".join(f"(?:{p})" for p in usable)
+        self._matches = re.compile(f"/?(?:{joined})").match if usable else None
+
+    def covers(self, path: str) -> bool:
+        """Whether *path* (without the mount point) is excluded."""
+        if path in self.paths:
+            return True
+        return self._matches is not None and self._matches(path) is not None
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        notice(
+            f"excluded:{pattern}", "excluded URLs: %r is no regular expression (%s)", pattern, error
+        )
+        return False
+    return True
+
+
+class TelemetryMiddleware:
+    """Wraps `app.wsgi_app`.
+
+    Args:
+        wsgi_app: the application's WSGI callable.
+        tracer: starts the request's span.
+        recorder: ends the request.
+        ensure: makes sure that this process is active; called at each request, so cheap.
+        exclusions: paths that get a request ID and nothing else.
+        trust_request_id: whether a caller's X-Request-ID is kept.
+    """
+
+    def __init__(
+        self,
+        wsgi_app: WsgiApp,
+        tracer: RequestTracer,
+        recorder: Recorder,
+        *,
+        ensure: Callable[[], None] = lambda: None,
+        exclusions: Exclusions | None = None,
+        trust_request_id: bool = True,
+    ) -> None:
+        self.wsgi_app = wsgi_app
+        self.tracer = tracer
+        self.recorder = recorder
+        self.ensure = ensure
+        self.exclusions = exclusions or Exclusions()
+        self.trust_request_id = trust_request_id
+        self._open: weakref.WeakSet[Exchange] | None = None
+        self._active = recorder.source.updown(HTTP_SERVER_ACTIVE_REQUESTS)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Body:
+        """Serve one request."""
+        exchange = self._opened(environ, start_response)
+        if exchange is None:
+            return self.wsgi_app(environ, start_response)
+        token, attached = enter(exchange), context_api.attach(exchange.otel)
+        try:
+            body = self.wsgi_app(environ, exchange.start_response)
+            return exchange.over(body, environ.get("wsgi.file_wrapper"))
+        except BaseException as error:
+            exchange.broke(error)
+            raise
+        finally:
+            context_api.detach(attached)
+            leave(token)
+
+    def _opened(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange | None:
+        try:
+            return self.open(environ, start_response)
+        except Exception:
+            with silence("request.start"):
+                raise
+            return None
+
+    def open(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange:
+        """Give the request its IDs and its span, and count it as active."""
+        self.ensure()
+        began, start_ns = time.perf_counter(), time.time_ns()
+        method, path = method_of(environ), path_of(environ)
+        counted = not self.exclusions.covers(environ.get("PATH_INFO", ""))
+        if counted:
+            started = self.tracer.start(environ, method, path, start_ns)
+        else:
+            started = self.tracer.silent(environ)
+        span, trace_id, span_id, sampled, otel = started
+        inbound = environ.get("HTTP_X_REQUEST_ID") if self.trust_request_id else None
+        exchange = Exchange(accept_or_generate(inbound, trace_id), trace_id, span_id)
+        exchange.recorder = self.recorder
+        exchange.environ = environ
+        exchange.respond = start_response
+        exchange.span = span
+        exchange.sampled = sampled
+        exchange.otel = otel
+        exchange.method = method
+        exchange.path = path
+        exchange.counted = counted
+        exchange.began = began
+        exchange.start_ns = start_ns
+        exchange.epoch = self.recorder.epoch
+        if counted:
+            exchange.active = self._active.cell((method,))
+            exchange.active.add(1)
+        exchange.done = False
+        if self._open is not None:
+            self._open.add(exchange)
+        return exchange
+
+    def remember_open(self) -> None:
+        """For tests: keep track of requests whose response was not closed yet."""
+        self._open = weakref.WeakSet()
+
+    def settle(self) -> None:
+        """For tests: end every request that is still open; test clients often leave them so."""
+        for exchange in list(self._open or ()):
+            exchange.finish()

@@ -1,0 +1,187 @@
+"""What is known at the end of a request: duration, counts, span, access line, error report.
+
+All that depends only on (method, route, status, error type) is prepared once per combination and
+kept. Statistics beyond the histogram live in `request.track`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opentelemetry.trace import Status, StatusCode
+
+from proletto_otel.core import exceptions, sanitise
+from proletto_otel.core.conventions import (
+    ERROR_TYPE,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    HTTP_SERVER_REQUEST_DURATION,
+    REQUEST_ID,
+)
+from proletto_otel.core.meters import MAX_CELLS, Registry, registry
+from proletto_otel.core.silence import silence
+from proletto_otel.export import encode
+from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.facts import OTHER, OWN_KEYS, RequestFacts
+from proletto_otel.request.span import Ending, RequestSpan
+from proletto_otel.request.tracer import Put
+from proletto_otel.request.track import Track
+
+Access = Callable[[Exchange], None]
+Report = Callable[[BaseException, Exchange], None]
+Key = tuple[str, str | None, int, str | None]
+"""Method, route, status code (0: none), error type."""
+
+
+def nothing(*_: object) -> None:
+    """Stands where nobody listens."""
+
+
+class Series:
+    """All that requests of one kind share."""
+
+    __slots__ = ("attributes", "cell", "facts", "failed", "name", "stats")
+
+    def __init__(self, key: Key, source: Registry, track: Track) -> None:
+        method, route, status, error_type = key
+        self.failed = error_type is not None
+        self.name = span_name(method, route)
+        values = (method, route, status or None, error_type)
+        self.cell = source.histogram(HTTP_SERVER_REQUEST_DURATION).cell(values)
+        self.stats = track.stats(method, route)
+        named = zip(NAMES, values, strict=True)
+        self.attributes: dict[str, str | int] = {k: v for k, v in named if v is not None}
+        self.facts = encode.attributes(self.attributes, encode.span_attribute)
+
+
+NAMES = (HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE)
+
+
+def span_name(method: str, route: str | None) -> str:
+    """`GET /orders/<int:id>`; without a route the bare method, never the path."""
+    word = "HTTP" if method == OTHER else method
+    return word if route is None else f"{word} {route}"
+
+
+class Recorder:
+    """Ends requests.
+
+    Args:
+        put: takes a span's bytes; `None`: traces are not exported.
+        facts: tables of request attributes.
+        route_of: reads the route's template from the framework's request.
+        track: statistics per route.
+        access: called with each finished request, while it is still the current one.
+        report: called once with each unhandled exception.
+        source: where the histogram lives.
+    """
+
+    def __init__(
+        self,
+        put: Put | None,
+        facts: RequestFacts,
+        route_of: Callable[[Any], str | None],
+        track: Track,
+        *,
+        access: Access = nothing,
+        report: Report = nothing,
+        source: Registry = registry,
+    ) -> None:
+        self.put = put
+        self.facts = facts
+        self.route_of = route_of
+        self.track = track
+        self.access = access
+        self.report = report
+        self.epoch = 0
+        """Grows with each fork; a request of the parent is not counted again by its child."""
+        self.source = source
+        self._kinds: dict[Key, Series] = {}
+
+    def failed(self, exchange: Exchange, error: BaseException) -> None:
+        """Put an unhandled exception on the span and report it, once."""
+        exchange.span.record_exception(error)
+        self.report(error, exchange)
+        exchange.error = error
+
+    def finished(self, exchange: Exchange) -> None:
+        """Count, send and log a finished request."""
+        if exchange.epoch != self.epoch or not exchange.counted:
+            return
+        exchange.active.add(-1)
+        series = self.series(exchange)
+        try:
+            sampled = exchange.sampled
+            series.cell.observe(
+                exchange.duration_s, exchange.trace_id if sampled else "", exchange.span_id
+            )
+            series.stats.add(exchange, series.failed)
+        except Exception:
+            with silence("request.measure"):
+                raise
+        try:
+            self.end_span(exchange, series)
+        except Exception:
+            with silence("request.span"):
+                raise
+        self.access(exchange)
+
+    def series(self, exchange: Exchange) -> Series:
+        """The shared part of requests like this one."""
+        status, error = exchange.status, exchange.exception
+        error_type = None
+        if error is not None:
+            error_type = exceptions.describe(error).type
+        elif status >= 500:
+            error_type = str(status)
+        key = (exchange.method, exchange.route, status, error_type)
+        found = self._kinds.get(key)
+        if found is None:
+            found = Series(key, self.source, self.track)
+            if len(self._kinds) < MAX_CELLS:
+                self._kinds[key] = found
+        return found
+
+    def end_span(self, exchange: Exchange, series: Series) -> None:
+        """Name the span after its route, complete it, send it."""
+        span = exchange.span
+        if type(span) is not RequestSpan:
+            self._end_stock(exchange, series)
+        elif self.put is not None and span.sampled and (span.recording or span.end_ns):
+            message = error_message(exchange.exception) if exchange.exception is not None else ""
+            facts = self._own_facts(exchange, series, span.extra)
+            self.put(
+                span.encoded(Ending(series.name, facts, exchange.end_ns, series.failed, message))
+            )
+
+    def _own_facts(
+        self, exchange: Exchange, series: Series, set_by_app: Mapping[str, Any] | None
+    ) -> bytes:
+        if set_by_app and not OWN_KEYS.isdisjoint(set_by_app):
+            own = self.facts.plain(exchange.environ, exchange.path) | series.attributes
+            own[REQUEST_ID] = exchange.request_id
+            rest = {k: v for k, v in own.items() if k not in set_by_app}
+            return encode.attributes(rest, encode.span_attribute)
+        return series.facts + self.facts.encoded(
+            exchange.environ, exchange.path, exchange.request_id
+        )
+
+    def _end_stock(self, exchange: Exchange, series: Series) -> None:
+        span = exchange.span
+        if span.is_recording():
+            if span.name == exchange.method:
+                span.update_name(series.name)
+            span.set_attributes({**series.attributes, REQUEST_ID: exchange.request_id})
+            if series.failed:
+                error = exchange.exception
+                message = error_message(error) if error is not None else None
+                span.set_status(Status(StatusCode.ERROR, message))
+        span.end(exchange.end_ns)
+
+
+def error_message(error: BaseException) -> str:
+    """`ValueError: boom`, cleaned, for the span's status."""
+    facts = exceptions.describe(error)
+    return sanitise.get().text(f"{facts.type}: {facts.message}")

@@ -1,0 +1,262 @@
+"""The request's span: an OpenTelemetry span to everyone around it, a few slots to us.
+
+It costs a sixth of the SDK's span, because it validates and encodes once, at the end. Which
+request gets one is decided in `request.tracer`; its bytes come from `export.encode`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace.span import TraceState
+from opentelemetry.util import types
+
+from proletto_otel.core import exceptions, sanitise
+from proletto_otel.core.conventions import (
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+)
+from proletto_otel.export import encode
+from proletto_otel.export.wire import varint
+from proletto_otel.request.propagation import SAMPLED, Parent, span_context
+
+KINDS = {SpanKind.INTERNAL: 1, SpanKind.SERVER: 2}
+"""Numbers of the kinds in OTLP."""
+
+
+LOST_ATTRIBUTES, LOST_EVENTS, LOST_LINKS = b"\x50", b"\x60", b"\x70"
+"""Tags of OTLP's `dropped_*_count` fields."""
+
+
+class Limits(NamedTuple):
+    """How much one span may hold; the SDK's defaults, but with a length."""
+
+    attributes: int = 128
+    length: int = 32_768
+    """Characters of a text value."""
+    events: int = 128
+    links: int = 128
+
+
+class Event(NamedTuple):
+    """Something that happened within the span."""
+
+    name: str
+    time_ns: int
+    attributes: Mapping[str, Any]
+
+
+class Ending(NamedTuple):
+    """What the middleware knows when the request is over."""
+
+    name: str
+    facts: bytes
+    """The request's own attributes, encoded."""
+    end_ns: int
+    failed: bool
+    message: str = ""
+
+
+class RequestSpan(Span):
+    """A server span. Attributes are cleaned and encoded when it ends."""
+
+    __slots__ = (
+        "_context", "_status", "_status_message", "dropped", "end_ns", "events", "extra", "flags",
+        "kind", "limits", "links", "name", "parent", "recorded", "recording", "renamed",
+        "span_id", "start_ns", "trace_id", "trace_state",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, trace_id: str, span_id: str, flags: int, parent: Parent | None,
+        start_ns: int, recording: bool, limits: Limits, kind: SpanKind = SpanKind.SERVER,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.parent = parent
+        self.start_ns = start_ns
+        self.end_ns = 0
+        self.recording = recording
+        """Whether anything set on it is kept; false after the end."""
+        self.limits = limits
+        self.kind = kind
+        self.extra: dict[str, Any] | None = None
+        """Attributes set by the application or the sampler."""
+        self.events: list[Event] | None = None
+        self.links: list[tuple[SpanContext, Mapping[str, Any]]] | None = None
+        self.dropped: dict[bytes, int] | None = None
+        self.renamed = False
+        self.recorded: BaseException | None = None
+        """The last exception that became an event, so that it becomes one once."""
+        self.trace_state = parent.trace_state if parent is not None else ""
+        self._context: SpanContext | None = None
+        self._status = StatusCode.UNSET
+        self._status_message = ""
+
+    # --- what the API asks for ----------------------------------------------------------------
+
+    def get_span_context(self) -> SpanContext:
+        """The span's identity, built when somebody first asks."""
+        if self._context is None:
+            state = TraceState.from_header([self.trace_state]) if self.trace_state else None
+            self._context = SpanContext(
+                int(self.trace_id, 16), int(self.span_id, 16), False, TraceFlags(self.flags), state
+            )
+        return self._context
+
+    def is_recording(self) -> bool:
+        """Whether attributes and events are kept."""
+        return self.recording
+
+    def set_attribute(self, key: str, value: types.AnyValue) -> None:
+        """Set one attribute; past the limit new keys are left out."""
+        if not self.recording:
+            return
+        if self.extra is None:
+            self.extra = {}
+        if key in self.extra or len(self.extra) < self.limits.attributes:
+            self.extra[key] = list(value) if isinstance(value, (list, tuple)) else value
+        else:
+            self._lost(LOST_ATTRIBUTES)
+
+    def set_attributes(self, attributes: Mapping[str, types.AnyValue]) -> None:
+        """Set several attributes."""
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What was set on the span; the request's own attributes join when it ends."""
+        return dict(self.extra or {})
+
+    def add_event(
+        self, name: str, attributes: types.Attributes = None, timestamp: int | None = None
+    ) -> None:
+        """Add an event; past the limit the oldest goes."""
+        if not self.recording:
+            return
+        if self.events is None:
+            self.events = []
+        elif len(self.events) >= self.limits.events:
+            del self.events[0]
+            self._lost(LOST_EVENTS)
+        self.events.append(Event(name, timestamp or time.time_ns(), dict(attributes or {})))
+
+    def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
+        """Link another span; past the limit further links are left out."""
+        if not self.recording or not context.is_valid:
+            return
+        if self.links is None:
+            self.links = []
+        if len(self.links) < self.limits.links:
+            self.links.append((context, dict(attributes or {})))
+        else:
+            self._lost(LOST_LINKS)
+
+    def update_name(self, name: str) -> None:
+        """Name the span; the route no longer does."""
+        if self.recording:
+            self.name = name
+            self.renamed = True
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set the status by the API's rules: OK is final, UNSET changes nothing."""
+        code = status.status_code if isinstance(status, Status) else status
+        if not self.recording or code is StatusCode.UNSET or self._status is StatusCode.OK:
+            return
+        text = status.description if isinstance(status, Status) else description
+        self._status = code
+        self._status_message = text if text and code is StatusCode.ERROR else ""
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: types.Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add the exception as an event, once however often it is reported."""
+        if not self.recording or exception is self.recorded:
+            return
+        self.recorded = exception
+        facts = exceptions.describe(exception)
+        about = {
+            EXCEPTION_TYPE: facts.type,
+            EXCEPTION_MESSAGE: facts.message,
+            EXCEPTION_STACKTRACE: facts.traceback,
+        }
+        self.add_event("exception", {**about, **(attributes or {})}, timestamp)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End early; the span is sent when the request is over all the same."""
+        if self.recording:
+            self.end_ns = end_time or time.time_ns()
+            self.recording = False
+
+    # --- what the middleware asks for ---------------------------------------------------------
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the span is kept."""
+        return bool(self.flags & SAMPLED)
+
+    def encoded(self, ending: Ending) -> bytes:
+        """Stop recording and give the span as OTLP."""
+        self.recording = False
+        failed = ending.failed and self._status is StatusCode.UNSET
+        parent = self.parent
+        return encode.span(
+            trace_id=bytes.fromhex(self.trace_id),
+            span_id=bytes.fromhex(self.span_id),
+            parent_id=bytes.fromhex(parent.span_id) if parent is not None else b"",
+            name=self.name if self.renamed else ending.name,
+            kind=KINDS[self.kind],
+            start_ns=self.start_ns,
+            end_ns=self.end_ns or ending.end_ns,
+            attributes=ending.facts + self._extra_bytes() if self.extra else ending.facts,
+            events=self._attachments() if self.events or self.links or self.dropped else b"",
+            status_code=StatusCode.ERROR.value if failed else self._status.value,
+            status_message=ending.message if failed else self._clean(self._status_message),
+            flags=encode.REMOTE_KNOWN | (encode.REMOTE_PARENT if parent and parent.remote else 0),
+            trace_state=self.trace_state,
+        )
+
+    def _lost(self, what: bytes) -> None:
+        if self.dropped is None:
+            self.dropped = {}
+        self.dropped[what] = self.dropped.get(what, 0) + 1
+
+    def _extra_bytes(self) -> bytes:
+        return encode.attributes(self._plain(self.extra or {}), encode.span_attribute)
+
+    def _attachments(self) -> bytes:
+        """Events and links: fields of the span like any other, so they may stand together."""
+        made = [
+            encode.event(e.name, e.time_ns, self._plain(e.attributes)) for e in self.events or ()
+        ]
+        made += [encode.link(c, self._plain(a)) for c, a in self.links or ()]
+        return b"".join(made) + (self._losses() if self.dropped else b"")
+
+    def _losses(self) -> bytes:
+        """How many attributes, events and links the limits left out, for the backend to show."""
+        return b"".join([tag + varint(n) for tag, n in (self.dropped or {}).items()])
+
+    def _plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        fields = sanitise.get().fields(attributes)
+        return {k: self._cut(v) for k, v in fields.items() if v is not None}
+
+    def _cut(self, value: Any) -> Any:
+        return value[: self.limits.length] if isinstance(value, str) else value
+
+    def _clean(self, text: str) -> str:
+        return sanitise.get().text(text) if text else text
+
+
+def link_to(parent: Parent) -> SpanContext:
+    """The context to link when the caller's trace is not to be joined."""
+    return span_context(parent)
