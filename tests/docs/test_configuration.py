@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the settings are, with the names and defaults of the specification."""
+"""docs/configuration.md: every setting, with the names and defaults of the specification."""
 
 from __future__ import annotations
 
