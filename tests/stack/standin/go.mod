@@ -1,0 +1,3 @@
+module proletto_otel/tests/stack/standin
+
+go 1.24
