@@ -1,0 +1,154 @@
+"""Collector, Prometheus and Loki running together, and how to ask them."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.parse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.stack.receiver import Receiver
+from tests.stack.servers import ROOT, Server, binary, compose_command, free_port, get
+
+SCRAPE_SECONDS = 1
+"""Instead of the shipped 30 s, so that a test sees the collector's own figures soon."""
+
+
+@dataclass
+class System:
+    """The addresses of the running parts."""
+
+    folder: Path
+    """Logs, queue and stores of this run."""
+    tempo: Receiver
+    """Stands in for Tempo."""
+    ports: dict[str, int] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    @property
+    def otlp(self) -> str:
+        """Where applications send."""
+        return self.url("otlp")
+
+    def url(self, name: str) -> str:
+        """The base address of a part."""
+        return f"http://127.0.0.1:{self.port(name)}"
+
+    def port(self, name: str) -> int:
+        """The port of a part, the same over restarts."""
+        return self.ports.setdefault(name, free_port())
+
+    def start_prometheus(self) -> None:
+        """Start it with the shipped configuration; only scrape targets and interval are moved."""
+        config = yaml.safe_load((ROOT / "prometheus/prometheus.yml").read_text())
+        config["global"]["scrape_interval"] = f"{SCRAPE_SECONDS}s"
+        here = {"prometheus": "prometheus", "otel-collector": "collector_metrics", "loki": "loki"}
+        config["scrape_configs"] = [
+            {**job, "static_configs": [{"targets": [f"127.0.0.1:{self.port(here[name])}"]}]}
+            for job in config["scrape_configs"]
+            if (name := job["job_name"]) in here
+        ]
+        path = self.folder / "prometheus.yml"
+        path.write_text(yaml.safe_dump(config))
+        moves = {
+            "/etc/prometheus/prometheus.yml": str(path),
+            "/prometheus": str(self.folder / "prometheus"),
+        }
+        command = [binary("prometheus"), *compose_command("prometheus", moves)]
+        command.append(f"--web.listen-address=127.0.0.1:{self.port('prometheus')}")
+        self._start("prometheus", command, {}, f"{self.url('prometheus')}/-/ready")
+
+    def start_loki(self) -> None:
+        """Start it with the shipped configuration."""
+        moves = {"/etc/loki/loki.yaml": str(ROOT / "loki/loki.yaml")}
+        command = [binary("loki"), *compose_command("loki", moves)]
+        # It would call itself not ready for fifteen seconds.
+        command.append("-ingester.min-ready-duration=0s")
+        env = {
+            "LOKI_ADDRESS": "127.0.0.1",
+            "LOKI_DIR": str(self.folder / "loki"),
+            "LOKI_HTTP_PORT": str(self.port("loki")),
+            "LOKI_GRPC_PORT": str(self.port("loki_grpc")),
+        }
+        self._start("loki", command, env, f"{self.url('loki')}/ready")
+
+    def start_collector(self) -> None:
+        """Start it with the shipped configuration, addresses moved by its environment."""
+        moves = {"/etc/otelcol-contrib/config.yaml": str(ROOT / "collector/config.yaml")}
+        env = {
+            "COLLECTOR_OTLP_GRPC": f"127.0.0.1:{self.port('otlp_grpc')}",
+            "COLLECTOR_OTLP_HTTP": f"127.0.0.1:{self.port('otlp')}",
+            "COLLECTOR_TO_PROMETHEUS": f"{self.url('prometheus')}/api/v1/otlp",
+            "COLLECTOR_TO_LOKI": f"{self.url('loki')}/otlp",
+            "COLLECTOR_TO_TEMPO": self.tempo.url,
+            "COLLECTOR_HEALTH": f"127.0.0.1:{self.port('health')}",
+            "COLLECTOR_METRICS_HOST": "127.0.0.1",
+            "COLLECTOR_METRICS_PORT": str(self.port("collector_metrics")),
+            "COLLECTOR_QUEUE_DIR": str(self.folder / "queue"),
+            "COLLECTOR_SPAN_METRICS_FLUSH": "1s",
+        }
+        command = [binary("otelcol-contrib"), *compose_command("otel-collector", moves)]
+        self._start("collector", command, env, self.url("health"))
+
+    def stop(self, name: str) -> None:
+        """End one part and wait for it."""
+        self.servers.pop(name).stop()
+
+    def close(self) -> None:
+        """End every part, the collector first."""
+        for name in sorted(self.servers):
+            self.stop(name)
+        self.tempo.close()
+
+    def promql(self, expression: str) -> list[dict[str, Any]]:
+        """The vector of an instant query: `metric` and `value` of each series."""
+        query = urllib.parse.urlencode({"query": expression})
+        return list(_data(f"{self.url('prometheus')}/api/v1/query?{query}")["result"])
+
+    def total(self, expression: str) -> float:
+        """The sum over the series of an instant query."""
+        return sum(float(series["value"][1]) for series in self.promql(expression))
+
+    def exemplars(self, expression: str) -> list[dict[str, Any]]:
+        """The exemplars of the last hour for a selector."""
+        now = time.time()
+        query = urllib.parse.urlencode({"query": expression, "start": now - 3600, "end": now + 60})
+        return list(_data(f"{self.url('prometheus')}/api/v1/query_exemplars?{query}"))
+
+    def logql(self, query: str, limit: int = 5000) -> list[tuple[dict[str, str], str]]:
+        """(labels and structured metadata, line) of each entry of the last hour, oldest first."""
+        now = time.time_ns()
+        parameters = {
+            "query": query,
+            "start": now - 3600 * 10**9,
+            "end": now + 60 * 10**9,
+            "limit": limit,
+            "direction": "forward",
+        }
+        url = f"{self.url('loki')}/loki/api/v1/query_range?{urllib.parse.urlencode(parameters)}"
+        entries = [
+            (int(time_ns), stream["stream"], line)
+            for stream in _data(url)["result"]
+            for time_ns, line, *_ in stream["values"]
+        ]
+        return [(labels, line) for _, labels, line in sorted(entries, key=lambda entry: entry[0])]
+
+    def labels(self) -> list[str]:
+        """The names of Loki's index labels."""
+        return list(_data(f"{self.url('loki')}/loki/api/v1/labels"))
+
+    def _start(self, name: str, command: list[str], env: dict[str, str], ready: str) -> None:
+        server = Server(command, self.folder / f"{name}.log", env)
+        self.servers[name] = server
+        server.wait_ready(ready)
+
+
+def _data(url: str) -> Any:
+    body = get(url)
+    assert body is not None, f"no answer from {re.sub('[?].*', '', url)}"
+    return json.loads(body)["data"]
