@@ -60,23 +60,20 @@ OWN_KEYS = frozenset(
 """What the request sets itself; an application that sets one of them wins."""
 
 
-class Kept:
-    """A bounded table of encoded attributes."""
+class Kept(dict[Any, bytes]):
+    """A bounded table of encoded attributes; a missing one is made when it is looked up."""
 
-    def __init__(self, facts: Callable[..., Plain]) -> None:
+    def __init__(self, facts: Callable[[Any], Plain]) -> None:
+        super().__init__()
         self._facts = facts
-        self._bytes: dict[Any, bytes] = {}
 
-    def of(self, key: Any) -> bytes:
-        """The attributes of *key*, encoded."""
-        found = self._bytes.get(key)
-        if found is None:
-            found = encode.attributes(self._facts(key), encode.span_attribute)
-            if len(self._bytes) >= MAX_KEPT:
-                self._bytes.clear()
-            if len(key) <= MAX_KEY:
-                self._bytes[key] = found
-        return found
+    def __missing__(self, key: Any) -> bytes:
+        made = encode.attributes(self._facts(key), encode.span_attribute)
+        if len(self) >= MAX_KEPT:
+            self.clear()
+        if sum(map(len, filter(None, key))) <= MAX_KEY:
+            self[key] = made
+        return made
 
 
 def method_of(environ: Environ) -> str:
@@ -94,28 +91,25 @@ def path_of(environ: Environ) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-Connection = tuple[str, str, str, str]
+Connection = tuple[str | None, ...]
 
 
 def connection_of(environ: Environ) -> Connection:
     """What repeats from request to request: scheme, host, port, protocol."""
     get = environ.get
-    return (
-        get("wsgi.url_scheme", "http"), get("HTTP_HOST", "")[:MAX_HOST],
-        get("SERVER_PORT", ""), get("SERVER_PROTOCOL", ""),
-    )  # fmt: skip
+    return get("wsgi.url_scheme"), get("HTTP_HOST"), get("SERVER_PORT"), get("SERVER_PROTOCOL")
 
 
 def _connection(connection: Connection) -> Plain:
     scheme, host, port, protocol = connection
-    name, own_port = split_host(host)
+    name, own_port = split_host((host or "")[:MAX_HOST])
     facts: Plain = {URL_SCHEME: "https" if scheme == "https" else "http"}
     if name:
         facts[SERVER_ADDRESS] = _clean(name)
-    number = own_port or port
+    number = own_port or port or ""
     if number.isascii() and number.isdigit() and len(number) <= 5:
         facts[SERVER_PORT] = int(number)
-    if protocol.startswith("HTTP/") and len(protocol) <= 8:
+    if protocol and protocol.startswith("HTTP/") and len(protocol) <= 8:
         facts[NETWORK_PROTOCOL_VERSION] = _clean(protocol[5:])
     return facts
 
@@ -167,13 +161,16 @@ class RequestFacts:
     def encoded(self, environ: Environ, path: str, request_id: str) -> bytes:
         """The attributes that the environ gives, as bytes."""
         get = environ.get
-        made = (
-            self._connections.of(connection_of(environ))
-            + self._clients.of(get("REMOTE_ADDR", ""))
-            + self._agents.of(get("HTTP_USER_AGENT", ""))
-            + self._paths.of(path)
-            + encode.span_attribute(REQUEST_ID, request_id)
-        )
+        made = b"%b%b%b%b%b" % (
+            self._connections[
+                get("wsgi.url_scheme"), get("HTTP_HOST"),
+                get("SERVER_PORT"), get("SERVER_PROTOCOL"),
+            ],
+            self._clients[get("REMOTE_ADDR", "")],
+            self._agents[get("HTTP_USER_AGENT", "")],
+            self._paths[path],
+            encode.span_attribute(REQUEST_ID, request_id),
+        )  # fmt: skip
         query = get("QUERY_STRING")
         if query:
             made += encode.attributes(_query(query), encode.span_attribute)

@@ -7,18 +7,22 @@ an iterable that ends it. Nothing of ours that fails changes the response.
 from __future__ import annotations
 
 import re
-import time
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from opentelemetry import context as context_api
-
-from proletto_otel.core.context import enter, leave
 from proletto_otel.core.conventions import HTTP_SERVER_ACTIVE_REQUESTS
 from proletto_otel.core.silence import notice, silence
-from proletto_otel.request.exchange import Body, Exchange, StartResponse
-from proletto_otel.request.facts import method_of, path_of
+from proletto_otel.request.exchange import (
+    Body,
+    Exchange,
+    StartResponse,
+    enter_request,
+    enter_trace,
+    leave_request,
+    leave_trace,
+)
+from proletto_otel.request.facts import METHODS, method_of, path_of
 from proletto_otel.request.propagation import accept_or_generate
 from proletto_otel.request.recorder import Recorder
 from proletto_otel.request.tracer import RequestTracer
@@ -93,7 +97,7 @@ class TelemetryMiddleware:
         exchange = self._opened(environ, start_response)
         if exchange is None:
             return self.wsgi_app(environ, start_response)
-        token, attached = enter(exchange), context_api.attach(exchange.otel)
+        token, attached = enter_request(exchange), enter_trace(exchange.otel)
         try:
             body = self.wsgi_app(environ, exchange.start_response)
             return exchange.over(body, environ.get("wsgi.file_wrapper"))
@@ -101,8 +105,8 @@ class TelemetryMiddleware:
             exchange.broke(error)
             raise
         finally:
-            context_api.detach(attached)
-            leave(token)
+            leave_trace(attached)
+            leave_request(token)
 
     def _opened(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange | None:
         try:
@@ -115,31 +119,17 @@ class TelemetryMiddleware:
     def open(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange:
         """Give the request its IDs and its span, and count it as active."""
         self.ensure()
-        began, start_ns = time.perf_counter(), time.time_ns()
-        method, path = method_of(environ), path_of(environ)
-        counted = not self.exclusions.covers(environ.get("PATH_INFO", ""))
-        if counted:
-            started = self.tracer.start(environ, method, path, start_ns)
+        exchange = Exchange(self.recorder, environ, start_response)
+        exchange.method = METHODS.get(environ["REQUEST_METHOD"]) or method_of(environ)
+        exchange.path = path_of(environ)
+        if self.exclusions.covers(environ.get("PATH_INFO", "")):
+            self.tracer.silent(exchange, environ)
         else:
-            started = self.tracer.silent(environ)
-        span, trace_id, span_id, sampled, otel = started
+            self.tracer.start(exchange, environ)
+            exchange.active = active = self._active.cell((exchange.method,))
+            active.add(1)
         inbound = environ.get("HTTP_X_REQUEST_ID") if self.trust_request_id else None
-        exchange = Exchange(accept_or_generate(inbound, trace_id), trace_id, span_id)
-        exchange.recorder = self.recorder
-        exchange.environ = environ
-        exchange.respond = start_response
-        exchange.span = span
-        exchange.sampled = sampled
-        exchange.otel = otel
-        exchange.method = method
-        exchange.path = path
-        exchange.counted = counted
-        exchange.began = began
-        exchange.start_ns = start_ns
-        exchange.epoch = self.recorder.epoch
-        if counted:
-            exchange.active = self._active.cell((method,))
-            exchange.active.add(1)
+        exchange.request_id = accept_or_generate(inbound, exchange.trace_id)
         exchange.done = False
         if self._open is not None:
             self._open.add(exchange)

@@ -25,7 +25,7 @@ from proletto_otel.core.silence import silence
 from proletto_otel.export import encode
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.facts import OTHER, OWN_KEYS, RequestFacts
-from proletto_otel.request.span import Ending, RequestSpan
+from proletto_otel.request.span import RequestSpan
 from proletto_otel.request.tracer import Put
 from proletto_otel.request.track import Track
 
@@ -108,7 +108,7 @@ class Recorder:
 
     def finished(self, exchange: Exchange) -> None:
         """Count, send and log a finished request."""
-        if exchange.epoch != self.epoch or not exchange.counted:
+        if exchange.epoch != self.epoch or exchange.active is None:
             return
         exchange.active.add(-1)
         series = self.series(exchange)
@@ -149,12 +149,11 @@ class Recorder:
         span = exchange.span
         if type(span) is not RequestSpan:
             self._end_stock(exchange, series)
-        elif self.put is not None and span.sampled and (span.recording or span.end_ns):
-            message = error_message(exchange.exception) if exchange.exception is not None else ""
+        elif self.put is not None and exchange.sampled and (span.recording or span.end_ns):
+            error = exchange.exception
+            message = error_message(error) if error is not None else ""
             facts = self._own_facts(exchange, series, span.extra)
-            self.put(
-                span.encoded(Ending(series.name, facts, exchange.end_ns, series.failed, message))
-            )
+            self.put(span.encoded(series.name, facts, exchange.end_ns, series.failed, message))
 
     def _own_facts(
         self, exchange: Exchange, series: Series, set_by_app: Mapping[str, Any] | None

@@ -48,17 +48,8 @@ class Event(NamedTuple):
     name: str
     time_ns: int
     attributes: Mapping[str, Any]
-
-
-class Ending(NamedTuple):
-    """What the middleware knows when the request is over."""
-
-    name: str
-    facts: bytes
-    """The request's own attributes, encoded."""
-    end_ns: int
-    failed: bool
-    message: str = ""
+    stacktrace: str = ""
+    """Clean already, and of many lines, which other texts are not."""
 
 
 class RequestSpan(Span):
@@ -138,14 +129,18 @@ class RequestSpan(Span):
         self, name: str, attributes: types.Attributes = None, timestamp: int | None = None
     ) -> None:
         """Add an event; past the limit the oldest goes."""
-        if not self.recording:
-            return
+        if self.recording:
+            self._add(name, dict(attributes or {}), timestamp)
+
+    def _add(
+        self, name: str, attributes: Mapping[str, Any], timestamp: int | None, stacktrace: str = ""
+    ) -> None:
         if self.events is None:
             self.events = []
         elif len(self.events) >= self.limits.events:
             del self.events[0]
             self._lost(LOST_EVENTS)
-        self.events.append(Event(name, timestamp or time.time_ns(), dict(attributes or {})))
+        self.events.append(Event(name, timestamp or time.time_ns(), attributes, stacktrace))
 
     def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
         """Link another span; past the limit further links are left out."""
@@ -185,12 +180,8 @@ class RequestSpan(Span):
             return
         self.recorded = exception
         facts = exceptions.describe(exception)
-        about = {
-            EXCEPTION_TYPE: facts.type,
-            EXCEPTION_MESSAGE: facts.message,
-            EXCEPTION_STACKTRACE: facts.traceback,
-        }
-        self.add_event("exception", {**about, **(attributes or {})}, timestamp)
+        about = {EXCEPTION_TYPE: facts.type, EXCEPTION_MESSAGE: facts.message}
+        self._add("exception", {**about, **(attributes or {})}, timestamp, facts.traceback)
 
     def end(self, end_time: int | None = None) -> None:
         """End early; the span is sent when the request is over all the same."""
@@ -205,23 +196,37 @@ class RequestSpan(Span):
         """Whether the span is kept."""
         return bool(self.flags & SAMPLED)
 
-    def encoded(self, ending: Ending) -> bytes:
-        """Stop recording and give the span as OTLP."""
+    def encoded(
+        self, name: str, facts: bytes, end_ns: int, failed: bool = False, message: str = ""
+    ) -> bytes:
+        """Stop recording and give the span as OTLP.
+
+        Args:
+            name: used unless the application renamed the span.
+            facts: the request's own attributes, encoded.
+            end_ns: unix time; an earlier end set by the application holds.
+            failed: whether the status is an error, unless the application set one.
+            message: why it failed.
+        """
         self.recording = False
-        failed = ending.failed and self._status is StatusCode.UNSET
         parent = self.parent
+        rest, status = b"", 2 if failed else 0
+        if self.extra or self.events or self.links or self._status is not StatusCode.UNSET:
+            facts, rest = facts + self._extra_bytes(), self._attachments()
+            if self._status is not StatusCode.UNSET:
+                status, message = self._status.value, self._clean(self._status_message)
         return encode.span(
             trace_id=bytes.fromhex(self.trace_id),
             span_id=bytes.fromhex(self.span_id),
-            parent_id=bytes.fromhex(parent.span_id) if parent is not None else b"",
-            name=self.name if self.renamed else ending.name,
+            name=self.name if self.renamed else name,
             kind=KINDS[self.kind],
             start_ns=self.start_ns,
-            end_ns=self.end_ns or ending.end_ns,
-            attributes=ending.facts + self._extra_bytes() if self.extra else ending.facts,
-            events=self._attachments() if self.events or self.links or self.dropped else b"",
-            status_code=StatusCode.ERROR.value if failed else self._status.value,
-            status_message=ending.message if failed else self._clean(self._status_message),
+            end_ns=self.end_ns or end_ns,
+            attributes=facts,
+            parent_id=bytes.fromhex(parent.span_id) if parent is not None else b"",
+            events=rest,
+            status_code=status,
+            status_message=message if status == 2 else "",
             flags=encode.REMOTE_KNOWN | (encode.REMOTE_PARENT if parent and parent.remote else 0),
             trace_state=self.trace_state,
         )
@@ -236,18 +241,29 @@ class RequestSpan(Span):
 
     def _attachments(self) -> bytes:
         """Events and links: fields of the span like any other, so they may stand together."""
-        made = [
-            encode.event(e.name, e.time_ns, self._plain(e.attributes)) for e in self.events or ()
-        ]
+        made = [self._event(e) for e in self.events or ()]
         made += [encode.link(c, self._plain(a)) for c, a in self.links or ()]
         return b"".join(made) + (self._losses() if self.dropped else b"")
+
+    def _event(self, event: Event) -> bytes:
+        values = self._plain(event.attributes)
+        if event.stacktrace:
+            values[EXCEPTION_STACKTRACE] = event.stacktrace[-self.limits.length :]
+        return encode.event(event.name, event.time_ns, values)
 
     def _losses(self) -> bytes:
         """How many attributes, events and links the limits left out, for the backend to show."""
         return b"".join([tag + varint(n) for tag, n in (self.dropped or {}).items()])
 
     def _plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        fields = sanitise.get().fields(attributes)
+        clean = sanitise.get()
+        fields = clean.fields(attributes)
+        if len(attributes) > clean.max_keys:  # the sanitiser's limit is for one value, not ours
+            fields = {
+                k: v
+                for name in attributes
+                for k, v in clean.fields({name: attributes[name]}).items()
+            }
         return {k: self._cut(v) for k, v in fields.items() if v is not None}
 
     def _cut(self, value: Any) -> Any:

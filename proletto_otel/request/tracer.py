@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace import Link, SpanKind
 
+from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.ids import new_ids, new_span_id
 from proletto_otel.request.propagation import (
     RANDOM,
@@ -37,25 +38,13 @@ Facts = Callable[[Environ, str], Mapping[str, str | int]]
 
 
 LIMITS = Limits()
-
-
-class Started(NamedTuple):
-    """The span of a request that begins, and the context in which it is current."""
-
-    span: Span
-    trace_id: str
-    span_id: str
-    sampled: bool
-    context: Context
+(_SPAN_KEY,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
+"""Where a context keeps its span, learned through the public way."""
 
 
 class Birth(NamedTuple):
     """What is known of a span before it begins."""
 
-    environ: Environ
-    method: str
-    path: str
-    start_ns: int
     parent: Parent | None
     kind: SpanKind
     untrusted: Parent | None
@@ -92,11 +81,49 @@ class RequestTracer:
         self.stock: trace.Tracer | None = None
         """The SDK's tracer, once a foreign span processor has to be served."""
 
-    def start(self, environ: Environ, method: str, path: str, start_ns: int) -> Started:
-        """Begin the span of one request."""
+    def start(self, exchange: Exchange, environ: Environ) -> None:
+        """Begin the span of *exchange*: sets its span, IDs, context and whether it is kept."""
         base = context_api.get_current()
+        if (
+            not base  # an outer instrumentation, or a call within the same process, left its span
+            and self.sampler is None
+            and self.stock is None
+            and "HTTP_TRACEPARENT" not in environ
+            and self.extract is None
+        ):
+            trace_id, span_id = new_ids()
+            self._own(exchange, trace_id, span_id, SAMPLED | RANDOM, None, SpanKind.SERVER, base)
+        else:
+            self._start_within(exchange, environ, base)
+
+    def silent(self, exchange: Exchange, environ: Environ) -> None:
+        """Give *exchange* a span that is never kept, nor are its children: for excluded paths."""
+        _, parent = self._inbound(environ, Context())
+        trace_id, span_id = new_ids()
+        if parent is not None and self.trust_inbound:
+            trace_id = parent.trace_id
+        base = context_api.get_current()
+        self._own(exchange, trace_id, span_id, RANDOM, None, SpanKind.SERVER, base)
+
+    def _own(
+        self, exchange: Exchange, trace_id: str, span_id: str, flags: int, parent: Parent | None,
+        kind: SpanKind, base: Context,
+    ) -> RequestSpan:  # fmt: skip
+        sampled = flags & SAMPLED == SAMPLED
+        span = RequestSpan(
+            exchange.method, trace_id, span_id, flags, parent, exchange.start_ns,
+            sampled and self.put is not None, self.limits, kind,
+        )  # fmt: skip
+        exchange.span = span
+        exchange.trace_id = trace_id
+        exchange.span_id = span_id
+        exchange.sampled = sampled
+        exchange.otel = Context({**base, _SPAN_KEY: span}) if base else Context({_SPAN_KEY: span})
+        return span
+
+    def _start_within(self, exchange: Exchange, environ: Environ, base: Context) -> None:
+        """The general case: a parent, a sampler to ask, a stock span to make."""
         kind, untrusted = SpanKind.SERVER, None
-        # a non-empty context: an outer instrumentation, or a call within the same process
         parent = parent_of(base) if base else None
         if parent is not None:
             kind = SpanKind.INTERNAL
@@ -104,22 +131,11 @@ class RequestTracer:
             base, parent = self._inbound(environ, base)
             if parent is not None and not self.trust_inbound:
                 base, parent, untrusted = Context(), None, parent
-        birth = Birth(environ, method, path, start_ns, parent, kind, untrusted)
+        birth = Birth(parent, kind, untrusted)
         if self.stock is not None:
-            return self._stock_span(self.stock, birth, base)
-        span = self._own_span(birth)
-        context = trace.set_span_in_context(span, base)
-        return Started(span, span.trace_id, span.span_id, span.sampled, context)
-
-    def silent(self, environ: Environ) -> Started:
-        """A span that is never kept, nor are its children: for excluded paths."""
-        _, parent = self._inbound(environ, Context())
-        trace_id, span_id = new_ids()
-        if parent is not None and self.trust_inbound:
-            trace_id = parent.trace_id
-        span = RequestSpan("", trace_id, span_id, RANDOM, None, 0, False, self.limits)
-        context = trace.set_span_in_context(span, context_api.get_current())
-        return Started(span, trace_id, span_id, False, context)
+            self._stock_span(self.stock, exchange, environ, birth, base)
+        else:
+            self._own_span(exchange, environ, birth, base)
 
     def _inbound(self, environ: Environ, base: Context) -> tuple[Context, Parent | None]:
         if self.extract is not None:
@@ -135,47 +151,53 @@ class RequestTracer:
             parent = parent._replace(trace_state=parsed.to_header())
         return base, parent
 
-    def _own_span(self, birth: Birth) -> RequestSpan:
-        _, method, _, start_ns, parent, kind, untrusted = birth
+    def _own_span(self, exchange: Exchange, environ: Environ, birth: Birth, base: Context) -> None:
+        parent, kind, untrusted = birth
         if parent is None:
             trace_id, span_id = new_ids()
             flags = SAMPLED | RANDOM
         else:
             trace_id, span_id, flags = parent.trace_id, new_span_id(), parent.flags
-        recording = flags & SAMPLED == SAMPLED and self.put is not None
-        span = RequestSpan(
-            method, trace_id, span_id, flags, parent, start_ns, recording, self.limits, kind
-        )
+        span = self._own(exchange, trace_id, span_id, flags, parent, kind, base)
         if self.sampler is not None:
-            self._ask(self.sampler, span, birth)
+            self._ask(self.sampler, exchange, environ, span, birth)
         if untrusted is not None:
             span.add_link(span_context(untrusted))
-        return span
 
-    def _ask(self, sampler: Sampler, span: RequestSpan, birth: Birth) -> None:
+    def _ask(
+        self, sampler: Sampler, exchange: Exchange, environ: Environ, span: RequestSpan,
+        birth: Birth,
+    ) -> None:  # fmt: skip
         """Let the provider's sampler decide about *span*."""
-        environ, method, path, _, parent, kind, untrusted = birth
-        facts = dict(self.facts(environ, path))
+        parent, kind, untrusted = birth
+        facts = dict(self.facts(environ, exchange.path))
         context = context_of(parent) if parent is not None else Context()
         result = sampler.should_sample(
-            context, int(span.trace_id, 16), method, kind, facts, _links(untrusted)
+            context, int(span.trace_id, 16), span.name, kind, facts, _links(untrusted)
         )
-        span.flags = span.flags & RANDOM | (SAMPLED if result.decision.is_sampled() else 0)
-        span.recording = result.decision.is_recording() and self.put is not None
+        decision = result.decision.value  # 0 drop, 1 record, 2 record and sample
+        exchange.sampled = decision == 2
+        span.flags = span.flags & RANDOM | (SAMPLED if exchange.sampled else 0)
+        span.recording = decision > 0 and self.put is not None
         if result.trace_state is not None:
             span.trace_state = result.trace_state.to_header()
         # samplers hand back the attributes that they were given, with theirs
         span.set_attributes({k: v for k, v in result.attributes.items() if facts.get(k) != v})
 
-    def _stock_span(self, stock: trace.Tracer, birth: Birth, base: Context) -> Started:
-        environ, method, path, start_ns, parent, kind, untrusted = birth
+    def _stock_span(
+        self, stock: trace.Tracer, exchange: Exchange, environ: Environ, birth: Birth, base: Context
+    ) -> None:
+        parent, kind, untrusted = birth
         context = base if parent is None or kind is SpanKind.INTERNAL else context_of(parent, base)
-        facts = dict(self.facts(environ, path))
-        span = stock.start_span(method, context, kind, facts, _links(untrusted), start_ns)
+        facts = dict(self.facts(environ, exchange.path))
+        span = stock.start_span(
+            exchange.method, context, kind, facts, _links(untrusted), exchange.start_ns
+        )
         found = span.get_span_context()
-        trace_id, span_id = f"{found.trace_id:032x}", f"{found.span_id:016x}"
-        current = trace.set_span_in_context(span, base)
-        return Started(span, trace_id, span_id, found.trace_flags.sampled, current)
+        exchange.span = span
+        exchange.trace_id, exchange.span_id = f"{found.trace_id:032x}", f"{found.span_id:016x}"
+        exchange.sampled = found.trace_flags.sampled
+        exchange.otel = trace.set_span_in_context(span, base)
 
 
 MAX_TRACE_STATE = 512
