@@ -45,7 +45,7 @@ class Exchange(RequestContext):
     """A request being answered."""
 
     __slots__ = (
-        "_began", "_close", "_route", "active", "body", "done", "duration_s",
+        "__weakref__", "_began", "_close", "_route", "active", "body", "done", "duration_s",
         "end_ns", "environ", "epoch", "exception", "otel", "recorder", "request", "respond",
         "response_size", "start_ns", "status",
     )  # fmt: skip

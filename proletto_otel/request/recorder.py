@@ -100,6 +100,11 @@ class Recorder:
         self.source = source
         self._kinds: dict[Key, Series] = {}
 
+    def forked(self) -> None:
+        """Begin again in a child: no numbers and no open requests of the parent."""
+        self.epoch += 1
+        self.track.reset()
+
     def failed(self, exchange: Exchange, error: BaseException) -> None:
         """Put an unhandled exception on the span and report it, once."""
         exchange.span.record_exception(error)
