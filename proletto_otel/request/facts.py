@@ -6,7 +6,7 @@ Values come from outside, so each is bounded in length and each table in size; w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from proletto_otel.core import sanitise
@@ -27,8 +27,8 @@ from proletto_otel.core.conventions import (
     USER_AGENT_ORIGINAL,
 )
 from proletto_otel.export import encode
+from proletto_otel.request.exchange import Environ
 
-Environ = Mapping[str, Any]
 Plain = dict[str, str | int]
 
 METHODS = {

@@ -39,9 +39,9 @@ class Exclusions:
 
     def __init__(self, paths: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
         self.paths = frozenset(paths)
-        usable = [p for p in patterns if _compiles(p)]
-        joined = "|".join(f"(?:{p})" for p in usable)
-        self._matches = re.compile(f"/?(?:{joined})").match if usable else None
+        self.patterns = [p for p in patterns if _compiles(p)]
+        joined = "|".join(f"(?:{p})" for p in self.patterns)
+        self._matches = re.compile(f"/?(?:{joined})").match if self.patterns else None
 
     def covers(self, path: str) -> bool:
         """Whether *path* (without the mount point) is excluded."""

@@ -8,14 +8,14 @@ The provider itself is built in `request.tracing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 
-from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.exchange import Environ, Exchange
 from proletto_otel.request.ids import new_ids, new_span_id
 from proletto_otel.request.propagation import (
     RANDOM,
@@ -31,7 +31,6 @@ from proletto_otel.request.span import Limits, RequestSpan
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
 
-Environ = Mapping[str, Any]
 Put = Callable[[bytes], None]
 Extract = Callable[[Environ, Context], Context]
 Facts = Callable[[Environ, str], Mapping[str, str | int]]
