@@ -225,6 +225,14 @@ INTERNAL_ERRORS = Metric(
     attributes=("where",),
 )
 
+STORE_ERRORS = Metric(
+    name="proletto.telemetry.store.errors",
+    kind="counter",
+    unit="{error}",
+    description="Failed uses of the host's state store, by reason.",
+    attributes=(REASON,),
+)
+
 # --- health -----------------------------------------------------------------------------------
 HEALTH_CHECK_DURATION = Metric(
     name="proletto.health.check.duration",

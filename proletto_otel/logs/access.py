@@ -1,0 +1,244 @@
+"""The access log: one INFO line per request on the logger `<APP_NAME>.access`.
+
+Every request pays for it, so it skips what an ordinary record needs: its fields are made here and
+only path and client are foreign. Measuring the request lives in `request`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from proletto_otel.core import sanitise
+from proletto_otel.core.context import RequestContext
+from proletto_otel.core.conventions import (
+    ACCESS_DURATION_MS,
+    CLIENT_ADDRESS,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_BODY_SIZE,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    URL_PATH,
+)
+from proletto_otel.core.silence import silence
+from proletto_otel.export.encode import log_attribute
+from proletto_otel.logs.pipeline import Pipeline
+from proletto_otel.logs.record import Record
+from proletto_otel.logs.rendering import encode, utc
+
+QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
+"""Probes and scrapes: a line each would bury the others. A failure (5xx) still gets its line."""
+MAX_KNOWN = 4096
+"""Paths and clients whose clean forms are kept."""
+INFO = logging.INFO
+_MODULE = "access"
+_double = struct.Struct("<d").pack
+_DURATION = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
+"""The attribute without the eight bytes of its number, which come last."""
+
+
+class Finished(Protocol):
+    """A request that is over, as the request path knows it."""
+
+    method: str
+    path: str
+    status: int
+    duration_s: float
+    response_size: int | None
+    environ: dict[str, Any]
+
+    @property
+    def route(self) -> str | None: ...
+
+
+class Part:
+    """A fact, or a few that go together, clean in every form a sink needs."""
+
+    __slots__ = ("attributes", "facts", "json")
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self.facts = {name: value for name, value in facts.items() if value is not None}
+        self.json = encode(self.facts)[1:-2].decode()
+        self.attributes = b"".join([log_attribute(*fact) for fact in self.facts.items()])
+
+
+class Parts(dict[Any, Part]):
+    """The parts of values seen before; full, it begins anew."""
+
+    def __init__(self, make: Callable[[Any], Part]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, value: Any) -> Part:
+        if len(self) >= MAX_KNOWN:
+            self.clear()
+        made = self[value] = self._make(value)
+        return made
+
+
+def kind_part(kind: tuple[str, str | None, int]) -> Part:
+    """What few requests differ in: method, route, status."""
+    method, route, status = kind
+    return Part({HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route, HTTP_RESPONSE_STATUS_CODE: status})
+
+
+def text_part(name: str) -> Callable[[str], Part]:
+    """Make the function that makes a part of a text from outside."""
+    return lambda text: Part({name: sanitise.get().text(text)})
+
+
+class AccessRecord(Record):
+    """A record whose message says it all: text lines do not repeat its facts.
+
+    Its facts stay in parts until a sink asks for them in its form.
+    """
+
+    __slots__ = ("duration_ms", "parts", "place")
+
+    facts_in_line = False
+
+    parts: list[Part]
+    duration_ms: float
+    place: str
+    """The JSON members from the level to the environment."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The facts of the request."""
+        facts: dict[str, Any] = {ACCESS_DURATION_MS: self.duration_ms}
+        for part in self.parts:
+            facts.update(part.facts)
+        return facts
+
+    @fields.setter
+    def fields(self, _: dict[str, Any]) -> None:
+        """Taken from the parts."""
+
+    @property
+    def json(self) -> bytes:
+        """The line as `logs.rendering` would make it."""
+        line = self._json
+        if line is None:
+            ids = f'"request_id":"{self.request_id}",' if self.request_id else ""
+            if self.trace_id:
+                ids += f'"trace_id":"{self.trace_id}","span_id":"{self.span_id}",'
+            facts = ",".join([part.json for part in self.parts])
+            line = self._json = (
+                f'{{"timestamp":"{utc(self.time_ns)}",{self.place}{ids}'
+                f'"{ACCESS_DURATION_MS}":{self.duration_ms},{facts}}}\n'
+            ).encode()
+        return line
+
+    def otlp_fields(self) -> bytes:
+        """The facts as OTLP attributes."""
+        attributes = b"".join([part.attributes for part in self.parts])
+        return attributes + _DURATION + _double(self.duration_ms)
+
+
+class AccessLog:
+    """Called by the request path when a response is closed.
+
+    Args:
+        to: The pipeline.
+        app_name: Names the logger.
+        quiet: Paths without a line, unless they fail (5xx).
+    """
+
+    def __init__(self, to: Pipeline, app_name: str, *, quiet: Iterable[str] = QUIET_PATHS) -> None:
+        self._pipeline = to
+        self._logger = f"{app_name}.access"
+        self.quiet = frozenset(quiet)
+        self._kinds = Parts(kind_part)
+        self._paths = Parts(text_part(URL_PATH))
+        self._sizes = Parts(lambda size: Part({HTTP_RESPONSE_BODY_SIZE: size}))
+        self._clients = Parts(text_part(CLIENT_ADDRESS))
+        self._users = Parts(text_part("user_id"))
+        self._place = (0, "", "")
+
+    def finished(self, request: Finished, context: RequestContext | None = None) -> None:
+        """Write the line of *request*, which usually is its own context."""
+        if context is None and isinstance(request, RequestContext):
+            context = request
+        self(
+            request.method, request.route, request.path, request.status, request.duration_s,
+            request.response_size, context, request.environ.get("REMOTE_ADDR"),
+        )  # fmt: skip
+
+    def __call__(
+        self,
+        method: str,
+        route: str | None,
+        path: str,
+        status: int,
+        duration_s: float,
+        size: int | None,
+        context: RequestContext | None,
+        client: str | None,
+    ) -> None:
+        """Write the line of one request; never raises.
+
+        Args:
+            method: As the metrics know it (`_OTHER` for an odd one).
+            route: Route template, None if nothing matched.
+            path: As the client sent it, without the query.
+            status: Of the response; 0: none was sent.
+            duration_s: To the close of the body, seconds.
+            size: Bytes of the body, None if unknown.
+            context: The request's; its ID and trace are on the line.
+            client: Address of the client.
+        """
+        if self._pipeline.level > INFO or (path in self.quiet and status < 500):
+            return
+        try:
+            shown = self._paths[path]
+            parts = [self._kinds[method, route, status], shown]
+            if size is not None:
+                parts.append(self._sizes[size])
+            if client:
+                parts.append(self._clients[client])
+            message = f"{method} {shown.facts[URL_PATH]} {status}"
+            record = self._record(message, parts, context)
+            record.duration_ms = round(duration_s * 1000, 3)
+            self._pipeline.fan_out(record)
+        except Exception:
+            with silence("logs.access"):
+                raise
+
+    def _record(
+        self, message: str, parts: list[Part], context: RequestContext | None
+    ) -> AccessRecord:
+        record = AccessRecord(time.time_ns(), INFO, self._logger, message, {})
+        record.module = _MODULE
+        record.parts = parts
+        record.environment = self._pipeline.environment
+        record.process_id, record.thread_id = os.getpid(), threading.get_ident()
+        pid, environment, place = self._place
+        if pid != record.process_id or environment != record.environment:
+            pid, environment, place = self._place = self._new_place(record)
+        if '"' in message or "\\" in message:
+            message = encode({"": message})[5:-3].decode()
+        record.place = place % (message, record.thread_id)
+        if context is not None:
+            self._belongs(record, context)
+        return record
+
+    def _new_place(self, record: Record) -> tuple[int, str, str]:
+        """The members that stay the same, with room for message and thread."""
+        start = Part({"level": "INFO", "logger": self._logger}).json
+        middle = {"module": _MODULE, "function": "", "line": 0, "process_id": record.process_id}
+        end = Part({"environment": record.environment}).json
+        place = (start, ',"message":"%s",', Part(middle).json, ',"thread_id":%d,', end, ",")
+        fixed = [p if "%s" in p or "%d" in p else p.replace("%", "%%") for p in place]
+        return record.process_id, record.environment, "".join(fixed)
+
+    def _belongs(self, record: AccessRecord, context: RequestContext) -> None:
+        if context.user_id is not None:
+            record.parts.append(self._users[str(context.user_id)])
+        record.request_id = context.request_id
+        record.trace_id, record.span_id = context.trace_id, context.span_id
+        record.flags = 1 if context.sampled and context.trace_id else 0

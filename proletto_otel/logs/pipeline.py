@@ -1,0 +1,358 @@
+"""The one way from a log call to the sinks: context, clean once, then fan out.
+
+Our logger (`logs.loggers`), the standard library (`logs.stdlib`) and structlog
+(`logs.structlog_bridge`) all end in `pipeline.emit`. It takes no lock, so a signal handler may log,
+and it never raises. Sinks live in `logs.sinks`, the chain's assembly in `logs.assembly`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from opentelemetry.trace import INVALID_SPAN, get_current_span
+
+from proletto_otel.core import context as contexts
+from proletto_otel.core import parsing, sanitise, silence
+from proletto_otel.core.context import RequestContext, current_request
+from proletto_otel.core.conventions import LOG_FIELDS, ORIGINAL_LENGTH, TRUNCATED
+from proletto_otel.core.exceptions import describe
+from proletto_otel.core.ledger import ledger
+from proletto_otel.logs import reported
+from proletto_otel.logs.names import NameFacts, Names
+from proletto_otel.logs.record import Code, Record
+from proletto_otel.logs.sinks.base import Sink
+from proletto_otel.logs.sinks.console import ConsoleSink
+
+MAX_EARLY = 1000
+"""Records kept before set-up, to be handed to the sinks when it comes."""
+MAX_KNOWN_TEXTS = 4096
+MAX_KNOWN_LENGTH = 200
+"""Event texts are mostly literals: short ones are cleaned once and remembered."""
+ERROR = 40
+
+Write = Callable[[Record], None]
+_RESERVED = frozenset(LOG_FIELDS)
+_suppressed: ContextVar[bool] = ContextVar("proletto_logs_suppressed", default=False)
+_get_ident = threading.get_ident
+_time_ns = time.time_ns
+_getpid = os.getpid
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """Records made inside go to the console only: exporters and sinks wrap their sending in it."""
+    token = _suppressed.set(True)
+    try:
+        yield
+    finally:
+        _suppressed.reset(token)
+
+
+class Pipeline:
+    """Cleans records and hands them to sinks and listeners."""
+
+    def __init__(self) -> None:
+        self.sinks: tuple[Sink, ...] = ()
+        self.level = 20
+        """Records below it are not recorded (`LOG_LEVEL`)."""
+        self.environment = "development"
+        self.breadcrumbs = 0
+        """Log events a request remembers."""
+        self.ready = False
+        """Whether set-up has come; until then records are printed and kept."""
+        self.names = Names()
+        self._listeners: tuple[tuple[int, Write], ...] = ()
+        self._early: deque[Record] = deque(maxlen=MAX_EARLY)
+        self._ways: dict[int, tuple[Write, ...]] = {}
+        self._console: tuple[Write, ...] = ()
+        self._known: dict[str, str] = {}
+        self._lost_early = 0
+        self.close()
+
+    # --- set-up --------------------------------------------------------------------------------
+    def add(self, sink: Sink) -> None:
+        """Send records to *sink* too; a sink of the same name is replaced."""
+        self.use((*(s for s in self.sinks if s.name != sink.name), sink))
+
+    def remove(self, sink: Sink) -> None:
+        """Send nothing more to *sink*."""
+        self.use(tuple(s for s in self.sinks if s is not sink))
+
+    def listen(self, callback: Write, level: int = ERROR) -> None:
+        """Call *callback* with each record of *level* and above, after the sinks had it."""
+        self._listeners = (*self._listeners, (level, callback))
+        self.use(self.sinks)
+
+    def unlisten(self, callback: Write) -> None:
+        """Undo `listen`."""
+        self._listeners = tuple(entry for entry in self._listeners if entry[1] != callback)
+        self.use(self.sinks)
+
+    def open(self, *, level: int, environment: str, breadcrumbs: int) -> None:
+        """Set-up has come and sinks are added: hand over what was logged before."""
+        self.level, self.environment, self.breadcrumbs = level, environment, breadcrumbs
+        self._known = {}
+        self.names.forget()
+        self.ready = True
+        late = [(sink, self._way(sink)) for sink in self.sinks if not sink.console]
+        for sink, _ in late:
+            if self._lost_early:
+                ledger.emitted(sink.name, self._lost_early)
+                ledger.dropped(sink.name, "before_setup", self._lost_early)
+        self._lost_early = 0
+        while self._early:
+            self._replay(self._early.popleft(), late)
+
+    def _replay(self, record: Record, late: list[tuple[Sink, Write]]) -> None:
+        record.environment = self.environment
+        record.forget_lines()
+        for sink, write in late:
+            if record.level >= max(sink.level, self.level):
+                with silence.silence("logs.replay"):
+                    write(record)
+
+    def close(self) -> None:
+        """Back to the state before set-up: records are printed and kept."""
+        self._listeners = ()
+        self._early.clear()
+        self._lost_early = 0
+        self._known = {}
+        self.names.forget()
+        self.level, self.environment, self.breadcrumbs = first_level(), "development", 0
+        self.ready = False
+        self.use((ConsoleSink(),))
+
+    def use(self, sinks: Iterable[Sink]) -> None:
+        """Send records to these sinks and no others."""
+        self.sinks = sinks = tuple(sinks)
+        self._console = tuple(self._way(s) for s in sinks if s.console)
+        self._ways = {}
+
+    def _way(self, sink: Sink) -> Write:
+        return sink.write if sink.counts else self._counted(sink)
+
+    def _ways_of(self, level: int) -> tuple[Write, ...]:
+        ways = [self._way(s) for s in self.sinks if level >= s.level]
+        ways += [self._guarded(f) for low, f in self._listeners if level >= low]
+        if len(self._ways) < 100:  # a program has few levels; one that invents them stays bounded
+            self._ways[level] = tuple(ways)
+        return tuple(ways)
+
+    def _counted(self, sink: Sink) -> Write:
+        write, queued = self._guarded(sink.write), sink.queued
+
+        def count(record: Record) -> None:
+            ledger.emitted(sink.name)
+            try:
+                write(record)
+            except Exception:
+                ledger.dropped(sink.name, "error")
+                raise
+            if not queued:
+                ledger.delivered(sink.name)
+
+        return count
+
+    def _guarded(self, call: Write) -> Write:
+        """Code that is not ours may log: what it logs meanwhile goes to the console only."""
+
+        def guarded(record: Record) -> None:
+            token = _suppressed.set(True)
+            try:
+                call(record)
+            finally:
+                _suppressed.reset(token)
+
+        return guarded
+
+    # --- records -------------------------------------------------------------------------------
+    def emit(
+        self,
+        logger: str,
+        level: int,
+        event: str,
+        fields: Mapping[str, Any],
+        error: BaseException | None,
+        code: Code,
+        line: int,
+        time_ns: int = 0,
+    ) -> None:
+        """Record *event*; *fields* are the caller's facts as they came.
+
+        Args:
+            logger: Name of the logger.
+            level: Number of the level.
+            event: What happened, arguments already in it.
+            fields: Facts of any type.
+            error: The exception that belongs to it.
+            code: The calling function.
+            line: Its line.
+            time_ns: When, unix time; 0 is now.
+        """
+        try:
+            record = self.record(logger, level, event, fields, error, code, line, time_ns)
+            name = self.names.get(logger)
+            if _suppressed.get() or name.inner or (name.client and name.held_back()):
+                self._console_only(name, record)
+            else:
+                self.fan_out(record)
+        except Exception as broken:
+            self._lost(broken)
+
+    def fan_out(self, record: Record) -> None:
+        """Hand a clean record to every sink and listener of its level."""
+        ways = self._ways.get(record.level)
+        if ways is None:
+            ways = self._ways_of(record.level)
+        for write in ways:
+            try:
+                write(record)
+            except Exception as error:
+                self._failed(error)
+        if not self.ready:
+            self._keep(record)
+
+    def record(
+        self,
+        logger: str,
+        level: int,
+        event: str,
+        fields: Mapping[str, Any],
+        error: BaseException | None,
+        code: Code,
+        line: int,
+        time_ns: int = 0,
+    ) -> Record:
+        """Build the clean record of `emit`."""
+        context = current_request()
+        facts = self._facts(fields, context)
+        message = self._known.get(event)
+        if message is None:
+            message = self._clean(event, facts)
+        name = self.names.get(logger)
+        record = Record(time_ns or _time_ns(), level, name.clean, message, facts)
+        record.code, record.line = code, line
+        record.module, record.function = code.module, code.function
+        record.process_id, record.thread_id = _getpid(), _get_ident()
+        record.environment = self.environment
+        if context is not None:
+            self._place(record, context)
+        else:
+            self._trace(record)
+        if level >= ERROR or error is not None:
+            self._blame(record, error, context)
+        return record
+
+    def _facts(self, fields: Mapping[str, Any], context: RequestContext | None) -> dict[str, Any]:
+        bound = context.facts if context is not None else contexts.bound()
+        if bound:
+            fields = {**bound, **fields}
+        if context is not None and context.user_id is not None and "user_id" not in fields:
+            fields = {**fields, "user_id": context.user_id}
+        if not fields:
+            return {}
+        clean = sanitise.get().fields(fields)
+        if _RESERVED.isdisjoint(clean):
+            return clean
+        return rename_reserved(clean)
+
+    def _clean(self, event: str, facts: dict[str, Any]) -> str:
+        sanitiser = sanitise.get()
+        clean = sanitiser.text(event)
+        if len(event) > sanitiser.max_text:
+            facts[TRUNCATED], facts[ORIGINAL_LENGTH] = True, len(event)
+        if len(event) <= MAX_KNOWN_LENGTH:
+            if len(self._known) >= MAX_KNOWN_TEXTS:
+                self._known = {}
+            self._known[event] = clean
+        return clean
+
+    def _place(self, record: Record, context: RequestContext) -> None:
+        record.request_id = context.request_id
+        span = get_current_span()
+        if span is context.span or span is INVALID_SPAN:
+            record.trace_id, record.span_id = context.trace_id, context.span_id
+            record.flags = 1 if context.sampled and context.trace_id else 0
+        else:
+            self._trace(record)
+        if self.breadcrumbs:
+            crumbs = context.breadcrumbs
+            if crumbs is None:
+                crumbs = context.breadcrumbs = deque(maxlen=self.breadcrumbs)
+            if record.level >= ERROR:
+                record.breadcrumbs = tuple(crumbs)
+            crumbs.append(record)
+
+    @staticmethod
+    def _trace(record: Record) -> None:
+        span = get_current_span()
+        if span is INVALID_SPAN:
+            return
+        found = span.get_span_context()
+        if found.is_valid:
+            record.trace_id = f"{found.trace_id:032x}"
+            record.span_id = f"{found.span_id:016x}"
+            record.flags = int(found.trace_flags) & 1
+
+    @staticmethod
+    def _blame(record: Record, error: BaseException | None, context: RequestContext | None) -> None:
+        if error is not None:
+            record.exception = describe(error)
+            if record.level >= ERROR:
+                record.fingerprint = record.exception.fingerprint
+                reported.mark(error, context)
+        else:
+            record.fingerprint = reported.event_fingerprint(record)
+
+    # --- what must not travel, what went wrong -------------------------------------------------
+    def _console_only(self, name: NameFacts, record: Record) -> None:
+        if not name.may_speak(time.monotonic()):
+            return
+        for write in self._console:
+            write(record)
+
+    def _keep(self, record: Record) -> None:
+        if len(self._early) == MAX_EARLY:
+            self._lost_early += 1
+        self._early.append(record)
+
+    @staticmethod
+    def _failed(error: Exception) -> None:
+        silence.failed("logs.sink", error)
+        if silence.strict:
+            raise error
+
+    @staticmethod
+    def _lost(error: Exception) -> None:
+        silence.failed("logs.emit", error)
+        if silence.strict:
+            raise error
+
+
+def rename_reserved(facts: dict[str, Any]) -> dict[str, Any]:
+    """Give facts that are named like a field of the record a trailing underscore."""
+    renamed: dict[str, Any] = {}
+    for key, value in facts.items():
+        while key in _RESERVED or key in renamed:
+            key += "_"
+        renamed[key] = value
+    return renamed
+
+
+def first_level() -> int:
+    """The level before set-up: `LOG_LEVEL` of the environment if it fits, else INFO."""
+    try:
+        return int(parsing.level(os.environ.get("LOG_LEVEL") or "INFO"))
+    except parsing.Misfit:
+        return 20
+
+
+pipeline = Pipeline()
+"""The process's pipeline."""

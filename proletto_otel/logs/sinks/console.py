@@ -1,0 +1,144 @@
+"""Standard output: short and coloured on a terminal, by `LOG_FORMAT` otherwise.
+
+On the process's own standard output a line is one `write` to its descriptor, so lines of several
+workers do not mix and a signal handler may log. A stream that was put in its place (a test, a
+notebook, click) is written as a stream.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from proletto_otel.core.ledger import ledger
+from proletto_otel.logs.record import Record
+from proletto_otel.logs.rendering import facts_text, local
+from proletto_otel.logs.sinks.base import Sink
+
+_COLOURS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}
+_DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_UTF8 = ("utf-8", "utf8")
+
+Put = Callable[[Record], None]
+
+
+class ConsoleSink(Sink):
+    """Prints records; standard error stands in when there is no standard output."""
+
+    name = "console"
+    counts = True
+    console = True
+
+    def __init__(self) -> None:
+        self._known: object = self  # no stream is this object: the first record looks around
+        self._stream: TextIO | None = None
+        self._put: Put = self._nowhere
+        self._emitted = ledger.emitted_cell(self.name)
+        self._delivered = ledger.delivered_cell(self.name)
+
+    def write(self, record: Record) -> None:
+        """Print *record*; a closed or broken output is counted, nothing more."""
+        self._emitted.value += 1
+        try:
+            stream = self._stream
+            if sys.stdout is not self._known or stream is None or stream.closed:
+                self._look()
+            self._put(record)
+        except BlockingIOError:
+            self._drop("would_block")
+        except BrokenPipeError:
+            self._drop("broken_pipe")
+        except (OSError, ValueError, RuntimeError, AttributeError, TypeError):
+            self._drop("closed")  # ValueError: closed; RuntimeError: a signal amid a stream's write
+        else:
+            self._delivered.value += 1
+
+    def forked(self) -> None:
+        """Look at the streams anew."""
+        self._known = self
+
+    def _drop(self, reason: str) -> None:
+        self.last_error = f"standard output: {reason}"
+        self._known = self
+        ledger.dropped(self.name, reason)
+
+    def _look(self) -> None:
+        self._known = sys.stdout
+        self._stream = next((s for s in (sys.stdout, sys.stderr) if _usable(s)), None)
+        self._put = self._way(self._stream)
+
+    def _way(self, stream: TextIO | None) -> Put:
+        if stream is None:
+            return self._nowhere
+        if stream.isatty():
+            return lambda record: _write_text(stream, pretty(record))
+        descriptor = own_descriptor(stream)
+        if descriptor is None:
+            return lambda record: _write_text(stream, record.text_line.decode())
+        return lambda record: write_all(descriptor, record.text_line)
+
+    @staticmethod
+    def _nowhere(_: Record) -> None:
+        raise ValueError("no standard output")
+
+
+def _usable(stream: Any) -> bool:
+    return stream is not None and not getattr(stream, "closed", False)
+
+
+def own_descriptor(stream: TextIO) -> int | None:
+    """The descriptor of the process's own UTF-8 standard stream, None for anything else."""
+    if stream is not sys.__stdout__ and stream is not sys.__stderr__:
+        return None
+    if (stream.encoding or "").lower() not in _UTF8:
+        return None
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def write_all(descriptor: int, line: bytes) -> None:
+    """Write *line*, in one call unless the other side takes less."""
+    written = os.write(descriptor, line)
+    while written < len(line):
+        written += os.write(descriptor, line[written:])
+
+
+def _write_text(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def pretty(record: Record) -> str:
+    """The short coloured form for a terminal."""
+    colour = _COLOURS.get(record.level, _COLOURS[50 if record.level > 50 else 20])
+    when = local(record.time_ns)[11:].replace(",", ".")
+    line = f"{_DIM}{when}{_OFF} {colour}{record.level_name:<8}{_OFF} "
+    facts = facts_text(record) if record.facts_in_line else ""
+    if record.request_id:
+        facts += f" request_id={record.request_id}"
+    line += f"{_BOLD}{record.message}{_OFF}{_DIM}{facts} [{record.logger}]{_OFF}\n"
+    if record.exception is not None:
+        line += record.exception.traceback.rstrip("\n") + "\n"
+    return line
+
+
+def to_stderr(record: Record) -> None:
+    """The JSON line on standard error: where lines go that their file does not take."""
+    stream = sys.stderr
+    try:
+        if _usable(stream):
+            descriptor = own_descriptor(stream)
+            if descriptor is None:
+                _write_text(stream, record.json.decode())
+            else:
+                write_all(descriptor, record.json)
+    except (OSError, ValueError, RuntimeError):
+        return  # the drop is counted already; there is no other place left

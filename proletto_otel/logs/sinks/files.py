@@ -1,0 +1,249 @@
+"""The log files: one `write` to an `O_APPEND` descriptor a line, right with many processes.
+
+The kernel keeps such writes whole and in order. Rotation is one process's work under an
+inter-process lock (`logs.sinks.rotation`); compressing and ageing backups is
+`logs.sinks.upkeep`. A descriptor's number never changes once it is open: rotation puts
+another file behind it (`dup2`), so a line being written meanwhile goes to the old or to the new
+file, never to a descriptor that something else was given.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.core.ledger import ledger
+from proletto_otel.core.silence import notice
+from proletto_otel.logs.record import Record
+from proletto_otel.logs.sinks.base import Sink
+from proletto_otel.logs.sinks.rotation import (
+    DayNames,
+    RotationLock,
+    SizeNames,
+    day_of,
+    next_midnight_ns,
+)
+
+LOOK_NS = 100_000_000
+"""How long a process may write before it looks whether its file is still the named one."""
+RETRY_S = 1.0
+"""Pause after a failed rotation."""
+SLACK_NS = 2_000_000_000
+"""Records made a moment before the last look need no new one; a clock set back does."""
+MUTEX_WAIT_S = 0.02
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_write = os.write
+_lseek = os.lseek
+_CURRENT = os.SEEK_CUR
+
+
+class FileSink(Sink):
+    """Appends lines to one file."""
+
+    counts = True
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        line_of: Callable[[Record], bytes],
+        *,
+        lock_dir: Path,
+        level: int = 0,
+        fallback: Callable[[Record], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.level = level
+        self.lock_path = lock_dir / f"{path.name}.lock"
+        self.limit = 0
+        """Size in bytes from which a file is rotated; 0: never by size."""
+        self._line_of = line_of
+        self._fallback = fallback
+        self._emitted = ledger.emitted_cell(name)
+        self._delivered = ledger.delivered_cell(name)
+        self._fd = -1
+        self._home = -1
+        self._from = self._until = 0
+        self._pause_until = 0.0
+        self.forked()
+
+    def forked(self) -> None:
+        """Fresh locks: a thread that held one is not in the child."""
+        self._mutex = threading.Lock()
+        self._lock = RotationLock(self.lock_path)
+        self._until = 0
+
+    def write(self, record: Record) -> None:
+        """Append the record's line; what cannot be written is counted."""
+        self._emitted.value += 1
+        line = self._line_of(record)
+        try:
+            if not self._from <= record.time_ns < self._until:
+                self._look(record.time_ns)
+            written = _write(self._fd, line)
+            if written != len(line):
+                raise self._torn(written, line)
+            self._delivered.value += 1
+            if self.last_error:
+                self.last_error = ""
+            if self.limit and _lseek(self._fd, 0, _CURRENT) >= self.limit:
+                self._rotate_full()
+        except OSError as error:
+            self._failed(record, error)
+
+    def close(self) -> None:
+        """Give the descriptor back (tests); the next record opens it again."""
+        with self._mutex:
+            self._fd = -1
+            if self._home >= 0:
+                os.close(self._home)
+            self._home, self._until = -1, 0
+
+    def status(self) -> dict[str, Any]:
+        """Health for people, with the file's path."""
+        return {**super().status(), "path": str(self.path)}
+
+    # --- looking and opening -------------------------------------------------------------------
+    def _look(self, now_ns: int) -> None:
+        """Follow the name to another file, if it leads to one now."""
+        if not self._mutex.acquire(timeout=MUTEX_WAIT_S):
+            return  # another thread looks, or this thread, below a signal handler
+        try:
+            self._from, self._until = now_ns - SLACK_NS, now_ns + LOOK_NS
+            if self._fd < 0 or self._moved():
+                self._open()
+        finally:
+            self._mutex.release()
+
+    def _moved(self) -> bool:
+        try:
+            named = os.stat(self.path)
+        except FileNotFoundError:
+            return True
+        opened = os.fstat(self._fd)
+        return named.st_ino != opened.st_ino or named.st_dev != opened.st_dev
+
+    def _open(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            opened = os.open(self.path, _FLAGS, 0o644)
+        except OSError:
+            self._fd = -1  # until it can be opened, lines fail and are counted
+            raise
+        if self._home < 0:
+            self._home = opened
+        else:
+            os.dup2(opened, self._home, inheritable=False)
+            os.close(opened)
+        self._fd = self._home
+
+    # --- rotation ------------------------------------------------------------------------------
+    def _rotate_full(self) -> None:
+        """Rotate, unless another process just did: then follow."""
+        if time.monotonic() < self._pause_until or not self._mutex.acquire(timeout=MUTEX_WAIT_S):
+            return
+        try:
+            with self._lock.hold() as held:
+                if not held:
+                    self._pause_until = time.monotonic() + RETRY_S
+                elif self._moved():
+                    self._open()
+                elif os.fstat(self._fd).st_size >= self.limit:
+                    self._rename()
+                    self._open()
+        except OSError as error:
+            self._pause_until = time.monotonic() + RETRY_S
+            self._say("cannot be rotated", error)
+        finally:
+            self._mutex.release()
+
+    def _rename(self) -> None:
+        raise NotImplementedError
+
+    # --- failures ------------------------------------------------------------------------------
+    def _torn(self, written: int, line: bytes) -> OSError:
+        """Take back a line of which only a part fitted, if it is still the last one."""
+        end = _lseek(self._fd, 0, _CURRENT)
+        begin = end - written
+        if (
+            os.fstat(self._fd).st_size == end
+            and os.pread(self._fd, written, begin) == (line[:written])
+        ):
+            os.ftruncate(self._fd, begin)
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _failed(self, record: Record, error: OSError) -> None:
+        reason = "disk_full" if error.errno in _FULL else "unwritable"
+        ledger.dropped(self.name, reason)
+        if reason == "unwritable" and self._fallback is not None:
+            self._fallback(record)
+        if error.errno != errno.EBADF:  # not open: the reason was said when opening failed
+            self._say("cannot be written", error)
+
+    def _say(self, what: str, error: OSError) -> None:
+        self.last_error = f"{self.path}: {what}: {error.strerror}"
+        hint = "; its lines go to standard error" if self._fallback and self._fd < 0 else ""
+        notice(
+            f"log file {self.path}", "log file %s %s: %s%s; it is tried again by itself",
+            self.path, what, error.strerror, hint,
+        )  # fmt: skip
+
+
+class SizedFileSink(FileSink):
+    """A file that rotates when it reaches a size."""
+
+    def __init__(self, *args: Any, max_bytes: int, backups: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.limit = max_bytes
+        self.names = SizeNames(self.path, backups)
+
+    def _rename(self) -> None:
+        os.replace(self.path, self.names.make_room())
+
+
+class DailyFileSink(FileSink):
+    """A file that rotates at local midnight."""
+
+    def __init__(self, *args: Any, backups: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.names = DayNames(self.path, backups)
+        self._midnight = 0
+
+    def _look(self, now_ns: int) -> None:
+        super()._look(now_ns)
+        if self._fd >= 0 and now_ns >= self._midnight:
+            self._turn(now_ns)
+        self._until = min(self._until, self._midnight)
+
+    def _turn(self, now_ns: int) -> None:
+        """The first record of a day: put the file of an earlier day away."""
+        if time.monotonic() < self._pause_until or not self._mutex.acquire(timeout=MUTEX_WAIT_S):
+            return
+        try:
+            with self._lock.hold() as held:
+                if held:
+                    self._put_away(now_ns)
+                    self._midnight = next_midnight_ns(now_ns)
+        except OSError as error:
+            self._pause_until = time.monotonic() + RETRY_S
+            self._say("cannot be rotated", error)
+        finally:
+            self._mutex.release()
+
+    def _put_away(self, now_ns: int) -> None:
+        if self._moved():
+            self._open()
+        found, today = os.fstat(self._fd), day_of(now_ns)
+        day = self._lock.read_day(found.st_ino) or day_of(found.st_mtime_ns)
+        if day < today and found.st_size:
+            os.replace(self.path, self.names.make_room(day))
+            self._open()
+        self._lock.write_day(os.fstat(self._fd).st_ino, max(day, today))

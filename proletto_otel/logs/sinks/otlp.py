@@ -1,0 +1,110 @@
+"""Log records as OTLP: the event is the body, facts are typed attributes beside it.
+
+Names and severities are those of OpenTelemetry's own bridge, so queries agree. Batching, sending
+and spooling live in `export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proletto_otel.core.conventions import (
+    CODE_FILE_PATH,
+    CODE_FUNCTION_NAME,
+    CODE_LINE_NUMBER,
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+    FINGERPRINT,
+    LOGGER_NAME,
+    REQUEST_ID,
+)
+from proletto_otel.export.encode import log_attribute, log_constant, log_record
+from proletto_otel.logs.record import Code, Record
+from proletto_otel.logs.sinks.base import Sink
+
+SEVERITIES = {
+    10: (5, "DEBUG"),
+    20: (9, "INFO"),
+    30: (13, "WARN"),
+    40: (17, "ERROR"),
+    50: (21, "FATAL"),
+}
+"""Level: OTLP severity number and text."""
+MAX_PLACES = 4096
+
+
+class OtlpSink(Sink):
+    """Encodes records in the caller's thread, a few µs each, and queues the bytes."""
+
+    name = "otlp_logs"
+    queued = True
+    counts = True  # the batcher counts: it knows what became of each item
+
+    def __init__(self, put: Callable[[bytes], None], level: int = 0) -> None:
+        self.level = level
+        self._put = put
+        self._places: dict[tuple[Code, int, str], bytes] = {}
+        self._request: tuple[str, bytes] = ("", b"")
+
+    def write(self, record: Record) -> None:
+        """Queue the record."""
+        self._put(self.encode(record))
+
+    def encode(self, record: Record) -> bytes:
+        """The record as an OTLP `LogRecord`."""
+        key = (record.code, record.line, record.logger)
+        attributes = self._places.get(key) or self._place(key)
+        attributes += record.otlp_fields()
+        if record.request_id:
+            attributes += self._request_attribute(record.request_id)
+        if record.fingerprint or record.exception is not None:
+            attributes += _error_attributes(record)
+        number, text = SEVERITIES.get(record.level) or severity(record)
+        return log_record(
+            time_ns=record.time_ns,
+            severity_number=number,
+            severity_text=text,
+            body=record.message,
+            attributes=attributes,
+            trace_id=bytes.fromhex(record.trace_id),
+            span_id=bytes.fromhex(record.span_id),
+            flags=record.flags,
+        )
+
+    def _place(self, key: tuple[Code, int, str]) -> bytes:
+        code, line, logger = key
+        if len(self._places) >= MAX_PLACES:
+            self._places = {}
+        place = log_attribute(LOGGER_NAME, logger)
+        if code.path:
+            place += log_attribute(CODE_FILE_PATH, code.path)
+            place += log_attribute(CODE_FUNCTION_NAME, code.qualified)
+            place += log_attribute(CODE_LINE_NUMBER, line)
+        self._places[key] = place
+        return place
+
+    def _request_attribute(self, request_id: str) -> bytes:
+        known, attribute = self._request
+        if known != request_id:
+            attribute = log_attribute(REQUEST_ID, request_id)
+            self._request = (request_id, attribute)  # one store: threads see a matching pair
+        return attribute
+
+
+def severity(record: Record) -> tuple[int, str]:
+    """OTLP severity of a level between or beyond the five usual ones."""
+    nearest = max((level for level in SEVERITIES if level <= record.level), default=0)
+    return (SEVERITIES[nearest][0] if nearest else 1), record.level_name
+
+
+def _error_attributes(record: Record) -> bytes:
+    attributes = b""
+    if record.fingerprint:
+        attributes += log_attribute(FINGERPRINT, record.fingerprint)
+    facts = record.exception
+    if facts is not None:
+        attributes += log_constant(EXCEPTION_TYPE, facts.type)
+        attributes += log_attribute(EXCEPTION_MESSAGE, facts.message)
+        attributes += log_attribute(EXCEPTION_STACKTRACE, facts.traceback)
+    return attributes

@@ -1,0 +1,177 @@
+"""The standard library's records join the pipeline through one handler on the root logger.
+
+Other handlers stay; those that would print or export each record twice are named as findings.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from proletto_otel.logs import reported
+from proletto_otel.logs.loggers import error_of, safe_str, text_of
+from proletto_otel.logs.pipeline import Pipeline
+from proletto_otel.logs.record import Code
+
+_STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
+    "asctime", "message", "taskName", "color_message",
+}  # fmt: skip
+_STANDARD_COUNT = len(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+_INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
+"""Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
+MAX_PLACES = 4096
+_NOTHING: Mapping[str, Any] = {}
+
+
+class PipelineHandler(logging.Handler):
+    """Hands records to the pipeline. It takes no lock and never raises."""
+
+    def __init__(self, to: Pipeline) -> None:
+        super().__init__()
+        self._pipeline = to
+        self._places: dict[tuple[str, str], Code] = {}
+
+    def createLock(self) -> None:  # noqa: N802  the standard library's name
+        """No lock: a signal handler may log."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Hand *record* over unless its level is too low or a filter says no."""
+        if record.levelno < self._pipeline.level or (self.filters and not self.filter(record)):
+            return False
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand *record* over."""
+        event, fields = _event(record)
+        error = error_of(record.exc_info) if record.exc_info else None
+        self._pipeline.emit(
+            record.name, record.levelno, event, fields, error,
+            self._place(record), record.lineno, int(record.created * 1e9),
+        )  # fmt: skip
+
+    def _place(self, record: logging.LogRecord) -> Code:
+        key = (record.pathname, record.funcName or "")
+        found = self._places.get(key)
+        if found is None:
+            if len(self._places) >= MAX_PLACES:
+                self._places = {}
+            found = self._places[key] = Code.named(*key)
+        return found
+
+
+def _event(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
+    """The message and the facts of a record; a structlog event dictionary counts as both."""
+    members = record.__dict__
+    fields: Mapping[str, Any] = _NOTHING
+    if len(members) > _STANDARD_COUNT:
+        # what `extra` adds comes after the standard members
+        fields = {
+            key if type(key) is str else safe_str(key): value
+            for key, value in islice(members.items(), _STANDARD_COUNT, None)
+            if key not in _STANDARD and key not in _INJECTED
+        }
+    if type(record.msg) is dict:
+        facts = {safe_str(key): value for key, value in record.msg.items()}
+        return text_of(facts.pop("event", ""), ()), {**fields, **facts}
+    if record.stack_info:
+        fields = {**fields, "stack": record.stack_info}
+    args = record.args
+    if not args and type(record.msg) is str:
+        return record.msg, fields
+    return text_of(record.msg, args if isinstance(args, tuple) else (args,) if args else ()), fields
+
+
+class Installed:
+    """What `install` did to the standard library's loggers, and how to undo it."""
+
+    def __init__(self, to: Pipeline, level: int) -> None:
+        self.handler = PipelineHandler(to)
+        self._root = logging.getLogger()
+        self._old_level = self._root.level
+        self._removed: list[tuple[logging.Logger, logging.Handler]] = []
+        self._filters: list[tuple[logging.Logger, logging.Filter]] = []
+        self._level = level
+        self.attach()
+
+    def attach(self) -> None:
+        """Be on the root logger (again, if a `dictConfig` swept it clean)."""
+        if self.handler not in self._root.handlers:
+            self._root.addHandler(self.handler)
+        if self._root.level > self._level or self._root.level == logging.NOTSET:
+            self._root.setLevel(self._level)
+
+    def adopt(self, app: Any, *, access_log: bool) -> None:
+        """Take over what Flask and werkzeug print by themselves.
+
+        Args:
+            app: The Flask application.
+            access_log: Whether ours is on; werkzeug's line per request is dropped then.
+        """
+        default = getattr(sys.modules.get("flask.logging"), "default_handler", None)
+        if default is not None and default in app.logger.handlers:
+            app.logger.removeHandler(default)
+            self._removed.append((app.logger, default))
+        self._filter(app.logger, _NotReported())
+        if access_log:
+            self._filter(logging.getLogger("werkzeug"), _NoRequestLines())
+
+    def _filter(self, logger: logging.Logger, new: logging.Filter) -> None:
+        if not any(type(old) is type(new) for old in logger.filters):
+            logger.addFilter(new)
+            self._filters.append((logger, new))
+
+    def undo(self) -> None:
+        """Leave the loggers as they were."""
+        self._root.removeHandler(self.handler)
+        self._root.setLevel(self._old_level)
+        for logger, handler in self._removed:
+            logger.addHandler(handler)
+        for logger, added in self._filters:
+            logger.removeFilter(added)
+
+    def findings(self) -> list[str]:
+        """One sentence for each handler that repeats what the pipeline does."""
+        return [said for handler in self._root.handlers if (said := _finding(handler))]
+
+
+def _finding(handler: logging.Handler) -> str:
+    kind = type(handler)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if kind.__module__.startswith("opentelemetry."):
+        return f"{name} on the root logger exports every record a second time; remove it"
+    if kind is logging.StreamHandler:
+        return (
+            f"{name} on the root logger prints every record a second time; "
+            "remove it (logging.basicConfig put it there?) or set PROLETTO_LOG_CONSOLE=0"
+        )
+    return ""
+
+
+class _NoRequestLines(logging.Filter):
+    """Drops werkzeug's line per request: the access log has it, with the request ID."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # '127.0.0.1 - - [date] "%s" %s %s\n'
+        return not (
+            record.levelno == logging.INFO
+            and isinstance(record.msg, str)
+            and record.msg.endswith('] "%s" %s %s\n')
+        )
+
+
+class _NotReported(logging.Filter):
+    """Drops Flask's "Exception on /path" for an exception that was logged where it happened."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (
+            error is not None
+            and isinstance(record.msg, str)
+            and record.msg.startswith("Exception on ")
+            and reported.is_reported(error)
+        )
