@@ -1,0 +1,247 @@
+"""The host's memory: one SQLite database that all workers share, never touched by a request.
+
+Each room keeps its own tables here (`define`). A store that cannot be used is replaced by one in
+memory, for this process alone, until it can be used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.core.conventions import STORE_ERRORS
+from proletto_otel.core.meters import registry
+from proletto_otel.core.silence import notice
+
+BUSY_S = 2.0
+"""How long a writer waits for another process's transaction."""
+RETRY_S = 5.0
+"""How soon a store that failed is tried again."""
+MAX_PAGES = 65_536
+"""Size cap: 256 MiB at SQLite's page size of 4 KiB."""
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+    f"PRAGMA max_page_count={MAX_PAGES}",
+    "PRAGMA auto_vacuum=INCREMENTAL",
+    "PRAGMA journal_size_limit=4194304",
+)
+Rows = Iterable[Sequence[Any]]
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be used now; the caller keeps what it has and comes again."""
+
+
+class Store:
+    """A connection per process, one transaction at a time.
+
+    Args:
+        directory: Where `store.sqlite` lies; None: in memory only.
+    """
+
+    name = "store"
+
+    def __init__(self, directory: Path | None) -> None:
+        self._path = directory / "store.sqlite" if directory is not None else None
+        self._ddl: list[str] = []
+        self._errors = registry.counter(STORE_ERRORS)
+        self.last_error = ""
+        self.forked()
+
+    def forked(self) -> None:
+        """A child opens its own connection; the parent's is left alone, not closed."""
+        self._lock = threading.RLock()
+        self.gate = self._lock
+        inherited = getattr(self, "_db", None)
+        if inherited is not None:
+            _abandoned.append(inherited)
+        self._db: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._in_memory = False
+        self._retry_at = 0.0
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes see what is written here."""
+        return self._path is not None and not self._in_memory
+
+    def start(self) -> None:
+        """Nothing to start: the database opens with its first use."""
+
+    def stop(self, deadline: float) -> None:
+        """Close the connection."""
+        if self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
+
+    def define(self, *ddl: str) -> None:
+        """Make sure that tables and indexes exist (`CREATE … IF NOT EXISTS`)."""
+        with self._lock:
+            self._ddl += [statement for statement in ddl if statement not in self._ddl]
+            self._close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that writes; committed at the end, rolled back on an exception.
+
+        Raises:
+            StoreUnavailable: the database is locked, full, corrupt or gone.
+        """
+        with self._lock:
+            db = self._begin()
+            try:
+                yield db
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back(db)
+                self._broken(error)
+                raise StoreUnavailable(str(error)) from error
+            except BaseException:
+                self._roll_back(db)
+                raise
+
+    def _begin(self) -> sqlite3.Connection:
+        for attempt in (1, 2):
+            try:
+                db = self._open()
+                db.execute("BEGIN IMMEDIATE")
+                return db
+            except (sqlite3.Error, OSError) as error:
+                self._broken(error)
+                if attempt == 2 or "locked" in str(error):
+                    raise StoreUnavailable(str(error)) from error
+        raise StoreUnavailable("unreachable")
+
+    @staticmethod
+    def _roll_back(db: sqlite3.Connection) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+
+    def write(self, sql: str, rows: Rows = ((),)) -> bool:
+        """Run *sql* once per row in one transaction; False when the store is unavailable."""
+        try:
+            with self.transaction() as db:
+                db.executemany(sql, rows) if "?" in sql or ":" in sql else db.execute(sql)
+        except StoreUnavailable:
+            return False
+        return True
+
+    def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        """The rows of a SELECT; none when the store is unavailable."""
+        with self._lock:
+            try:
+                return self._open().execute(sql, params).fetchall()
+            except (sqlite3.Error, OSError) as error:
+                self._broken(error)
+                return []
+
+    def size_bytes(self) -> int:
+        """Space the database takes on disk, its log included."""
+        if self._path is None:
+            return 0
+        total = 0
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                total += os.stat(f"{self._path}{suffix}").st_size
+        return total
+
+    # --- opening, and what can go wrong ---------------------------------------------------------
+    def _open(self) -> sqlite3.Connection:
+        if self._db is not None:
+            if not self._outdated():
+                return self._db
+            self._close()
+        if self._path is None or time.monotonic() < self._retry_at:
+            return self._open_memory()
+        try:
+            self._db = self._connect(str(self._path))
+            found = os.stat(self._path)
+        except (sqlite3.Error, OSError) as error:
+            self._broken(error)
+            return self._open_memory()
+        self._identity, self._in_memory = (found.st_ino, found.st_dev), False
+        self.last_error = ""
+        return self._db
+
+    def _outdated(self) -> bool:
+        """The file was removed or replaced under us, or memory was only a makeshift."""
+        if self._in_memory:
+            return self._path is not None and time.monotonic() >= self._retry_at
+        if self._path is None:
+            return False
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return True
+        return (found.st_ino, found.st_dev) != self._identity
+
+    def _connect(self, path: str) -> sqlite3.Connection:
+        if self._path is not None and path != ":memory:":
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        try:
+            for pragma in PRAGMAS:
+                db.execute(pragma)
+            for statement in self._ddl:
+                db.execute(statement)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _open_memory(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._db = self._connect(":memory:")
+            self._in_memory = True
+        return self._db
+
+    def _close(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _broken(self, error: Exception) -> None:
+        """Count the failure; set a corrupt file aside; fall back to memory for a while."""
+        self.last_error = str(error)
+        if "locked" in self.last_error or "busy" in self.last_error:
+            self._errors.cell(("locked",)).add(1)
+            return
+        corrupt = isinstance(error, sqlite3.DatabaseError) and any(
+            word in self.last_error for word in ("malformed", "not a database", "corrupt")
+        )
+        self._errors.cell(("corrupt" if corrupt else "unavailable",)).add(1)
+        self._close()
+        if corrupt and self._path is not None and self._set_aside(self._path):
+            return
+        self._retry_at = time.monotonic() + RETRY_S
+        notice("store", "the state store cannot be used (%s); trying again", self.last_error)
+
+    @staticmethod
+    def _set_aside(path: Path) -> bool:
+        aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
+        try:
+            os.replace(path, aside)
+        except OSError:
+            return False
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                os.unlink(f"{path}{suffix}")
+        notice("store.corrupt", "the state store was corrupt: set aside as %s", aside.name)
+        return True
+
+
+_abandoned: list[sqlite3.Connection] = []
+"""Connections a child inherited: closing them would release the parent's locks on the file."""
