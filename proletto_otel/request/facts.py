@@ -157,6 +157,7 @@ class RequestFacts:
         self._clients = Kept(_client)
         self._agents = Kept(_agent)
         self._paths = Kept(_path)
+        self.tables = (self._connections, self._clients, self._agents, self._paths)
 
     def encoded(self, environ: Environ, path: str, request_id: str) -> bytes:
         """The attributes that the environ gives, as bytes."""

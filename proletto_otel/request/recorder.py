@@ -98,7 +98,7 @@ class Recorder:
         self.epoch = 0
         """Grows with each fork; a request of the parent is not counted again by its child."""
         self.source = source
-        self._kinds: dict[Key, Series] = {}
+        self.known: dict[Key, Series] = {}
 
     def forked(self) -> None:
         """Begin again in a child: no numbers and no open requests of the parent."""
@@ -142,11 +142,11 @@ class Recorder:
         elif status >= 500:
             error_type = str(status)
         key = (exchange.method, exchange.route, status, error_type)
-        found = self._kinds.get(key)
+        found = self.known.get(key)
         if found is None:
             found = Series(key, self.source, self.track)
-            if len(self._kinds) < MAX_CELLS:
-                self._kinds[key] = found
+            if len(self.known) < MAX_CELLS:
+                self.known[key] = found
         return found
 
     def end_span(self, exchange: Exchange, series: Series) -> None:

@@ -1,0 +1,125 @@
+"""The provider of a process: built late, global when nobody was first, robust to bad settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import logging, sys
+logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
+from opentelemetry import trace
+BEFORE
+from proletto_otel.core import config
+from proletto_otel.export.memory import MemoryExporter
+from proletto_otel.request.facts import RequestFacts
+from proletto_otel.request.tracer import RequestTracer
+from proletto_otel.request.tracing import Tracing
+import os
+settings, warnings = config.load({}, {}, os.environ)
+queue = MemoryExporter()
+tracer = RequestTracer(queue.traces.put, RequestFacts().plain)
+tracing = Tracing(settings, tracer, queue.traces)
+early = tracing.get_tracer("early")
+assert "opentelemetry.sdk.trace" not in sys.modules or BEFORE_TEXT
+tracing.start()
+tracing.start()
+AFTER
+"""
+
+
+def run(after: str, before: str = "", **environment: str) -> str:
+    """Run a process that starts tracing; give what it printed, errors included."""
+    source = SCRIPT.replace("BEFORE_TEXT", repr(before)).replace("BEFORE", before)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", source.replace("AFTER", after)],
+        capture_output=True, text=True, timeout=60, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_provider_becomes_the_global_one() -> None:
+    """Spans of other instrumentations, tracers taken before the start included, are exported."""
+    said = run(
+        "early.start_span('early').end()\n"
+        "trace.get_tracer('any').start_span('any').end()\n"
+        "print([s['name'] for s in queue.spans()])"
+    )
+
+    assert said == "['early', 'any']\n"
+
+
+def test_provider_of_another_library_stays() -> None:
+    """It keeps its place, with one notice; requests are still ours."""
+    said = run(
+        "print(type(trace.get_tracer_provider()).__name__, tracing.provider is not None)",
+        before="from opentelemetry.sdk.trace import TracerProvider\n"
+        "trace.set_tracer_provider(TracerProvider())",
+    )
+
+    assert said.count("WARNING another OpenTelemetry TracerProvider") == 1
+    assert "TracerProvider True" in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_PROPAGATORS", "OTEL_TRACES_SAMPLER",
+        "OTEL_TRACES_SAMPLER_ARG", "OTEL_BSP_MAX_QUEUE_SIZE",
+    ],
+)  # fmt: skip
+def test_garbage_in_a_variable_never_stops_the_start(name: str) -> None:
+    """The SDK raises on some of these when it is imported; the process starts all the same."""
+    said = run(f"print(tracing.provider is not None, os.environ[{name!r}])", **{name: "garbage"})
+
+    assert "True garbage\n" in said
+
+
+def test_disabled_sdk_is_not_even_imported() -> None:
+    """`OTEL_SDK_DISABLED=true` leaves IDs and propagation, and no SDK."""
+    said = run(
+        "print(tracing.provider, 'opentelemetry.sdk.trace' in sys.modules)",
+        OTEL_SDK_DISABLED="true",
+    )
+
+    assert said == "None False\n"
+
+
+def test_limits_reaches_stock_spans() -> None:
+    """Child spans have the configured limits too."""
+    said = run(
+        "span = trace.get_tracer('x').start_span('x', attributes={'a': 'xyz', 'b': 1})\n"
+        "print(dict(span.attributes))",
+        OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="1",
+    )
+
+    assert "{'b': 1}" in said
+
+
+def test_flush_of_the_provider_reaches_the_queue() -> None:
+    """`trace.get_tracer_provider().force_flush()` sends what is queued."""
+    said = run(
+        "flush = lambda seconds: print(round(seconds)) or True\n"
+        "again = Tracing(settings, tracer, queue.traces, flush=flush)\n"
+        "print(again.build().force_flush(2000))"
+    )
+
+    assert said == "2\nTrue\n"
+
+
+def test_shutdown_reaches_foreign_processors() -> None:
+    """A vendor's exporter added by the application is closed with us."""
+    said = run(
+        "from opentelemetry.sdk.trace import SpanProcessor\n"
+        "class Theirs(SpanProcessor):\n"
+        "    def shutdown(self): print('closed')\n"
+        "tracing.provider.add_span_processor(Theirs())\n"
+        "tracing.stop(0.0)"
+    )
+
+    assert said == "closed\n"
