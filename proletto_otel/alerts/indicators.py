@@ -1,0 +1,122 @@
+"""Indicators: the numbers a threshold may watch, with unit, scale and direction.
+
+One table for the in-process evaluator, the generated rules and the docs. The scale turns the
+OpenTelemetry value (a ratio, seconds) into what people write in a threshold (per cent, seconds).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ABOVE = "above"
+BELOW = "below"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indicator:
+    """One number that can be watched."""
+
+    name: str
+    """What `register_threshold(metric=…)` calls it."""
+
+    title: str
+    """How a message begins: `CPU usage`."""
+
+    alert: str
+    """Name of its alert, CamelCase; the heading in the runbook."""
+
+    unit: str = ""
+    """Shown behind the value: `%`, `s`, or nothing."""
+
+    source: str = ""
+    """OpenTelemetry name of the metric behind it; empty for what a caller registered."""
+
+    scale: float = 1.0
+    """Indicator = metric × scale."""
+
+    direction: str = ABOVE
+    """`above` when high values are bad, `below` when low ones are."""
+
+    requests: bool = False
+    """Whether it is computed from the requests of the last five minutes."""
+
+    def show(self, value: float) -> str:
+        """*value* with its unit: `97.3 %`."""
+        text = f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+        return f"{text} {self.unit}".rstrip()
+
+
+_HTTP = "http.server.request.duration"
+
+_TABLE = (
+    Indicator(
+        name="cpu_percent", title="CPU usage", alert="HighCpu", unit="%",
+        source="system.cpu.utilization", scale=100,
+    ),
+    Indicator(
+        name="memory_percent", title="Memory usage", alert="HighMemory", unit="%",
+        source="system.memory.utilization", scale=100,
+    ),
+    Indicator(
+        name="disk_percent", title="Disk usage", alert="DiskAlmostFull", unit="%",
+        source="system.filesystem.utilization", scale=100,
+    ),
+    Indicator(
+        name="open_files", title="Open files", alert="ManyOpenFiles",
+        source="process.unix.file_descriptor.count",
+    ),
+    Indicator(
+        name="network_connections", title="Network connections", alert="ManyConnections",
+        source="system.network.connection.count",
+    ),
+    Indicator(
+        name="load_1", title="Load average over 1 minute", alert="HighLoad",
+        source="system.cpu.load_average.1m",
+    ),
+    Indicator(
+        name="load_5", title="Load average over 5 minutes", alert="HighLoad",
+        source="system.cpu.load_average.5m",
+    ),
+    Indicator(
+        name="load_15", title="Load average over 15 minutes", alert="HighLoad",
+        source="system.cpu.load_average.15m",
+    ),
+    Indicator(
+        name="error_rate", title="Error rate", alert="HighErrorRate", unit="%",
+        source=_HTTP, scale=100, requests=True,
+    ),
+    Indicator(
+        name="response_time_avg", title="Average response time", alert="HighLatencyAverage",
+        unit="s", source=_HTTP, requests=True,
+    ),
+    Indicator(
+        name="response_time_p95", title="95th percentile of response times",
+        alert="HighLatencyP95", unit="s", source=_HTTP, requests=True,
+    ),
+)  # fmt: skip
+
+INDICATORS = {indicator.name: indicator for indicator in _TABLE}
+"""By name."""
+
+GAUGE_ALERT = "CustomGauge"
+"""Runbook heading of thresholds on gauges that the application registered."""
+HEALTH_ALERT = "HealthCheckFailing"
+HEALTH_PREFIX = "health:"
+"""A check's alert is called `health:<check>`."""
+
+
+def gauge(name: str, unit: str = "", title: str = "") -> Indicator:
+    """The indicator of a gauge that the application registered."""
+    shown = "" if unit in ("1", "") or unit.startswith("{") else unit
+    return Indicator(name=name, title=title or name, alert=GAUGE_ALERT, unit=shown, source=name)
+
+
+def health(check: str) -> Indicator:
+    """The indicator of a health check: 0 healthy, 1 degraded, 2 unhealthy."""
+    return Indicator(name=HEALTH_PREFIX + check, title=f"Health check {check}", alert=HEALTH_ALERT)
+
+
+def anchor(alert: str) -> str:
+    """The anchor of an alert's heading in the runbook."""
+    return re.sub(r"[^a-z0-9-]", "", alert.lower())

@@ -1,0 +1,1 @@
+"""Ways to reach a person: log entry, Slack, email, webhook; each on a thread of its own."""

@@ -1,0 +1,50 @@
+"""Which channels speak, as the settings say."""
+
+from __future__ import annotations
+
+from proletto_otel.alerts.notifiers.base import Channel
+from proletto_otel.alerts.notifiers.email import EmailChannel, Mail
+from proletto_otel.alerts.notifiers.log import Log, LogChannel
+from proletto_otel.alerts.notifiers.slack import Post, SlackChannel
+from proletto_otel.alerts.notifiers.webhook import WebhookChannel
+from proletto_otel.core.config import Config
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.silence import notice as say
+
+
+def build(config: Config, log: Log | None, slack: Post | None) -> list[Channel]:
+    """The channels of this process: the log always, people only if Grafana does not tell them."""
+    channels: list[Channel] = [LogChannel(log)] if log is not None else []
+    if config.alerts == "grafana":
+        return channels
+    if slack is not None and config.alert_slack_severity != "none":
+        channels.append(SlackChannel(slack, config.alert_slack_severity))
+    return channels + _email(config) + _webhook(config)
+
+
+def _email(config: Config) -> list[Channel]:
+    if not config.smtp_host:
+        return []
+    if not config.alert_email_to:
+        say("alerts.email", "SMTP_HOST is set, but ALERT_EMAIL_TO is not: no alert emails")
+        return []
+    mail = Mail(
+        host=config.smtp_host,
+        port=config.smtp_port,
+        user=config.smtp_user,
+        password=config.smtp_password,
+        starttls=config.smtp_starttls,
+        sender=config.alert_email_from or config.alert_email_to[0],
+        receivers=config.alert_email_to,
+    )
+    return [EmailChannel(mail)]
+
+
+def _webhook(config: Config) -> list[Channel]:
+    if not config.alert_webhook_url:
+        return []
+    try:
+        return [WebhookChannel(config.alert_webhook_url)]
+    except ConfigError as error:
+        say("alerts.webhook", "%s; no alerts are sent there", error)
+        return []

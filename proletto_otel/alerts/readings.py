@@ -1,0 +1,118 @@
+"""Readings: the present value of every indicator, taken once per evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proletto_otel.alerts import window as w
+from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS
+from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.meters import Family, Histogram
+from proletto_otel.core.silence import silence
+from proletto_otel.health.results import DEGRADED, HEALTHY, UNHEALTHY
+
+HEALTH_VALUES = {HEALTHY: 0.0, DEGRADED: 1.0, UNHEALTHY: 2.0}
+"""A check's state as a number; unknown is no data."""
+
+
+class CheckView(Protocol):
+    """What is read of a check's state."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+
+
+def _no_system() -> Mapping[str, float | None]:
+    return {}
+
+
+def _no_families() -> Sequence[Family]:
+    return ()
+
+
+def _no_health() -> Sequence[CheckView]:
+    return ()
+
+
+@dataclass(kw_only=True)
+class Readings:
+    """Where the values come from; each source is asked at most once per `take`."""
+
+    system: Callable[[], Mapping[str, float | None]] = _no_system
+    """Host values by indicator name, in the indicator's unit; absent or None: no data."""
+
+    families: Callable[[], Sequence[Family]] = _no_families
+    """Every metric of all workers, merged."""
+
+    health: Callable[[], Sequence[CheckView]] = _no_health
+    """The checks' states."""
+
+    excluded_routes: Container[str | None] = ()
+    """Routes whose requests say nothing about the service: probes and admin pages."""
+
+    window: w.Window = field(default_factory=w.Window)
+
+    def take(self, mono: float) -> Reading:
+        """Ask all sources; one that fails has no data."""
+        reading = Reading()
+        with silence("alerts.system"):
+            reading.system = dict(self.system())
+        with silence("alerts.families"):
+            reading.families = self.families()
+            now = w.totals(reading.families, self.excluded_routes)
+            reading.keep = self.window.add(mono, now)
+            reading.totals, reading.requests = now, self.window.recent(mono, now)
+        with silence("alerts.health"):
+            reading.health = {c.name: HEALTH_VALUES.get(c.status) for c in self.health()}
+        return reading
+
+
+@dataclass
+class Reading:
+    """All values at one moment."""
+
+    system: dict[str, float | None] = field(default_factory=dict)
+    families: Sequence[Family] = ()
+    totals: w.Totals = field(default_factory=w.Totals)
+    requests: w.Totals = field(default_factory=w.Totals)
+    """The requests of the last five minutes."""
+    keep: bool = False
+    """Whether the totals are one of the readings that span the window."""
+    health: dict[str, float | None] = field(default_factory=dict)
+
+    def value(self, threshold: Threshold) -> float | None:
+        """The value *threshold* watches, in its indicator's unit."""
+        metric = threshold.metric
+        if metric.startswith(HEALTH_PREFIX):
+            return self.health.get(metric[len(HEALTH_PREFIX) :])
+        indicator = INDICATORS.get(metric)
+        if indicator is None:
+            return self._gauge(metric, threshold.direction)
+        if indicator.requests:
+            return self._of_requests(metric, threshold.min_requests)
+        return self.system.get(metric)
+
+    def _of_requests(self, metric: str, least: int) -> float | None:
+        if metric == "error_rate":
+            ratio = w.error_ratio(self.requests, least)
+            return None if ratio is None else 100 * ratio
+        if metric == "response_time_p95":
+            return w.quantile_s(self.requests, 0.95, least)
+        return w.average_s(self.requests, least)
+
+    def _gauge(self, metric: str, direction: str) -> float | None:
+        """The worst series of a gauge, over all workers."""
+        values = [
+            float(point.value)
+            for family in self.families
+            if family.name == metric and family.kind in ("gauge", "updown")
+            for point in family.points
+            if not isinstance(point.value, Histogram)
+        ]
+        if not values:
+            return None
+        return max(values) if direction == "above" else min(values)

@@ -1,0 +1,80 @@
+"""Silences and acknowledgements: a person's word that nobody needs to be told, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from proletto_otel.alerts.thresholds import CRITICAL, RANK
+from proletto_otel.core.errors import ConfigError
+
+SILENCE = "silence"
+"""Say nothing about this alert until the time is over."""
+ACKNOWLEDGE = "acknowledge"
+"""Somebody works on it: say nothing new unless it gets worse. Its end is still told."""
+
+EVERYTHING = "*"
+"""Name of a silence that holds for all alerts (a maintenance window)."""
+MAX_TEXT = 200
+"""Characters of a name or a reason that are kept."""
+MAX_SECONDS = 30 * 86400.0
+"""A silence nobody ends must not be for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """One silence or acknowledgement."""
+
+    name: str
+    """The alert state it holds for, or `*`."""
+
+    kind: str
+    """`silence` or `acknowledge`."""
+
+    until: float
+    """Unix seconds."""
+
+    by: str
+    """Who."""
+
+    level: str = CRITICAL
+    """The level that was acknowledged."""
+
+    reason: str = ""
+    at: float = 0.0
+    """When it was set, unix seconds."""
+
+
+def of(name: str, kind: str, silences: Iterable[Silence]) -> Silence | None:
+    """The silence or acknowledgement that holds for the alert *name*."""
+    found = [s for s in silences if s.kind == kind and s.name in (name, EVERYTHING)]
+    return max(found, key=lambda s: s.until, default=None)
+
+
+def quiet(name: str, level: str, silences: Iterable[Silence]) -> bool:
+    """Whether nobody is to be told that the alert *name* reached *level*."""
+    silences = list(silences)
+    if of(name, SILENCE, silences) is not None:
+        return True
+    known = of(name, ACKNOWLEDGE, silences)
+    return known is not None and RANK[level] <= RANK[known.level]
+
+
+def checked(
+    name: str, kind: str, seconds: Any, by: Any, reason: str, *, level: str, at: float
+) -> Silence:
+    """Put a silence together.
+
+    Raises:
+        ConfigError: without a person, or for a time that does not fit.
+    """
+    if not isinstance(by, str) or not by.strip():
+        raise ConfigError.of("by", by, "the name of a person")
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not number or not 0 < seconds <= MAX_SECONDS:
+        raise ConfigError.of("seconds", seconds, f"more than 0, at most {MAX_SECONDS:.0f}")
+    return Silence(
+        name=name, kind=kind, until=at + seconds, by=by.strip()[:MAX_TEXT], level=level,
+        reason=str(reason)[:MAX_TEXT], at=at,
+    )  # fmt: skip

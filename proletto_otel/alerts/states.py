@@ -1,0 +1,148 @@
+"""Alert states: how one threshold and its values over time become ok, warning or critical.
+
+Pure functions on a monotonic clock. Who is told about it is the evaluator's business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from proletto_otel.alerts.thresholds import CRITICAL, OK, WARNING, Threshold
+
+GAP_S = 60.0
+"""A value may be missing this long (a restart, a refused reading) before a window begins anew."""
+NO_DATA_RESOLVES_S = 900.0
+"""An alert whose value is missing this long ends: nothing can be said any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """What is known about one threshold. Times called `…_mono` are monotonic seconds."""
+
+    name: str
+    level: str = OK
+    """`ok`, `warning` or `critical`: what holds."""
+
+    told: str = OK
+    """The level people were last told."""
+
+    value: float | None = None
+    """The last value, in the indicator's unit; None: no data."""
+
+    since: float = 0.0
+    """When the present stretch beyond a limit began, unix seconds; 0: there is none."""
+
+    changed: float = 0.0
+    """When the level last changed, unix seconds."""
+
+    seen_mono: float | None = None
+    """When there was a value."""
+
+    warning_mono: float | None = None
+    """Beyond the warning limit since …"""
+
+    critical_mono: float | None = None
+
+    warning_clear_mono: float | None = None
+    """Clear of the warning limit since …"""
+
+    critical_clear_mono: float | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether a limit is passed that did not last long enough yet."""
+        return self.level == OK and (self.warning_mono, self.critical_mono) != (None, None)
+
+
+def advance(
+    state: AlertState, threshold: Threshold, value: float | None, mono: float, wall: float
+) -> AlertState:
+    """Apply one reading: *value* (None or NaN: no data) at *mono*, which is *wall* in unix time."""
+    if value is None or not math.isfinite(value):
+        return _no_data(state, mono, wall)
+    seen = state.seen_mono
+    if seen is not None and not 0 <= mono - seen <= GAP_S:
+        state = _new_window(state)
+    state = replace(
+        state,
+        value=value,
+        seen_mono=mono,
+        warning_mono=_start(threshold.beyond(WARNING, value), state.warning_mono, mono),
+        critical_mono=_start(threshold.beyond(CRITICAL, value), state.critical_mono, mono),
+        warning_clear_mono=_start(threshold.clear(WARNING, value), state.warning_clear_mono, mono),
+        critical_clear_mono=_start(
+            threshold.clear(CRITICAL, value), state.critical_clear_mono, mono
+        ),
+    )
+    return _level(_dated(state, wall), threshold, mono, wall)
+
+
+def rebooted(state: AlertState) -> AlertState:
+    """The state after the monotonic clock began anew: levels stay, windows do not."""
+    return replace(_new_window(state), seen_mono=None)
+
+
+def _start(holds: bool, since: float | None, mono: float) -> float | None:
+    if not holds:
+        return None
+    return mono if since is None else since
+
+
+def _new_window(state: AlertState) -> AlertState:
+    return replace(
+        state, warning_mono=None, critical_mono=None, warning_clear_mono=None,
+        critical_clear_mono=None,
+    )  # fmt: skip
+
+
+def _dated(state: AlertState, wall: float) -> AlertState:
+    beyond = (state.warning_mono, state.critical_mono) != (None, None)
+    if beyond and not state.since:
+        return replace(state, since=wall)
+    if not beyond and state.level == OK and state.since:
+        return replace(state, since=0.0)
+    return state
+
+
+def _level(state: AlertState, threshold: Threshold, mono: float, wall: float) -> AlertState:
+    level = _risen(state, threshold, mono) or _fallen(state, threshold, mono)
+    if level == state.level:
+        return state
+    since = 0.0 if level == OK else state.since
+    return replace(state, level=level, changed=wall, since=since)
+
+
+def _risen(state: AlertState, threshold: Threshold, mono: float) -> str | None:
+    if _lasted(state.critical_mono, threshold.hold_s(CRITICAL), mono):
+        return CRITICAL
+    if state.level == OK and _lasted(state.warning_mono, threshold.hold_s(WARNING), mono):
+        return WARNING
+    return None
+
+
+def _fallen(state: AlertState, threshold: Threshold, mono: float) -> str:
+    hold = threshold.recover_s
+    clear_of_warning = _lasted(state.warning_clear_mono, hold, mono)
+    clear_of_critical = _lasted(state.critical_clear_mono, hold, mono)
+    if state.level == CRITICAL and clear_of_critical:
+        return OK if clear_of_warning else WARNING
+    if state.level == WARNING and clear_of_warning:
+        return OK
+    return state.level
+
+
+def _lasted(since: float | None, seconds: float, mono: float) -> bool:
+    return since is not None and mono - since >= seconds
+
+
+def _no_data(state: AlertState, mono: float, wall: float) -> AlertState:
+    state = replace(state, value=None)
+    seen = state.seen_mono
+    if seen is None:
+        return replace(state, seen_mono=mono)
+    if mono - seen < 0:
+        return replace(_new_window(state), seen_mono=mono)
+    if state.level != OK and mono - seen >= NO_DATA_RESOLVES_S:
+        return replace(_new_window(state), level=OK, changed=wall, since=0.0)
+    return state

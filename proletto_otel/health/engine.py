@@ -1,0 +1,173 @@
+"""The engine: decides when checks run, and gives every worker the same answer.
+
+With a schedule the host's leader runs all checks every interval and the other workers read what
+it found. Without one (or when the results are stale) whoever is asked runs them, at most once per
+cache time. How outcomes become states lives in `health.states`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from proletto_otel.core.silence import silence
+from proletto_otel.health.checks import Check, Runner
+from proletto_otel.health.flight import SingleFlight
+from proletto_otel.health.results import UNHEALTHY, UNKNOWN, Outcome
+from proletto_otel.health.shared import SharedStates
+from proletto_otel.health.states import CheckState, Transition, uptime
+
+VIEW_S = 1.0
+"""Workers agree within this time: a view of the shared states is not older."""
+GOOD_CACHE_S = 5.0
+"""Without a schedule a success is believed for this long …"""
+BAD_CACHE_S = 1.0
+"""… and a failure for this long, so that recovery shows soon."""
+RACE_S = 0.5
+"""Two workers that run a check within this time count as one run."""
+DAY_S = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Whether and how often the leader runs the checks."""
+
+    enabled: bool = True
+    """`MONITOR_SCHEDULED_CHECKS`."""
+
+    interval_s: float = 60.0
+    """`MONITOR_HEALTH_CHECK_INTERVAL`."""
+
+
+class HealthEngine:
+    """All checks of a service."""
+
+    name = "health"
+
+    def __init__(
+        self, shared: SharedStates, schedule: Schedule, *,
+        redact: Callable[[str], str] = str,
+        now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.shared = shared
+        self.schedule = schedule
+        self._redact = redact
+        self._now = now
+        self._clock = clock
+        self._runners: dict[str, Runner] = {}
+        self._round = SingleFlight("proletto-health-round", self._run_round, clock)
+        self.forked()
+
+    def forked(self) -> None:
+        """Begin with fresh locks; no check of the parent runs here."""
+        self._lock = threading.Lock()
+        self._view: dict[str, CheckState] = {}
+        self._viewed_at = float("-inf")
+        self._known: dict[str, CheckState] = {}
+        self._known_at = float("-inf")
+        self._round.forked()
+        for runner in list(self._runners.values()):
+            runner.forked()
+
+    def start(self) -> None:
+        """Nothing to do: a check's thread starts with its first run."""
+
+    def stop(self, deadline: float) -> None:
+        """Nothing to do: check threads are daemons and hold nothing of ours."""
+
+    def register(self, check: Check) -> None:
+        """Add *check*; one of the same name is replaced."""
+        self._runners = {**self._runners, check.name: Runner(check, self._clock)}
+        self._viewed_at = float("-inf")
+
+    def unregister(self, name: str) -> None:
+        """Take a check away, with its state."""
+        self._runners = {n: r for n, r in self._runners.items() if n != name}
+        self.shared.forget([name])
+
+    @property
+    def checks(self) -> list[Check]:
+        """The registered checks, by name."""
+        return [runner.check for _, runner in sorted(self._runners.items())]
+
+    def run_scheduled(self) -> None:
+        """Run all checks in a thread of their own (the leader's job); one round at a time."""
+        if self._runners:
+            with silence("health.round"):
+                self._round.join()
+
+    def run_now(self, min_age_s: float = 0.0) -> dict[str, CheckState]:
+        """Run all checks at the same time and record what they say."""
+        return self._run(list(self._runners.values()), min_age_s)
+
+    def states(self) -> list[CheckState]:
+        """The state of every registered check, at most `VIEW_S` old, by name.
+
+        Waits for checks only when nobody ran them lately, and then not past their deadlines.
+        """
+        with self._lock:
+            if self._clock() - self._viewed_at >= VIEW_S:
+                self._refresh()
+            view = self._view
+        return [view.get(c.name) or CheckState(name=c.name, critical=c.critical)
+                for c in self.checks]  # fmt: skip
+
+    def known(self) -> list[CheckState]:
+        """The shared states that are not stale, at most `VIEW_S` old, without running anything."""
+        if self._clock() - self._known_at >= VIEW_S:
+            self._known, self._known_at = self.shared.load(), self._clock()
+        found = [self._known[c.name] for c in self.checks if c.name in self._known]
+        return [s for s in found if self._now() - s.checked_at <= self._believed_s(None)]
+
+    def history(self, name: str, since: float = 0.0) -> list[Transition]:
+        """Changes of status of one check, oldest first, *since* in unix seconds."""
+        return self.shared.transitions(name, since)
+
+    def uptime(self, state: CheckState, window_s: float = DAY_S) -> float | None:
+        """Share of the known part of the last *window_s* seconds in which the check was up."""
+        now = self._now()
+        changes = self.shared.transitions(state.name, now - window_s, limit=5000)
+        return uptime(changes, state, now - window_s, now)
+
+    def _refresh(self) -> None:
+        view, now = self.shared.load(), self._now()
+        due = [r for n, r in self._runners.items() if self._due(view.get(n), now)]
+        if due:
+            view.update(self._run(due, RACE_S))
+        self._view, self._viewed_at = view, self._clock()
+
+    def _due(self, state: CheckState | None, now: float) -> bool:
+        if state is None or not state.checked_at:
+            return True
+        # a clock set back must not make an old result young for ever
+        return not -1.0 <= now - state.checked_at <= self._believed_s(state)
+
+    def _believed_s(self, state: CheckState | None) -> float:
+        """How long a result is believed."""
+        if self.schedule.enabled or state is None:
+            return self.shared.rules.stale_after_s
+        bad = state.status in (UNHEALTHY, UNKNOWN) or state.failures
+        return BAD_CACHE_S if bad else GOOD_CACHE_S
+
+    def _run_round(self) -> None:
+        with silence("health.round"):
+            self.run_now(min(RACE_S, self.schedule.interval_s / 2))
+
+    def _run(self, runners: Iterable[Runner], min_age_s: float) -> dict[str, CheckState]:
+        pending = [runner.start() for runner in runners]
+        outcomes = [self._clean(outcome()) for outcome in pending]
+        return self.shared.record(outcomes, self._critical, min_age_s)
+
+    def _clean(self, outcome: Outcome) -> Outcome:
+        if not outcome.message:
+            return outcome
+        return Outcome(
+            name=outcome.name, status=outcome.status, message=self._redact(outcome.message),
+            duration_s=outcome.duration_s, timed_out=outcome.timed_out,
+        )  # fmt: skip
+
+    def _critical(self, name: str) -> bool:
+        runner = self._runners.get(name)
+        return runner is not None and runner.check.critical

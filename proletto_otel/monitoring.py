@@ -1,0 +1,299 @@
+"""`monitor`: thresholds, health checks and gauges to register, and what is known to read.
+
+It can be used before `setup_telemetry`: registrations wait until telemetry binds it. Where the
+data comes from is handed in as `Sources`; how it is judged lives in `health` and `alerts`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, Indicator, gauge, health
+from proletto_otel.alerts.message import Notice
+from proletto_otel.alerts.report import Alert, CheckReport, HealthReport
+from proletto_otel.alerts.runtime import Runtime
+from proletto_otel.alerts.silences import ACKNOWLEDGE, EVERYTHING, SILENCE, Silence, checked
+from proletto_otel.alerts.sources import Sources
+from proletto_otel.alerts.thresholds import CRITICAL, Threshold
+from proletto_otel.core.conventions import Metric
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.meters import Value, registry
+from proletto_otel.core.silence import silence
+from proletto_otel.health.checks import Check, CheckFunction
+from proletto_otel.health.database import database as database_check
+from proletto_otel.health.host import collector as collector_check
+from proletto_otel.health.host import disk_space as disk_check
+from proletto_otel.health.host import tcp_port as tcp_check
+from proletto_otel.health.http import http_service as http_check
+from proletto_otel.health.redis import redis as redis_check
+from proletto_otel.health.results import HealthResult
+from proletto_otel.health.states import Transition
+
+__all__ = [
+    "Alert", "CheckReport", "HealthReport", "HealthResult", "Monitor", "Silence", "Sources",
+    "Threshold", "collector_check", "database_check", "disk_check", "http_check", "monitor",
+    "redis_check", "tcp_check",
+]  # fmt: skip
+
+HOUR_S = 3600.0
+_GAUGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
+
+
+class Monitor:
+    """Everything about the service's health in one place; `monitor` is the process's one."""
+
+    def __init__(self) -> None:
+        self._thresholds: dict[str, Threshold] = {}
+        self._checks: dict[str, Check] = {}
+        self._gauges: dict[str, Indicator] = {}
+        self._runtime: Runtime | None = None
+
+    # --- registering ----------------------------------------------------------------------------
+    def register_threshold(
+        self, metric: str, warning_threshold: float | None = None,
+        critical_threshold: float | None = None, duration: float = 0, *,
+        direction: str = "", min_requests: int = 0, name: str = "", reason: str = "",
+    ) -> Threshold:  # fmt: skip
+        """Tell people when *metric* stays strictly beyond a limit.
+
+        Args:
+            metric: `cpu_percent`, `memory_percent`, `disk_percent` (0 to 100), `open_files`,
+                `network_connections`, `load_1`, `load_5`, `load_15`, `error_rate` (0 to 100),
+                `response_time_avg`, `response_time_p95` (seconds), or a registered gauge.
+            warning_threshold: limit of a warning, in the metric's unit.
+            critical_threshold: limit of a critical alert.
+            duration: seconds without a break that the value must be beyond the limit.
+            direction: `above` or `below`; by default what the metric's meaning says.
+            min_requests: request metrics: no verdict with fewer requests in five minutes.
+            name: for a second threshold on the same metric; the same name again replaces.
+            reason: why these numbers, for those who are woken by them.
+
+        Returns:
+            The threshold as it was understood.
+
+        Raises:
+            ConfigError: for an unknown metric or limits that cannot work.
+
+        >>> monitor.register_threshold(metric="cpu_percent", warning_threshold=80).duration
+        0
+        """
+        indicator = self._known(metric)
+        made = Threshold(
+            metric=metric, warning=warning_threshold, critical=critical_threshold,
+            duration=duration, direction=direction or indicator.direction, name=name,
+            min_requests=min_requests, reason=reason,
+        )  # fmt: skip
+        self._thresholds = {**self._thresholds, made.name: made}
+        return made
+
+    def register_health_check(
+        self, name: str, check: CheckFunction, critical: bool = True, timeout: float = 2,
+        degraded_above: float | None = None,
+    ) -> Check:  # fmt: skip
+        """Watch something the service depends on; the same name again replaces.
+
+        Args:
+            name: what people and metrics call it.
+            check: function without arguments, sync or async; returns a bool, None (healthy), a
+                status word or a `HealthResult`, or raises. Ready-made: `database_check(db)`,
+                `redis_check(url)`, `http_check(url)`, `disk_check(path)`, `tcp_check(host, port)`.
+            critical: whether `/readyz` answers 503 while it is unhealthy.
+            timeout: seconds it may take, at most 60; longer is a failure.
+            degraded_above: seconds above which a success counts as degraded.
+
+        Raises:
+            ConfigError: for an argument that does not fit.
+        """
+        made = Check(
+            name=name, function=check, critical=critical, timeout=timeout,
+            degraded_above=degraded_above,
+        )  # fmt: skip
+        self._checks = {**self._checks, made.name: made}
+        if self._runtime is not None:
+            self._runtime.engine.register(made)
+        return made
+
+    def register_gauge(
+        self, name: str, read: Callable[[], float | None], *, unit: str = "", title: str = ""
+    ) -> None:
+        """Measure something of your own; it can have thresholds and is exported as a metric.
+
+        Args:
+            name: `queue_depth`; letters, digits and `_ . - /`.
+            read: returns the present value, or None when there is none. Called off the request
+                path, in each worker; a threshold looks at the worst worker.
+            unit: shown behind the value: `s`, `By`, `%`, `{job}`.
+            title: how a message begins; the name by default.
+
+        Raises:
+            ConfigError: for a name that does not fit or is taken.
+        """
+        if not isinstance(name, str) or not _GAUGE_NAME.fullmatch(name):
+            raise ConfigError.of("name", name, "a letter, then letters, digits and _ . - /")
+        if name in INDICATORS:
+            raise ConfigError.of("name", name, "a name that is not built in")
+        if not callable(read):
+            raise ConfigError.of("read", read, "a function without arguments")
+        self._gauges = {**self._gauges, name: gauge(name, unit, title)}
+        metric = Metric(name=name, kind="gauge", unit=unit, description=title or name)
+        registry.observe(metric, lambda: _observed(read))
+
+    def unregister(self, name: str) -> None:
+        """Take a threshold, a health check or a gauge away."""
+        self._thresholds = {n: t for n, t in self._thresholds.items() if n != name}
+        if name in self._gauges:
+            self._gauges = {n: g for n, g in self._gauges.items() if n != name}
+            registry.forget(Metric(name=name, kind="gauge", unit="", description=""))
+        if name in self._checks:
+            self._checks = {n: c for n, c in self._checks.items() if n != name}
+            if self._runtime is not None:
+                self._runtime.engine.unregister(name)
+
+    # --- reading --------------------------------------------------------------------------------
+    def get_system_metrics(self) -> dict[str, float | None]:
+        """The host's present values by metric name; None where the system does not tell."""
+        return self._runtime.system() if self._runtime is not None else {}
+
+    def get_api_metrics(self) -> Mapping[str, Any]:
+        """Requests of all workers: `total` and one entry per endpoint under `endpoints`."""
+        return self._runtime.api() if self._runtime is not None else {"total": {}, "endpoints": []}
+
+    def get_health(self) -> HealthReport:
+        """The service's health and every check's; runs checks only when nobody did lately."""
+        if self._runtime is not None:
+            return self._runtime.health()
+        return HealthReport(status="healthy", ready=True, checks=())
+
+    def get_alerts(self, firing: bool = False) -> list[Alert]:
+        """Every threshold and its state; only the *firing* ones if asked. Worst first."""
+        found = self._runtime.alerts() if self._runtime is not None else []
+        return [alert for alert in found if alert.state == "firing" or not firing]
+
+    def get_notices(self, limit: int = 100) -> list[Notice]:
+        """What people were told about alerts, newest first."""
+        return self._runtime.shared_alerts.events(limit) if self._runtime is not None else []
+
+    def get_errors(self, limit: int = 50) -> list[Mapping[str, Any]]:
+        """Groups of errors, the latest first."""
+        return list(self._runtime.errors(limit)) if self._runtime is not None else []
+
+    def history(self, metric: str, since: float = HOUR_S) -> list[tuple[float, float]]:
+        """Past values of *metric* as (unix time in seconds, value), oldest first.
+
+        Args:
+            metric: as for `register_threshold`.
+            since: seconds back from now; values above 1e9 are unix times.
+
+        Raises:
+            ConfigError: for an unknown metric.
+        """
+        self._known(metric)
+        begin = since if since > 1e9 else time.time() - since
+        return self._runtime.history(metric, begin) if self._runtime is not None else []
+
+    def health_history(self, check: str, since: float = 0.0) -> list[Transition]:
+        """Changes of a check's status, oldest first; *since* is a unix time in seconds."""
+        return self._runtime.engine.history(check, since) if self._runtime is not None else []
+
+    # --- silencing ------------------------------------------------------------------------------
+    def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None:
+        """Tell nobody about the alert *name* (`*`: about any) for so many *seconds*.
+
+        Returns:
+            The silence; None when it could not be kept (no telemetry, no store).
+
+        Raises:
+            ConfigError: for an unknown alert, no person, or a time that does not fit.
+        """
+        return self._keep(name, SILENCE, seconds, by, reason)
+
+    def acknowledge(
+        self, name: str, by: str, seconds: float = 4 * HOUR_S, reason: str = ""
+    ) -> Silence | None:
+        """Say that *by* works on the alert *name*: nothing new is told unless it gets worse.
+
+        Returns:
+            The acknowledgement; None when it could not be kept.
+
+        Raises:
+            ConfigError: for an unknown alert, no person, or a time that does not fit.
+        """
+        return self._keep(name, ACKNOWLEDGE, seconds, by, reason)
+
+    def unsilence(self, name: str) -> bool:
+        """End silence and acknowledgement of *name*; return whether there was one."""
+        return self._runtime is not None and self._runtime.end_silences(name)
+
+    def get_silences(self) -> list[Silence]:
+        """Silences and acknowledgements that hold."""
+        return self._runtime.shared_alerts.silences() if self._runtime is not None else []
+
+    # --- for telemetry --------------------------------------------------------------------------
+    def _bind(self, sources: Sources) -> list[Any]:
+        """Begin with *sources*; return the components whose life telemetry rules."""
+        self._unbind()
+        self._runtime = Runtime(sources, self._registered, self._indicator)
+        for check in self._checks.values():
+            self._runtime.engine.register(check)
+        return self._runtime.components
+
+    def _unbind(self) -> None:
+        """Forget the sources; registrations stay."""
+        if self._runtime is not None:
+            self._runtime.close()
+            self._runtime = None
+
+    def _reset(self) -> None:
+        """Forget everything (tests)."""
+        self._unbind()
+        for name in list(self._gauges):
+            self.unregister(name)
+        self._thresholds, self._checks = {}, {}
+
+    def _registered(self) -> dict[str, Threshold]:
+        return self._thresholds
+
+    def _known(self, metric: Any) -> Indicator:
+        names = [*INDICATORS, *self._gauges]
+        if isinstance(metric, str):
+            if metric in names or self._is_check(metric):
+                return self._indicator(metric)
+            if self._runtime is not None and metric in self._runtime.exported_gauges():
+                return gauge(metric)
+        raise ConfigError(
+            f"metric={metric!r}: expected one of {', '.join(names)}, or a gauge that was "
+            "registered before (monitor.register_gauge)"
+        )
+
+    def _is_check(self, metric: str) -> bool:
+        return metric.removeprefix(HEALTH_PREFIX) in self._checks and HEALTH_PREFIX in metric
+
+    def _indicator(self, metric: str) -> Indicator:
+        if metric.startswith(HEALTH_PREFIX):
+            return health(metric.removeprefix(HEALTH_PREFIX))
+        return INDICATORS.get(metric) or self._gauges.get(metric) or gauge(metric)
+
+    def _keep(self, name: str, kind: str, seconds: float, by: str, reason: str) -> Silence | None:
+        if self._runtime is None:
+            return None
+        known = {alert.name: alert for alert in self._runtime.alerts()}
+        if name != EVERYTHING and name not in known:
+            raise ConfigError(f"name={name!r}: expected * or one of {', '.join(known)}")
+        level = known[name].severity if name in known else CRITICAL
+        made = checked(name, kind, seconds, by, reason, level=level, at=time.time())
+        return made if self._runtime.keep_silence(made) else None
+
+
+def _observed(read: Callable[[], float | None]) -> Sequence[tuple[tuple[Value, ...], float]]:
+    with silence("gauge.read"):
+        value = read()
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return [((), float(value))]
+    return []
+
+
+monitor = Monitor()
+"""The process's monitor."""
