@@ -257,6 +257,6 @@ ALERT_STATE = Metric(
     kind="gauge",
     unit="{state}",
     description="1 while the alert fires at this severity, 0 otherwise.",
-    attributes=("alertname", "alert", "severity"),
+    attributes=("alert", "name", "severity"),
     per="host",
 )
