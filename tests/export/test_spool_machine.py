@@ -124,6 +124,8 @@ class Crash(RuleBasedStateMachine):
     def wall_clock_jumps(self, seconds: float) -> None:
         """Somebody sets the clock; leases of the others may end early, which only duplicates."""
         self.now += seconds
+        for held in self.held:
+            held.update({base: (claim, -1e18) for base, (claim, _) in held.items()})
 
     @rule(i=WORKERS)
     def sweep(self, i: int) -> None:
