@@ -233,6 +233,99 @@ STORE_ERRORS = Metric(
     attributes=(REASON,),
 )
 
+# --- host, once per host ----------------------------------------------------------------------
+SYSTEM_CPU_UTILIZATION = Metric(
+    name="system.cpu.utilization",
+    kind="gauge",
+    unit="1",
+    description="Share of the processors' time in use (`scope`: the host, or the container).",
+    attributes=("scope",),
+    per="host",
+)
+SYSTEM_MEMORY_UTILIZATION = Metric(
+    name="system.memory.utilization",
+    kind="gauge",
+    unit="1",
+    description="Share of memory in use (`scope`: the host, or the container's limit).",
+    attributes=("scope",),
+    per="host",
+)
+SYSTEM_FILESYSTEM_UTILIZATION = Metric(
+    name="system.filesystem.utilization",
+    kind="gauge",
+    unit="1",
+    description="Share of a file system in use.",
+    attributes=(FILESYSTEM_MOUNTPOINT,),
+    per="host",
+)
+SYSTEM_LOAD_1M = Metric(
+    name="system.cpu.load_average.1m",
+    kind="gauge",
+    unit="{thread}",
+    description="Load average over one minute.",
+    per="host",
+)
+SYSTEM_LOAD_5M = Metric(
+    name="system.cpu.load_average.5m",
+    kind="gauge",
+    unit="{thread}",
+    description="Load average over five minutes.",
+    per="host",
+)
+SYSTEM_LOAD_15M = Metric(
+    name="system.cpu.load_average.15m",
+    kind="gauge",
+    unit="{thread}",
+    description="Load average over fifteen minutes.",
+    per="host",
+)
+HEARTBEAT = Metric(
+    name="proletto.heartbeat",
+    kind="gauge",
+    unit="s",
+    description="Unix time of the latest sample; a service that stands still is silent.",
+    per="host",
+)
+
+# --- each worker ------------------------------------------------------------------------------
+PROCESS_CPU_UTILIZATION = Metric(
+    name="process.cpu.utilization",
+    kind="gauge",
+    unit="1",
+    description="Processor time the worker uses, 1 is one processor.",
+)
+PROCESS_MEMORY_USAGE = Metric(
+    name="process.memory.usage",
+    kind="gauge",
+    unit="By",
+    description="Resident memory of the worker.",
+)
+PROCESS_THREAD_COUNT = Metric(
+    name="process.thread.count",
+    kind="gauge",
+    unit="{thread}",
+    description="Threads of the worker.",
+)
+PROCESS_OPEN_FILES = Metric(
+    name="process.unix.file_descriptor.count",
+    kind="gauge",
+    unit="{file_descriptor}",
+    description="Open files and sockets of the worker.",
+)
+PROCESS_CONNECTIONS = Metric(
+    name="system.network.connection.count",
+    kind="gauge",
+    unit="{connection}",
+    description="Network connections of the worker.",
+)
+GC_COLLECTIONS = Metric(
+    name="cpython.gc.collections",
+    kind="counter",
+    unit="{collection}",
+    description="Runs of Python's garbage collector.",
+    attributes=("cpython.gc.generation",),
+)
+
 # --- health -----------------------------------------------------------------------------------
 HEALTH_CHECK_DURATION = Metric(
     name="proletto.health.check.duration",

@@ -1,0 +1,180 @@
+"""The text of `/metrics`: Prometheus 0.0.4 or OpenMetrics with exemplars, as the scraper asks.
+
+What the families hold lives in `metrics.source`; who may read the page in `monitoring_routes`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from proletto_otel.core.conventions import label_name, prometheus_name
+from proletto_otel.core.meters import Attributes, Family, Histogram, Point
+from proletto_otel.core.silence import notice
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+UNITS = ("seconds", "bytes", "milliseconds", "percent", "ratio")
+"""Units that OpenMetrics may state, because the name ends with them."""
+MAX_CACHED = 20_000
+"""Label texts remembered; beyond it all are forgotten (labels come and go with workers)."""
+TYPES = {"counter": "counter", "updown": "gauge", "gauge": "gauge", "histogram": "histogram"}
+
+_escapes = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_help_escapes = str.maketrans({"\\": r"\\", "\n": r"\n"})
+_prefixes: dict[tuple[str, Attributes, tuple[float, ...]], list[str]] = {}
+_singles: dict[tuple[str, Attributes], str] = {}
+
+
+def render(
+    families: Iterable[Family], accept: str = "", resource: Mapping[str, object] | None = None
+) -> tuple[bytes, str]:
+    """Write *families* in the format that the header *accept* prefers.
+
+    Args:
+        families: One entry per metric; a second one of the same Prometheus name is left out.
+        accept: The request's `Accept` header.
+        resource: Who speaks; becomes `target_info`.
+
+    Returns:
+        The body and its content type.
+    """
+    is_open = prefers_open_metrics(accept)
+    if len(_prefixes) + len(_singles) > MAX_CACHED:
+        _prefixes.clear()
+        _singles.clear()
+    out: list[str] = []
+    if resource:
+        _target(out, resource, is_open)
+    seen: set[str] = set()
+    for family in families:
+        name = prometheus_name(family.name, family.kind, family.unit)
+        if name in seen:
+            notice(f"exposition.{name}", "two metrics are called %s; /metrics shows one", name)
+            continue
+        seen.add(name)
+        _family(out, family, name, is_open)
+    if is_open:
+        out.append("# EOF\n")
+    return "".join(out).encode("utf-8", "backslashreplace"), OPEN_METRICS if is_open else TEXT
+
+
+def prefers_open_metrics(accept: str) -> bool:
+    """Whether *accept* gives OpenMetrics at least the quality of plain text."""
+    quality = {"open": 0.0, "text": 0.0}
+    for media_range in accept.split(","):
+        kind, *parameters = (part.strip().lower() for part in media_range.split(";"))
+        side = {"application/openmetrics-text": "open"}.get(kind)
+        if kind in ("text/plain", "text/*", "*/*"):
+            side = "text"
+        if side is not None:
+            quality[side] = max(quality[side], _quality(parameters))
+    return quality["open"] > 0 and quality["open"] >= quality["text"]
+
+
+def _quality(parameters: Iterable[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _target(out: list[str], resource: Mapping[str, object], is_open: bool) -> None:
+    labels = _labels(tuple((k, str(v)) for k, v in resource.items()))
+    head = "# HELP target{0} Target metadata\n# TYPE target{0} {1}\n"
+    out.append(head.format("", "info") if is_open else head.format("_info", "gauge"))
+    out.append(f"target_info{{{labels}}} 1\n")
+
+
+def _family(out: list[str], family: Family, name: str, is_open: bool) -> None:
+    _head(out, family, name, is_open)
+    for point in family.points:
+        if isinstance(point.value, Histogram):
+            _histogram(out, name, point, point.value, is_open)
+        else:
+            out.append(f"{_single(name, point.attributes)}{_number(point.value)}\n")
+
+
+def _head(out: list[str], family: Family, name: str, is_open: bool) -> None:
+    shown = name.removesuffix("_total") if is_open and family.kind == "counter" else name
+    if family.description:
+        text = family.description.translate(_escapes if is_open else _help_escapes)
+        out.append(f"# HELP {shown} {text}\n")
+    out.append(f"# TYPE {shown} {TYPES[family.kind]}\n")
+    unit = shown.rpartition("_")[2]
+    if is_open and unit in UNITS:
+        out.append(f"# UNIT {shown} {unit}\n")
+
+
+def _histogram(
+    out: list[str], name: str, point: Point, histogram: Histogram, is_open: bool
+) -> None:
+    prefixes = _bucket_prefixes(name, point.attributes, histogram.bounds)
+    exemplars = histogram.exemplars if is_open else None
+    total = 0
+    if exemplars:
+        for bucket, count in enumerate(histogram.counts):
+            total += count
+            out.append(f"{prefixes[bucket]}{total}{_exemplar(exemplars.get(bucket))}\n")
+    else:
+        for prefix, count in zip(prefixes, histogram.counts, strict=False):
+            total += count
+            out.append(f"{prefix}{total}\n")
+    out.append(f"{prefixes[-2]}{_number(histogram.sum)}\n{prefixes[-1]}{total}\n")
+
+
+def _exemplar(exemplar: tuple[str, str, float, float] | None) -> str:
+    if exemplar is None:
+        return ""
+    trace_id, span_id, value, at = exemplar
+    return f' # {{trace_id="{trace_id}",span_id="{span_id}"}} {_number(value)} {at:.3f}'
+
+
+def _bucket_prefixes(name: str, attributes: Attributes, bounds: tuple[float, ...]) -> list[str]:
+    """Everything before the number, for each bucket, the sum and the count; made once a series."""
+    key = (name, attributes, bounds)
+    found = _prefixes.get(key)
+    if found is None:
+        labels = _labels(attributes)
+        comma = "," if labels else ""
+        edges = [*(_number(float(b)) for b in bounds), "+Inf"]
+        found = [f'{name}_bucket{{{labels}{comma}le="{edge}"}} ' for edge in edges]
+        braces = f"{{{labels}}}" if labels else ""
+        found += [f"{name}_sum{braces} ", f"{name}_count{braces} "]
+        _prefixes[key] = found
+    return found
+
+
+def _single(name: str, attributes: Attributes) -> str:
+    key = (name, attributes)
+    found = _singles.get(key)
+    if found is None:
+        labels = _labels(attributes)
+        found = _singles[key] = f"{name}{{{labels}}} " if labels else f"{name} "
+    return found
+
+
+def _labels(attributes: Attributes) -> str:
+    """Attributes as labels; those that become the same label share it, as OpenTelemetry says."""
+    values: dict[str, str] = {}
+    for attribute, value in attributes:
+        label = label_name(attribute)
+        if label[:1].isdigit():
+            label = f"_{label}"
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        values[label] = f"{values[label]};{text}" if label in values else text
+    return ",".join(f'{k}="{v.translate(_escapes)}"' for k, v in values.items())
+
+
+def _number(x: float) -> str:
+    if isinstance(x, int):
+        return str(x)
+    if math.isnan(x):
+        return "NaN"
+    if math.isinf(x):
+        return "+Inf" if x > 0 else "-Inf"
+    return repr(x)

@@ -1,0 +1,263 @@
+"""What psutil says about host and worker: one sample per interval, whoever reads it how often.
+
+What the system refuses is absent, never zero. In a container psutil sees the host; the container's
+own limits are read from cgroup v2 and stand beside it under `scope="container"`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.core import conventions as c
+from proletto_otel.core.meters import Observations, Registry
+
+CGROUP = Path("/sys/fs/cgroup")
+HOST, CONTAINER = "host", "container"
+FRESH_S = 2.0
+"""A sample of this worker is not taken more often than this."""
+PSEUDO = frozenset(
+    ("autofs", "devtmpfs", "overlay", "proc", "squashfs", "sysfs", "tmpfs", "fuse.portal", "ramfs")
+)
+"""File systems that are no disk; the root is always reported."""
+MAX_MOUNTS = 20
+
+
+@dataclass(slots=True)
+class Sample:
+    """All values at one moment; what is refused is missing."""
+
+    time: float = 0.0
+    """Unix time."""
+    cpu: dict[str, float] = field(default_factory=dict)
+    """Ratio by scope."""
+    memory: dict[str, float] = field(default_factory=dict)
+    """Ratio by scope."""
+    disks: dict[str, float] = field(default_factory=dict)
+    """Ratio by mount point."""
+    load: tuple[float, ...] = ()
+    """Over 1, 5 and 15 minutes."""
+    worker: dict[str, float] = field(default_factory=dict)
+    """This process's values, by metric name."""
+
+
+class SystemSampler:
+    """Takes samples and remembers the latest.
+
+    Args:
+        psutil: The library, or something that looks like it (tests).
+        cgroup: Where the container's own limits are.
+        clock: Monotonic seconds.
+        now: Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        psutil: Any = None,
+        *,
+        cgroup: Path = CGROUP,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._given = psutil
+        self._cgroup = cgroup
+        self._clock = clock
+        self._now = now
+        self.latest = Sample()
+        self.forked()
+
+    def forked(self) -> None:
+        """A child measures itself, with its own pid, from now on."""
+        self._process: Any = None
+        self._worker: dict[str, float] = {}
+        self._worker_at = float("-inf")
+        self._cpu_before: tuple[float, float] | None = None
+
+    def prime(self) -> None:
+        """Ask once: the first `cpu_percent()` of psutil is always 0.0."""
+        psutil = self._psutil()
+        self._refusable(lambda: psutil.cpu_percent(None))
+        self._refusable(lambda: self._own().cpu_percent(None))
+        self._container_cpu()
+
+    def sample(self) -> Sample:
+        """Take a sample of host and worker now and remember it."""
+        taken = Sample(time=self._now())
+        psutil = self._psutil()
+        _put(taken.cpu, HOST, self._refusable(lambda: psutil.cpu_percent(None) / 100))
+        _put(taken.cpu, CONTAINER, self._container_cpu())
+        _put(taken.memory, HOST, self._refusable(lambda: psutil.virtual_memory().percent / 100))
+        _put(taken.memory, CONTAINER, self._container_memory())
+        taken.disks = self._disks()
+        taken.load = self._refusable(psutil.getloadavg) or ()
+        taken.worker = self.worker()
+        self.latest = taken
+        return taken
+
+    def worker(self) -> dict[str, float]:
+        """CPU, memory, threads, files and connections of this process, at most 2 s old."""
+        if self._clock() - self._worker_at >= FRESH_S:
+            self._worker_at, self._worker = self._clock(), self._measure_worker()
+        return self._worker
+
+    def _measure_worker(self) -> dict[str, float]:
+        own = self._own()
+        found: dict[str, float] = {}
+        asked: dict[str, Callable[[], float]] = {
+            c.PROCESS_CPU_UTILIZATION.name: lambda: own.cpu_percent(None) / 100,
+            c.PROCESS_MEMORY_USAGE.name: lambda: own.memory_info().rss,
+            c.PROCESS_THREAD_COUNT.name: own.num_threads,
+            c.PROCESS_OPEN_FILES.name: own.num_fds,
+            c.PROCESS_CONNECTIONS.name: lambda: len(own.net_connections("inet")),
+        }
+        for name, ask in asked.items():
+            _put(found, name, self._refusable(ask))
+        return found
+
+    def _own(self) -> Any:
+        # resolved at call time: a process object made before a fork measures the parent
+        if self._process is None or self._process.pid != os.getpid():
+            self._process = self._psutil().Process()
+            self._refusable(lambda: self._process.cpu_percent(None))
+        return self._process
+
+    def _psutil(self) -> Any:
+        if self._given is None:
+            import psutil
+
+            self._given = psutil
+        return self._given
+
+    def _refusable(self, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except (self._psutil().Error, OSError, AttributeError, NotImplementedError):
+            return None
+
+    # --- disks ---------------------------------------------------------------------------------
+    def _disks(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for mount in ["/", *self._mounts()]:
+            used = self._refusable(partial(self._disk, mount))
+            _put(found, mount, used)
+        return found
+
+    def _disk(self, mount: str) -> float:
+        return float(self._psutil().disk_usage(mount).percent) / 100
+
+    def _mounts(self) -> list[str]:
+        partitions = self._refusable(lambda: self._psutil().disk_partitions(False)) or ()
+        mounts = {p.mountpoint for p in partitions if p.fstype not in PSEUDO}
+        # files bound into a container (/etc/hosts …) lie on a disk that is reported already
+        return sorted(m for m in mounts if m != "/" and os.path.isdir(m))[:MAX_MOUNTS]
+
+    # --- cgroup v2 -----------------------------------------------------------------------------
+    def _container_memory(self) -> float | None:
+        limit, used = self._number("memory.max"), self._number("memory.current")
+        inactive = self._stat("memory.stat").get("inactive_file", 0)
+        if limit is None or used is None or limit <= 0:
+            return None
+        return max(0.0, used - inactive) / limit  # cache that can be given back is not in use
+
+    def _container_cpu(self) -> float | None:
+        quota = self._text("cpu.max").split()
+        usage = self._stat("cpu.stat").get("usage_usec")
+        if len(quota) != 2 or not quota[0].isdigit() or usage is None:
+            return None
+        now, before = (self._clock(), usage / 1e6), self._cpu_before
+        self._cpu_before = now
+        if before is None or now[0] <= before[0]:
+            return None
+        allowed = int(quota[0]) / int(quota[1])
+        return (now[1] - before[1]) / (now[0] - before[0]) / allowed
+
+    def _number(self, name: str) -> int | None:
+        text = self._text(name).strip()
+        return int(text) if text.isdigit() else None
+
+    def _stat(self, name: str) -> dict[str, int]:
+        pairs = (line.split() for line in self._text(name).splitlines())
+        return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdigit()}
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self._cgroup / name).read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+
+def _put(into: dict[str, float], key: str, value: float | None) -> None:
+    if value is not None:
+        into[key] = value
+
+
+def indicators(sample: Sample) -> dict[str, float | None]:
+    """A sample by indicator name, in the indicator's unit: per cent, counts, load.
+
+    Where the service runs in a container with a limit, the limit counts: it is what the service
+    runs into. `disk_percent` is the fullest disk.
+    """
+    cpu = sample.cpu.get(CONTAINER, sample.cpu.get(HOST))
+    memory = sample.memory.get(CONTAINER, sample.memory.get(HOST))
+    disk = max(sample.disks.values(), default=None)
+    load = (*sample.load, None, None, None)
+    return {
+        "cpu_percent": None if cpu is None else cpu * 100,
+        "memory_percent": None if memory is None else memory * 100,
+        "disk_percent": None if disk is None else disk * 100,
+        "open_files": sample.worker.get(c.PROCESS_OPEN_FILES.name),
+        "network_connections": sample.worker.get(c.PROCESS_CONNECTIONS.name),
+        "load_1": load[0],
+        "load_5": load[1],
+        "load_15": load[2],
+    }
+
+
+def measure(registry: Registry, sampler: SystemSampler, leads: Callable[[], bool]) -> None:
+    """Let *registry* read the sampler: host values where this process leads, its own always."""
+
+    def host(read: Callable[[Sample], Mapping[str, float]]) -> Callable[[], Observations]:
+        return lambda: [((k,), v) for k, v in read(sampler.latest).items()] if leads() else []
+
+    def load(index: int) -> Callable[[], Observations]:
+        return lambda: [((), v) for v in sampler.latest.load[index : index + 1]] if leads() else []
+
+    registry.observe(c.SYSTEM_CPU_UTILIZATION, host(lambda s: s.cpu))
+    registry.observe(c.SYSTEM_MEMORY_UTILIZATION, host(lambda s: s.memory))
+    registry.observe(c.SYSTEM_FILESYSTEM_UTILIZATION, host(lambda s: s.disks))
+    for index, metric in enumerate((c.SYSTEM_LOAD_1M, c.SYSTEM_LOAD_5M, c.SYSTEM_LOAD_15M)):
+        registry.observe(metric, load(index))
+    registry.observe(
+        c.HEARTBEAT, lambda: [((), sampler.latest.time)] if leads() and sampler.latest.time else []
+    )
+    for metric in WORKER_METRICS:
+        registry.observe(metric, _worker(sampler, metric.name))
+    registry.observe(c.GC_COLLECTIONS, _collections)
+
+
+WORKER_METRICS = (
+    c.PROCESS_CPU_UTILIZATION,
+    c.PROCESS_MEMORY_USAGE,
+    c.PROCESS_THREAD_COUNT,
+    c.PROCESS_OPEN_FILES,
+    c.PROCESS_CONNECTIONS,
+)
+
+
+def _worker(sampler: SystemSampler, name: str) -> Callable[[], Observations]:
+    def read() -> Observations:
+        value = sampler.worker().get(name)
+        return [] if value is None else [((), value)]
+
+    return read
+
+
+def _collections() -> Iterator[tuple[tuple[int], float]]:
+    for generation, stats in enumerate(gc.get_stats()):
+        yield (generation,), stats["collections"]

@@ -1,0 +1,336 @@
+"""Instruments that the application and other instrumentations make: stock, but bounded.
+
+The SDK's meter provider does the counting and is imported with the first instrument. Ours stands
+before it: at most 2,000 series an instrument, callbacks that cannot fail, and a new provider after
+a fork, so that no lock and no count of the parent is inherited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics as api
+
+from proletto_otel.core.conventions import OVERFLOW
+from proletto_otel.core.meters import MAX_CELLS, Exemplar, Family, Histogram, Point
+from proletto_otel.core.silence import notice, silence
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+
+Attributes = Any
+"""Whatever the API allows; a mapping or None."""
+OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
+
+
+class Bounded:
+    """A synchronous instrument with a limit on its series."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._seen: set[Any] = set()
+        self.remake()
+
+    def remake(self) -> None:
+        """Make the SDK's instrument anew (after a fork)."""
+        self._real = self._make()
+        self._seen = set()
+
+    def add(self, amount: float, attributes: Attributes = None, context: Any = None) -> None:
+        """Count."""
+        with silence("meter.add"):
+            self._real.add(amount, self._within(attributes), context)
+
+    def record(self, amount: float, attributes: Attributes = None, context: Any = None) -> None:
+        """Record one measurement."""
+        with silence("meter.record"):
+            self._real.record(amount, self._within(attributes), context)
+
+    def set(self, amount: float, attributes: Attributes = None, context: Any = None) -> None:
+        """Set the present value."""
+        with silence("meter.set"):
+            self._real.set(amount, self._within(attributes), context)
+
+    def _within(self, attributes: Attributes) -> Attributes:
+        if not attributes:
+            return attributes
+        key = frozenset((k, v if _hashable(v) else str(v)) for k, v in attributes.items())
+        if key in self._seen:
+            return attributes
+        if len(self._seen) >= MAX_CELLS:
+            return OVERFLOW_ATTRIBUTES
+        self._seen.add(key)
+        return attributes
+
+
+def _hashable(value: object) -> bool:
+    return isinstance(value, (str, int, float, bool, type(None)))
+
+
+class BoundedCounter(Bounded, api.Counter):
+    """A counter."""
+
+
+class BoundedUpDownCounter(Bounded, api.UpDownCounter):
+    """An up-down counter."""
+
+
+class BoundedHistogram(Bounded, api.Histogram):
+    """A histogram."""
+
+
+class BoundedGauge(Bounded, api._Gauge):
+    """A gauge."""
+
+
+class Watched:
+    """An observable instrument; making it again replaces its callbacks."""
+
+    def __init__(self, make: Callable[[Any], Any], callbacks: Sequence[Any] | None) -> None:
+        self._make = make
+        self.callbacks = list(callbacks or ())
+        self.remake()
+
+    def remake(self) -> None:
+        """Make the SDK's instrument anew (after a fork)."""
+        self._real = self._make([self._observe])
+
+    def _observe(self, options: api.CallbackOptions) -> Iterable[api.Observation]:
+        found: list[api.Observation] = []
+        for callback in self.callbacks:
+            with silence("meter.callback"):
+                found += _asked(callback, options)
+        return found[:MAX_CELLS]
+
+
+def _asked(callback: Any, options: api.CallbackOptions) -> list[api.Observation]:
+    if hasattr(callback, "send"):  # the API also takes generators
+        return list(callback.send(options) if callback.gi_frame.f_lasti >= 0 else next(callback))
+    return list(callback(options))
+
+
+class WatchedCounter(Watched, api.ObservableCounter):
+    """An observable counter."""
+
+
+class WatchedUpDownCounter(Watched, api.ObservableUpDownCounter):
+    """An observable up-down counter."""
+
+
+class WatchedGauge(Watched, api.ObservableGauge):
+    """An observable gauge."""
+
+
+class UserMeter(api.Meter):
+    """The meter that programs get."""
+
+    def __init__(self, metrics: UserMetrics, name: str, version: str | None) -> None:
+        super().__init__(name, version)
+        self._metrics = metrics
+        self._scope = (name, version)
+
+    def _bounded(self, kind: type[Any], create: str, name: str, *rest: Any, **more: Any) -> Any:
+        return self._metrics.instrument(
+            (self._scope, name.lower(), kind),
+            lambda: kind(
+                lambda: getattr(self._metrics.sdk(self._scope), create)(name, *rest, **more)
+            ),
+        )
+
+    def _watched(
+        self, kind: type[Any], create: str, name: str, callbacks: Any, unit: str, description: str
+    ) -> Any:
+        def make(own: Any) -> Any:
+            return getattr(self._metrics.sdk(self._scope), create)(name, own, unit, description)
+
+        made = self._metrics.instrument(
+            (self._scope, name.lower(), kind), lambda: kind(make, callbacks)
+        )
+        made.callbacks = list(callbacks or ())
+        return made
+
+    def create_counter(self, name: str, unit: str = "", description: str = "") -> api.Counter:
+        """See the OpenTelemetry API."""
+        return self._bounded(BoundedCounter, "create_counter", name, unit, description)  # type: ignore[no-any-return]  # made by kind
+
+    def create_up_down_counter(
+        self, name: str, unit: str = "", description: str = ""
+    ) -> api.UpDownCounter:
+        """See the OpenTelemetry API."""
+        made: api.UpDownCounter = self._bounded(
+            BoundedUpDownCounter, "create_up_down_counter", name, unit, description
+        )
+        return made
+
+    def create_gauge(self, name: str, unit: str = "", description: str = "") -> Any:
+        """See the OpenTelemetry API."""
+        return self._bounded(BoundedGauge, "create_gauge", name, unit, description)
+
+    def create_histogram(
+        self, name: str, unit: str = "", description: str = "", **advice: Any
+    ) -> api.Histogram:
+        """See the OpenTelemetry API."""
+        made: api.Histogram = self._bounded(
+            BoundedHistogram, "create_histogram", name, unit, description, **advice
+        )
+        return made
+
+    def create_observable_counter(
+        self, name: str, callbacks: Any = None, unit: str = "", description: str = ""
+    ) -> api.ObservableCounter:
+        """See the OpenTelemetry API."""
+        made: api.ObservableCounter = self._watched(
+            WatchedCounter, "create_observable_counter", name, callbacks, unit, description
+        )
+        return made
+
+    def create_observable_up_down_counter(
+        self, name: str, callbacks: Any = None, unit: str = "", description: str = ""
+    ) -> api.ObservableUpDownCounter:
+        """See the OpenTelemetry API."""
+        create = "create_observable_up_down_counter"
+        made: api.ObservableUpDownCounter = self._watched(
+            WatchedUpDownCounter, create, name, callbacks, unit, description
+        )
+        return made
+
+    def create_observable_gauge(
+        self, name: str, callbacks: Any = None, unit: str = "", description: str = ""
+    ) -> api.ObservableGauge:
+        """See the OpenTelemetry API."""
+        made: api.ObservableGauge = self._watched(
+            WatchedGauge, "create_observable_gauge", name, callbacks, unit, description
+        )
+        return made
+
+
+class UserMetrics(api.MeterProvider):
+    """Meters for the application, and what they measured."""
+
+    name = "user_metrics"
+
+    def __init__(self) -> None:
+        self._provider: MeterProvider | None = None
+        self._reader: Any = None
+        self._instruments: dict[Any, Any] = {}
+
+    def get_meter(
+        self, name: str, version: str | None = None, schema_url: str | None = None,
+        attributes: Any = None,
+    ) -> UserMeter:  # fmt: skip
+        """A meter; see the OpenTelemetry API."""
+        return UserMeter(self, name, version)
+
+    def instrument(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The instrument of *key*; made once."""
+        found = self._instruments.get(key)
+        return found if found is not None else self._instruments.setdefault(key, make())
+
+    def sdk(self, scope: tuple[str, str | None]) -> Any:
+        """The SDK's meter of *scope*."""
+        if self._provider is None:
+            self._provider, self._reader = _build()
+        return self._provider.get_meter(*scope)
+
+    def collect(self) -> list[Family]:
+        """Everything measured, as families."""
+        if self._provider is None:
+            return []
+        self._reader.collect()
+        return self._reader.families()  # type: ignore[no-any-return]  # built in _build
+
+    # --- component -----------------------------------------------------------------------------
+    def start(self) -> None:
+        """Become the process's provider, unless a library was first."""
+        from opentelemetry.metrics import _internal
+
+        held = _internal._METER_PROVIDER  # the public getter would build one
+        if held is None:
+            api.set_meter_provider(self)
+        elif held is not self and not isinstance(held, UserMetrics):
+            notice(
+                "metrics.provider",
+                "another OpenTelemetry MeterProvider (%s) is set: instruments of other libraries"
+                " stay with it; use telemetry.meter for yours",
+                type(held).__module__,
+            )
+
+    def stop(self, deadline: float) -> None:
+        """Nothing waits here: the exporter reads when it pushes."""
+
+    def forked(self) -> None:
+        """Count from zero with a new provider; instruments that callers hold stay valid."""
+        if self._provider is not None:
+            self._provider = self._reader = None
+            for instrument in list(self._instruments.values()):
+                with silence("meter.fork"):
+                    instrument.remake()
+
+
+def _build() -> tuple[MeterProvider, Any]:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+
+    class Reader(MetricReader):
+        """Keeps the latest collection; cumulative, as Prometheus wants it."""
+
+        _data: MetricsData | None = None
+
+        def _receive_metrics(
+            self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any
+        ) -> None:
+            self._data = metrics_data
+
+        def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+            pass
+
+        def families(self) -> list[Family]:
+            data, self._data = self._data, None
+            return _families(data)
+
+    reader = Reader()
+    return MeterProvider([reader], shutdown_on_exit=False), reader
+
+
+def _families(data: Any) -> list[Family]:
+    found: list[Family] = []
+    for resource in data.resource_metrics if data is not None else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                with silence("meter.convert"):
+                    found.append(_family(metric))
+    return found
+
+
+def _family(metric: Any) -> Family:
+    kind = type(metric.data).__name__
+    if kind == "Sum":
+        kind = "counter" if metric.data.is_monotonic else "updown"
+    points = [_point(p) for p in metric.data.data_points if not hasattr(p, "scale")]
+    return Family(metric.name, kind.lower(), metric.unit or "", metric.description or "", points)
+
+
+def _point(point: Any) -> Point:
+    attributes = tuple((k, _plain(v)) for k, v in (point.attributes or {}).items())
+    start = point.start_time_unix_nano or 0
+    if not hasattr(point, "bucket_counts"):
+        return Point(attributes, point.value, start)
+    bounds, counts = tuple(point.explicit_bounds), list(point.bucket_counts)
+    value = Histogram(bounds, counts, point.sum, point.count, point.min, point.max)
+    value.exemplars = {
+        _bucket(bounds, e.value): _exemplar(e) for e in point.exemplars if e.trace_id
+    }
+    return Point(attributes, value, start)
+
+
+def _bucket(bounds: Sequence[float], value: float) -> int:
+    return next((i for i, edge in enumerate(bounds) if value <= edge), len(bounds))
+
+
+def _exemplar(e: Any) -> Exemplar:
+    return f"{e.trace_id:032x}", f"{e.span_id:016x}", float(e.value), e.time_unix_nano / 1e9
+
+
+def _plain(value: Any) -> str | int | float | bool:
+    return value if isinstance(value, (str, int, float, bool)) else str(value)
