@@ -215,7 +215,7 @@ class AccessLog:
         record = AccessRecord(time.time_ns(), INFO, self._logger, message, {})
         record.module = _MODULE
         record.parts = parts
-        record.environment = self._pipeline.environment
+        record.environment = self._pipeline.build.environment
         record.process_id, record.thread_id = os.getpid(), threading.get_ident()
         pid, environment, place = self._place
         if pid != record.process_id or environment != record.environment:

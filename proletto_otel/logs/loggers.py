@@ -142,15 +142,26 @@ class Logger:
         error: BaseException | None = None
         if not facts.keys().isdisjoint(_STDLIB_WORDS):
             error, frame = stdlib_words(facts, frame)
-        if self._facts:
-            facts = {**self._facts, **facts}
         if type(event) is not str or args:
             event = text_of(event, args)
         if frame is None:
-            self._pipeline.emit(self.name, level, event, facts, error, NOWHERE, 0)
+            self.emit(level, event, facts, error, NOWHERE, 0)
         else:
-            code = Code.of(frame.f_code)
-            self._pipeline.emit(self.name, level, event, facts, error, code, frame.f_lineno)
+            self.emit(level, event, facts, error, Code.of(frame.f_code), frame.f_lineno)
+
+    def emit(
+        self,
+        level: int,
+        event: str,
+        facts: dict[str, Any],
+        error: BaseException | None,
+        code: Code,
+        line: int,
+    ) -> None:
+        """Hand an event to the pipeline under this name, with the bound facts."""
+        if self._facts:
+            facts = {**self._facts, **facts}
+        self._pipeline.emit(self.name, level, event, facts, error, code, line)
 
 
 def level_number(level: object) -> int:

@@ -8,7 +8,6 @@ and it never raises. Sinks live in `logs.sinks`, the chain's assembly in `logs.a
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,15 +15,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from opentelemetry.trace import INVALID_SPAN, get_current_span
-
-from proletto_otel.core import context as contexts
-from proletto_otel.core import parsing, sanitise, silence
-from proletto_otel.core.context import RequestContext, current_request
-from proletto_otel.core.conventions import LOG_FIELDS, ORIGINAL_LENGTH, TRUNCATED
-from proletto_otel.core.exceptions import describe
+from proletto_otel.core import parsing, silence
 from proletto_otel.core.ledger import ledger
-from proletto_otel.logs import reported
+from proletto_otel.logs.building import Builder
 from proletto_otel.logs.names import NameFacts, Names
 from proletto_otel.logs.record import Code, Record
 from proletto_otel.logs.sinks.base import Sink
@@ -32,17 +25,10 @@ from proletto_otel.logs.sinks.console import ConsoleSink
 
 MAX_EARLY = 1000
 """Records kept before set-up, to be handed to the sinks when it comes."""
-MAX_KNOWN_TEXTS = 4096
-MAX_KNOWN_LENGTH = 200
-"""Event texts are mostly literals: short ones are cleaned once and remembered."""
 ERROR = 40
 
 Write = Callable[[Record], None]
-_RESERVED = frozenset(LOG_FIELDS)
 _suppressed: ContextVar[bool] = ContextVar("proletto_logs_suppressed", default=False)
-_get_ident = threading.get_ident
-_time_ns = time.time_ns
-_getpid = os.getpid
 
 
 @contextmanager
@@ -62,9 +48,7 @@ class Pipeline:
         self.sinks: tuple[Sink, ...] = ()
         self.level = 20
         """Records below it are not recorded (`LOG_LEVEL`)."""
-        self.environment = "development"
-        self.breadcrumbs = 0
-        """Log events a request remembers."""
+        self.build = Builder()
         self.ready = False
         """Whether set-up has come; until then records are printed and kept."""
         self.names = Names()
@@ -72,7 +56,6 @@ class Pipeline:
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._ways: dict[int, tuple[Write, ...]] = {}
         self._console: tuple[Write, ...] = ()
-        self._known: dict[str, str] = {}
         self._lost_early = 0
         self.close()
 
@@ -97,8 +80,8 @@ class Pipeline:
 
     def open(self, *, level: int, environment: str, breadcrumbs: int) -> None:
         """Set-up has come and sinks are added: hand over what was logged before."""
-        self.level, self.environment, self.breadcrumbs = level, environment, breadcrumbs
-        self._known = {}
+        self.level = level
+        self.build = Builder(environment, breadcrumbs)
         self.names.forget()
         self.ready = True
         late = [(sink, self._way(sink)) for sink in self.sinks if not sink.console]
@@ -111,7 +94,7 @@ class Pipeline:
             self._replay(self._early.popleft(), late)
 
     def _replay(self, record: Record, late: list[tuple[Sink, Write]]) -> None:
-        record.environment = self.environment
+        record.environment = self.build.environment
         record.forget_lines()
         for sink, write in late:
             if record.level >= max(sink.level, self.level):
@@ -123,9 +106,9 @@ class Pipeline:
         self._listeners = ()
         self._early.clear()
         self._lost_early = 0
-        self._known = {}
+        self.level = first_level()
+        self.build = Builder()
         self.names.forget()
-        self.level, self.environment, self.breadcrumbs = first_level(), "development", 0
         self.ready = False
         self.use((ConsoleSink(),))
 
@@ -197,8 +180,8 @@ class Pipeline:
             time_ns: When, unix time; 0 is now.
         """
         try:
-            record = self.record(logger, level, event, fields, error, code, line, time_ns)
             name = self.names.get(logger)
+            record = self.build.record(name.clean, level, event, fields, error, code, line, time_ns)
             if _suppressed.get() or name.inner or (name.client and name.held_back()):
                 self._console_only(name, record)
             else:
@@ -218,98 +201,6 @@ class Pipeline:
                 self._failed(error)
         if not self.ready:
             self._keep(record)
-
-    def record(
-        self,
-        logger: str,
-        level: int,
-        event: str,
-        fields: Mapping[str, Any],
-        error: BaseException | None,
-        code: Code,
-        line: int,
-        time_ns: int = 0,
-    ) -> Record:
-        """Build the clean record of `emit`."""
-        context = current_request()
-        facts = self._facts(fields, context)
-        message = self._known.get(event)
-        if message is None:
-            message = self._clean(event, facts)
-        name = self.names.get(logger)
-        record = Record(time_ns or _time_ns(), level, name.clean, message, facts)
-        record.code, record.line = code, line
-        record.module, record.function = code.module, code.function
-        record.process_id, record.thread_id = _getpid(), _get_ident()
-        record.environment = self.environment
-        if context is not None:
-            self._place(record, context)
-        else:
-            self._trace(record)
-        if level >= ERROR or error is not None:
-            self._blame(record, error, context)
-        return record
-
-    def _facts(self, fields: Mapping[str, Any], context: RequestContext | None) -> dict[str, Any]:
-        bound = context.facts if context is not None else contexts.bound()
-        if bound:
-            fields = {**bound, **fields}
-        if context is not None and context.user_id is not None and "user_id" not in fields:
-            fields = {**fields, "user_id": context.user_id}
-        if not fields:
-            return {}
-        clean = sanitise.get().fields(fields)
-        if _RESERVED.isdisjoint(clean):
-            return clean
-        return rename_reserved(clean)
-
-    def _clean(self, event: str, facts: dict[str, Any]) -> str:
-        sanitiser = sanitise.get()
-        clean = sanitiser.text(event)
-        if len(event) > sanitiser.max_text:
-            facts[TRUNCATED], facts[ORIGINAL_LENGTH] = True, len(event)
-        if len(event) <= MAX_KNOWN_LENGTH:
-            if len(self._known) >= MAX_KNOWN_TEXTS:
-                self._known = {}
-            self._known[event] = clean
-        return clean
-
-    def _place(self, record: Record, context: RequestContext) -> None:
-        record.request_id = context.request_id
-        span = get_current_span()
-        if span is context.span or span is INVALID_SPAN:
-            record.trace_id, record.span_id = context.trace_id, context.span_id
-            record.flags = 1 if context.sampled and context.trace_id else 0
-        else:
-            self._trace(record)
-        if self.breadcrumbs:
-            crumbs = context.breadcrumbs
-            if crumbs is None:
-                crumbs = context.breadcrumbs = deque(maxlen=self.breadcrumbs)
-            if record.level >= ERROR:
-                record.breadcrumbs = tuple(crumbs)
-            crumbs.append(record)
-
-    @staticmethod
-    def _trace(record: Record) -> None:
-        span = get_current_span()
-        if span is INVALID_SPAN:
-            return
-        found = span.get_span_context()
-        if found.is_valid:
-            record.trace_id = f"{found.trace_id:032x}"
-            record.span_id = f"{found.span_id:016x}"
-            record.flags = int(found.trace_flags) & 1
-
-    @staticmethod
-    def _blame(record: Record, error: BaseException | None, context: RequestContext | None) -> None:
-        if error is not None:
-            record.exception = describe(error)
-            if record.level >= ERROR:
-                record.fingerprint = record.exception.fingerprint
-                reported.mark(error, context)
-        else:
-            record.fingerprint = reported.event_fingerprint(record)
 
     # --- what must not travel, what went wrong -------------------------------------------------
     def _console_only(self, name: NameFacts, record: Record) -> None:
@@ -334,16 +225,6 @@ class Pipeline:
         silence.failed("logs.emit", error)
         if silence.strict:
             raise error
-
-
-def rename_reserved(facts: dict[str, Any]) -> dict[str, Any]:
-    """Give facts that are named like a field of the record a trailing underscore."""
-    renamed: dict[str, Any] = {}
-    for key, value in facts.items():
-        while key in _RESERVED or key in renamed:
-            key += "_"
-        renamed[key] = value
-    return renamed
 
 
 def first_level() -> int:
