@@ -85,9 +85,10 @@ class Exchange(RequestContext):
     @property
     def route(self) -> str | None:
         """The route's template, such as `/orders/<int:order_id>`."""
-        if self._route is None and self.request is not None:
-            self._route = self.recorder.route_of(self.request)
-        return self._route
+        found = self._route
+        if found is None and self.request is not None:
+            self._route = found = self.recorder.route_of(self.request)
+        return found
 
     @route.setter
     def route(self, value: str | None) -> None:

@@ -149,36 +149,40 @@ def _clean(text: str) -> str:
     return sanitise.get().text(text[:MAX_READ])
 
 
+def _fixed(key: tuple[str | None, ...]) -> Plain:
+    """What repeats from request to request: method as it came, connection, user agent."""
+    method, agent, *connection = key
+    odd = {} if method in METHODS else _odd_method(str(method))
+    return {**odd, **_connection(tuple(connection)), **_agent(agent or "")}
+
+
+# the attribute up to its value, by the value's length: a request ID has 1 to 128 ASCII characters
+_ID_PREFIX = [encode.span_attribute(REQUEST_ID, "x" * n)[: -n or None] for n in range(129)]
+
+
 class RequestFacts:
     """The tables of one middleware."""
 
     def __init__(self) -> None:
-        self._connections = Kept(_connection)
+        self._fixed = Kept(_fixed)
         self._clients = Kept(_client)
-        self._agents = Kept(_agent)
         self._paths = Kept(_path)
-        self.tables = (self._connections, self._clients, self._agents, self._paths)
+        self.tables = (self._fixed, self._clients, self._paths)
 
     def encoded(self, environ: Environ, path: str, request_id: str) -> bytes:
         """The attributes that the environ gives, as bytes."""
         get = environ.get
+        fixed = self._fixed[
+            get("REQUEST_METHOD"), get("HTTP_USER_AGENT"),
+            get("wsgi.url_scheme"), get("HTTP_HOST"), get("SERVER_PORT"), get("SERVER_PROTOCOL"),
+        ]  # fmt: skip
         made = b"%b%b%b%b%b" % (
-            self._connections[
-                get("wsgi.url_scheme"), get("HTTP_HOST"),
-                get("SERVER_PORT"), get("SERVER_PROTOCOL"),
-            ],
-            self._clients[get("REMOTE_ADDR", "")],
-            self._agents[get("HTTP_USER_AGENT", "")],
-            self._paths[path],
-            encode.span_attribute(REQUEST_ID, request_id),
+            fixed, self._clients[get("REMOTE_ADDR", "")], self._paths[path],
+            _ID_PREFIX[len(request_id)], request_id.encode(),
         )  # fmt: skip
         query = get("QUERY_STRING")
         if query:
             made += encode.attributes(_query(query), encode.span_attribute)
-        if get("REQUEST_METHOD") not in METHODS:
-            made += encode.attributes(
-                _odd_method(str(get("REQUEST_METHOD"))), encode.span_attribute
-            )
         return made
 
     def plain(self, environ: Environ, path: str) -> Plain:

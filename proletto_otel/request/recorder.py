@@ -118,10 +118,8 @@ class Recorder:
         exchange.active.add(-1)
         series = self.series(exchange)
         try:
-            sampled = exchange.sampled
-            series.cell.observe(
-                exchange.duration_s, exchange.trace_id if sampled else "", exchange.span_id
-            )
+            trace_id = exchange.trace_id if exchange.sampled else ""
+            series.cell.observe(exchange.duration_s, trace_id, exchange.span_id)
             series.stats.add(exchange, series.failed)
         except Exception:
             with silence("request.measure"):
@@ -135,42 +133,42 @@ class Recorder:
 
     def series(self, exchange: Exchange) -> Series:
         """The shared part of requests like this one."""
-        status, error = exchange.status, exchange.exception
-        error_type = None
-        if error is not None:
-            error_type = exceptions.describe(error).type
-        elif status >= 500:
-            error_type = str(status)
+        status = exchange.status
+        if exchange.exception is not None:
+            error_type = exceptions.describe(exchange.exception).type
+        else:
+            error_type = str(status) if status >= 500 else None
         key = (exchange.method, exchange.route, status, error_type)
-        found = self.known.get(key)
-        if found is None:
-            found = Series(key, self.source, self.track)
-            if len(self.known) < MAX_CELLS:
-                self.known[key] = found
-        return found
+        return self.known.get(key) or self._first_of(key)
+
+    def _first_of(self, key: Key) -> Series:
+        made = Series(key, self.source, self.track)
+        if len(self.known) < MAX_CELLS:
+            self.known[key] = made
+        return made
 
     def end_span(self, exchange: Exchange, series: Series) -> None:
         """Name the span after its route, complete it, send it."""
-        span = exchange.span
+        span, put = exchange.span, self.put
         if type(span) is not RequestSpan:
             self._end_stock(exchange, series)
-        elif self.put is not None and exchange.sampled and (span.recording or span.end_ns):
-            error = exchange.exception
-            message = error_message(error) if error is not None else ""
-            facts = self._own_facts(exchange, series, span.extra)
-            self.put(span.encoded(series.name, facts, exchange.end_ns, series.failed, message))
+        elif put is not None and exchange.sampled and (span.recording or span.end_ns):
+            error, extra = exchange.exception, span.extra
+            if extra and not OWN_KEYS.isdisjoint(extra):
+                facts = self._without(extra, exchange, series)
+            else:
+                facts = series.facts + self.facts.encoded(
+                    exchange.environ, exchange.path, exchange.request_id
+                )
+            message = "" if error is None else error_message(error)
+            put(span.encoded(series.name, facts, exchange.end_ns, series.failed, message))
 
-    def _own_facts(
-        self, exchange: Exchange, series: Series, set_by_app: Mapping[str, Any] | None
-    ) -> bytes:
-        if set_by_app and not OWN_KEYS.isdisjoint(set_by_app):
-            own = self.facts.plain(exchange.environ, exchange.path) | series.attributes
-            own[REQUEST_ID] = exchange.request_id
-            rest = {k: v for k, v in own.items() if k not in set_by_app}
-            return encode.attributes(rest, encode.span_attribute)
-        return series.facts + self.facts.encoded(
-            exchange.environ, exchange.path, exchange.request_id
-        )
+    def _without(self, extra: Mapping[str, Any], exchange: Exchange, series: Series) -> bytes:
+        """Our attributes but for those that the application set itself."""
+        own = self.facts.plain(exchange.environ, exchange.path) | series.attributes
+        own[REQUEST_ID] = exchange.request_id
+        rest = {k: v for k, v in own.items() if k not in extra}
+        return encode.attributes(rest, encode.span_attribute)
 
     def _end_stock(self, exchange: Exchange, series: Series) -> None:
         span = exchange.span

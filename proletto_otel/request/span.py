@@ -24,8 +24,8 @@ from proletto_otel.export import encode
 from proletto_otel.export.wire import varint
 from proletto_otel.request.propagation import SAMPLED, Parent, span_context
 
-KINDS = {SpanKind.INTERNAL: 1, SpanKind.SERVER: 2}
-"""Numbers of the kinds in OTLP."""
+# members of an enumeration are slow to look up and to hash: once here, not at each request
+SERVER, UNSET = SpanKind.SERVER, StatusCode.UNSET
 
 
 LOST_ATTRIBUTES, LOST_EVENTS, LOST_LINKS = b"\x50", b"\x60", b"\x70"
@@ -63,7 +63,7 @@ class RequestSpan(Span):
 
     def __init__(
         self, name: str, trace_id: str, span_id: str, flags: int, parent: Parent | None,
-        start_ns: int, recording: bool, limits: Limits, kind: SpanKind = SpanKind.SERVER,
+        start_ns: int, recording: bool, limits: Limits, kind: SpanKind = SERVER,
     ) -> None:  # fmt: skip
         self.name = name
         self.trace_id = trace_id
@@ -86,7 +86,7 @@ class RequestSpan(Span):
         """The last exception that became an event, so that it becomes one once."""
         self.trace_state = parent.trace_state if parent is not None else ""
         self._context: SpanContext | None = None
-        self._status = StatusCode.UNSET
+        self._status = UNSET
         self._status_message = ""
 
     # --- what the API asks for ----------------------------------------------------------------
@@ -211,15 +211,15 @@ class RequestSpan(Span):
         self.recording = False
         parent = self.parent
         rest, status = b"", 2 if failed else 0
-        if self.extra or self.events or self.links or self._status is not StatusCode.UNSET:
+        if self.extra or self.events or self.links or self._status is not UNSET:
             facts, rest = facts + self._extra_bytes(), self._attachments()
-            if self._status is not StatusCode.UNSET:
+            if self._status is not UNSET:
                 status, message = self._status.value, self._clean(self._status_message)
         return encode.span(
             trace_id=bytes.fromhex(self.trace_id),
             span_id=bytes.fromhex(self.span_id),
             name=self.name if self.renamed else name,
-            kind=KINDS[self.kind],
+            kind=2 if self.kind is SERVER else 1,  # OTLP's server and internal
             start_ns=self.start_ns,
             end_ns=self.end_ns or end_ns,
             attributes=facts,

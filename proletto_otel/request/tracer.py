@@ -26,7 +26,7 @@ from proletto_otel.request.propagation import (
     parse_traceparent,
     span_context,
 )
-from proletto_otel.request.span import Limits, RequestSpan
+from proletto_otel.request.span import SERVER, Limits, RequestSpan
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
@@ -91,7 +91,7 @@ class RequestTracer:
             and self.extract is None
         ):
             trace_id, span_id = new_ids()
-            self._own(exchange, trace_id, span_id, SAMPLED | RANDOM, None, SpanKind.SERVER, base)
+            self._own(exchange, trace_id, span_id, SAMPLED | RANDOM, None, SERVER, base)
         else:
             self._start_within(exchange, environ, base)
 
@@ -102,7 +102,7 @@ class RequestTracer:
         if parent is not None and self.trust_inbound:
             trace_id = parent.trace_id
         base = context_api.get_current()
-        self._own(exchange, trace_id, span_id, RANDOM, None, SpanKind.SERVER, base)
+        self._own(exchange, trace_id, span_id, RANDOM, None, SERVER, base)
 
     def _own(
         self, exchange: Exchange, trace_id: str, span_id: str, flags: int, parent: Parent | None,
@@ -122,7 +122,7 @@ class RequestTracer:
 
     def _start_within(self, exchange: Exchange, environ: Environ, base: Context) -> None:
         """The general case: a parent, a sampler to ask, a stock span to make."""
-        kind, untrusted = SpanKind.SERVER, None
+        kind, untrusted = SERVER, None
         parent = parent_of(base) if base else None
         if parent is not None:
             kind = SpanKind.INTERNAL
