@@ -30,7 +30,7 @@ from proletto_otel.health.host import tcp_port as tcp_check
 from proletto_otel.health.http import http_service as http_check
 from proletto_otel.health.redis import redis as redis_check
 from proletto_otel.health.results import HealthResult
-from proletto_otel.health.states import Transition
+from proletto_otel.health.states import CheckState, Transition
 
 __all__ = [
     "Alert", "CheckReport", "HealthReport", "HealthResult", "Monitor", "Silence", "Sources",
@@ -166,6 +166,10 @@ class Monitor:
         if self._runtime is not None:
             return self._runtime.health()
         return HealthReport(status="healthy", ready=True, checks=())
+
+    def get_check_states(self) -> list[CheckState]:
+        """Every check's present state, for probes; at most a second old."""
+        return self._runtime.engine.states() if self._runtime is not None else []
 
     def get_alerts(self, firing: bool = False) -> list[Alert]:
         """Every threshold and its state; only the *firing* ones if asked. Worst first."""

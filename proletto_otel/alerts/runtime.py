@@ -53,7 +53,7 @@ class Runtime:
         self._defaults = _defaults() if config.default_thresholds else []
         self.engine = _engine(sources)
         self.shared_alerts = SharedAlerts(sources.store)
-        built = channels.build(config, sources.log, sources.slack)
+        built = channels.build(config, sources.log, sources.slack, sources.email)
         self.notifiers = [Notifier(channel, self.shared_alerts) for channel in built]
         self.evaluator = self._evaluator()
         self._schedule()

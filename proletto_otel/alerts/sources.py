@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from proletto_otel.alerts.notifiers.email import SendMail
 from proletto_otel.alerts.notifiers.log import Log
 from proletto_otel.alerts.notifiers.slack import Post
 from proletto_otel.core.config import Config
@@ -76,6 +77,9 @@ class Sources:
 
     slack: Post | None = None
     """`SlackClient.post`, or None when Slack is not configured."""
+
+    email: SendMail | None = None
+    """Sends an email another way than by the SMTP settings (tests)."""
 
     redact: Callable[[str], str] = str
     """Takes secrets out of what checks say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proletto_otel.alerts.notifiers.base import Channel
-from proletto_otel.alerts.notifiers.email import EmailChannel, Mail
+from proletto_otel.alerts.notifiers.email import EmailChannel, Mail, SendMail
 from proletto_otel.alerts.notifiers.log import Log, LogChannel
 from proletto_otel.alerts.notifiers.slack import Post, SlackChannel
 from proletto_otel.alerts.notifiers.webhook import WebhookChannel
@@ -12,20 +12,22 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.silence import notice as say
 
 
-def build(config: Config, log: Log | None, slack: Post | None) -> list[Channel]:
+def build(
+    config: Config, log: Log | None, slack: Post | None, email: SendMail | None = None
+) -> list[Channel]:
     """The channels of this process: the log always, people only if Grafana does not tell them."""
     channels: list[Channel] = [LogChannel(log)] if log is not None else []
     if config.alerts == "grafana":
         return channels
     if slack is not None and config.alert_slack_severity != "none":
         channels.append(SlackChannel(slack, config.alert_slack_severity))
-    return channels + _email(config) + _webhook(config)
+    return channels + _email(config, email) + _webhook(config)
 
 
-def _email(config: Config) -> list[Channel]:
-    if not config.smtp_host:
+def _email(config: Config, other_way: SendMail | None) -> list[Channel]:
+    if not config.smtp_host and other_way is None:
         return []
-    if not config.alert_email_to:
+    if not config.alert_email_to and other_way is None:
         say("alerts.email", "SMTP_HOST is set, but ALERT_EMAIL_TO is not: no alert emails")
         return []
     mail = Mail(
@@ -34,10 +36,10 @@ def _email(config: Config) -> list[Channel]:
         user=config.smtp_user,
         password=config.smtp_password,
         starttls=config.smtp_starttls,
-        sender=config.alert_email_from or config.alert_email_to[0],
+        sender=config.alert_email_from or next(iter(config.alert_email_to), ""),
         receivers=config.alert_email_to,
     )
-    return [EmailChannel(mail)]
+    return [EmailChannel(mail, other_way)]
 
 
 def _webhook(config: Config) -> list[Channel]:
