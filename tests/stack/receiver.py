@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -92,8 +93,7 @@ def _span(service: str, span: Any) -> ReceivedSpan:
     )
 
 
-def _plain(attributes: Any) -> dict[str, Any]:
-    pair: KeyValue
+def _plain(attributes: Iterable[KeyValue]) -> dict[str, Any]:
     return {pair.key: _value(pair.value) for pair in attributes}
 
 

@@ -129,11 +129,16 @@ class Server:
             return self.process.wait(5)
 
 
+def compose_default(text: str) -> str:
+    """A text of docker-compose.yml as it reads with an empty .env."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
 def compose_command(service: str, moves: Mapping[str, str]) -> list[str]:
     """The command of a service in docker-compose.yml, defaults filled in, paths replaced."""
     words = []
     for word in COMPOSE["services"][service]["command"]:
-        filled = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word)
+        filled = compose_default(word)
         option, separator, value = filled.partition("=")
         words.append(f"{option}={moves.get(value, value)}" if separator else filled)
     return words

@@ -3,64 +3,36 @@
 from __future__ import annotations
 
 import json
-import time
-import urllib.request
-from typing import Any
 
+from tests.stack import otlp
 from tests.stack.servers import wait_for
 from tests.stack.system import System
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-SPAN = "b7ad6b7169203331"
 
 
-def send(system: System, signal: str, document: dict[str, Any]) -> None:
-    """One OTLP/HTTP request in JSON."""
-    request = urllib.request.Request(
-        f"{system.otlp}/v1/{signal}",
-        json.dumps(document).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert 200 == answer.status
+def send_log(system: System, service: str, body: str, facts: dict[str, str]) -> None:
+    """One log record of an application."""
+    otlp.send(system.otlp, "logs", service, [otlp.log(TRACE, body, facts)])
 
 
-def attributes(**values: str) -> list[dict[str, Any]]:
-    """OTLP/JSON attributes; `__` in a name stands for a dot."""
-    return [
-        {"key": key.replace("__", "."), "value": {"stringValue": value}}
-        for key, value in values.items()
+def send_routes(system: System, service: str, routes: list[str]) -> None:
+    """One server span for each route."""
+    spans = [
+        otlp.span(TRACE, f"{index + 1:016x}", {"http.route": route})
+        for index, route in enumerate(routes)
     ]
-
-
-def send_spans(system: System, service: str, *spans: dict[str, str]) -> None:
-    """Server spans with these attributes, one for each."""
-    now = time.time_ns()
-    made = [
-        {"traceId": TRACE, "spanId": f"{index + 1:016x}", "name": "GET", "kind": 2,
-         "startTimeUnixNano": str(now - 10**7), "endTimeUnixNano": str(now),
-         "attributes": attributes(**span)}
-        for index, span in enumerate(spans)
-    ]  # fmt: skip
-    resource = {"attributes": attributes(service__name=service)}
-    document = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": made}]}]}
-    send(system, "traces", document)
-
-
-def send_log(system: System, service: str, body: str, **facts: str) -> None:
-    """One log record."""
-    record = {"timeUnixNano": str(time.time_ns()), "severityNumber": 17, "severityText": "ERROR",
-              "body": {"stringValue": body}, "attributes": attributes(**facts),
-              "traceId": TRACE, "spanId": SPAN}  # fmt: skip
-    resource = {"attributes": attributes(service__name=service)}
-    send(system, "logs", {"resourceLogs": [
-        {"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]})  # fmt: skip
+    otlp.send(system.otlp, "traces", service, spans)
 
 
 def test_stack_trace_is_in_the_line(system: System) -> None:
     """Loki returns the error with its stack trace in the body, and finds it by request ID."""
-    send_log(system, "t-trace", "payment failed", request_id="rid-1",
-             exception__type="ValueError", exception__stacktrace="Traceback: deep\n  in shop.py")  # fmt: skip
+    facts = {
+        "request_id": "rid-1",
+        "exception.type": "ValueError",
+        "exception.stacktrace": "Traceback: deep\n  in shop.py",
+    }
+    send_log(system, "t-trace", "payment failed", facts)
 
     found = wait_for(
         "log line", lambda: system.logql('{service_name="t-trace"} | request_id="rid-1"')
@@ -75,7 +47,7 @@ def test_stack_trace_is_in_the_line(system: System) -> None:
 
 def test_long_stack_trace_is_not_refused(system: System) -> None:
     """A trace longer than Loki's limit on metadata arrives, because it is part of the line."""
-    send_log(system, "t-long", "deep recursion", exception__stacktrace="frame\n" * 20_000)
+    send_log(system, "t-long", "deep recursion", {"exception.stacktrace": "frame\n" * 20_000})
 
     found = wait_for("long line", lambda: system.logql('{service_name="t-long"}'))
 
@@ -84,7 +56,7 @@ def test_long_stack_trace_is_not_refused(system: System) -> None:
 
 def test_only_identity_is_a_label(system: System) -> None:
     """Request ID, trace ID and user never become index labels."""
-    send_log(system, "t-label", "hello", request_id="rid-2", user__id="7")
+    send_log(system, "t-label", "hello", {"request_id": "rid-2", "user.id": "7"})
     wait_for("line", lambda: system.logql('{service_name="t-label"}'))
 
     found = wait_for("labels", lambda: system.labels())
@@ -95,7 +67,7 @@ def test_only_identity_is_a_label(system: System) -> None:
 
 def test_secret_is_masked_on_the_way(system: System) -> None:
     """A password that some application sent does not reach the store."""
-    send_log(system, "t-secret", "login Bearer abcdef123456", db_password="hunter2")
+    send_log(system, "t-secret", "login Bearer abcdef123456", {"db_password": "hunter2"})
 
     labels, line = wait_for("line", lambda: system.logql('{service_name="t-secret"}'))[0]
 
@@ -107,7 +79,7 @@ def test_probes_leave_no_spans(system: System) -> None:
     """Spans of probes and admin pages are dropped, those of the application stay."""
     routes = ["/readyz", "/livez", "/metrics", "/admin/monitoring/errors", "/admin/monitoring"]
     kept = ["/orders/<id>", "/livezone", "/administration"]
-    send_spans(system, "t-probe", *({"http__route": route} for route in [*routes, *kept]))
+    send_routes(system, "t-probe", [*routes, *kept])
 
     spans = wait_for("spans", lambda: system.tempo.of("t-probe"))
 
@@ -116,7 +88,7 @@ def test_probes_leave_no_spans(system: System) -> None:
 
 def test_spans_become_metrics(system: System) -> None:
     """Span metrics have the names that dashboards use."""
-    send_spans(system, "t-red", {"http__route": "/a"}, {"http__route": "/b"})
+    send_routes(system, "t-red", ["/a", "/b"])
 
     wait_for(
         "span metrics",
@@ -130,3 +102,18 @@ def test_collector_reports_on_itself(system: System) -> None:
     """Prometheus scrapes the collector's own figures."""
     assert wait_for("up", lambda: system.promql('up{job="otel-collector"} == 1'))
     assert wait_for("queue", lambda: system.promql("otelcol_exporter_queue_capacity"))
+
+
+def test_outage_of_a_store_loses_nothing(system: System) -> None:
+    """What was sent while Loki was down, and the collector restarted meanwhile, arrives."""
+    system.stop("loki")
+    try:
+        send_log(system, "t-outage", "sent into the dark", {"request_id": "rid-3"})
+        system.stop("collector")
+        system.start_collector()
+    finally:
+        system.start_loki()
+
+    found = wait_for("line", lambda: system.logql('{service_name="t-outage"}'), 60)
+
+    assert ["sent into the dark"] == [line for _, line in found]

@@ -4,6 +4,7 @@
 //	tempo          takes OTLP/HTTP on :4318; GET :3200/api/traces/<hex id> is 200 once a span of it came
 //	tempo -health  ask that port, exit 0 or 1
 //	grafana        answers 200 to every request on :3000
+//	wget ... URL   prints what URL answers, exit 0 or 1 (a static busybox cannot resolve names)
 package main
 
 import (
@@ -22,8 +23,10 @@ func main() {
 	switch name := filepath.Base(os.Args[0]); {
 	case name == "grafana":
 		fail(http.ListenAndServe(":3000", http.HandlerFunc(answer)))
+	case name == "wget":
+		fetch(os.Args[len(os.Args)-1])
 	case len(os.Args) > 1 && os.Args[1] == "-health":
-		health()
+		fetch("http://127.0.0.1:3200/ready")
 	default:
 		go func() { fail(http.ListenAndServe(":4318", http.HandlerFunc(take))) }()
 		http.HandleFunc("/api/traces/{id}", find)
@@ -59,16 +62,22 @@ func find(w http.ResponseWriter, r *http.Request) {
 	defer lock.Unlock()
 	if err != nil || !bytes.Contains(received.Bytes(), id) {
 		http.NotFound(w, r)
+		return
 	}
+	fmt.Fprintln(w, "found")
 }
 
 func answer(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-func health() {
-	response, err := http.Get("http://127.0.0.1:3200/ready")
-	if err != nil || response.StatusCode != http.StatusOK {
-		fail(fmt.Errorf("not ready: %v", err))
+func fetch(url string) {
+	response, err := http.Get(url)
+	if err != nil {
+		fail(err)
 	}
+	if response.StatusCode != http.StatusOK {
+		fail(fmt.Errorf("%s: %s", url, response.Status))
+	}
+	io.Copy(os.Stdout, response.Body)
 }
 
 func fail(err error) {

@@ -1,0 +1,185 @@
+"""`docker-compose up -d` with the shipped file: it starts, it is hardened, telemetry arrives.
+
+Collector, Prometheus and Loki are the real ones; Tempo and Grafana are stand-ins (`images`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack import otlp
+from tests.stack.engine import engine
+from tests.stack.images import import_all
+from tests.stack.servers import COMPOSE, ROOT, free_port, wait_for
+
+SERVICES = ("otel-collector", "prometheus", "loki", "tempo", "grafana", "stack-health")
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+FILES = ("docker-compose.yml", "collector", "prometheus", "loki", "tempo", "grafana")
+
+
+class Stack:
+    """The stack as docker-compose started it."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder = folder
+        self.env = env
+
+    @property
+    def endpoint(self) -> str:
+        """Where applications send."""
+        return f"http://127.0.0.1:{self.env['OTLP_HTTP_PORT']}"
+
+    def compose(self, *words: str) -> str:
+        """Run docker-compose in a copy of the shipped files."""
+        done = subprocess.run(
+            ["docker-compose", "-p", "proletto", *words], cwd=self.folder, env=self.env,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert 0 == done.returncode, done.stdout + done.stderr
+        return done.stdout
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """What the engine says about a service's container."""
+        container = self.compose("ps", "-q", service).strip()
+        out = subprocess.run(["docker", "inspect", container], env=self.env, capture_output=True)
+        return dict(json.loads(out.stdout)[0])
+
+    def ask(self, url: str) -> str:
+        """What a part answers on the stack's own network; empty when it does not."""
+        container = self.inspect("stack-health")["Id"]
+        command = ["docker", "exec", container, "/bin/wget", "-q", "-O", "-", url]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True).stdout
+
+    def until(self, url: str, expected: str) -> str:
+        """Ask until the answer holds *expected*."""
+        look: Callable[[], str] = lambda: (  # noqa: E731 - typed for wait_for
+            answer if expected in (answer := self.ask(url)) else ""
+        )
+        return wait_for(f"{expected} from {url}", look, 60)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The shipped stack, up and healthy."""
+    # A socket's path may have 107 characters.
+    folder = tmp_path_factory.mktemp("d")
+    files = folder / "files"
+    files.mkdir()
+    for name in FILES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, files / name)
+    with engine(folder) as env:
+        import_all(folder, env)
+        ports = {f"OTLP_{kind}_PORT": str(free_port()) for kind in ("HTTP", "GRPC")}
+        env |= {**ports, "GRAFANA_PORT": str(free_port()), "GRAFANA_ADMIN_PASSWORD": "let-me-in"}
+        running = Stack(files, env)
+        try:
+            running.compose("up", "-d")
+            wait_for("the stack", lambda: healthy(running, "stack-health"), 120)
+            yield running
+        finally:
+            running.compose("down", "-v")
+
+
+def healthy(stack: Stack, service: str) -> bool:
+    """Whether the engine calls a service healthy."""
+    return bool("healthy" == stack.inspect(service)["State"]["Health"]["Status"])
+
+
+@pytest.mark.timeout(300)
+def test_every_part_is_healthy(stack: Stack) -> None:
+    """One command starts the stack; every part that can say so says that it is healthy."""
+    for service in SERVICES:
+        if "healthcheck" in COMPOSE["services"][service]:
+            wait_for(service, lambda name=service: healthy(stack, name), 60)
+
+    assert "Server available" in stack.ask("http://otel-collector:13133")
+    assert 0 == stack.inspect("volume-owner")["State"]["ExitCode"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_hardening_is_in_force(stack: Stack, service: str) -> None:
+    """No root, no capabilities, no new privileges, seccomp on: read from the kernel."""
+    found = stack.inspect(service)
+    status = Path(f"/proc/{found['State']['Pid']}/status").read_text()
+    facts = dict(re.findall(r"^(\w+):\t(\w+)", status, re.MULTILINE))
+
+    assert "0" != facts["Uid"]
+    assert 0 == int(facts["CapEff"], 16)
+    assert 0 == int(facts["CapBnd"], 16)
+    assert ("1", "2") == (facts["NoNewPrivs"], facts["Seccomp"])
+    assert found["HostConfig"]["Memory"] > 0
+    assert ("grafana" != service) == found["HostConfig"]["ReadonlyRootfs"]
+
+
+def test_only_three_ports_reach_the_host(stack: Stack) -> None:
+    """OTLP and Grafana are published, on loopback; nothing else is."""
+    published = {
+        (service, binding["HostIp"])
+        for service in SERVICES
+        for bindings in stack.inspect(service)["NetworkSettings"]["Ports"].values()
+        for binding in bindings or ()
+    }
+
+    assert {("otel-collector", "127.0.0.1"), ("grafana", "127.0.0.1")} == published
+
+
+def test_trace_arrives(stack: Stack) -> None:
+    """A span sent to the published port reaches the trace store."""
+    otlp.send(stack.endpoint, "traces", "shop", [otlp.span(TRACE, "00f067aa0ba902b7", {})])
+
+    stack.until(f"http://tempo:3200/api/traces/{TRACE}", "found")
+
+
+def test_log_arrives(stack: Stack) -> None:
+    """A log line sent to the published port is found in Loki by its request ID."""
+    record = otlp.log(TRACE, "order placed", {"request_id": "rid-7"})
+    otlp.send(stack.endpoint, "logs", "shop", [record])
+
+    query = urllib.parse.quote('{service_name="shop"} | request_id="rid-7"')
+    stack.until(f"http://loki:3100/loki/api/v1/query_range?query={query}", "order placed")
+
+
+def test_metric_arrives(stack: Stack) -> None:
+    """A metric sent to the published port is found in Prometheus under its translated name."""
+    otlp.send(stack.endpoint, "metrics", "shop", [otlp.counter("shop.orders", 42)])
+
+    url = "http://prometheus:9090/api/v1/query?query=shop_orders_total"
+    answer = json.loads(stack.until(url, '"42"'))
+
+    assert "shop" == answer["data"]["result"][0]["metric"]["service_name"]
+
+
+def test_password_is_required(stack: Stack) -> None:
+    """Without a Grafana password docker-compose refuses and says what to set."""
+    env = {key: value for key, value in stack.env.items() if key != "GRAFANA_ADMIN_PASSWORD"}
+    done = subprocess.run(
+        ["docker-compose", "config", "-q"],
+        cwd=stack.folder,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+
+    assert 0 != done.returncode
+    assert "set GRAFANA_ADMIN_PASSWORD in .env" in done.stderr
+
+
+@pytest.mark.parametrize("choice", ["none", "slack-webhook", "slack-bot", "email"])
+def test_contact_point_is_chosen_in_env(stack: Stack, choice: str) -> None:
+    """ALERT_CONTACT_POINT picks the file that Grafana reads."""
+    env = {**stack.env, "ALERT_CONTACT_POINT": choice}
+    shown = subprocess.run(
+        ["docker-compose", "config"], cwd=stack.folder, env=env, capture_output=True, text=True
+    )
+
+    assert f"grafana/contact-points/{choice}.yaml" in shown.stdout
