@@ -168,6 +168,11 @@ def cut_head(text: str, limit: int) -> str:
     return marker + text[len(text) - limit + len(marker) :]
 
 
+def escape_block(text: str) -> str:
+    """*text* with its control characters escaped; newlines and tabs stay."""
+    return _UNSAFE_IN_BLOCK.sub(_escaped, text)
+
+
 def _escaped(match: re.Match[str]) -> str:
     char = match.group()
     return _NAMES.get(char) or ascii(char)[1:-1]

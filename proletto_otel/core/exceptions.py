@@ -1,0 +1,238 @@
+"""Exceptions as facts: type, message, traceback text, where, fingerprint. It never raises.
+
+The text is the one of `traceback.format_exception`, cleaned; the text of frames is kept by
+`core.frames`, so an error costs a few microseconds after its first time.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback as tracebacks
+from dataclasses import dataclass, field
+from hashlib import sha256
+from types import TracebackType
+from typing import Any
+
+from proletto_otel.core import frames, sanitise
+from proletto_otel.core.frames import in_app
+from proletto_otel.core.silence import failed
+
+MAX_CHAIN = 50
+"""Links of a chain (`raise … from …`) that are shown, the newest ones."""
+MAX_TYPES = 1024
+MAX_GROUP_TEXT = 1_000_000
+MAX_NOTES = 20
+
+CAUSE = (
+    "\nThe above exception was the direct cause of the following exception:\n\n"  # as in traceback
+)
+CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+HEADER = "Traceback (most recent call last):\n"
+_ATTRIBUTE = "__proletto__"
+_SUGGESTED = (NameError, AttributeError, ImportError) if sys.version_info >= (3, 12) else ()
+"""Errors whose final line gets a "Did you mean" from the standard library."""
+
+capture_locals = False
+
+
+@dataclass(slots=True)
+class ExceptionFacts:
+    """What is told of an exception; every text is clean and bounded."""
+
+    type: str
+    """Qualified name: `shop.PaymentError`, `ValueError`."""
+    short_type: str
+    message: str
+    traceback: str
+    """As the standard library writes it, ending in a newline."""
+    fingerprint: str
+    """16 hex digits of type and `where`; the message does not matter."""
+    where: str
+    """`file:function` of the innermost frame of the application."""
+    place: str = ""
+    """`file:line` of the same frame."""
+    locals: dict[str, Any] | None = None
+    """Local variables of that frame, redacted; only when asked for."""
+    seen_at: int = field(default=0, repr=False, compare=False)
+    """Identity of the traceback that was described."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The traceback line by line."""
+        return self.traceback.splitlines()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Not carried along when the exception is pickled to another process."""
+        return str, ()
+
+
+def configure(*, locals_too: bool) -> None:
+    """Whether the local variables of the failing frame are captured, redacted."""
+    global capture_locals
+    capture_locals = locals_too
+
+
+def describe(error: BaseException) -> ExceptionFacts:
+    """The facts of *error*; made once for as long as its traceback stays the same."""
+    try:
+        tb = error.__traceback__
+        own = error.__dict__
+        found = own.get(_ATTRIBUTE)
+        if type(found) is ExceptionFacts and found.seen_at == id(tb):
+            return found
+        own[_ATTRIBUTE] = facts = _facts(error, tb)
+    except Exception as broken:
+        failed("exceptions.describe", broken)
+        return _least(error)
+    return facts
+
+
+def fingerprint(error: BaseException) -> str:
+    """The 16 hex digits that all occurrences of this error share."""
+    return describe(error).fingerprint
+
+
+def fingerprint_of(kind: str, where: str) -> str:
+    """The fingerprint for a type and a place."""
+    return sha256(f"{kind}\0{where}".encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
+    name, short = _names(type(error))
+    stack = frames.stack(tb)
+    block = sanitise.get().block(_safe_str(error))
+    text = _chain(error, stack, _last_lines(error, name, block))
+    facts = ExceptionFacts(
+        name, short, _one_line(block), text, _fingerprint(name, stack), stack.where, stack.place
+    )
+    facts.seen_at = id(tb)
+    if capture_locals:
+        facts.locals = _locals(tb)
+    return facts
+
+
+_fingerprints: dict[tuple[str, str], str] = {}
+
+
+def _fingerprint(name: str, stack: frames.Stack) -> str:
+    key = (name, stack.where)
+    found = _fingerprints.get(key)
+    if found is None:
+        if len(_fingerprints) >= MAX_TYPES:
+            _fingerprints.clear()
+        found = _fingerprints[key] = fingerprint_of(*key)
+    return found
+
+
+_known_names: dict[type, tuple[str, str]] = {}
+
+
+def _names(kind: type) -> tuple[str, str]:
+    found = _known_names.get(kind)
+    if found is None:
+        short = kind.__qualname__
+        module = str(kind.__module__)
+        name = short if module in ("__main__", "builtins") else f"{module}.{short}"
+        clean = sanitise.get().text
+        found = clean(name), clean(kind.__name__)
+        if len(_known_names) >= MAX_TYPES:
+            _known_names.clear()
+        _known_names[kind] = found
+    return found
+
+
+def _safe_str(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "<exception str() failed>"
+
+
+def _one_line(block: str) -> str:
+    return block.replace("\n", "\\n").replace("\t", "\\t") if not block.isprintable() else block
+
+
+def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
+    """Text of *error* after those that led to it."""
+    if error.__cause__ is None and error.__context__ is None and not _is_group(error):
+        text = HEADER + stack.text + last if stack.frames else last
+        return sanitise.cut_head(text, sanitise.get().max_text)
+    links = _links(error)
+    if any(_is_group(link) for link, _ in links):
+        return _by_the_library(error)
+    parts = [_alone(link) + between for link, between in reversed(links)]
+    return sanitise.cut_head("".join(parts), sanitise.get().max_text)
+
+
+def _links(error: BaseException) -> list[tuple[BaseException, str]]:
+    """The chain, newest first, each with the sentence that follows it."""
+    links: list[tuple[BaseException, str]] = [(error, "")]
+    seen = {id(error)}
+    step: BaseException | None = error
+    while step is not None and len(links) < MAX_CHAIN:
+        before, sentence = step.__cause__, CAUSE
+        if before is None or id(before) in seen:
+            before, sentence = (None if step.__suppress_context__ else step.__context__), CONTEXT
+        if before is None or id(before) in seen:
+            break
+        seen.add(id(before))
+        links.append((before, sentence))
+        step = before
+    return links
+
+
+def _alone(error: BaseException) -> str:
+    stack = frames.stack(error.__traceback__)
+    name, _ = _names(type(error))
+    last = _last_lines(error, name, sanitise.get().block(_safe_str(error)))
+    return HEADER + stack.text + last if stack.frames else last
+
+
+def _last_lines(error: BaseException, name: str, message: str) -> str:
+    if isinstance(error, SyntaxError) or (_SUGGESTED and isinstance(error, _SUGGESTED)):
+        return _last_lines_by_the_library(error)
+    last = f"{name}: {message}\n" if message else f"{name}\n"
+    notes = getattr(error, "__notes__", None)
+    return last if notes is None else last + _notes(notes)
+
+
+def _last_lines_by_the_library(error: BaseException) -> str:
+    shown = tracebacks.TracebackException(type(error), error, error.__traceback__, limit=0)
+    return sanitise.get().block("".join(shown.format_exception_only()))
+
+
+def _notes(notes: Any) -> str:
+    clean = sanitise.get().block
+    if not isinstance(notes, (list, tuple)):
+        return clean("<__notes__ that is no list>") + "\n"
+    return "".join(
+        clean(note if isinstance(note, str) else "<note that is no text>") + "\n"
+        for note in list(notes)[:MAX_NOTES]
+    )
+
+
+def _is_group(error: BaseException) -> bool:
+    return hasattr(error, "exceptions") and hasattr(error, "split")
+
+
+def _by_the_library(error: BaseException) -> str:
+    """Exception groups: a tree that only the standard library draws (3.11 and later)."""
+    text = "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
+    clean = sanitise.get()
+    redacted = clean.redactor.text(text[:MAX_GROUP_TEXT])
+    return sanitise.cut_head(sanitise.escape_block(redacted), clean.max_text)
+
+
+def _locals(tb: TracebackType | None) -> dict[str, Any] | None:
+    blamed = None
+    while tb is not None:
+        if blamed is None or in_app(tb.tb_frame.f_code.co_filename):
+            blamed = tb.tb_frame
+        tb = tb.tb_next
+    return None if blamed is None else sanitise.get().fields(dict(blamed.f_locals))
+
+
+def _least(error: BaseException) -> ExceptionFacts:
+    """What can be said of an exception that resists."""
+    name = sanitise.get().text(type(error).__name__)
+    return ExceptionFacts(name, name, "", f"{name}\n", fingerprint_of(name, ""), "")

@@ -1,0 +1,161 @@
+"""The text of stack frames, as the standard library writes it, kept by code position.
+
+Formatting a frame reads the source and computes carets (15 µs); a position in the code always gives
+the same text, so it is made, and cleaned of literal secrets, once. Exceptions are put together in
+`core.exceptions`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import traceback
+from types import CodeType, TracebackType
+
+from proletto_otel.core import sanitise
+
+MAX_FRAMES = 4096
+"""Code positions remembered; a program raises from a few hundred."""
+MAX_STACKS = 512
+"""Whole stacks remembered: the same error mostly comes the same way."""
+MAX_DEPTH = 3000
+"""Innermost frames looked at in one traceback; CPython's recursion limit is 1,000 by default."""
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_STANDARD = tuple(
+    os.path.realpath(path) + os.sep
+    for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    if path
+)
+_REPEATED = 3
+"""Equal frames in a row that are shown before they are counted instead."""
+
+
+class Frame:
+    """One position in the code."""
+
+    __slots__ = ("code", "in_app", "place", "same", "text", "where")
+
+    def __init__(self, tb: TracebackType) -> None:
+        code = tb.tb_frame.f_code
+        self.code = code
+        """Held so that its id stays its own."""
+        self.text = sanitise.get().code("".join(traceback.extract_tb(tb, limit=1).format()))
+        self.in_app = in_app(code.co_filename)
+        self.same = (code.co_filename, tb.tb_lineno, code.co_name)
+        self.where = f"{relative(code.co_filename)}:{function_name(code)}"
+        self.place = f"{relative(code.co_filename)}:{tb.tb_lineno}"
+
+
+class Stack:
+    """The frames of a traceback together."""
+
+    __slots__ = ("frames", "place", "text", "where")
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames = frames
+        self.text = _join(frames)
+        blamed = next((f for f in reversed(frames) if f.in_app), frames[-1] if frames else None)
+        self.where = blamed.where if blamed else ""
+        """`file:function` of the innermost frame of the application."""
+        self.place = blamed.place if blamed else ""
+        """`file:line` of the same frame."""
+
+
+_frames: dict[tuple[int, int], Frame] = {}
+_stacks: dict[tuple[tuple[int, int], ...], Stack] = {}
+_owner: sanitise.Sanitiser | None = None
+
+
+def stack(tb: TracebackType | None) -> Stack:
+    """The frames of *tb*, outermost first."""
+    global _owner
+    if _owner is not sanitise.get():
+        forget()
+        _owner = sanitise.get()
+    positions: list[tuple[int, int]] = []
+    step = tb
+    while step is not None:
+        positions.append((id(step.tb_frame.f_code), step.tb_lasti))
+        step = step.tb_next
+    for _ in range(len(positions) - MAX_DEPTH):
+        assert tb is not None  # as long as positions
+        tb = tb.tb_next
+    positions = positions[-MAX_DEPTH:]
+    key = tuple(positions)
+    found = _stacks.get(key)
+    if found is None:
+        found = Stack(_resolve(tb, positions))
+        if len(_stacks) >= MAX_STACKS:
+            _stacks.clear()
+        if len(key) <= 100:
+            _stacks[key] = found
+    return found
+
+
+def forget() -> None:
+    """Drop every remembered text (other redaction rules, tests)."""
+    _frames.clear()
+    _stacks.clear()
+
+
+def in_app(filename: str) -> bool:
+    """Whether a file belongs to the application: not Python's, not installed, not ours."""
+    if filename.startswith(("<", _OURS)):
+        return False
+    if any(part in filename for part in _INSTALLED):
+        return False
+    return not os.path.realpath(filename).startswith(_STANDARD)
+
+
+def relative(filename: str) -> str:
+    """*filename* from its import root, so that every host and release names it alike."""
+    roots = (os.path.abspath(entry or os.curdir) + os.sep for entry in sys.path)
+    root = max((r for r in roots if filename.startswith(r)), key=len, default="")
+    short = filename[len(root) :] if root else filename
+    return sanitise.get().text(short)
+
+
+def function_name(code: CodeType) -> str:
+    """The qualified name where Python tells it (3.11 and later)."""
+    return str(getattr(code, "co_qualname", code.co_name))
+
+
+def _resolve(tb: TracebackType | None, positions: list[tuple[int, int]]) -> list[Frame]:
+    frames = []
+    for position in positions:
+        assert tb is not None  # as long as positions
+        frame = _frames.get(position)
+        if frame is None:
+            frame = Frame(tb)
+            if len(_frames) >= MAX_FRAMES:
+                forget()  # stacks hold code by id, which a dropped frame no longer guards
+            _frames[position] = frame
+        frames.append(frame)
+        tb = tb.tb_next
+    return frames
+
+
+def _join(frames: list[Frame]) -> str:
+    """Frames one after the other; equal ones beyond three are counted (recursion)."""
+    parts: list[str] = []
+    last: Frame | None = None
+    count = 0
+    for frame in frames:
+        if last is None or (frame is not last and frame.same != last.same):
+            parts.append(_repeated(count))
+            last, count = frame, 0
+        count += 1
+        if count <= _REPEATED:
+            parts.append(frame.text)
+    parts.append(_repeated(count))
+    return "".join(parts)
+
+
+def _repeated(count: int) -> str:
+    more = count - _REPEATED
+    if more <= 0:
+        return ""
+    return f"  [Previous line repeated {more} more time{'s' if more > 1 else ''}]\n"
