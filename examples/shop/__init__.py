@@ -11,7 +11,7 @@ import importlib.util
 from flask import Flask
 
 from proletto_otel import setup_telemetry
-from proletto_otel.monitoring import monitor
+from proletto_otel.monitoring import http_check, monitor
 
 from . import orders, payments, store
 
@@ -27,9 +27,8 @@ def create_app() -> Flask:
 
     telemetry = setup_telemetry(app, db=error_database(app))
     orders.count_with(telemetry.meter)
-    monitor.register_health_check(
-        "bank", lambda: payments.check_bank(app.config["BANK_URL"]), critical=False, timeout=2
-    )
+    bank = http_check(f"{app.config['BANK_URL']}/health")
+    monitor.register_health_check("bank", bank, critical=False, timeout=2, degraded_above=0.5)
     monitor.register_threshold(
         metric="error_rate", warning_threshold=20, critical_threshold=50, duration=30
     )

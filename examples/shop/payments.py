@@ -6,7 +6,6 @@ import json
 import sqlite3
 from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from flask import Blueprint, current_app
@@ -73,13 +72,3 @@ def refund(order_id: int) -> ResponseReturnValue:
 def instalment(order: sqlite3.Row) -> int:
     """What one payment of the order was, in cents."""
     return int(order["total_cents"] // order["payments"])
-
-
-def check_bank(url: str) -> bool:
-    """Whether the bank is open; the health check of the shop."""
-    try:
-        with urlopen(f"{url}/health", timeout=BANK_TIMEOUT_S) as answer:
-            return bool(answer.status == 200)
-    except HTTPError as error:
-        error.close()
-        return False
