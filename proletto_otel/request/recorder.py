@@ -25,7 +25,7 @@ from proletto_otel.core.silence import silence
 from proletto_otel.export import encode
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.facts import OTHER, OWN_KEYS, RequestFacts
-from proletto_otel.request.span import RequestSpan
+from proletto_otel.request.span import RequestSpan, heading
 from proletto_otel.request.tracer import Put
 from proletto_otel.request.track import Track
 
@@ -42,12 +42,13 @@ def nothing(*_: object) -> None:
 class Series:
     """All that requests of one kind share."""
 
-    __slots__ = ("attributes", "cell", "facts", "failed", "name", "stats")
+    __slots__ = ("attributes", "cell", "facts", "failed", "heading", "name", "stats")
 
     def __init__(self, key: Key, source: Registry, track: Track) -> None:
         method, route, status, error_type = key
         self.failed = error_type is not None
         self.name = span_name(method, route)
+        self.heading = heading(self.name)
         values = (method, route, status or None, error_type)
         self.cell = source.histogram(HTTP_SERVER_REQUEST_DURATION).cell(values)
         self.stats = track.stats(method, route)
@@ -160,6 +161,9 @@ class Recorder:
                 facts = series.facts + self.facts.encoded(
                     exchange.environ, exchange.path, exchange.request_id
                 )
+            if not (series.failed or span.changed):
+                put(span.untouched_bytes(series.heading, facts, exchange.end_ns))
+                return
             message = "" if error is None else error_message(error)
             put(span.encoded(series.name, facts, exchange.end_ns, series.failed, message))
 

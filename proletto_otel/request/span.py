@@ -6,6 +6,7 @@ request gets one is decided in `request.tracer`; its bytes come from `export.enc
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from proletto_otel.core.conventions import (
     EXCEPTION_TYPE,
 )
 from proletto_otel.export import encode
-from proletto_otel.export.wire import varint
+from proletto_otel.export.wire import field, text, varint
 from proletto_otel.request.propagation import SAMPLED, Parent, span_context
 
 # members of an enumeration are slow to look up and to hash: once here, not at each request
@@ -30,6 +31,17 @@ SERVER, UNSET = SpanKind.SERVER, StatusCode.UNSET
 
 LOST_ATTRIBUTES, LOST_EVENTS, LOST_LINKS = b"\x50", b"\x60", b"\x70"
 """Tags of OTLP's `dropped_*_count` fields."""
+
+
+# Fields of OTLP's Span: 16 flags (fixed32), 4 parent; 7 and 8 start and end (fixed64).
+ROOT = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN)
+REMOTE = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN | encode.REMOTE_PARENT) + b'"\x08'
+_times = struct.Struct("<BQBQ").pack
+
+
+def heading(name: str) -> bytes:
+    """Name and kind of a server span: the same for all requests of a route."""
+    return field(b"\x2a", text(name)) + b"\x30\x02"
 
 
 class Limits(NamedTuple):
@@ -56,9 +68,9 @@ class RequestSpan(Span):
     """A server span. Attributes are cleaned and encoded when it ends."""
 
     __slots__ = (
-        "_context", "_status", "_status_message", "dropped", "end_ns", "events", "extra", "flags",
-        "kind", "limits", "links", "name", "parent", "recorded", "recording", "renamed",
-        "span_id", "start_ns", "trace_id", "trace_state",
+        "_context", "_status", "_status_message", "changed", "dropped", "end_ns", "events",
+        "extra", "flags", "kind", "limits", "links", "name", "parent", "recorded", "recording",
+        "renamed", "span_id", "start_ns", "trace_id", "trace_state",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +92,8 @@ class RequestSpan(Span):
         """Attributes set by the application or the sampler."""
         self.events: list[Event] | None = None
         self.links: list[tuple[SpanContext, Mapping[str, Any]]] | None = None
+        self.changed = kind is not SERVER or (parent is not None and parent.trace_state != "")
+        """Whether it is more than the usual server span without anything from the application."""
         self.dropped: dict[bytes, int] | None = None
         self.renamed = False
         self.recorded: BaseException | None = None
@@ -110,6 +124,7 @@ class RequestSpan(Span):
             return
         if self.extra is None:
             self.extra = {}
+            self.changed = True
         if key in self.extra or len(self.extra) < self.limits.attributes:
             self.extra[key] = list(value) if isinstance(value, (list, tuple)) else value
         else:
@@ -137,6 +152,7 @@ class RequestSpan(Span):
     ) -> None:
         if self.events is None:
             self.events = []
+            self.changed = True
         elif len(self.events) >= self.limits.events:
             del self.events[0]
             self._lost(LOST_EVENTS)
@@ -148,6 +164,7 @@ class RequestSpan(Span):
             return
         if self.links is None:
             self.links = []
+            self.changed = True
         if len(self.links) < self.limits.links:
             self.links.append((context, dict(attributes or {})))
         else:
@@ -157,7 +174,7 @@ class RequestSpan(Span):
         """Name the span; the route no longer does."""
         if self.recording:
             self.name = name
-            self.renamed = True
+            self.renamed = self.changed = True
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status by the API's rules: OK is final, UNSET changes nothing."""
@@ -166,6 +183,7 @@ class RequestSpan(Span):
             return
         text = status.description if isinstance(status, Status) else description
         self._status = code
+        self.changed = True
         self._status_message = text if text and code is StatusCode.ERROR else ""
 
     def record_exception(
@@ -187,6 +205,7 @@ class RequestSpan(Span):
         """End early; the span is sent when the request is over all the same."""
         if self.recording:
             self.end_ns = end_time or time.time_ns()
+            self.changed = True
             self.recording = False
 
     # --- what the middleware asks for ---------------------------------------------------------
@@ -211,7 +230,7 @@ class RequestSpan(Span):
         self.recording = False
         parent = self.parent
         rest, status = b"", 2 if failed else 0
-        if self.extra or self.events or self.links or self._status is not UNSET:
+        if self.changed:
             facts, rest = facts + self._extra_bytes(), self._attachments()
             if self._status is not UNSET:
                 status, message = self._status.value, self._clean(self._status_message)
@@ -230,6 +249,18 @@ class RequestSpan(Span):
             flags=encode.REMOTE_KNOWN | (encode.REMOTE_PARENT if parent and parent.remote else 0),
             trace_state=self.trace_state,
         )
+
+    def untouched_bytes(self, heading: bytes, facts: bytes, end_ns: int) -> bytes:
+        """What `encoded` gives for a span that did not fail and was not `changed`, in half the
+        time; most are like that.
+        """
+        self.recording = False
+        parent = self.parent
+        origin = ROOT if parent is None else REMOTE + bytes.fromhex(parent.span_id)
+        return b"\x0a\x10%b\x12\x08%b%b%b%b%b" % (
+            bytes.fromhex(self.trace_id), bytes.fromhex(self.span_id), heading, origin,
+            _times(0x39, self.start_ns, 0x41, end_ns), facts,
+        )  # fmt: skip
 
     def _lost(self, what: bytes) -> None:
         if self.dropped is None:

@@ -180,6 +180,7 @@ class RequestTracer:
         span.recording = decision > 0 and self.put is not None
         if result.trace_state is not None:
             span.trace_state = result.trace_state.to_header()
+            span.changed = True
         # samplers hand back the attributes that they were given, with theirs
         span.set_attributes({k: v for k, v in result.attributes.items() if facts.get(k) != v})
 

@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from proletto_otel.request.propagation import RequestIdPropagator
-from proletto_otel.request.span import Limits, RequestSpan
+from proletto_otel.export import encode
+from proletto_otel.request.propagation import Parent, RequestIdPropagator
+from proletto_otel.request.span import Limits, RequestSpan, heading
 from tests.request.conftest import Rig
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -304,3 +305,18 @@ def test_it_is_a_span_of_the_api(rig: Rig) -> None:
     assert isinstance(span, Span)
     assert (recording, valid) == (True, True)
     assert span.get_span_context() is span.get_span_context()
+
+
+@pytest.mark.parametrize(
+    "parent", [None, Parent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1)]
+)
+def test_usual_span_is_the_same_in_half_the_time(parent: Parent | None) -> None:
+    """The short way of encoding and the general one agree."""
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
+
+    facts = encode.span_attribute("url.path", "/")
+    span = RequestSpan("GET", "1" * 32, "2" * 16, 1, parent, 5, True, Limits())
+
+    short = span.untouched_bytes(heading("GET /"), facts, 6)
+
+    assert Message.FromString(span.encoded("GET /", facts, 6)) == Message.FromString(short)
