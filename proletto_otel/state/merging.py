@@ -9,10 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from proletto_otel.core.conventions import PROCESS_PID, TELEMETRY_SPOOLED
-from proletto_otel.core.meters import Attributes, Exemplar, Family, Histogram, Point
+from proletto_otel.core.conventions import OVERFLOW, PROCESS_PID, TELEMETRY_SPOOLED
+from proletto_otel.core.meters import (
+    MAX_CELLS,
+    Attributes,
+    Exemplar,
+    Family,
+    Histogram,
+    Point,
+)
 
 Plain = list[Any]
+OVERFLOW_ATTRIBUTES: Attributes = ((OVERFLOW, True),)
 OUTLIVES = frozenset({TELEMETRY_SPOOLED.name})
 """Up-down counts that stay true after their process died: what it left on disk."""
 
@@ -54,6 +62,22 @@ def _load_point(plain: Plain) -> Point:
 def lasting(families: Iterable[Family]) -> list[Family]:
     """What of a dead process still counts: its totals, not its gauges."""
     return [f for f in families if f.kind in ("counter", "histogram") or f.name in OUTLIVES]
+
+
+def bounded(families: Iterable[Family]) -> list[Family]:
+    """Keep what the dead leave within the limit of an instrument; the rest is one series."""
+    return [_bounded(f) if len(f.points) > MAX_CELLS else f for f in families]
+
+
+def _bounded(family: Family) -> Family:
+    kept: dict[Attributes, Point] = {}
+    for point in family.points:
+        series = point
+        if len(kept) >= MAX_CELLS and point.attributes != OVERFLOW_ATTRIBUTES:
+            series = replace(point, attributes=OVERFLOW_ATTRIBUTES)
+        held = kept.get(series.attributes)
+        kept[series.attributes] = series if held is None else add(held, series)
+    return replace(family, points=list(kept.values()))
 
 
 def of_worker(families: Iterable[Family], pid: int) -> list[Family]:

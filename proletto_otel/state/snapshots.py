@@ -96,11 +96,14 @@ class Snapshots:
 
     def publish(self) -> None:
         """Write this process's numbers if they changed; atomic, at most about a millisecond."""
+        self._publish(self._collect())
+
+    def _publish(self, families: list[Family]) -> None:
         with self.gate:
             directory = self._visible()
             if directory is None:
                 return
-            body = orjson.dumps([merging.dump(self._collect()), self._values()])
+            body = orjson.dumps([merging.dump(families), self._values()])
             if body == self._published and (directory / f"{self._name}.json").exists():
                 return
             head = orjson.dumps([os.getpid(), time.time()])
@@ -119,10 +122,15 @@ class Snapshots:
         return values
 
     def merged(self) -> list[Family]:
-        """All families of the host: every live worker's, and the totals of dead ones."""
-        own = merging.of_worker(self._collect(), os.getpid())
+        """All families of the host: every live worker's, and the totals of dead ones.
+
+        What is told here is published first: the next answer, of whichever worker, is not lower.
+        """
+        own = self._collect()
+        self._publish(own)
         others = self._others()
-        return merging.merge([*(s.families for s in others), own])
+        sources = [*(s.families for s in others), merging.of_worker(own, os.getpid())]
+        return merging.merge(sources)
 
     def sections(self, name: str) -> list[Any]:
         """The values of one section: everybody's, and what dead processes left."""
@@ -143,24 +151,30 @@ class Snapshots:
 
     def _fold(self, directory: Path, dead: list[Snapshot]) -> None:
         before, folded = self._totals()
-        sources = [before, *dead]
-        families = merging.merge([merging.lasting(s.families) for s in sources])
-        values = {
-            name: section.fold([s.sections[name] for s in sources if name in s.sections])
-            for name, section in self._sections.items()
-            if section.fold is not None
-        }
-        names = [*folded, *(s.name for s in dead)][-MAX_FOLDED:]
-        body = orjson.dumps([names, merging.dump(families), values])
-        try:
-            _replace(directory / "totals", body)
-        except OSError as error:  # disk full: the files stay and count as they are
-            failed("snapshots.fold", error)
+        # a fold that was cut short left files behind whose numbers are in the totals already
+        new = [s for s in dead if s.name not in folded]
+        if new and not self._write_totals(directory, [before, *new], folded):
             return
         for snapshot in dead:
             for suffix in ("json", "live"):
                 with contextlib.suppress(OSError):
                     os.unlink(directory / f"{snapshot.name}.{suffix}")
+
+    def _write_totals(self, directory: Path, sources: list[Snapshot], folded: list[str]) -> bool:
+        families = merging.bounded(merging.merge([merging.lasting(s.families) for s in sources]))
+        values = {
+            name: section.fold([s.sections[name] for s in sources if name in s.sections])
+            for name, section in self._sections.items()
+            if section.fold is not None
+        }
+        names = [*folded, *(s.name for s in sources[1:])][-MAX_FOLDED:]
+        body = orjson.dumps([names, merging.dump(families), values])
+        try:
+            _replace(directory / "totals", body)
+        except OSError as error:  # disk full: the files stay and count as they are
+            failed("snapshots.fold", error)
+            return False
+        return True
 
     # --- reading -------------------------------------------------------------------------------
     def _others(self) -> list[Snapshot]:
@@ -232,9 +246,7 @@ class Snapshots:
             if self._live is not None:
                 os.close(self._live)
                 self._live = None
-            path = directory / f"{self._name}.live"
-            self._live = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._live, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._live = _lock(directory / f"{self._name}.live")
         except OSError as error:
             failed("snapshots.directory", error)
             return None
@@ -255,6 +267,16 @@ class Snapshots:
         finally:
             os.close(live)
         return False
+
+
+def _lock(path: Path) -> int:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # a reader asks at this very moment; we come again
+        os.close(lock)
+        raise
+    return lock
 
 
 def _replace(path: Path, content: bytes) -> None:
