@@ -135,10 +135,11 @@ class Recorder:
     def series(self, exchange: Exchange) -> Series:
         """The shared part of requests like this one."""
         status = exchange.status
+        error_type: str | None
         if exchange.exception is not None:
             error_type = exceptions.describe(exchange.exception).type
         else:
-            error_type = str(status) if status >= 500 else None
+            error_type = None if status < 500 else str(status)
         key = (exchange.method, exchange.route, status, error_type)
         return self.known.get(key) or self._first_of(key)
 
