@@ -2,3 +2,28 @@
 
 `setup_telemetry(app)` is the front door; see `proletto_otel.telemetry`.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proletto_otel.core.errors import ConfigError
+    from proletto_otel.telemetry import Telemetry, setup_telemetry
+
+__all__ = ["ConfigError", "Telemetry", "setup_telemetry"]
+
+_HOMES = {
+    "ConfigError": "proletto_otel.core.errors",
+    "Telemetry": "proletto_otel.telemetry",
+    "setup_telemetry": "proletto_otel.telemetry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # the front door knows every room: it is opened by those who come in, not by a mere import
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

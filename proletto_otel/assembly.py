@@ -1,0 +1,231 @@
+"""The rooms put together: who is handed what, and in which order they start and stop.
+
+`telemetry` keeps one `Rooms` per process. No room imports another on its floor; here they get
+their callables. What is added to a Flask application lives in `attachment`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.core import sanitise
+from proletto_otel.core.config import Config
+from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
+from proletto_otel.core.meters import Family, registry
+from proletto_otel.export.resource import Resource
+from proletto_otel.logs import assembly as logs_room
+from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.metrics import system
+from proletto_otel.metrics.source import Source
+from proletto_otel.metrics.user import UserMetrics
+from proletto_otel.monitoring import Sources, database_check, monitor
+from proletto_otel.request.track import RouteSummary, Track, merge, summarise
+from proletto_otel.state import directory
+from proletto_otel.state.history import History
+from proletto_otel.state.leader import Leader
+from proletto_otel.state.lifecycle import Lifecycle
+from proletto_otel.state.snapshots import Snapshots
+from proletto_otel.state.store import Store
+from proletto_otel.state.ticker import Ticker
+
+PUBLISH_S = 0.5
+"""Totals of all workers are exact within a second."""
+FOLD_S = 2.0
+UPKEEP_S = 60.0
+
+Post = Callable[..., None]
+
+
+def _exporter(
+    config: Config,
+    state: Path | None,
+    resource: Resource,
+    collect: Callable[[], list[Family]],
+) -> Any:
+    from proletto_otel.export.otlp import OtlpExporter
+
+    return OtlpExporter(config, state, resource, collect)
+
+
+def _slack(config: Config) -> Post | None:
+    if not config.slack_webhook_url and not config.slack_bot_token:
+        return None
+    from proletto_otel.export.slack import SlackClient
+
+    return SlackClient.of(config)
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """The ways out of the process, so that tests can stand in their place."""
+
+    exporter: Callable[[Config, Path | None, Resource, Callable[[], list[Family]]], Any] = _exporter
+    """Makes the OTLP exporter."""
+
+    slack: Callable[[Config], Post | None] = _slack
+    """Makes what posts to Slack; None when it is not configured."""
+
+    is_test: bool = False
+    """Whether open responses are remembered, for `Telemetry.settle`."""
+
+
+class Rooms:
+    """All rooms of one process.
+
+    Args:
+        config: The settings.
+        outlets: The ways out.
+    """
+
+    def __init__(self, config: Config, outlets: Outlets) -> None:
+        self.config = config
+        sanitise.configure(sanitise.from_config(config))
+        self.state = directory.prepare(config)
+        self.resource = Resource(config)
+        self.user_metrics = UserMetrics()
+        self.source = Source(registry, self.user_metrics)
+        self.exporter = outlets.exporter(config, self.state, self.resource, self.families)
+        self._state_rooms()
+        self.logs, self.warnings = logs_room.install(
+            config,
+            otlp=self.exporter.logs.put if sends_logs(config) else None,
+            lock_dir=self.state,
+        )
+        self.track = Track()
+        self.slack = outlets.slack(config)
+        self.snapshots.section("requests", self.track.section, merge_folded)
+        self.monitoring = monitor._bind(self._sources())
+        self.lifecycle = Lifecycle(
+            self._components(), shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
+        )
+
+    def _state_rooms(self) -> None:
+        config = self.config
+        self.store = Store(self.state)
+        self.leader = Leader(self.state / "leader.lock" if self.state is not None else None)
+        self.ticker = Ticker(self.leader)
+        self.snapshots = Snapshots(self.state, self.families)
+        self.history = History(self.store, config.monitor_max_samples)
+        self.sampler = system.SystemSampler()
+        self.ticker.every(PUBLISH_S, "snapshots.publish", self.snapshots.publish)
+        self.ticker.every(FOLD_S, "snapshots.fold", self.snapshots.fold, leader=True)
+        self.ticker.every(UPKEEP_S, "logs.upkeep", lambda: self.logs.upkeep.run(), leader=True)
+        if config.monitor_system_metrics:
+            system.measure(registry, self.sampler, self.leads)
+            self.ticker.every(
+                config.monitor_sample_interval, "system.sample", self._sample, leader=True
+            )
+
+    def _components(self) -> list[Any]:
+        """In the order in which they start; all stop at the same time."""
+        return [
+            self.store,
+            Sampling(self.sampler),
+            self.user_metrics,
+            self.exporter,
+            self.logs,
+            self.snapshots,
+            *self.monitoring,
+            self.ticker,
+        ]
+
+    def leads(self) -> bool:
+        """Whether this process speaks for the host."""
+        return self.leader.is_leader
+
+    def families(self) -> list[Family]:
+        """Every metric of this process."""
+        return self.source.families()
+
+    def host_system(self) -> Mapping[str, float | None]:
+        """The host's values, sampled now where this process leads; others read the latest."""
+        sampler = self.sampler
+        if time.time() - sampler.latest.time > min(5.0, self.config.monitor_sample_interval):
+            sampler.sample()
+        return system.indicators(sampler.latest)
+
+    def routes(self) -> list[RouteSummary]:
+        """Statistics of all routes over all workers."""
+        name = HTTP_SERVER_REQUEST_DURATION.name
+        families = {family.name: family for family in self.snapshots.merged()}
+        return summarise(families.get(name), self.snapshots.sections("requests"))
+
+    def _sample(self) -> None:
+        sample = self.sampler.sample()
+        self.history.add(sample.time, system.indicators(sample))
+
+    def _sources(self) -> Sources:
+        return Sources(
+            config=self.config,
+            store=self.store,
+            every=self.ticker.every,
+            cancel=self.ticker.cancel,
+            is_leader=self.leads,
+            system=self.host_system,
+            families=self.snapshots.merged,
+            routes=self.routes,
+            history=self.history.read,
+            log=log_alert,
+            slack=self.slack,
+            redact=sanitise.get().text,
+        )
+
+    def use_database(self, db: Any, app: Any) -> None:
+        """Store errors in *db* and check its health."""
+        from proletto_otel.logs.sinks.database import DatabaseSink
+
+        pipeline.add(DatabaseSink.of(db, self.config, app))
+        if "database" not in monitor._checks:  # one of the application's own goes first
+            monitor.register_health_check("database", database_check(db, app=app))
+
+    def close(self) -> None:
+        """Undo everything that was put into the process (tests, a second set-up)."""
+        self.lifecycle.shutdown()
+        monitor._unbind()
+        self.logs.uninstall()
+
+
+class Sampling:
+    """The sampler as a component: primed where it will be asked."""
+
+    name = "sampling"
+
+    def __init__(self, sampler: system.SystemSampler) -> None:
+        self._sampler = sampler
+
+    def start(self) -> None:
+        """The first CPU reading is always zero; ask once now."""
+        self._sampler.prime()
+
+    def stop(self, deadline: float) -> None:
+        """Nothing runs."""
+
+    def forked(self) -> None:
+        """Measure the child."""
+        self._sampler.forked()
+
+
+def merge_folded(sections: list[Any]) -> Any:
+    """Request statistics of dead workers as one."""
+    return merge(sections)
+
+
+def sends_logs(config: Config) -> bool:
+    """Whether log records go out over OTLP."""
+    return config.logs_exporter != "none" and not config.sdk_disabled
+
+
+def sends_traces(config: Config) -> bool:
+    """Whether spans go out over OTLP."""
+    return config.traces_exporter != "none" and not config.sdk_disabled
+
+
+def log_alert(level: int, message: str, facts: Mapping[str, Any]) -> None:
+    """One log record of an alert."""
+    from proletto_otel.logs.record import NOWHERE
+
+    pipeline.emit("proletto.alerts", level, message, facts, None, NOWHERE, 0)

@@ -1,0 +1,197 @@
+"""What `setup_telemetry` adds to one Flask application: middleware, routes, error page, user.
+
+Several applications of a process share the rooms; each has a middleware of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from proletto_otel.assembly import Rooms, sends_traces
+from proletto_otel.core.config import Config
+from proletto_otel.core.context import current_request, request_id
+from proletto_otel.core.silence import silence
+from proletto_otel.dashboard import routes
+from proletto_otel.dashboard.access import Access, Authorize
+from proletto_otel.dashboard.site import Site
+from proletto_otel.logs import reported
+from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.record import NOWHERE, Code
+from proletto_otel.metrics import exposition
+from proletto_otel.monitoring import monitor
+from proletto_otel.request import error_pages, flask_adapter
+from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.facts import RequestFacts
+from proletto_otel.request.middleware import Exclusions, TelemetryMiddleware
+from proletto_otel.request.recorder import Recorder
+from proletto_otel.request.span import Limits
+from proletto_otel.request.tracer import RequestTracer
+from proletto_otel.request.tracing import Tracing
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
+ERROR = 40
+
+
+class Requests:
+    """The request room of a process: tracer and recorder, shared by its applications."""
+
+    name = "requests"
+
+    def __init__(self, rooms: Rooms) -> None:
+        config = rooms.config
+        queue = rooms.exporter.traces if sends_traces(config) else None
+        put = queue.put if queue is not None else None
+        facts = RequestFacts()
+        limits = Limits(
+            attributes=config.span_attribute_limit, length=config.attribute_length_limit
+        )
+        contrib = config.instrumentation == "contrib"
+        make_tracer, make_recorder = (RequestTracer, Recorder)
+        if contrib:
+            from proletto_otel.request.contrib import ContribRecorder, ContribTracer
+
+            make_tracer, make_recorder = ContribTracer, ContribRecorder
+        self.tracer = make_tracer(
+            put, facts.plain, trust_inbound=config.trust_inbound_trace, limits=limits
+        )
+        self.recorder = make_recorder(
+            put,
+            facts,
+            flask_adapter.route_of,
+            rooms.track,
+            access=access_writer(rooms),
+            report=lambda error, exchange: report(config, error, exchange),
+        )
+        self.tracing = Tracing(
+            config, self.tracer, queue, rooms.resource.attributes, rooms.lifecycle.flush
+        )
+        self.exclusions = Exclusions(excluded_paths(config), config.excluded_urls)
+
+    def start(self) -> None:
+        """Build the provider."""
+        self.tracing.start()
+
+    def stop(self, deadline: float) -> None:
+        """Close foreign span processors."""
+        self.tracing.stop(deadline)
+
+    def forked(self) -> None:
+        """New IDs; no number of the parent."""
+        self.tracing.forked()
+        self.recorder.forked()
+
+
+def excluded_paths(config: Config) -> list[str]:
+    """Probes and scrapes: neither traced nor counted."""
+    return [*PROBE_PATHS, *([config.metrics_path] if config.metrics_path else [])]
+
+
+def access_writer(rooms: Rooms) -> Callable[[Exchange], None]:
+    """Write the access line of a finished request."""
+    log = rooms.logs.access
+    if log is None:
+        return lambda exchange: None
+
+    def access(exchange: Exchange) -> None:
+        log(
+            exchange.method,
+            exchange.route,
+            exchange.path,
+            exchange.status,
+            exchange.duration_s,
+            exchange.response_size,
+            exchange,
+            exchange.environ.get("REMOTE_ADDR"),
+        )
+
+    return access
+
+
+def report(config: Config, error: BaseException, exchange: Exchange) -> None:
+    """One log record of an exception that nobody handled, at the place that raised it."""
+    if reported.is_reported(error):
+        return
+    with silence("request.report"):
+        where = exchange.route or "a request without a route"
+        facts = {"http.request.method": exchange.method, "url.path": exchange.path}
+        code, line = place(error)
+        event = f"unhandled exception in {exchange.method} {where}"
+        pipeline.emit(config.app_name, ERROR, event, facts, error, code, line)
+
+
+def place(error: BaseException) -> tuple[Code, int]:
+    """The innermost function of a traceback and its line."""
+    trace = error.__traceback__
+    if trace is None:
+        return NOWHERE, 0
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return Code.of(trace.tb_frame.f_code), trace.tb_lineno
+
+
+def attach(
+    app: Flask,
+    rooms: Rooms,
+    requests: Requests,
+    status: Callable[[], Any],
+    authorize: Authorize | None,
+) -> TelemetryMiddleware:
+    """Wrap *app* and add its routes."""
+    config = rooms.config
+    rooms.logs.adopt(app)
+    middleware = TelemetryMiddleware(
+        app.wsgi_app,
+        requests.tracer,
+        requests.recorder,
+        ensure=rooms.lifecycle.ensure,
+        exclusions=requests.exclusions,
+        trust_request_id=config.trust_request_id,
+    )
+    if config.instrumentation == "contrib":
+        from proletto_otel.request.contrib import instrument
+
+        instrument(app, requests.tracing, requests.exclusions)
+        middleware.wsgi_app = app.wsgi_app
+    app.wsgi_app = middleware  # type: ignore[method-assign]  # Flask documents wrapping it so
+    flask_adapter.watch(app)
+    routes.register(app, _site(rooms, status, authorize))
+    if config.error_pages:
+        error_pages.register(app)
+    app.jinja_env.globals.setdefault("request_id", request_id)
+    return middleware
+
+
+def _site(rooms: Rooms, status: Callable[[], Any], authorize: Authorize | None) -> Site:
+    def page(accept: str) -> tuple[bytes | str, str]:
+        attributes = rooms.resource.attributes()
+        return exposition.render(rooms.snapshots.merged(), accept, attributes)
+
+    return Site(
+        config=rooms.config,
+        monitor=monitor,
+        access=Access(rooms.config, authorize),
+        exposition=page,
+        status=status,
+    )
+
+
+def watch_login(app: Flask) -> None:
+    """Take the user's ID from Flask-Login when it loads one."""
+    manager: Any = getattr(app, "login_manager", None)
+    original = getattr(manager, "_update_request_context_with_user", None)
+    if original is None or getattr(original, "__proletto__", False):
+        return
+
+    def update(user: Any = None) -> None:
+        original(user)
+        context = current_request()
+        if user is not None and context is not None and context.user_id is None:
+            with silence("request.user"):
+                context.user_id = str(user.get_id())
+
+    update.__proletto__ = True  # type: ignore[attr-defined]  # marks our own wrapper
+    manager._update_request_context_with_user = update
