@@ -99,9 +99,7 @@ def test_data_sources_are_the_provisioned_ones(path: Path) -> None:
     """Every reference is one of the three fixed uids."""
     text = path.read_text()
 
-    assert set() == {found for found in re.findall(r'"uid": "([^"]*)"', text)} - SOURCES - {
-        load(path)["uid"]
-    }
+    assert set() == set(re.findall(r'"uid": "([^"]*)"', text)) - SOURCES - {load(path)["uid"]}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
