@@ -5,21 +5,16 @@ Where the numbers lie and whose process is alive lives in `state.snapshots`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from proletto_otel.core.conventions import OVERFLOW, PROCESS_PID, TELEMETRY_SPOOLED
-from proletto_otel.core.meters import (
-    MAX_CELLS,
-    Attributes,
-    Exemplar,
-    Family,
-    Histogram,
-    Point,
-)
+from proletto_otel.core.meters import MAX_CELLS, Attributes, Exemplar, Family, Histogram, Point
 
 Plain = list[Any]
+"""A family as JSON carries it: name, kind, unit, description, per, points."""
+FIELDS = 6
 OVERFLOW_ATTRIBUTES: Attributes = ((OVERFLOW, True),)
 OUTLIVES = frozenset({TELEMETRY_SPOOLED.name})
 """Up-down counts that stay true after their process died: what it left on disk."""
@@ -42,26 +37,102 @@ def _dump_point(point: Point) -> Plain:
     return [point.attributes, value, point.start_ns]
 
 
-def load(plain: Iterable[Plain]) -> list[Family]:
-    """The opposite of `dump`."""
-    return [
-        Family(name, kind, unit, description, [_load_point(p) for p in points], per)
-        for name, kind, unit, description, per, points in plain
-    ]
+def lasts(kind: str, name: str) -> bool:
+    """Whether a dead process's numbers still count: its totals do, its gauges do not."""
+    return kind in ("counter", "histogram") or name in OUTLIVES
 
 
-def _load_point(plain: Plain) -> Point:
-    attributes, value, start_ns = plain
-    if isinstance(value, list):
-        bounds, counts, total, low, high, exemplars = value
-        kept: dict[int, Exemplar] = {int(b): tuple(e) for b, e in exemplars.items()}
-        value = Histogram(tuple(bounds), counts, total, sum(counts), low, high, kept)
-    return Point(tuple((name, v) for name, v in attributes), value, start_ns)
+class Sum:
+    """Adds families up; where there is nothing to add, who comes first wins."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, Family] = {}
+        self._points: dict[str, dict[Attributes, Point]] = {}
+
+    def take(self, families: Iterable[Family], pid: int) -> None:
+        """Add the families of this process, *pid*; they are taken over and change later."""
+        for family in families:
+            suffix = _suffix(family.kind, family.per, pid)
+            points = self._of(family)
+            for point in family.points:
+                if suffix:
+                    point.attributes += suffix
+                _take(points, point, family.kind)
+
+    def take_plain(self, plain: Iterable[Plain], pid: int | None = None) -> None:
+        """Add what another process published; without *pid* it is dead and only totals count."""
+        for name, kind, unit, description, per, found in plain:
+            if pid is None and not lasts(kind, name):
+                continue
+            suffix = _suffix(kind, per, pid)
+            points = self._of(Family(name, kind, unit, description, [], per))
+            for attributes, value, start_ns in found:
+                key = (*map(tuple, attributes), *suffix)
+                held = points.get(key)
+                if held is not None and isinstance(value, list) and _absorb(held, value, start_ns):
+                    continue
+                loaded = _histogram(value) if isinstance(value, list) else value
+                _take(points, Point(key, loaded, start_ns), kind)
+
+    def families(self) -> list[Family]:
+        """The sums."""
+        return [
+            replace(family, points=list(self._points[name].values()))
+            for name, family in self._families.items()
+        ]
+
+    def _of(self, family: Family) -> dict[Attributes, Point]:
+        self._families.setdefault(family.name, family)
+        return self._points.setdefault(family.name, {})
 
 
-def lasting(families: Iterable[Family]) -> list[Family]:
-    """What of a dead process still counts: its totals, not its gauges."""
-    return [f for f in families if f.kind in ("counter", "histogram") or f.name in OUTLIVES]
+def _suffix(kind: str, per: str, pid: int | None) -> Attributes:
+    """Gauges of workers stand side by side: each carries the pid of its process."""
+    return ((PROCESS_PID, pid),) if kind == "gauge" and per == "worker" and pid else ()
+
+
+def _take(points: dict[Attributes, Point], point: Point, kind: str) -> None:
+    held = points.get(point.attributes)
+    if held is None:
+        points[point.attributes] = point
+    elif kind != "gauge":
+        _add(held, point)
+
+
+def _add(held: Point, point: Point) -> None:
+    a, b = held.value, point.value
+    if isinstance(a, Histogram) and isinstance(b, Histogram):
+        _absorb(held, [b.bounds, b.counts, b.sum, b.min, b.max, b.exemplars], point.start_ns)
+    elif not isinstance(a, Histogram) and not isinstance(b, Histogram):
+        held.value = a + b
+        held.start_ns = min(held.start_ns, point.start_ns)
+
+
+def _absorb(held: Point, plain: Plain, start_ns: int) -> bool:
+    """Add a histogram to *held* in place; what another release counted differently stays out."""
+    h = held.value
+    if not isinstance(h, Histogram):
+        return False
+    bounds, counts, total, low, high, exemplars = plain
+    if len(bounds) != len(h.bounds) or tuple(bounds) != h.bounds:
+        return True
+    h.counts = [x + y for x, y in zip(h.counts, counts, strict=True)]
+    h.count = sum(h.counts)
+    h.sum += total
+    if low is not None and (h.min is None or low < h.min):
+        h.min = low
+    if high is not None and (h.max is None or high > h.max):
+        h.max = high
+    for bucket, exemplar in exemplars.items():
+        h.exemplars.setdefault(int(bucket), exemplar)
+    held.start_ns = min(held.start_ns, start_ns)
+    return True
+
+
+def _histogram(plain: Plain) -> Histogram:
+    bounds, counts, total, low, high, exemplars = plain
+    kept: dict[int, Exemplar] = {int(bucket): e for bucket, e in exemplars.items()}
+    return Histogram(tuple(bounds), counts, total, sum(counts), low, high, kept)
 
 
 def bounded(families: Iterable[Family]) -> list[Family]:
@@ -73,64 +144,7 @@ def _bounded(family: Family) -> Family:
     kept: dict[Attributes, Point] = {}
     for point in family.points:
         series = point
-        if len(kept) >= MAX_CELLS and point.attributes != OVERFLOW_ATTRIBUTES:
+        if len(kept) >= MAX_CELLS and point.attributes not in kept:
             series = replace(point, attributes=OVERFLOW_ATTRIBUTES)
-        held = kept.get(series.attributes)
-        kept[series.attributes] = series if held is None else add(held, series)
+        _take(kept, series, family.kind)
     return replace(family, points=list(kept.values()))
-
-
-def of_worker(families: Iterable[Family], pid: int) -> list[Family]:
-    """Give each gauge of one worker its pid, so that workers stand side by side."""
-    return [_with_pid(f, pid) if f.kind == "gauge" and f.per == "worker" else f for f in families]
-
-
-def _with_pid(family: Family, pid: int) -> Family:
-    own = ((PROCESS_PID, pid),)
-    points = [Point(p.attributes + own, p.value, p.start_ns) for p in family.points]
-    return replace(family, points=points)
-
-
-def merge(sources: Sequence[Sequence[Family]]) -> list[Family]:
-    """Add the families of all sources; a later source wins where there is nothing to add."""
-    merged: dict[str, tuple[Family, dict[Attributes, Point]]] = {}
-    for families in sources:
-        for family in families:
-            held = merged.get(family.name)
-            if held is None:
-                held = merged[family.name] = (family, {})
-            _take(held[1], family)
-    return [replace(family, points=list(points.values())) for family, points in merged.values()]
-
-
-def _take(points: dict[Attributes, Point], family: Family) -> None:
-    for point in family.points:
-        held = points.get(point.attributes)
-        if held is None or family.kind == "gauge":
-            points[point.attributes] = point
-        else:
-            points[point.attributes] = add(held, point)
-
-
-def add(a: Point, b: Point) -> Point:
-    """Two points of one series as one; the inputs stay as they are."""
-    start = min(a.start_ns, b.start_ns)
-    if isinstance(a.value, Histogram) and isinstance(b.value, Histogram):
-        return Point(a.attributes, _add_histograms(a.value, b.value), start)
-    if isinstance(a.value, Histogram) or isinstance(b.value, Histogram):
-        return b  # the kind changed between two releases: the newer one is right
-    return Point(a.attributes, a.value + b.value, start)
-
-
-def _add_histograms(a: Histogram, b: Histogram) -> Histogram:
-    if a.bounds != b.bounds:
-        return b
-    return Histogram(
-        a.bounds,
-        [x + y for x, y in zip(a.counts, b.counts, strict=True)],
-        a.sum + b.sum,
-        a.count + b.count,
-        min((x for x in (a.min, b.min) if x is not None), default=None),
-        max((x for x in (a.max, b.max) if x is not None), default=None),
-        {**a.exemplars, **b.exemplars},
-    )

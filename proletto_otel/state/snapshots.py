@@ -8,6 +8,7 @@ file. Adding lives in `state.merging`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import random
@@ -36,8 +37,9 @@ class Snapshot:
     name: str
     pid: int
     time: float
-    families: list[Family]
+    families: list[merging.Plain]
     sections: dict[str, Any] = field(default_factory=dict)
+    lives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +130,11 @@ class Snapshots:
         """
         own = self._collect()
         self._publish(own)
-        others = self._others()
-        sources = [*(s.families for s in others), merging.of_worker(own, os.getpid())]
-        return merging.merge(sources)
+        total = merging.Sum()
+        total.take(own, os.getpid())
+        for other in self._others():
+            total.take_plain(other.families, other.pid if other.lives else None)
+        return total.families()
 
     def sections(self, name: str) -> list[Any]:
         """The values of one section: everybody's, and what dead processes left."""
@@ -145,7 +149,7 @@ class Snapshots:
         if directory is None or not directory.is_dir():
             return
         with self.gate, _locked(directory / "fold.lock") as held:
-            dead = [s for s in self._read() if s.name != self._name and not self._lives(s.name)]
+            dead = [s for s in self._read() if not self._lives(s.name)]
             if held and dead:
                 self._fold(directory, dead)
 
@@ -161,7 +165,10 @@ class Snapshots:
                     os.unlink(directory / f"{snapshot.name}.{suffix}")
 
     def _write_totals(self, directory: Path, sources: list[Snapshot], folded: list[str]) -> bool:
-        families = merging.bounded(merging.merge([merging.lasting(s.families) for s in sources]))
+        total = merging.Sum()
+        for source in sources:
+            total.take_plain(source.families)
+        families = merging.bounded(total.families())
         values = {
             name: section.fold([s.sections[name] for s in sources if name in s.sections])
             for name, section in self._sections.items()
@@ -178,26 +185,23 @@ class Snapshots:
 
     # --- reading -------------------------------------------------------------------------------
     def _others(self) -> list[Snapshot]:
-        """Everybody else, oldest first; the files before the totals, so that none is missed."""
-        found = [s for s in self._read() if s.name != self._name]
+        """Everybody else, newest first; the files before the totals, so that none is missed."""
+        found = list(self._read())
         totals, folded = self._totals()
         gone = frozenset(folded)
-        others = [totals]
-        for snapshot in sorted(found, key=lambda s: s.time):
-            if snapshot.name in gone:
-                continue
-            if self._lives(snapshot.name):
-                snapshot.families = merging.of_worker(snapshot.families, snapshot.pid)
-            else:
-                snapshot.families = merging.lasting(snapshot.families)
-            others.append(snapshot)
-        return others
+        others = [s for s in found if s.name not in gone]
+        others.sort(key=lambda s: -s.time)
+        for snapshot in others:
+            snapshot.lives = self._lives(snapshot.name)
+        return [*others, totals]
 
     def _read(self) -> Iterator[Snapshot]:
+        """What everybody else published."""
         if self._directory is None:
             return
+        own = f"{self._name}.json"
         try:
-            names = [n for n in os.listdir(self._directory) if n.endswith(".json")]
+            names = [n for n in os.listdir(self._directory) if n.endswith(".json") and n != own]
         except OSError:
             return
         for name in names:
@@ -210,7 +214,7 @@ class Snapshots:
         try:
             head, _, body = path.read_bytes().partition(b"\n")
             (pid, at), (families, sections) = orjson.loads(head), orjson.loads(body)
-            return Snapshot(path.stem, pid, at, merging.load(families), sections)
+            return Snapshot(path.stem, pid, at, _checked(families), sections)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
@@ -224,7 +228,7 @@ class Snapshots:
         try:
             body = (self._directory / "totals").read_bytes()
             folded, families, sections = orjson.loads(body)
-            return Snapshot("totals", 0, 0.0, merging.load(families), sections), folded
+            return Snapshot("totals", 0, 0.0, _checked(families), sections), folded
         except FileNotFoundError:
             return empty, []
         except (OSError, ValueError, TypeError) as error:
@@ -269,6 +273,12 @@ class Snapshots:
         return False
 
 
+def _checked(families: list[merging.Plain]) -> list[merging.Plain]:
+    if any(len(family) != merging.FIELDS for family in families):
+        raise ValueError("written by another release")
+    return families
+
+
 def _lock(path: Path) -> int:
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -280,10 +290,14 @@ def _lock(path: Path) -> int:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.chmod(0o600)
-    os.replace(temporary, path)
+    name = f"{path}.{os.getpid()}.tmp"
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(file, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(file)
+    os.replace(name, path)
 
 
 @contextlib.contextmanager
