@@ -26,6 +26,7 @@ from proletto_otel.request.propagation import (
     outgoing_headers,
     parse_traceparent,
 )
+from proletto_otel.request.tracing import set_propagators
 from tests.request.conftest import Rig
 
 VALID = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -206,31 +207,32 @@ def test_consumer_carries_the_id_on(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "header"),
+    ("names", "joined"),
     [
-        ("b3", {"b3": "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1"}),
-        ("none", {}),
-        ("bogus", {}),
+        ("tracecontext", True),
+        ("tracecontext,baggage", True),
+        ("baggage", False),
+        ("none", False),
+        ("bogus", True),
     ],
 )
-def test_other_propagators(app: Flask, name: str, header: dict[str, str]) -> None:
-    """`OTEL_PROPAGATORS` decides; one that is not installed or unknown is left out."""
-    from opentelemetry import propagate
+def test_propagators_are_those_of_the_setting(app: Flask, names: str, joined: bool) -> None:
+    """`OTEL_PROPAGATORS` decides what is read; an unknown name leaves the default."""
+    from opentelemetry import baggage, propagate
 
-    from proletto_otel.core import silence
-    from proletto_otel.request.tracing import set_propagators
-
-    silence.forget_notices()
     before = propagate.get_global_textmap()
-    rig = Rig(app, OTEL_PROPAGATORS=name)
+    rig = Rig(app, OTEL_PROPAGATORS=names)
+    seen: list[object] = []
+    app.add_url_rule("/bag", "bag", lambda: seen.append(baggage.get_baggage("shop")) or "x")
     try:
         set_propagators(rig.config, rig.tracer, RequestIdPropagator())
-        rig.call(traceparent=VALID, **header)
+        rig.call("/bag", traceparent=VALID, baggage="shop=north")
     finally:
         propagate.set_global_textmap(before)
         rig.unwatch()
 
-    assert (VALID[36:52] if name == "bogus" else "") == rig.span["parent_id"]
+    assert (VALID[36:52] if joined else "") == rig.span["parent_id"]
+    assert ["north" if "baggage" in names else None] == seen
 
 
 def test_ids_do_not_follow_the_seed_of_the_application() -> None:
