@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import struct
 import threading
 import time
@@ -36,7 +37,10 @@ QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
 MAX_KNOWN = 4096
 """Paths and clients whose clean forms are kept."""
 INFO = logging.INFO
+NO_FIELDS: dict[str, Any] = {}
 _MODULE = "access"
+_ORDINARY = re.compile(r"(?!.*(?:[0-9-]{12}|[A-Za-z0-9_-]{20}))/[A-Za-z0-9_./-]{0,99}").fullmatch
+"""A path that cleaning would leave as it is: no odd character, no word that might be a secret."""
 _double = struct.Struct("<d").pack
 _DURATION = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
 """The attribute without the eight bytes of its number, which come last."""
@@ -59,9 +63,12 @@ class Finished(Protocol):
 class Part:
     """A fact, or a few that go together, clean in every form a sink needs."""
 
-    __slots__ = ("attributes", "facts", "json")
+    __slots__ = ("attributes", "escaped", "facts", "json", "text")
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: Mapping[str, Any], text: str = "") -> None:
+        self.text = text
+        self.escaped = encode({"": text})[5:-3].decode()
+        """The text as JSON, without its quotes."""
         self.facts = {name: value for name, value in facts.items() if value is not None}
         self.json = encode(self.facts)[1:-2].decode()
         self.attributes = b"".join([log_attribute(*fact) for fact in self.facts.items()])
@@ -89,7 +96,12 @@ def kind_part(kind: tuple[str, str | None, int]) -> Part:
 
 def text_part(name: str) -> Callable[[str], Part]:
     """Make the function that makes a part of a text from outside."""
-    return lambda text: Part({name: sanitise.get().text(text)})
+
+    def part(text: str) -> Part:
+        clean = text if _ORDINARY(text) else sanitise.get().text(text)
+        return Part({name: clean}, clean)
+
+    return part
 
 
 class AccessRecord(Record):
@@ -98,14 +110,16 @@ class AccessRecord(Record):
     Its facts stay in parts until a sink asks for them in its form.
     """
 
-    __slots__ = ("duration_ms", "parts", "place")
+    __slots__ = ("duration_ms", "frame", "parts", "shown")
 
     facts_in_line = False
 
     parts: list[Part]
     duration_ms: float
-    place: str
-    """The JSON members from the level to the environment."""
+    shown: str
+    """The message as JSON, without its quotes."""
+    frame: tuple[str, str, str]
+    """The JSON members before the message, before the thread, behind it."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -128,9 +142,10 @@ class AccessRecord(Record):
             if self.trace_id:
                 ids += f'"trace_id":"{self.trace_id}","span_id":"{self.span_id}",'
             facts = ",".join([part.json for part in self.parts])
+            start, middle, end = self.frame
             line = self._json = (
-                f'{{"timestamp":"{utc(self.time_ns)}",{self.place}{ids}'
-                f'"{ACCESS_DURATION_MS}":{self.duration_ms},{facts}}}\n'
+                f'{{"timestamp":"{utc(self.time_ns)}",{start}{self.shown}{middle}{self.thread_id}'
+                f'{end}{ids}"{ACCESS_DURATION_MS}":{self.duration_ms},{facts}}}\n'
             ).encode()
         return line
 
@@ -158,7 +173,8 @@ class AccessLog:
         self._sizes = Parts(lambda size: Part({HTTP_RESPONSE_BODY_SIZE: size}))
         self._clients = Parts(text_part(CLIENT_ADDRESS))
         self._users = Parts(text_part("user_id"))
-        self._place = (0, "", "")
+        self._framed = (0, "")
+        self._frame = ("", "", "")
 
     def finished(self, request: Finished, context: RequestContext | None = None) -> None:
         """Write the line of *request*, which usually is its own context."""
@@ -195,50 +211,42 @@ class AccessLog:
         if self._pipeline.level > INFO or (path in self.quiet and status < 500):
             return
         try:
-            shown = self._paths[path]
-            parts = [self._kinds[method, route, status], shown]
+            known = self._paths[path]
+            parts = [self._kinds[method, route, status], known]
             if size is not None:
                 parts.append(self._sizes[size])
             if client:
                 parts.append(self._clients[client])
-            message = f"{method} {shown.facts[URL_PATH]} {status}"
-            record = self._record(message, parts, context)
+            message = f"{method} {known.text} {status}"
+            record = AccessRecord(time.time_ns(), INFO, self._logger, message, NO_FIELDS)
+            record.shown = f"{method} {known.escaped} {status}"
+            record.parts = parts
             record.duration_ms = round(duration_s * 1000, 3)
+            self._place(record, context)
             self._pipeline.fan_out(record)
         except Exception:
             with silence("logs.access"):
                 raise
 
-    def _record(
-        self, message: str, parts: list[Part], context: RequestContext | None
-    ) -> AccessRecord:
-        record = AccessRecord(time.time_ns(), INFO, self._logger, message, {})
+    def _place(self, record: AccessRecord, context: RequestContext | None) -> None:
+        """The process, and whose request it was."""
         record.module = _MODULE
-        record.parts = parts
         record.environment = self._pipeline.build.environment
         record.process_id, record.thread_id = os.getpid(), threading.get_ident()
-        pid, environment, place = self._place
-        if pid != record.process_id or environment != record.environment:
-            pid, environment, place = self._place = self._new_place(record)
-        if '"' in message or "\\" in message:
-            message = encode({"": message})[5:-3].decode()
-        record.place = place % (message, record.thread_id)
-        if context is not None:
-            self._belongs(record, context)
-        return record
-
-    def _new_place(self, record: Record) -> tuple[int, str, str]:
-        """The members that stay the same, with room for message and thread."""
-        start = Part({"level": "INFO", "logger": self._logger}).json
-        middle = {"module": _MODULE, "function": "", "line": 0, "process_id": record.process_id}
-        end = Part({"environment": record.environment}).json
-        place = (start, ',"message":"%s",', Part(middle).json, ',"thread_id":%d,', end, ",")
-        fixed = [p if "%s" in p or "%d" in p else p.replace("%", "%%") for p in place]
-        return record.process_id, record.environment, "".join(fixed)
-
-    def _belongs(self, record: AccessRecord, context: RequestContext) -> None:
+        if self._framed != (record.process_id, record.environment):
+            self._frame = self._new_frame(record)
+            self._framed = (record.process_id, record.environment)
+        record.frame = self._frame
+        if context is None:
+            return
         if context.user_id is not None:
             record.parts.append(self._users[str(context.user_id)])
         record.request_id = context.request_id
         record.trace_id, record.span_id = context.trace_id, context.span_id
         record.flags = 1 if context.sampled and context.trace_id else 0
+
+    def _new_frame(self, record: Record) -> tuple[str, str, str]:
+        start = Part({"level": "INFO", "logger": self._logger}).json
+        middle = {"module": _MODULE, "function": "", "line": 0, "process_id": record.process_id}
+        end = Part({"environment": record.environment}).json
+        return f'{start},"message":"', f'",{Part(middle).json},"thread_id":', f",{end},"

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any, ClassVar, Protocol
 
 from proletto_otel.core.exceptions import ExceptionFacts
-from proletto_otel.export.encode import log_attribute
+from proletto_otel.export.encode import log_attribute, log_constant
 
 
 class Renderer(Protocol):
@@ -95,7 +95,15 @@ class Record:
 
     def otlp_fields(self) -> bytes:
         """The facts as OTLP attributes."""
-        return b"".join([log_attribute(name, value) for name, value in self.fields.items()])
+        return b"".join(
+            [
+                # flags and small numbers repeat: their bytes are kept
+                log_constant(name, value)
+                if (kind := type(value)) is bool or (kind is int and 0 <= value < 100)
+                else log_attribute(name, value)
+                for name, value in self.fields.items()
+            ]
+        )
 
     def forget_lines(self) -> None:
         """Render anew when asked (the format or the environment became known)."""

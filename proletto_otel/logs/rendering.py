@@ -17,12 +17,16 @@ from typing import Any
 
 import orjson
 
+from proletto_otel.core.exceptions import ExceptionFacts
 from proletto_otel.logs.record import Record, ascii_if_odd
 
 DEFAULT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 _FIELD = re.compile(r"%(?:\((\w+)\)([#0\- +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa])|(%))")
 _APPEND_NEWLINE = orjson.OPT_APPEND_NEWLINE
 _BARE = re.compile(r"[^\s\"'=]+").fullmatch
+
+
+_MILLISECONDS = tuple(f"{ms:03d}" for ms in range(1000))
 
 
 class Clock:
@@ -41,7 +45,7 @@ class Clock:
         if second != known:
             prefix = time.strftime(self._pattern, self._split(second)) + self._dot
             self._second = (second, prefix)  # one store: threads see a pair that belongs together
-        return f"{prefix}{rest // 1_000_000:03d}"
+        return prefix + _MILLISECONDS[rest // 1_000_000]
 
 
 utc = Clock("%Y-%m-%dT%H:%M:%S", time.gmtime, ".")
@@ -77,7 +81,7 @@ class Renderer:
         else:
             text = self._template % tuple([get(record, message) for get in self._getters]) + "\n"
         if record.exception is not None:
-            text += record.exception.traceback.rstrip("\n") + "\n"
+            text += below(record.exception.traceback)
         return text.encode("utf-8", "backslashreplace")
 
     @staticmethod
@@ -103,7 +107,7 @@ class Renderer:
         if record.fingerprint:
             members["fingerprint"] = record.fingerprint
         if record.exception is not None:
-            members["exception"] = exception_member(record)
+            members["exception"] = exception_member(record.exception)
         if record.fields:
             members.update(record.fields)
         return encode(members)
@@ -117,17 +121,31 @@ def encode(members: dict[str, Any]) -> bytes:
         return json.dumps(members, default=str).encode("ascii") + b"\n"
 
 
-def exception_member(record: Record) -> dict[str, Any]:
+def exception_member(facts: ExceptionFacts) -> dict[str, Any]:
     """The member `exception` of a JSON line."""
-    facts = record.exception
-    if facts is None:
-        return {}
-    return {"type": facts.type, "message": facts.message, "traceback": facts.lines}
+    member: dict[str, Any] = {
+        "type": facts.type,
+        "message": facts.message,
+        "traceback": facts.lines,
+    }
+    return member if facts.locals is None else {**member, "locals": facts.locals}
+
+
+def below(traceback: str) -> str:
+    """A traceback under its line, indented: what an exception says cannot pass for a record."""
+    return "  " + traceback.rstrip("\n").replace("\n", "\n  ") + "\n"
 
 
 def facts_text(record: Record) -> str:
     """Facts as ` key=value …`, to stand behind a message."""
-    return "".join([f" {key}={fact_text(value)}" for key, value in record.fields.items()])
+    text = ""
+    for key, value in record.fields.items():
+        kind = type(value)
+        if kind is int or (kind is str and value.isalnum()):
+            text += f" {key}={value}"
+        else:
+            text += f" {key}={fact_text(value)}"
+    return text
 
 
 def fact_text(value: object) -> str:

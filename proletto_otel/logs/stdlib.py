@@ -16,12 +16,11 @@ from proletto_otel.logs.loggers import error_of, safe_str, text_of
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.record import Code
 
-_STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
-    "asctime", "message", "taskName", "color_message",
-}  # fmt: skip
-_STANDARD_COUNT = len(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+_STANDARD = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+_STANDARD_COUNT = len(_STANDARD)
 _INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
 """Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
+_NOT_FACTS = {*_STANDARD, *_INJECTED, "asctime", "message", "taskName", "color_message"}
 MAX_PLACES = 4096
 _NOTHING: Mapping[str, Any] = {}
 
@@ -71,9 +70,9 @@ def _event(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
     if len(members) > _STANDARD_COUNT:
         # what `extra` adds comes after the standard members
         fields = {
-            key if type(key) is str else safe_str(key): value
+            key: value
             for key, value in islice(members.items(), _STANDARD_COUNT, None)
-            if key not in _STANDARD and key not in _INJECTED
+            if key not in _NOT_FACTS
         }
     if type(record.msg) is dict:
         facts = {safe_str(key): value for key, value in record.msg.items()}

@@ -14,12 +14,14 @@ from typing import Any, TextIO
 
 from proletto_otel.core.ledger import ledger
 from proletto_otel.logs.record import Record
-from proletto_otel.logs.rendering import facts_text, local
+from proletto_otel.logs.rendering import below, facts_text, local
 from proletto_otel.logs.sinks.base import Sink
 
 _COLOURS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _UTF8 = ("utf-8", "utf8")
+
+_write = os.write
 
 Put = Callable[[Record], None]
 
@@ -35,6 +37,7 @@ class ConsoleSink(Sink):
         self._known: object = self  # no stream is this object: the first record looks around
         self._stream: TextIO | None = None
         self._put: Put = self._nowhere
+        self._descriptor = -1
         self._emitted = ledger.emitted_cell(self.name)
         self._delivered = ledger.delivered_cell(self.name)
 
@@ -45,7 +48,14 @@ class ConsoleSink(Sink):
             stream = self._stream
             if sys.stdout is not self._known or stream is None or stream.closed:
                 self._look()
-            self._put(record)
+            descriptor = self._descriptor
+            if descriptor < 0:
+                self._put(record)
+            else:
+                line = record.text_line
+                written = _write(descriptor, line)
+                if written != len(line):
+                    write_all(descriptor, line[written:])
         except BlockingIOError:
             self._drop("would_block")
         except BrokenPipeError:
@@ -67,6 +77,7 @@ class ConsoleSink(Sink):
     def _look(self) -> None:
         self._known = sys.stdout
         self._stream = next((s for s in (sys.stdout, sys.stderr) if _usable(s)), None)
+        self._descriptor = -1
         self._put = self._way(self._stream)
 
     def _way(self, stream: TextIO | None) -> Put:
@@ -74,10 +85,8 @@ class ConsoleSink(Sink):
             return self._nowhere
         if stream.isatty():
             return lambda record: _write_text(stream, pretty(record))
-        descriptor = own_descriptor(stream)
-        if descriptor is None:
-            return lambda record: _write_text(stream, record.text_line.decode())
-        return lambda record: write_all(descriptor, record.text_line)
+        self._descriptor = own_descriptor(stream)
+        return lambda record: _write_text(stream, record.text_line.decode())
 
     @staticmethod
     def _nowhere(_: Record) -> None:
@@ -88,16 +97,16 @@ def _usable(stream: Any) -> bool:
     return stream is not None and not getattr(stream, "closed", False)
 
 
-def own_descriptor(stream: TextIO) -> int | None:
-    """The descriptor of the process's own UTF-8 standard stream, None for anything else."""
+def own_descriptor(stream: TextIO) -> int:
+    """The descriptor of the process's own UTF-8 standard stream, -1 for anything else."""
     if stream is not sys.__stdout__ and stream is not sys.__stderr__:
-        return None
+        return -1
     if (stream.encoding or "").lower() not in _UTF8:
-        return None
+        return -1
     try:
         return stream.fileno()
     except (OSError, ValueError):
-        return None
+        return -1
 
 
 def write_all(descriptor: int, line: bytes) -> None:
@@ -126,7 +135,7 @@ def pretty(record: Record) -> str:
         facts += f" request_id={record.request_id}"
     line += f"{_BOLD}{record.message}{_OFF}{_DIM}{facts} [{record.logger}]{_OFF}\n"
     if record.exception is not None:
-        line += record.exception.traceback.rstrip("\n") + "\n"
+        line += below(record.exception.traceback)
     return line
 
 
@@ -136,7 +145,7 @@ def to_stderr(record: Record) -> None:
     try:
         if _usable(stream):
             descriptor = own_descriptor(stream)
-            if descriptor is None:
+            if descriptor < 0:
                 _write_text(stream, record.json.decode())
             else:
                 write_all(descriptor, record.json)
