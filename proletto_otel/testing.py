@@ -71,7 +71,7 @@ class TelemetryCapture:
 
         Dots in attribute names are written as underscores: `metric("x", http_route="/a")`.
         """
-        found: list[float] = [
+        found: list[Any] = [
             series.get("count", series.get("value"))
             for series in self.metrics
             if series["name"] == name and _has(series["attributes"], attributes)

@@ -145,10 +145,10 @@ class Config:
     default_thresholds: bool = setting("PROLETTO_DEFAULT_THRESHOLDS", True, p.flag, "Register the default thresholds.")
 
     # pages
-    admin_prefix: str = setting("PROLETTO_ADMIN_PREFIX", "/admin/monitoring", p.text, "Path of the admin pages.")
+    admin_prefix: str = setting("PROLETTO_ADMIN_PREFIX", "/admin/monitoring", p.url_path, "Path of the admin pages.")
     admin_token: Secret = setting("MONITOR_ADMIN_TOKEN", Secret(""), p.secret, "Token that opens the admin pages (Authorization: Bearer).")
     metrics_token: Secret = setting("PROLETTO_METRICS_TOKEN", Secret(""), p.secret, "Token that opens `/metrics` to other hosts; without it only loopback may read.")
-    metrics_path: str = setting("PROLETTO_METRICS_PATH", "/metrics", p.text, "Path of the Prometheus page; empty: none.")
+    metrics_path: str = setting("PROLETTO_METRICS_PATH", "/metrics", p.optional_url_path, "Path of the Prometheus page; `none`: no page.")
     dashboard_url: str = setting("PROLETTO_DASHBOARD_URL", "", p.url, "Public address of the app's admin pages, for links in messages.")
     trace_url: str = setting("PROLETTO_TRACE_URL", "", p.text, "Link to a trace, with `{trace_id}` in it, for messages.")
     runbook_url: str = setting("PROLETTO_RUNBOOK_URL", "", p.text, "Base of runbook links in alerts; empty: this project's docs/runbook.md.")

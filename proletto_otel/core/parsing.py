@@ -178,7 +178,18 @@ def _path(value: Any) -> str:
 
 
 def _file_word(value: Any) -> str:
-    if not value or value.strip(".") == "" or any(c in "/\\\0\n\r" for c in value):
+    if not value or value.strip(".") == "" or not value.isprintable() or set(value) & set("/\\"):
+        raise ValueError
+    return str(value)
+
+
+def _url_path(value: Any) -> str:
+    if (
+        len(value) < 2
+        or not value.startswith("/")
+        or not value.isprintable()
+        or set(value) & set(" <>?#")
+    ):
         raise ValueError
     return str(value)
 
@@ -200,6 +211,10 @@ level = Parser("one of " + ", ".join(LEVELS), _level)
 text = Parser("a text", _text)
 path = Parser("a path", _path)
 file_word = Parser("a name without slashes, used for files and loggers", _file_word)
+url_path = Parser("a path that begins with a slash", _url_path)
+optional_url_path = Parser(
+    "a path that begins with a slash, or none", lambda v: "" if v == "none" else _url_path(v)
+)
 url = Parser("a URL that begins with http:// or https://", _url)
 words = Parser("a comma-separated list", _words)
 pairs = Parser("a comma-separated list of key=value", _pairs)

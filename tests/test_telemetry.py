@@ -1,0 +1,209 @@
+"""The front door: one call, in any order, twice, with anything in the environment."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from proletto_otel import ConfigError, setup_telemetry
+from proletto_otel.core.config import SETTINGS
+from proletto_otel.error_logging import logger
+from proletto_otel.monitoring_routes import init_app
+from proletto_otel.testing import TelemetryCapture, capture
+
+NAME = "http.server.request.duration"
+
+
+def make_app(name: str = "shop") -> Flask:
+    """An application with a route that logs, one that fails, one that greets."""
+    app = Flask(name)
+
+    @app.get("/orders/<int:order_id>")
+    def order(order_id: int) -> dict[str, int]:
+        logger.info("order shown", order_id=order_id)
+        return {"id": order_id}
+
+    @app.get("/fail")
+    def fail() -> str:
+        raise ValueError("boom")
+
+    return app
+
+
+def test_one_id_ties_span_log_lines_metric_and_response(
+    telemetry_capture: TelemetryCapture,
+) -> None:
+    """The request ID is in the response, the span, every log line; the trace ID in both."""
+    app = make_app()
+    setup_telemetry(app)
+
+    response = app.test_client().get("/orders/7", headers={"X-Request-ID": "rid-7"})
+
+    span = telemetry_capture.spans[0]
+    logs = telemetry_capture.logs
+    assert response.headers["X-Request-ID"] == "rid-7"
+    assert ["order shown", "GET /orders/7 200"] == [line["body"] for line in logs]
+    assert {"rid-7"} == {item["attributes"]["request_id"] for item in [span, *logs]}
+    assert {span["trace_id"]} == {line["trace_id"] for line in logs}
+    assert telemetry_capture.metric(NAME, http_route="/orders/<int:order_id>") == 1
+
+
+def test_generated_request_id_is_the_trace_id(telemetry_capture: TelemetryCapture) -> None:
+    """Without a header one paste finds everything: the request ID is the trace ID."""
+    app = make_app()
+    setup_telemetry(app)
+
+    response = app.test_client().get("/orders/1")
+
+    assert telemetry_capture.spans[0]["trace_id"] == response.headers["X-Request-ID"]
+
+
+def test_unhandled_error_is_one_record_with_its_stack_trace(
+    telemetry_capture: TelemetryCapture,
+) -> None:
+    """An exception that becomes a 500 is one ERROR record, and the page names the ID."""
+    app = make_app()
+    setup_telemetry(app)
+
+    response = app.test_client().get("/fail", headers={"Accept": "application/json"})
+
+    errors = [line for line in telemetry_capture.logs if line["severity"] == "ERROR"]
+    assert response.get_json() == {
+        "error": "Internal Server Error",
+        "request_id": response.headers["X-Request-ID"],
+    }
+    assert ["ValueError"] == [line["attributes"]["exception.type"] for line in errors]
+    assert "raise ValueError" in errors[0]["attributes"]["exception.stacktrace"]
+    assert telemetry_capture.spans[0]["status"] == "ERROR"
+
+
+def test_error_page_of_the_application_wins(telemetry_capture: TelemetryCapture) -> None:
+    """The 500 page is ours only where the application has none, however general its own is."""
+    app = make_app()
+    setup_telemetry(app)
+    app.register_error_handler(Exception, lambda error: ("theirs", 500))
+
+    assert app.test_client().get("/fail").text == "theirs"
+
+
+def test_same_arguments_give_the_same_handle(telemetry_capture: TelemetryCapture) -> None:
+    """Set-up twice: one span per request, one line per log."""
+    app = make_app()
+    first = setup_telemetry(app, app_name="shop")
+
+    second = setup_telemetry(app, app_name="shop")
+    init_app(app)
+    app.test_client().get("/orders/1")
+
+    assert first is second
+    assert len(telemetry_capture.spans) == 1
+    assert len(telemetry_capture.logs) == 2
+
+
+def test_other_arguments_warn_and_the_first_hold(
+    telemetry_capture: TelemetryCapture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Different arguments the second time: one warning, the first ones hold."""
+    first = setup_telemetry(app_name="shop")
+
+    with caplog.at_level(logging.WARNING, "proletto_otel"):
+        second = setup_telemetry(app_name="other")
+
+    assert first is second
+    assert second.config.app_name == "shop"
+    assert ["app_name"] == [r.args[0] for r in caplog.records if r.args]
+
+
+def test_two_applications_in_one_process(telemetry_capture: TelemetryCapture) -> None:
+    """Each application has its middleware; the numbers are one process's."""
+    apps = [make_app("a"), make_app("b")]
+    for app in apps:
+        setup_telemetry(app)
+        app.test_client().get("/orders/1")
+
+    assert telemetry_capture.metric(NAME) == 2
+    assert len(telemetry_capture.spans) == 2
+
+
+def test_without_an_application(telemetry_capture: TelemetryCapture) -> None:
+    """A script or a worker has logs, spans and metrics, too."""
+    with setup_telemetry() as telemetry:
+        with telemetry.tracer.start_as_current_span("nightly"):
+            telemetry.logger.warning("stock low", left=2)
+        telemetry.meter.create_counter("jobs").add(3)
+        assert telemetry_capture.metric("jobs") == 3
+
+    assert ["nightly"] == [span["name"] for span in telemetry_capture.spans]
+    assert telemetry_capture.logs[0]["trace_id"] == telemetry_capture.spans[0]["trace_id"]
+
+
+def test_garbage_in_every_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app starts and serves, whatever the environment holds."""
+    for row in SETTINGS:
+        for variable in row.env:
+            if variable not in ("LOG_DIR", "PROLETTO_STATE_DIR"):
+                monkeypatch.setenv(variable, "\x1b,=nonsense\r")
+    with capture(tmp_path):
+        app = make_app()
+        telemetry = setup_telemetry(app)
+
+        assert app.test_client().get("/orders/1").status_code == 200
+        assert telemetry.config.log_level == logging.INFO
+
+
+def test_bad_argument_is_a_config_error(telemetry_capture: TelemetryCapture) -> None:
+    """A bad argument in code raises: it names the setting, what came, what fits."""
+    with pytest.raises(ConfigError, match="traces_sampler='sometimes': expected one of"):
+        setup_telemetry(traces_sampler="sometimes")
+
+
+def test_metrics_page_counts_requests(telemetry_capture: TelemetryCapture) -> None:
+    """`/metrics` shows the requests by route and status to this machine."""
+    app = make_app()
+    setup_telemetry(app)
+    client = app.test_client()
+    for _ in range(3):
+        client.get("/orders/1").close()
+
+    page = client.get("/metrics").text
+
+    series = (
+        'http_server_request_duration_seconds_count{http_request_method="GET",'
+        'http_route="/orders/<int:order_id>",http_response_status_code="200"} 3'
+    )
+    assert series in page
+
+
+def test_user_is_on_later_lines(telemetry_capture: TelemetryCapture) -> None:
+    """`set_user` puts the user's ID on the lines of this request and of no other."""
+    app = make_app()
+    telemetry = setup_telemetry(app)
+
+    @app.get("/me")
+    def me() -> str:
+        telemetry.set_user(42)
+        logger.info("profile shown")
+        return "me"
+
+    app.test_client().get("/me").close()
+    app.test_client().get("/orders/1").close()
+
+    users = {line["body"]: line["attributes"].get("user_id") for line in telemetry_capture.logs}
+    assert users["profile shown"] == "42"
+    assert users["order shown"] is None
+
+
+def test_template_shows_the_request_id(telemetry_capture: TelemetryCapture) -> None:
+    """Templates can print the request ID."""
+    from flask import render_template_string
+
+    app = make_app()
+    setup_telemetry(app)
+    app.add_url_rule("/page", view_func=lambda: render_template_string("{{ request_id() }}"))
+
+    response = app.test_client().get("/page")
+
+    assert response.text == response.headers["X-Request-ID"]
