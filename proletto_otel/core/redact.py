@@ -31,8 +31,9 @@ VALUE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 HEADER = re.compile(
-    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\*[\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
-    r"(?!\[redacted)((?:digest|aws4)[^\"'\n]+|(?<=cookie: )[^\"'\n]+|[\w-]+ +[^\s\"',]+|[^\s\"',]+)"
+    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\*[\"']?\s{0,3}[:=]\s{0,3}\\*[\"']?)"
+    r"(?!\[redacted)((?:digest|aws4)[^'\n]+|(?<=cookie: )[^\"'\n]+"
+    r"|[\w-]+ +[^\s\"',\\]+|[^\s\"',\\]+)"
 )
 XML = re.compile(r"(<([\w.:-]{1,80})(?: [^<>]{0,200})?>)([^<]{1,4000})(?=</)")
 OPTION = re.compile(r"(?<![\w-])(--?([A-Za-z][\w-]{1,40})\s{1,3})([^\s-]\S*)")
@@ -45,11 +46,12 @@ HARMLESS_VALUES = secret_keys.word_set(
 )
 """Words that follow a name in prose: `token: expired`, `password=None`."""
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|:\w+|\$\d+|\{\w*\}|\[redacted|\*+$")
+_OPENING = re.compile(r"[bru]{0,2}(\\*[\"'])")
 _CLOSERS = ")]}.:!?"
 
 _FRAGMENTS = secret_keys.word_set(
     "pass pw secret token key auth cookie cred sid sess csrf xsrf jwt bearer cv ssn dsn otp mfa pin"
-    " conn sig hmac card hook"
+    " conn sig hmac card hook identif"
 )
 """Every secret name holds one of these; a text with none of them names no secret."""
 
@@ -267,7 +269,8 @@ def _stand_in(value: str) -> str:
     if not text or text.lower() in HARMLESS_VALUES or _PLACEHOLDER.match(core):
         return value
     if _is_literal(value):
-        quote = value.lstrip("bru\\")[0]
+        opening = _OPENING.match(value)
+        quote = opening.group(1) if opening else ""
         return f"{quote}{REDACTED}{quote}"
     return REDACTED if value[0] in "([{" else REDACTED + value[len(text) :]
 

@@ -44,7 +44,7 @@ SECRET_ANYWAY = word_set(
 )
 """Joined last two or three words that stay secret in spite of a harmless ending."""
 
-COUNTABLE = frozenset(("tokens", "passwords", "secrets", "credentials", "cookies"))
+COUNTABLE = frozenset(("tokens", "cookies"))
 """Last words that are as likely to count: a number under them stays."""
 
 HARMLESS_STARTS = frozenset(("max", "min", "num", "total", "prompt", "completion", "public"))

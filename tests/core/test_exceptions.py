@@ -1,0 +1,354 @@
+"""Exceptions as facts: the standard library's text, a stable fingerprint, never an exception."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from proletto_otel.core import exceptions, frames, sanitise
+from proletto_otel.core.exceptions import describe, fingerprint
+from tests.corpus import secrets
+
+
+class ShopError(Exception):
+    """An error of an application."""
+
+
+class Unprintable(Exception):
+    """Its text cannot be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class Frozen(Exception):
+    """It takes no attributes."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(name)
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    frames.forget()
+    yield
+    exceptions.configure(locals_too=False)
+    sanitise.configure(None)
+
+
+def caught(function: Callable[[], Any]) -> BaseException:
+    """The exception *function* raises."""
+    try:
+        function()
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def plain() -> None:
+    raise ValueError("boom")
+
+
+def in_a_long_line() -> None:
+    first = {"a": 1}
+    first["a"] + first["missing key"] + 3
+
+
+def chained() -> None:
+    try:
+        plain()
+    except ValueError as error:
+        raise ShopError("order 7 failed") from error
+
+
+def in_context() -> None:
+    try:
+        plain()
+    except ValueError:
+        {}["order"]
+
+
+def suppressed() -> None:
+    try:
+        plain()
+    except ValueError:
+        raise ShopError("alone") from None
+
+
+def in_a_circle() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    raise first
+
+
+def recursive() -> None:
+    recursive()
+
+
+def between(n: int = 7) -> None:
+    if n:
+        between(n - 1)
+    else:
+        plain()
+
+
+def no_message() -> None:
+    raise ShopError
+
+
+def many_lines() -> None:
+    raise ShopError("first\nsecond\n\tthird")
+
+
+def at_exit() -> None:
+    raise SystemExit(3)
+
+
+def syntax() -> None:
+    compile("x = (1,\ny = 2", "shop.cfg", "exec")
+
+
+def from_text() -> None:
+    exec(compile("def f():\n    1/0\nf()", "<made>", "exec"), {})
+
+
+def misspelt_name() -> None:
+    plane()  # type: ignore[name-defined]  # noqa: F821  the error is the point
+
+
+def misspelt_attribute() -> None:
+    [].appendd(1)  # type: ignore[attr-defined]  # the error is the point
+
+
+def noted() -> None:
+    error = ShopError("with notes")
+    error.add_note("first note\nof two lines")  # type: ignore[attr-defined]  # 3.11 and later
+    error.add_note("second note")  # type: ignore[attr-defined]  # 3.11 and later
+    raise error
+
+
+def grouped() -> None:
+    errors = [caught(plain), caught(chained)]
+    raise ExceptionGroup("two", errors)  # type: ignore[name-defined]  # noqa: F821  3.11 and later
+
+
+RAISING = [
+    plain, in_a_long_line, chained, in_context, suppressed, in_a_circle, recursive, between,
+    no_message, many_lines, at_exit, syntax, from_text, misspelt_name, misspelt_attribute,
+]  # fmt: skip
+if sys.version_info >= (3, 11):
+    RAISING += [noted, grouped]
+
+
+@pytest.mark.parametrize("function", RAISING, ids=lambda f: f.__name__)
+def test_text_is_the_standard_librarys(function: Callable[[], None]) -> None:
+    """The traceback is what `traceback.format_exception` writes, also when it comes from memory."""
+    error = caught(function)
+    expected = "".join(traceback.format_exception(error))
+
+    assert expected == describe(error).traceback
+    again = caught(function)
+    assert "".join(traceback.format_exception(again)) == describe(again).traceback
+
+
+def test_without_traceback() -> None:
+    """An exception that was never raised has its final line only."""
+    assert "ValueError: boom\n" == describe(ValueError("boom")).traceback
+
+
+def test_same_line_different_call() -> None:
+    """Two calls in one line are two positions."""
+
+    def run(flag: bool) -> None:
+        int("a") if flag else float("b")
+
+    first, second = caught(lambda: run(True)), caught(lambda: run(False))
+
+    assert "".join(traceback.format_exception(first)) == describe(first).traceback
+    assert "".join(traceback.format_exception(second)) == describe(second).traceback
+
+
+def test_facts() -> None:
+    """Type, message, place and lines are told apart."""
+    facts = describe(caught(many_lines))
+
+    assert "tests.core.test_exceptions.ShopError" == facts.type
+    assert "ShopError" == facts.short_type
+    assert "first\\nsecond\\n\\tthird" == facts.message
+    assert facts.where.startswith("tests/core/test_exceptions.py:")
+    assert facts.where.endswith("many_lines")
+    assert facts.lines[0] == "Traceback (most recent call last):"
+
+
+def test_place_is_the_applications() -> None:
+    """An error inside a library is blamed on the application's innermost line."""
+    import json
+
+    assert (
+        describe(caught(lambda: json.loads("{"))).where.split(":")[0].endswith("test_exceptions.py")
+    )
+
+
+@pytest.mark.parametrize(
+    ("filename", "ours"),
+    [
+        (__file__, True),
+        ("/srv/shop/payment.py", True),
+        (traceback.__file__, False),
+        ("/srv/venv/lib/python3.11/site-packages/flask/app.py", False),
+        ("<frozen importlib._bootstrap>", False),
+        (frames.__file__, False),
+    ],
+)
+def test_in_app(filename: str, ours: bool) -> None:
+    """Python's files, installed packages and this library are not the application."""
+    assert ours == exceptions.in_app(filename)
+
+
+def test_message_does_not_change_the_fingerprint() -> None:
+    """The same error with other values in its text is the same error."""
+
+    def charge(n: int) -> None:
+        raise ShopError(f"order {n}")
+
+    prints = {fingerprint(caught(lambda n=n: charge(n))) for n in range(3)}  # type: ignore[misc]
+
+    assert 1 == len(prints)
+    assert 16 == len(prints.pop())
+
+
+def test_type_and_function_change_the_fingerprint() -> None:
+    """Another type or another function is another error."""
+    assert 3 == len({fingerprint(caught(f)) for f in (plain, no_message, many_lines)})
+
+
+def test_described_once() -> None:
+    """A second look costs nothing, until the traceback has grown."""
+    error = caught(plain)
+    first = describe(error)
+    assert first is describe(error)
+
+    def raise_again() -> None:
+        raise error
+
+    assert first.traceback != describe(caught(raise_again)).traceback
+
+
+@pytest.mark.parametrize("kind", [Unprintable, Frozen])
+def test_resisting_exceptions(kind: type[Exception]) -> None:
+    """An exception whose text or attributes fail is described all the same."""
+
+    def throw() -> None:
+        raise kind("x")
+
+    facts = describe(caught(throw))
+
+    assert kind.__name__ == facts.short_type
+    assert "in throw" in facts.traceback
+
+
+def test_exception_stays_picklable() -> None:
+    """A described exception goes to another process as before."""
+    error = caught(plain)
+    describe(error)
+
+    assert "boom" == str(pickle.loads(pickle.dumps(error)))
+    assert describe(copy.deepcopy(error)).message == "boom"
+
+
+def test_long_tracebacks_keep_their_end() -> None:
+    """Of a traceback beyond 32 KB the last lines stay: they say what happened."""
+
+    def throw() -> None:
+        raise ShopError("x y " * 5000)
+
+    def wrap() -> None:
+        try:
+            throw()
+        except ShopError as error:
+            raise ValueError("the end") from error
+
+    text = "".join(describe(caught(wrap)).traceback)
+    long = describe(caught(lambda: caught_in_chain(5)))
+
+    assert len(text) <= sanitise.MAX_TEXT
+    assert text.endswith("ValueError: the end\n")
+    assert len(long.traceback) <= sanitise.MAX_TEXT
+    assert long.traceback.startswith("[cut, ")
+
+
+def caught_in_chain(n: int) -> None:
+    """Raise from *n* exceptions with long messages."""
+    try:
+        if n:
+            caught_in_chain(n - 1)
+    except ShopError as error:
+        raise ShopError("x y " * 5000) from error
+    raise ShopError("x y " * 5000)
+
+
+def test_no_canary_in_messages() -> None:
+    """Secrets in messages, notes and chains reach neither message nor traceback."""
+    for canary in secrets.canaries():
+
+        def throw(text: str = canary.text) -> None:
+            try:
+                raise ValueError(text)
+            except ValueError as error:
+                raise ShopError(text) from error
+
+        facts = describe(caught(throw))
+        assert canary.secret not in facts.traceback + facts.message, canary
+
+
+def test_literal_secrets_of_source_lines() -> None:
+    """A password written into the code is not shown with its line."""
+
+    def connect(password: str) -> None:
+        raise ShopError("refused")
+
+    facts = describe(caught(lambda: connect(password="hunter2-literal")))
+
+    assert "hunter2" not in facts.traceback
+    assert 'connect(password="[redacted]")' in facts.traceback
+
+
+def test_other_rules_forget_kept_text() -> None:
+    """When redaction changes, kept frames are made anew."""
+    from proletto_otel.core.redact import Redactor
+
+    before = describe(caught(plain)).traceback
+    sanitise.configure(sanitise.Sanitiser(Redactor(patterns=["boom"])))
+
+    assert "boom" in before
+    assert "boom" not in describe(caught(plain)).traceback
+
+
+def test_locals_only_when_asked() -> None:
+    """Local variables stay out of reports, or come redacted."""
+
+    def charge() -> None:
+        order, password = 7, "hunter2"
+        raise ShopError(f"{order} {len(password)}")
+
+    assert describe(caught(charge)).locals is None
+    exceptions.configure(locals_too=True)
+    assert {"order": 7, "password": "[redacted]"} == describe(caught(charge)).locals
+
+
+def test_kept_texts_are_bounded() -> None:
+    """Code made at run time does not fill the memory."""
+    for i in range(frames.MAX_FRAMES // 2 + 100):
+        code = compile(f"def f():\n    1/0\nf() # {i}", f"<made {i}>", "exec")
+        describe(caught(lambda code=code: exec(code, {})))  # type: ignore[misc]
+
+    assert len(frames._frames) <= frames.MAX_FRAMES
+    assert len(frames._stacks) <= frames.MAX_STACKS

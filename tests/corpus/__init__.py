@@ -1,0 +1,1 @@
+"""Texts with secrets and texts without, for every sink's tests."""
