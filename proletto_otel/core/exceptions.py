@@ -6,7 +6,6 @@ The text is the one of `traceback.format_exception`, cleaned; the text of frames
 
 from __future__ import annotations
 
-import sys
 import traceback as tracebacks
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -29,8 +28,8 @@ CAUSE = (
 CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 HEADER = "Traceback (most recent call last):\n"
 _ATTRIBUTE = "__proletto__"
-_SUGGESTED = (NameError, AttributeError, ImportError) if sys.version_info >= (3, 12) else ()
-"""Errors whose final line gets a "Did you mean" from the standard library."""
+_BY_THE_LIBRARY = (SyntaxError, NameError, AttributeError, ImportError)
+"""Errors whose final lines the standard library extends: source line, "Did you mean"."""
 
 capture_locals = False
 
@@ -189,7 +188,7 @@ def _alone(error: BaseException) -> str:
 
 
 def _last_lines(error: BaseException, name: str, message: str) -> str:
-    if isinstance(error, SyntaxError) or (_SUGGESTED and isinstance(error, _SUGGESTED)):
+    if isinstance(error, _BY_THE_LIBRARY):
         return _last_lines_by_the_library(error)
     last = f"{name}: {message}\n" if message else f"{name}\n"
     notes = getattr(error, "__notes__", None)
