@@ -77,7 +77,7 @@ class System:
         }
         self._start("loki", command, env, f"{self.url('loki')}/ready")
 
-    def start_collector(self) -> None:
+    def start_collector(self, *overlays: str) -> None:
         """Start it with the shipped configuration, addresses moved by its environment."""
         moves = {"/etc/otelcol-contrib/config.yaml": str(ROOT / "collector/config.yaml")}
         env = {
@@ -93,7 +93,15 @@ class System:
             "COLLECTOR_SPAN_METRICS_FLUSH": "1s",
         }
         command = [binary("otelcol-contrib"), *compose_command("otel-collector", moves)]
+        command += [f"--config={ROOT / 'collector' / overlay}" for overlay in overlays]
         self._start("collector", command, env, self.url("health"))
+
+    def start_host_metrics(self) -> None:
+        """Start the collector of the `hostmetrics` profile; it reads this machine."""
+        moves = {"/etc/otelcol-contrib/config.yaml": str(ROOT / "collector/host-metrics.yaml")}
+        command = [binary("otelcol-contrib"), *compose_command("host-metrics", moves)]
+        env = {"HOST_ROOT": "/", "COLLECTOR_ENDPOINT": f"127.0.0.1:{self.port('otlp_grpc')}"}
+        self.servers["host"] = Server(command, self.folder / "host.log", env)
 
     def stop(self, name: str) -> None:
         """End one part and wait for it."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import uuid
+from pathlib import Path
 
 from tests.stack import otlp
+from tests.stack.receiver import ReceivedSpan, Receiver
 from tests.stack.servers import wait_for
 from tests.stack.system import System
 
@@ -102,6 +105,39 @@ def test_collector_reports_on_itself(system: System) -> None:
     """Prometheus scrapes the collector's own figures."""
     assert wait_for("up", lambda: system.promql('up{job="otel-collector"} == 1'))
     assert wait_for("queue", lambda: system.promql("otelcol_exporter_queue_capacity"))
+
+
+def test_host_profile_measures_the_machine(system: System) -> None:
+    """The `hostmetrics` profile brings CPU, memory and file systems, under the name `host`."""
+    system.start_host_metrics()
+    try:
+        for name in ("memory", "filesystem"):
+            query = f'system_{name}_utilization_ratio{{service_name="host"}}'
+            found = wait_for(query, lambda: system.promql(query))  # noqa: B023
+            assert all(0 <= float(series["value"][1]) <= 1 for series in found)
+    finally:
+        system.stop("host")
+
+
+def test_tail_sampling_keeps_every_error(tmp_path: Path) -> None:
+    """With the overlay each trace that failed is kept, and of the others about a tenth."""
+    sampled = System(tmp_path, Receiver())
+    try:
+        sampled.start_collector("tail-sampling.yaml")
+        spans = [otlp.span(uuid.uuid4().hex, "00f067aa0ba902b7", {}) for _ in range(400)]
+        failed = [{**span, "status": {"code": 2}} for span in spans[:20]]
+        otlp.send(sampled.otlp, "traces", "t-sampled", failed + spans[20:])
+
+        def look() -> list[ReceivedSpan]:
+            found = sampled.tempo.of("t-sampled")
+            return found if len(found) > 25 else []
+
+        seen = wait_for("decisions", look, 60)
+
+        assert 20 == sum(span.status == 2 for span in seen)
+        assert 5 < sum(span.status != 2 for span in seen) < 100
+    finally:
+        sampled.close()
 
 
 def test_outage_of_a_store_loses_nothing(system: System) -> None:
