@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from proletto_otel.alerts import window as w
-from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS
+from proletto_otel.alerts.indicators import ABOVE, HEALTH_PREFIX, INDICATORS
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.meters import Family, Histogram
 from proletto_otel.core.silence import silence
@@ -15,6 +15,12 @@ from proletto_otel.health.results import DEGRADED, HEALTHY, UNHEALTHY
 
 HEALTH_VALUES = {HEALTHY: 0.0, DEGRADED: 1.0, UNHEALTHY: 2.0}
 """A check's state as a number; unknown is no data."""
+
+OF_WORKERS: dict[str, Callable[[Iterable[float]], float]] = {
+    "open_files": max,
+    "network_connections": sum,
+}
+"""Indicators of single workers: the limit of open files is each process's own."""
 
 
 class CheckView(Protocol):
@@ -94,6 +100,8 @@ class Reading:
             return self._gauge(metric, threshold.direction)
         if indicator.requests:
             return self._of_requests(metric, threshold.min_requests)
+        if metric in OF_WORKERS:
+            return self._of_workers(indicator.source, OF_WORKERS[metric])
         return self.system.get(metric)
 
     def _of_requests(self, metric: str, least: int) -> float | None:
@@ -106,13 +114,14 @@ class Reading:
 
     def _gauge(self, metric: str, direction: str) -> float | None:
         """The worst series of a gauge, over all workers."""
+        return self._of_workers(metric, max if direction == ABOVE else min)
+
+    def _of_workers(self, name: str, together: Callable[[Iterable[float]], float]) -> float | None:
         values = [
             float(point.value)
             for family in self.families
-            if family.name == metric and family.kind in ("gauge", "updown")
+            if family.name == name and family.kind in ("gauge", "updown")
             for point in family.points
             if not isinstance(point.value, Histogram)
         ]
-        if not values:
-            return None
-        return max(values) if direction == "above" else min(values)
+        return together(values) if values else None

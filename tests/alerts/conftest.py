@@ -1,0 +1,24 @@
+"""A service's alerts with an injected clock and sampler on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core import silence
+from tests.alerts.stage import Stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """One process of a host whose state lies in a fresh directory."""
+    return Stage(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_notices() -> Iterator[None]:
+    silence.forget_notices()
+    yield
+    silence.forget_notices()
