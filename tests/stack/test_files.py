@@ -180,6 +180,14 @@ def test_data_sources_have_fixed_uids() -> None:
     assert set(hosts) <= set(SERVICES)
 
 
+def test_grafana_knows_the_version_of_prometheus() -> None:
+    """The data source names the version that docker-compose.yml starts."""
+    sources = load(PROVISIONING / "datasources/datasources.yaml")["datasources"]
+    found = {source["jsonData"].get("prometheusVersion") for source in sources} - {None}
+
+    assert {versions()["PROMETHEUS_VERSION"].removeprefix("v")} == found
+
+
 def test_no_data_source_wants_a_service_graph() -> None:
     """Nothing emits service-graph series, so nothing asks for them."""
     assert "serviceMap" not in (PROVISIONING / "datasources/datasources.yaml").read_text()
