@@ -39,7 +39,8 @@ def database(
         import sqlalchemy
     except ImportError:
         raise ConfigError("database check: SQLAlchemy is not installed; expected it") from None
-    if not (isinstance(target, (str, sqlalchemy.URL)) or hasattr(target, "engine")):
+    known = isinstance(target, (str, sqlalchemy.URL, sqlalchemy.Engine))
+    if not known and not hasattr(type(target), "engine"):  # its value needs an app context
         raise ConfigError.of("target", type(target).__name__, _EXPECTED)
     if isinstance(target, str):
         target = _parse(target)

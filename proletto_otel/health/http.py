@@ -112,7 +112,7 @@ def addresses(host: str, port: int) -> list[str]:
 def _kind(address: Address) -> str:
     if address in _METADATA or address.is_link_local or address.is_multicast:
         return "forbidden"
-    if address.is_unspecified or (address.is_reserved and not address.is_private):
+    if address.is_unspecified or (address.version == 4 and address.is_reserved):
         return "forbidden"
     if address.is_loopback:
         return "loopback"
