@@ -91,17 +91,9 @@ def path_of(environ: Environ) -> str:
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-Connection = tuple[str | None, ...]
-
-
-def connection_of(environ: Environ) -> Connection:
-    """What repeats from request to request: scheme, host, port, protocol."""
-    get = environ.get
-    return get("wsgi.url_scheme"), get("HTTP_HOST"), get("SERVER_PORT"), get("SERVER_PROTOCOL")
-
-
-def _connection(connection: Connection) -> Plain:
-    scheme, host, port, protocol = connection
+def _connection(
+    scheme: str | None, host: str | None, port: str | None, protocol: str | None
+) -> Plain:
     name, own_port = split_host((host or "")[:MAX_HOST])
     facts: Plain = {URL_SCHEME: "https" if scheme == "https" else "http"}
     if name:
@@ -136,9 +128,7 @@ def _path(path: str) -> Plain:
 
 
 def _query(query: str) -> Plain:
-    """The query with its secret values redacted, first and then cut: half a token is still one."""
-    redacted = sanitise.get().redactor.url("?" + query[:MAX_READ])
-    return {URL_QUERY: _clean(redacted[1:])[:MAX_QUERY]}
+    return {URL_QUERY: _clean(query)[:MAX_QUERY]}
 
 
 def _odd_method(method: str) -> Plain:
@@ -146,14 +136,26 @@ def _odd_method(method: str) -> Plain:
 
 
 def _clean(text: str) -> str:
+    """Redacted first and cut afterwards: half a secret is still one."""
     return sanitise.get().text(text[:MAX_READ])
 
 
-def _fixed(key: tuple[str | None, ...]) -> Plain:
-    """What repeats from request to request: method as it came, connection, user agent."""
+Repeating = tuple[str | None, ...]
+
+
+def repeating(environ: Environ) -> Repeating:
+    """What is the same from request to request: method as it came, user agent, connection."""
+    get = environ.get
+    return (
+        get("REQUEST_METHOD"), get("HTTP_USER_AGENT"),
+        get("wsgi.url_scheme"), get("HTTP_HOST"), get("SERVER_PORT"), get("SERVER_PROTOCOL"),
+    )  # fmt: skip
+
+
+def _fixed(key: Repeating) -> Plain:
     method, agent, *connection = key
     odd = {} if method in METHODS else _odd_method(str(method))
-    return {**odd, **_connection(tuple(connection)), **_agent(agent or "")}
+    return {**odd, **_connection(*connection), **_agent(agent or "")}
 
 
 # the attribute up to its value, by the value's length: a request ID has 1 to 128 ASCII characters
@@ -172,14 +174,13 @@ class RequestFacts:
     def encoded(self, environ: Environ, path: str, request_id: str) -> bytes:
         """The attributes that the environ gives, as bytes."""
         get = environ.get
-        fixed = self._fixed[
-            get("REQUEST_METHOD"), get("HTTP_USER_AGENT"),
-            get("wsgi.url_scheme"), get("HTTP_HOST"), get("SERVER_PORT"), get("SERVER_PROTOCOL"),
-        ]  # fmt: skip
         made = b"%b%b%b%b%b" % (
-            fixed, self._clients[get("REMOTE_ADDR", "")], self._paths[path],
-            _ID_PREFIX[len(request_id)], request_id.encode(),
-        )  # fmt: skip
+            self._fixed[repeating(environ)],
+            self._clients[get("REMOTE_ADDR", "")],
+            self._paths[path],
+            _ID_PREFIX[len(request_id)],
+            request_id.encode(),
+        )
         query = get("QUERY_STRING")
         if query:
             made += encode.attributes(_query(query), encode.span_attribute)
@@ -187,15 +188,6 @@ class RequestFacts:
 
     def plain(self, environ: Environ, path: str) -> Plain:
         """The same as values, for stock spans and samplers."""
-        facts = {
-            HTTP_REQUEST_METHOD: method_of(environ),
-            **_connection(connection_of(environ)),
-            **_client(environ.get("REMOTE_ADDR", "")),
-            **_agent(environ.get("HTTP_USER_AGENT", "")),
-            **_path(path),
-        }
-        if environ.get("QUERY_STRING"):
-            facts |= _query(environ["QUERY_STRING"])
-        if environ.get("REQUEST_METHOD") not in METHODS:
-            facts |= _odd_method(str(environ.get("REQUEST_METHOD")))
-        return facts
+        facts: Plain = {HTTP_REQUEST_METHOD: method_of(environ), **_fixed(repeating(environ))}
+        facts |= {**_client(environ.get("REMOTE_ADDR", "")), **_path(path)}
+        return facts | _query(environ["QUERY_STRING"]) if environ.get("QUERY_STRING") else facts

@@ -25,7 +25,8 @@ from proletto_otel.core.silence import silence
 from proletto_otel.export import encode
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.facts import OTHER, OWN_KEYS, RequestFacts
-from proletto_otel.request.span import RequestSpan, heading
+from proletto_otel.request.span import RequestSpan
+from proletto_otel.request.span_parts import heading
 from proletto_otel.request.tracer import Put
 from proletto_otel.request.track import Track
 

@@ -6,10 +6,9 @@ request gets one is decided in `request.tracer`; its bytes come from `export.enc
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.span import TraceState
@@ -22,46 +21,23 @@ from proletto_otel.core.conventions import (
     EXCEPTION_TYPE,
 )
 from proletto_otel.export import encode
-from proletto_otel.export.wire import field, text, varint
-from proletto_otel.request.propagation import SAMPLED, Parent, span_context
+from proletto_otel.export.wire import varint
+from proletto_otel.request.propagation import SAMPLED, Parent
+from proletto_otel.request.span_parts import (
+    LOST_ATTRIBUTES,
+    LOST_EVENTS,
+    LOST_LINKS,
+    REMOTE,
+    ROOT,
+    Event,
+    times,
+)
+from proletto_otel.request.span_parts import (
+    Limits as Limits,
+)
 
 # members of an enumeration are slow to look up and to hash: once here, not at each request
 SERVER, UNSET = SpanKind.SERVER, StatusCode.UNSET
-
-
-LOST_ATTRIBUTES, LOST_EVENTS, LOST_LINKS = b"\x50", b"\x60", b"\x70"
-"""Tags of OTLP's `dropped_*_count` fields."""
-
-
-# Fields of OTLP's Span: 16 flags (fixed32), 4 parent; 7 and 8 start and end (fixed64).
-ROOT = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN)
-REMOTE = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN | encode.REMOTE_PARENT) + b'"\x08'
-_times = struct.Struct("<BQBQ").pack
-
-
-def heading(name: str) -> bytes:
-    """Name and kind of a server span: the same for all requests of a route."""
-    return field(b"\x2a", text(name)) + b"\x30\x02"
-
-
-class Limits(NamedTuple):
-    """How much one span may hold; the SDK's defaults, but with a length."""
-
-    attributes: int = 128
-    length: int = 32_768
-    """Characters of a text value."""
-    events: int = 128
-    links: int = 128
-
-
-class Event(NamedTuple):
-    """Something that happened within the span."""
-
-    name: str
-    time_ns: int
-    attributes: Mapping[str, Any]
-    stacktrace: str = ""
-    """Clean already, and of many lines, which other texts are not."""
 
 
 class RequestSpan(Span):
@@ -259,7 +235,7 @@ class RequestSpan(Span):
         origin = ROOT if parent is None else REMOTE + bytes.fromhex(parent.span_id)
         return b"\x0a\x10%b\x12\x08%b%b%b%b%b" % (
             bytes.fromhex(self.trace_id), bytes.fromhex(self.span_id), heading, origin,
-            _times(0x39, self.start_ns, 0x41, end_ns), facts,
+            times(0x39, self.start_ns, 0x41, end_ns), facts,
         )  # fmt: skip
 
     def _lost(self, what: bytes) -> None:
@@ -302,8 +278,3 @@ class RequestSpan(Span):
 
     def _clean(self, text: str) -> str:
         return sanitise.get().text(text) if text else text
-
-
-def link_to(parent: Parent) -> SpanContext:
-    """The context to link when the caller's trace is not to be joined."""
-    return span_context(parent)

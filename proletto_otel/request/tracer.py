@@ -26,7 +26,8 @@ from proletto_otel.request.propagation import (
     parse_traceparent,
     span_context,
 )
-from proletto_otel.request.span import SERVER, Limits, RequestSpan
+from proletto_otel.request.span import SERVER, RequestSpan
+from proletto_otel.request.span_parts import Limits
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler

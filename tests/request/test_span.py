@@ -15,7 +15,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from proletto_otel.export import encode
 from proletto_otel.request.propagation import Parent, RequestIdPropagator
-from proletto_otel.request.span import Limits, RequestSpan, heading
+from proletto_otel.request.span import RequestSpan
+from proletto_otel.request.span_parts import Limits, heading
 from tests.request.conftest import Rig
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

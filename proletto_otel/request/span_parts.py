@@ -1,0 +1,47 @@
+"""What a request span is made of: its limits, its events, and the fields that we write ourselves.
+
+Field numbers: https://github.com/open-telemetry/opentelemetry-proto, `trace.proto`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from proletto_otel.export import encode
+from proletto_otel.export.wire import field, text
+
+LOST_ATTRIBUTES, LOST_EVENTS, LOST_LINKS = b"\x50", b"\x60", b"\x70"
+"""Tags of OTLP's `dropped_*_count` fields."""
+
+
+# Fields of OTLP's Span: 16 flags (fixed32), 4 parent; 7 and 8 start and end (fixed64).
+ROOT = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN)
+REMOTE = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN | encode.REMOTE_PARENT) + b'"\x08'
+times = struct.Struct("<BQBQ").pack
+
+
+def heading(name: str) -> bytes:
+    """Name and kind of a server span: the same for all requests of a route."""
+    return field(b"\x2a", text(name)) + b"\x30\x02"
+
+
+class Limits(NamedTuple):
+    """How much one span may hold; the SDK's defaults, but with a length."""
+
+    attributes: int = 128
+    length: int = 32_768
+    """Characters of a text value."""
+    events: int = 128
+    links: int = 128
+
+
+class Event(NamedTuple):
+    """Something that happened within the span."""
+
+    name: str
+    time_ns: int
+    attributes: Mapping[str, Any]
+    stacktrace: str = ""
+    """Clean already, and of many lines, which other texts are not."""
