@@ -37,6 +37,10 @@ OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 class ContribTracer(RequestTracer):
     """Chooses the IDs; the span follows when Flask's `before_request` runs."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ids = ContribIds()
+
     def start(self, exchange: Exchange, environ: Environ) -> None:
         """Give *exchange* the caller's trace ID or a fresh one, and no span yet."""
         if not self.trust_inbound:

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 
 from proletto_otel.request.exchange import Environ, Exchange
-from proletto_otel.request.ids import new_ids, new_span_id
+from proletto_otel.request.ids import IdGenerator, new_ids, new_span_id
 from proletto_otel.request.propagation import (
     RANDOM,
     SAMPLED,
@@ -73,6 +73,8 @@ class RequestTracer:
         self.facts = facts
         self.trust_inbound = trust_inbound
         self.limits = limits
+        self.ids = IdGenerator()
+        """Makes the IDs of spans that the SDK starts."""
         self.reads_traceparent = True
         self.extract: Extract | None = None
         """Reads the caller's context when it may come in another format than traceparent."""

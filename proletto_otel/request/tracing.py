@@ -52,7 +52,6 @@ class Tracing:
         queue: takes encoded spans; `None`: traces are not exported.
         resource: attributes of the service, for stock spans that others process.
         flush: sends what is queued within so many seconds.
-        id_generator: makes the IDs of spans that the SDK starts.
     """
 
     name = "tracing"
@@ -64,14 +63,12 @@ class Tracing:
         queue: Queue | None,
         resource: Callable[[], Mapping[str, Any]] = dict,
         flush: Callable[[float], bool] = lambda seconds: True,
-        id_generator: ids.IdGenerator | None = None,
     ) -> None:
         self._config = config
         self._tracer = tracer
         self._queue = queue
         self._resource = resource
         self._flush = flush
-        self._ids = id_generator
         self.provider: TracerProvider | None = None
         self.propagator = RequestIdPropagator(config.propagate_hosts)
 
@@ -89,7 +86,7 @@ class Tracing:
     def build(self) -> TracerProvider:
         """Make the provider; spans of its tracers go where request spans go."""
         return build_tracer_provider(
-            self._config, self._queue, self._resource(), self._tracer, self._flush, self._ids
+            self._config, self._queue, self._resource(), self._tracer, self._flush
         )
 
     def get_tracer(self, name: str = SCOPE) -> trace.Tracer:
@@ -113,7 +110,6 @@ def build_tracer_provider(
     resource: Mapping[str, Any],
     tracer: RequestTracer,
     flush: Callable[[float], bool] = lambda seconds: True,
-    id_generator: ids.IdGenerator | None = None,
 ) -> TracerProvider:
     """Make an SDK provider whose spans are encoded by us, and let *tracer* follow it."""
     from opentelemetry.sdk.resources import Resource
@@ -143,7 +139,7 @@ def build_tracer_provider(
         sampler=_sampler(config),
         resource=Resource(dict(resource)),
         shutdown_on_exit=False,
-        id_generator=cast("Any", id_generator or ids.IdGenerator()),
+        id_generator=cast("Any", tracer.ids),
         span_limits=_limits(config),
     )
     provider.add_span_processor(EncodingProcessor())

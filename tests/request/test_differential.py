@@ -70,9 +70,7 @@ class ContribRig(Rig):
         facts, queue = RequestFacts(), self.exporter.traces
         self.tracer = contrib.ContribTracer(queue.put, facts.plain)
         tracing = Tracing(self.config, self.tracer, queue)
-        tracing.provider = build_tracer_provider(
-            self.config, queue, {}, self.tracer, id_generator=contrib.ContribIds()
-        )
+        tracing.provider = build_tracer_provider(self.config, queue, {}, self.tracer)
         self.recorder = contrib.ContribRecorder(
             queue.put, facts, flask_adapter.route_of, Track(), source=self.registry,
             access=lambda e: self.access.append(Access(e)),
