@@ -48,7 +48,10 @@ def _exporter(
 ) -> Any:
     from proletto_otel.export.otlp import OtlpExporter
 
-    return OtlpExporter(config, state, resource, collect)
+    exporter = OtlpExporter(config, state, resource=resource)
+    exporter.metrics(collect)
+    exporter.observe()
+    return exporter
 
 
 def _slack(config: Config) -> Post | None:
