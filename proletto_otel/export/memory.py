@@ -18,7 +18,7 @@ class MemoryQueue:
         self.sink = sink
         self.items: list[bytes] = []
 
-    def put(self, item: bytes) -> None:
+    def put(self, item: bytes, scope: bytes = b"") -> None:
         """Keep *item*; it counts as delivered."""
         self.items.append(item)
         ledger.emitted(self.sink)

@@ -30,6 +30,7 @@ from proletto_otel.request.span_parts import (
     REMOTE,
     ROOT,
     Event,
+    clean_attributes,
     times,
 )
 from proletto_otel.request.span_parts import (
@@ -263,15 +264,7 @@ class RequestSpan(Span):
         return b"".join([tag + varint(n) for tag, n in (self.dropped or {}).items()])
 
     def _plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        clean = sanitise.get()
-        fields = clean.fields(attributes)
-        if len(attributes) > clean.max_keys:  # the sanitiser's limit is for one value, not ours
-            fields = {
-                k: v
-                for name in attributes
-                for k, v in clean.fields({name: attributes[name]}).items()
-            }
-        return {k: self._cut(v) for k, v in fields.items() if v is not None}
+        return {k: self._cut(v) for k, v in clean_attributes(attributes).items()}
 
     def _cut(self, value: Any) -> Any:
         return value[: self.limits.length] if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What a request span is made of: its limits, its events, and the fields that we write ourselves.
+"""What a span is made of: limits, events, clean attributes, and the fields that we write ourselves.
 
 Field numbers: https://github.com/open-telemetry/opentelemetry-proto, `trace.proto`.
 """
@@ -9,6 +9,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from proletto_otel.core import sanitise
 from proletto_otel.export import encode
 from proletto_otel.export.wire import field, text
 
@@ -45,3 +46,14 @@ class Event(NamedTuple):
     attributes: Mapping[str, Any]
     stacktrace: str = ""
     """Clean already, and of many lines, which other texts are not."""
+
+
+def clean_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes redacted and printable, however many; without those that have no value."""
+    clean = sanitise.get()
+    fields = clean.fields(attributes)
+    if len(attributes) > clean.max_keys:  # that limit is for one value, ours is the span's
+        fields = {}
+        for name, value in attributes.items():
+            fields.update(clean.fields({name: value}))
+    return {name: value for name, value in fields.items() if value is not None}

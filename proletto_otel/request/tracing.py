@@ -1,6 +1,6 @@
 """The SDK's part of tracing: provider, sampler, propagators, and the processor for child spans.
 
-The only module of the room that imports the SDK, and only when the serving process activates.
+The SDK is imported here and in `request.provider`, and only when the serving process activates.
 Request spans are made in `request.tracer`; bytes travel through the batcher of `export`.
 """
 
@@ -9,21 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.silence import notice, silence
-from proletto_otel.export import encode
 from proletto_otel.request import ids
 from proletto_otel.request.propagation import RequestIdPropagator, wsgi_getter
 from proletto_otel.request.tracer import RequestTracer
 
 if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
-    from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+    from opentelemetry.sdk.trace import SpanLimits, TracerProvider
     from opentelemetry.sdk.trace.sampling import Sampler
+
+    from proletto_otel.request.provider import Queue
 
 SCOPE = "proletto_otel"
 
@@ -34,13 +35,6 @@ _COUNTS = (
     "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
 )  # fmt: skip
 """Variables that the SDK reads while it is imported, and raises on when they are no numbers."""
-
-
-class Queue(Protocol):
-    """What a finished span is handed to: the traces batcher of `export`."""
-
-    def put(self, item: bytes) -> None:
-        """Take an encoded span; never blocks, never raises."""
 
 
 class Tracing:
@@ -113,27 +107,8 @@ def build_tracer_provider(
 ) -> TracerProvider:
     """Make an SDK provider whose spans are encoded by us, and let *tracer* follow it."""
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-    class EncodingProcessor(SpanProcessor):
-        """Turns a finished stock span into bytes at once: no queue of objects, no thread."""
-
-        def on_end(self, span: ReadableSpan) -> None:
-            context = span.context
-            if queue is not None and context is not None and context.trace_flags.sampled:
-                with silence("tracing.encode"):
-                    queue.put(encode.sdk_span(span))
-
-        def force_flush(self, timeout_millis: int = 30_000) -> bool:
-            return flush(timeout_millis / 1000)
-
-    class Provider(TracerProvider):
-        """Notices processors that are not ours; they must see SDK spans of requests too."""
-
-        def add_span_processor(self, span_processor: SpanProcessor) -> None:
-            super().add_span_processor(span_processor)
-            if not isinstance(span_processor, EncodingProcessor):
-                tracer.stock = self.get_tracer(SCOPE)
+    from proletto_otel.request.provider import EncodingProcessor, Provider
 
     provider = Provider(
         sampler=_sampler(config),
@@ -142,7 +117,8 @@ def build_tracer_provider(
         id_generator=cast("Any", tracer.ids),
         span_limits=_limits(config),
     )
-    provider.add_span_processor(EncodingProcessor())
+    provider.on_foreign = lambda: setattr(tracer, "stock", provider.get_tracer(SCOPE))
+    provider.add_span_processor(EncodingProcessor(queue, flush))
     tracer.sampler = _consulted(provider.sampler)
     return provider
 

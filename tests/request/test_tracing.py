@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from proletto_otel.request.tracing import build_tracer_provider
+from tests.request.conftest import Rig
+
 SCRIPT = """
 import logging, sys
 logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
@@ -123,3 +126,43 @@ def test_shutdown_reaches_foreign_processors() -> None:
     )
 
     assert said == "closed\n"
+
+
+def test_child_spans_are_redacted(rig: Rig) -> None:
+    """URLs, statements and exceptions of other instrumentations lose their secrets too."""
+    tracer = rig.provider.get_tracer("client")
+    url = "https://api.example/?token=hunter2hunter2"
+
+    def call() -> None:
+        with tracer.start_as_current_span("GET") as span:
+            span.set_attributes({"url.full": url, "password": "hunter2", "n": 3})
+            span.add_event("sent", {"api_key": "hunter2"})
+            raise ValueError("password=hunter2")
+
+    with pytest.raises(ValueError, match="hunter2"):
+        call()
+
+    (child,) = rig.spans
+    # the traceback quotes this file, where the word stands; what it was called with is redacted
+    stack = child["events"][1]["attributes"].pop("exception.stacktrace")
+    assert "hunter2" not in str(child)
+    assert "ValueError: password=[redacted]" in stack
+    assert child["attributes"]["n"] == 3
+    assert "\n" in stack
+    assert child["status"] == "ERROR"
+
+
+def test_child_spans_keep_their_scope(rig: Rig) -> None:
+    """The name of the instrumentation travels beside its spans; ours needs none."""
+    seen: list[bytes] = []
+
+    class Keeping:
+        def put(self, item: bytes, scope: bytes = b"") -> None:
+            seen.append(scope)
+
+    provider = build_tracer_provider(rig.config, Keeping(), {}, rig.tracer)
+    provider.get_tracer("their.client", "2.1").start_span("GET").end()
+    provider.get_tracer("proletto_otel").start_span("job").end()
+
+    assert [True, False] == [b"their.client" in scope for scope in seen]
+    assert seen[1] == b""
