@@ -1,0 +1,69 @@
+"""A monitor with everything real but the values, the ways out and the ticker's thread."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.alerts.sources import Sources
+from proletto_otel.core.config import load
+from proletto_otel.monitoring import Monitor
+from proletto_otel.request.track import RouteSummary
+from proletto_otel.state.leader import Leader
+from proletto_otel.state.store import Store
+from proletto_otel.state.ticker import Ticker
+
+
+class Bound:
+    """One process of a host."""
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self.values: dict[str, float | None] = {"cpu_percent": 12.5, "memory_percent": None}
+        self.routes: list[RouteSummary] = []
+        self.samples: dict[str, list[tuple[float, float]]] = {}
+        self.errors: list[dict[str, Any]] = []
+        self.logged: list[tuple[int, str]] = []
+        self.slack: list[str] = []
+        self.config, _ = load(settings, {}, {})
+        self.store = Store(directory)
+        self.leader = Leader(directory / "leader.lock")
+        self.ticker = Ticker(self.leader)
+        self.monitor = Monitor()
+        self.components = self.monitor._bind(self.sources())
+
+    def sources(self) -> Sources:
+        """What telemetry hands in."""
+        return Sources(
+            config=self.config,
+            store=self.store,
+            every=self.ticker.every,
+            cancel=self.ticker.cancel,
+            is_leader=lambda: self.leader.is_leader,
+            system=lambda: self.values,
+            routes=lambda: self.routes,
+            history=lambda metric, since: [s for s in self.samples.get(metric, ()) if s[0] > since],
+            errors=lambda limit: self.errors[:limit],
+            log=lambda level, message, facts: self.logged.append((level, message)),
+            slack=lambda text, blocks: self.slack.append(text),
+        )
+
+    def tick(self) -> None:
+        """Run every job once, as the ticker's thread does, and let notifiers finish."""
+        for job in self.ticker._jobs.values():
+            job.due = 0.0
+        self.ticker.tick()
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait for the notifiers."""
+        for component in self.components:
+            if hasattr(component, "flush"):
+                assert component.flush(time.monotonic() + 10)
+
+    def close(self) -> None:
+        """End everything."""
+        deadline = time.monotonic() + 5
+        for component in [*self.components, self.ticker, self.store]:
+            component.stop(deadline)
+        self.monitor._reset()

@@ -1,0 +1,21 @@
+"""The monitor of a process, bound to a real store and ticked by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core import silence
+from tests.monitoring.bound import Bound
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Iterator[Bound]:
+    """A monitor of its own with injected values."""
+    silence.forget_notices()
+    made = Bound(tmp_path)
+    yield made
+    made.close()
+    silence.forget_notices()
