@@ -58,7 +58,10 @@ def addresses(host: str, port: int, timeout_s: float) -> Sequence[Address]:
     question = _under_way.get(key)
     if question is None or question.is_orphan():
         question = _under_way[key] = _LookUp(host, port)
-        question.start()
+        try:
+            question.start()
+        except RuntimeError:  # no new threads while the interpreter goes down
+            return _ask(host, port)
     question.join(timeout_s)
     if question.is_alive():
         raise TimeoutError("the name was not resolved in time")

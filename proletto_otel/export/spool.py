@@ -115,9 +115,9 @@ class Spool:
         """Remove a claimed parcel; `False` if the lease was over and another one has it."""
         return self._drawers[signal].done(claim)
 
-    def give_back(self, signal: str, claim: Claim) -> None:
-        """Let others have a claimed parcel again."""
-        self._drawers[signal].give_back(claim)
+    def give_back(self, signal: str, claim: Claim, *, last: bool = False) -> None:
+        """Let others have a claimed parcel again; we take it next, or *last* of what we know."""
+        self._drawers[signal].give_back(claim, last=last)
 
     def reject(self, signal: str, parcel: Parcel, why: str) -> None:
         """Set a refused parcel aside for a person to look at; at most 16 MB are kept."""

@@ -115,11 +115,12 @@ class Drawer:
         """Remove a claimed parcel; `False` if the lease was over and another one has it."""
         return self._remove(claim.entry)
 
-    def give_back(self, claim: Claim) -> None:
-        """Let others have a claimed parcel again."""
+    def give_back(self, claim: Claim, *, last: bool = False) -> None:
+        """Let others have a claimed parcel again; we take it next, or *last* of what we know."""
         with contextlib.suppress(OSError):
             os.rename(self.directory / claim.entry.name, self.directory / claim.entry.base)
-            self._candidates.insert(0, claim.entry.released())
+            at = len(self._candidates) if last else 0
+            self._candidates.insert(at, claim.entry.released())
 
     def drop(self, entry: Entry, reason: str) -> bool:
         """Lose a file and count its records; `False` if somebody else was faster."""

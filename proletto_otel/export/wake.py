@@ -34,9 +34,8 @@ class Wake:
             os.read(self._read, 4096)
         return True
 
-    def close(self) -> None:
-        """Give the descriptors back."""
+    def __del__(self) -> None:
+        # not earlier: whoever still holds the clock may call `set`, and a number may be reused
         with contextlib.suppress(OSError):
             os.close(self._read)
-        with contextlib.suppress(OSError):
             os.close(self._write)

@@ -1,0 +1,218 @@
+"""The sender: the one thread of a process that talks to the collector, for all signals.
+
+It pumps the lanes when a batch is full or old enough, pushes metrics, drains the disk, and ends
+within a deadline. What is sent and what becomes of it is decided in `export.lane`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from proletto_otel.core.silence import failed, silence
+from proletto_otel.export.lane import Lane
+from proletto_otel.export.push import Push
+from proletto_otel.export.spool import Spool
+from proletto_otel.export.wake import Wake
+
+LONGEST_NAP_S = 0.5
+SHORTEST_NAP_S = 0.01
+DRAIN_GAP_S = 0.02
+"""Rest after each parcel from disk: 50 a second, so that live data and the app go on."""
+SWEEP_EVERY_S = 5.0
+RESTART_PAUSE_S = 0.2
+FOREVER_S = 3600.0
+RESERVE_S = 0.5
+"""Part of the time to stop that is kept for writing to disk what a hung request still holds."""
+
+
+class Ticket:
+    """Somebody waits until everything queued now is sent."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.ok = False
+        self.wake = Wake()
+
+
+class Sender:
+    """Drives the lanes in a thread of its own.
+
+    Args:
+        lanes: One for each signal that is exported.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        spool: Spool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lanes = lanes
+        self.push: Push | None = None
+        self._spool = spool
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._wake: Wake | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = 0
+        self._thread: threading.Thread | None = None
+        self._tickets: deque[Ticket] = deque()
+        self._stop_at: float | None = None
+        self._ended = False
+        self._awake = False
+        self._sweep_at = 0.0
+
+    def start(self) -> None:
+        """Start the thread in this process; once is enough."""
+        if self._pid == os.getpid() and self._thread is not None and self._thread.is_alive():
+            return
+        self._reset()
+        self._pid = os.getpid()
+        self._wake = self._wake or Wake()
+        for lane in self.lanes:
+            lane.batcher.open()
+        if self.lanes:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._ended = False
+        for lane in self.lanes:
+            lane.batcher.wake_at = lane.batcher.max_items
+        self._thread = threading.Thread(target=self._run, name="proletto-sender", daemon=True)
+        self._thread.start()
+
+    def forked(self) -> None:
+        """Begin afresh in a child: nothing queued, no connection, no thread."""
+        self._reset()
+        self._turn = threading.Lock()
+        self._wake = None
+        for lane in self.lanes:
+            lane.forked()
+            lane.link.forked()
+        self._spool.forked()
+
+    def wake(self) -> None:
+        """End the thread's sleep; start it again if it was lost. For signal handlers too."""
+        if self._ended and self._stop_at is None and self._pid == os.getpid():
+            self._revive()
+        if not self._awake and self._wake is not None:
+            self._awake = True
+            self._wake.set()
+
+    def flush(self, deadline: float) -> bool:
+        """Send what is queued by *deadline* (monotonic); whether all of it was delivered."""
+        if self._thread is None or not self._thread.is_alive():
+            with self._turn:
+                return self._cycle(force=True, deadline=deadline)
+        ticket = Ticket(deadline)
+        self._tickets.append(ticket)
+        self.wake()
+        ticket.wake.wait(deadline - self._clock())
+        return ticket.ok
+
+    def stop(self, deadline: float) -> None:
+        """Send what there is until *deadline* (monotonic), put the rest on disk, count the rest."""
+        thread, self._stop_at = self._thread, deadline
+        self.wake()
+        if thread is None or not thread.is_alive():
+            self._finish(deadline)
+        elif not self._is_gone_by(deadline - RESERVE_S):
+            for lane in self.lanes:
+                lane.batcher.close()
+                lane.abandon(RESERVE_S / 2)
+        self._thread = None
+
+    def _is_gone_by(self, deadline: float) -> bool:
+        while not self._ended and self._clock() < deadline:
+            time.sleep(0.01)  # a lock's timeout, as of `join`, follows the wall clock on 3.10
+        return self._ended
+
+    def _revive(self) -> None:
+        self._ended = False
+        with contextlib.suppress(RuntimeError):  # the interpreter is going down
+            self._begin()
+
+    def _run(self) -> None:
+        _suppress_instrumentation()
+        try:
+            while self._stop_at is None:
+                try:
+                    self._loop()
+                except BaseException as error:
+                    failed("export.sender", error)
+                    self._nap(RESTART_PAUSE_S)
+                    for lane in self.lanes:
+                        lane.recover()
+            self._finish(self._stop_at)
+        finally:
+            self._ended = True
+            for lane in self.lanes:
+                lane.batcher.wake_at = 1
+
+    def _loop(self) -> None:
+        while self._stop_at is None:
+            tickets = [self._tickets.popleft() for _ in range(len(self._tickets))]
+            deadline = min([t.deadline for t in tickets], default=self._clock() + FOREVER_S)
+            everything = self._cycle(force=bool(tickets), deadline=deadline)
+            for ticket in tickets:
+                ticket.ok = everything
+                ticket.wake.set()
+            self._nap(DRAIN_GAP_S if self._drain() else self._until_due_s())
+
+    def _cycle(self, *, force: bool, deadline: float) -> bool:
+        everything = True
+        for lane in self.lanes:
+            if force or lane.due_in_s() <= 0:
+                everything &= lane.pump(deadline)
+        if self.push is not None and (force or self.push.due()):
+            everything &= self.push.run(deadline)
+        if self._clock() >= self._sweep_at:
+            self._sweep_at = self._clock() + SWEEP_EVERY_S
+            with silence("export.sweep"):
+                self._spool.sweep()
+        return everything
+
+    def _until_due_s(self) -> float:
+        soonest = min([lane.due_in_s() for lane in self.lanes], default=LONGEST_NAP_S)
+        return min(max(soonest, SHORTEST_NAP_S), LONGEST_NAP_S)
+
+    def _drain(self) -> bool:
+        busy = False
+        for lane in self.lanes:
+            busy |= self._stop_at is None and lane.drain(self._clock() + FOREVER_S)
+        return busy
+
+    def _finish(self, deadline: float) -> None:
+        with self._turn:
+            with silence("export.stop"):
+                self._cycle(force=True, deadline=deadline)
+            for lane in self.lanes:
+                with silence("export.stop"):
+                    lane.batcher.close()
+                    lane.recover()
+                    lane.finish()
+                    lane.link.close()
+
+    def _nap(self, seconds: float) -> None:
+        wake = self._wake
+        if wake is not None:
+            wake.wait(seconds)
+        self._awake = False
+
+
+def _suppress_instrumentation() -> None:
+    """Our own requests make no spans: libraries that trace `http.client` look for these keys."""
+    from opentelemetry import context
+
+    for name in ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"):
+        key = getattr(context, name, None)
+        if key is not None:
+            context.attach(context.set_value(key, True))
