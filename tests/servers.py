@@ -1,0 +1,220 @@
+"""Real servers for tests: PostgreSQL and Redis on free ports of 127.0.0.1, ended with the test.
+
+    with PostgreSQL(tmp_path) as server:
+        engine = sqlalchemy.create_engine(server.url)
+
+Tests that need a server which is not installed are skipped by `needs_postgresql`, `needs_redis`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+START_S = 30.0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+    """Poll *condition* until it is true; fail after *seconds*."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}")
+        time.sleep(0.02)
+
+
+def _binary(name: str) -> str | None:
+    found = shutil.which(name)
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return found or (str(versions[-1]) if versions else None)
+
+
+needs_postgresql = pytest.mark.skipif(_binary("initdb") is None, reason="needs PostgreSQL")
+needs_redis = pytest.mark.skipif(_binary("redis-server") is None, reason="needs Redis")
+
+
+class Server:
+    """A server as a child process; stop it, hang it, start it again."""
+
+    def __init__(self, directory: Path, port: int | None = None) -> None:
+        self.directory = directory
+        self.port = port or free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """What is run."""
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        """Whether it serves."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5):
+            return True
+        return False
+
+    def prepare(self) -> None:
+        """What must be there before the first start."""
+
+    def start(self) -> None:
+        """Start and wait until it serves."""
+        with (self.directory / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command(), stdout=output, stderr=output, cwd=self.directory, **self.identity()
+            )
+        until(self.answers, START_S, f"{self.command()[0]} serves")
+
+    def identity(self) -> dict[str, Any]:
+        """Under whose name it runs."""
+        return {}
+
+    def hang(self) -> None:
+        """It keeps its connections and answers nobody."""
+        for pid in self._all():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It answers again."""
+        for pid in self._all():
+            os.kill(pid, signal.SIGCONT)
+
+    def _all(self) -> list[int]:
+        import psutil
+
+        assert self.process is not None
+        root = psutil.Process(self.process.pid)
+        return [root.pid, *(child.pid for child in root.children(recursive=True))]
+
+    def stop(self) -> None:
+        """End it at once."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self.resume()
+            self.process.send_signal(self.ending)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        self.process = None
+
+    ending = signal.SIGTERM
+
+    def __enter__(self) -> Any:
+        self.prepare()
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class PostgreSQL(Server):
+    """PostgreSQL with a database `shop`; root cannot run it, so `postgres` does."""
+
+    ending = signal.SIGINT  # fast shutdown: sessions are ended
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy with psycopg."""
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/shop"
+
+    @property
+    def data(self) -> Path:
+        """The cluster's directory."""
+        return self.directory / "data"
+
+    def identity(self) -> dict[str, Any]:
+        """`postgres` when the tests run as root."""
+        if os.geteuid() != 0:
+            return {}
+        user = pwd.getpwnam("postgres")
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+    def prepare(self) -> None:
+        """Make the cluster."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            self._hand_over()
+        options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--locale=C"]
+        self._run(["initdb", "-D", str(self.data), *options])
+
+    def _hand_over(self) -> None:
+        """pytest's directories are closed to others: open the way to this one."""
+        user = pwd.getpwnam("postgres")
+        os.chown(self.directory, user.pw_uid, user.pw_gid)
+        for parent in self.directory.parents:
+            if parent.stat().st_uid == 0 and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+
+    def command(self) -> list[str]:
+        """Without fsync: nothing here must survive the machine."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_connections": "60",
+        }
+        flags = [part for k, v in settings.items() for part in ("-c", f"{k}={v}")]
+        return [str(_binary("postgres")), "-D", str(self.data), *flags]
+
+    def start(self) -> None:
+        """Start, and make the database the first time."""
+        super().start()
+        until(self._ready, START_S, "PostgreSQL takes connections")
+
+    def _ready(self) -> bool:
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
+        if self._run(["psql", *where, "-c", "SELECT 1", "shop"], check=False) == 0:
+            return True
+        return self._run(["createdb", *where, "shop"], check=False) == 0
+
+    def _run(self, command: list[str], *, check: bool = True) -> int:
+        program = str(_binary(command[0]))
+        done = subprocess.run(
+            [program, *command[1:]], cwd=self.directory, capture_output=True, **self.identity()
+        )
+        if check and done.returncode:
+            raise AssertionError(done.stderr.decode())
+        return done.returncode
+
+
+class Redis(Server):
+    """Redis without persistence."""
+
+    @property
+    def url(self) -> str:
+        """For redis-py."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        """Nothing is written to disk."""
+        where = ["--port", str(self.port), "--bind", "127.0.0.1"]
+        return [str(_binary("redis-server")), *where, "--save", "", "--appendonly", "no"]
