@@ -128,23 +128,26 @@ class System:
         query = urllib.parse.urlencode({"query": expression, "start": now - 3600, "end": now + 60})
         return list(_data(f"{self.url('prometheus')}/api/v1/query_exemplars?{query}"))
 
-    def logql(self, query: str, limit: int = 5000) -> list[tuple[dict[str, str], str]]:
+    def logql(self, query: str) -> list[tuple[dict[str, str], str]]:
         """(labels and structured metadata, line) of each entry of the last hour, oldest first."""
+        entries = [
+            (int(time_ns), stream["stream"], line)
+            for stream in self.loki(query)
+            for time_ns, line, *_ in stream["values"]
+        ]
+        return [(labels, line) for _, labels, line in sorted(entries, key=lambda entry: entry[0])]
+
+    def loki(self, query: str) -> list[dict[str, Any]]:
+        """What Loki answers for the last hour: streams of lines, or series of numbers."""
         now = time.time_ns()
         parameters = {
             "query": query,
             "start": now - 3600 * 10**9,
             "end": now + 60 * 10**9,
-            "limit": limit,
-            "direction": "forward",
+            "limit": 5000,
         }
         url = f"{self.url('loki')}/loki/api/v1/query_range?{urllib.parse.urlencode(parameters)}"
-        entries = [
-            (int(time_ns), stream["stream"], line)
-            for stream in _data(url)["result"]
-            for time_ns, line, *_ in stream["values"]
-        ]
-        return [(labels, line) for _, labels, line in sorted(entries, key=lambda entry: entry[0])]
+        return list(_data(url)["result"])
 
     def labels(self) -> list[str]:
         """The names of Loki's index labels."""
