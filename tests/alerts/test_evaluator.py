@@ -175,15 +175,17 @@ def test_new_leader_knows_the_window(stage: Stage) -> None:
 
 
 def test_counters_that_begin_anew_are_no_errors(stage: Stage) -> None:
-    """All workers restarted: the window begins again."""
+    """All workers restarted: the window begins again, and new errors count at once."""
     requests = Requests(stage)
     stage.thresholds = [Threshold(metric="error_rate", warning=5)]
     requests.serve(1000, failed=1)
     stage.run(60)
     requests = Requests(stage)
     requests.serve(10)
+    assert [] == stage.run(20)
+    requests.serve(100, failed=50)
 
-    assert [] == stage.run(600)
+    assert ["warning firing"] == stage.run(20)
 
 
 def test_p95_and_average_are_seconds(stage: Stage) -> None:

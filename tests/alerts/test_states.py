@@ -154,6 +154,27 @@ def test_reboot_begins_a_new_monotonic_clock(stage: Stage) -> None:
     assert ["warning resolved"] == stage.run(200)
 
 
+def test_window_of_another_boot_is_not_continued(stage: Stage) -> None:
+    """A quick reboot inside the window: the old monotonic times are not compared with new ones."""
+    stage.values["cpu_percent"] = 85.0
+    stage.run(280)
+    stage.boot, stage.clock.mono = "boot-2", stage.clock.mono + 20
+    stage.restart()
+
+    assert [] == stage.run(299)
+    assert ["warning firing"] == stage.run(5)
+
+
+def test_alert_ends_clearly_inside_its_limit(stage: Stage) -> None:
+    """Hysteresis: just below the limit it goes on; 2 % inside it ends."""
+    stage.values["cpu_percent"] = 85.0
+    stage.run(310)
+    stage.values["cpu_percent"] = 79.0
+    assert [] == stage.run(1000)
+    stage.values["cpu_percent"] = 78.4
+    assert ["warning resolved"] == stage.run(130)
+
+
 def test_lost_data_ends_an_alert_after_a_quarter_of_an_hour(stage: Stage) -> None:
     """An alert on a metric that is gone does not stay for ever."""
     stage.values["cpu_percent"] = 85.0

@@ -13,6 +13,7 @@ import pytest
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check, CheckFunction
 from proletto_otel.health.engine import HealthEngine, Schedule
+from proletto_otel.health.results import Outcome
 from proletto_otel.health.shared import SharedStates
 from proletto_otel.health.states import Rules
 from proletto_otel.state.store import Store
@@ -123,6 +124,19 @@ def test_failures_on_demand_are_counted_once_a_second(tmp_path: Path) -> None:
     clock.at += 1.1
 
     assert "unhealthy" == status(two)
+
+
+def test_two_workers_at_the_same_moment_count_one_failure(tmp_path: Path) -> None:
+    """Both ran the check; the slower one's failure is the same failure."""
+    clock = Time()
+    one, two = (SharedStates(Store(tmp_path), Rules(failures=2), now=clock) for _ in range(2))
+    failure = [Outcome(name="db", status="unhealthy")]
+    one.record(failure, lambda name: True, min_age_s=0.5)
+    clock.at += 0.2
+
+    assert 1 == two.record(failure, lambda name: True, min_age_s=0.5)["db"].failures
+    clock.at += 0.6
+    assert 2 == one.record(failure, lambda name: True, min_age_s=0.5)["db"].failures
 
 
 def test_hundred_probes_of_a_hanging_check_are_answered_within_the_deadline() -> None:

@@ -129,13 +129,14 @@ def test_probe_never_runs_the_applications_code(make: Callable[..., tuple[Flask,
         (FAR, {"X-Forwarded-For": "127.0.0.1"}, 403),
         (FAR, {"X-Real-IP": "127.0.0.1", "Forwarded": "for=127.0.0.1"}, 403),
         ({}, {"X-Forwarded-For": "203.0.113.9"}, 403),
+        ({"werkzeug.proxy_fix.orig": FAR}, {}, 403),
         ({"REMOTE_ADDR": ""}, {}, 403),
         ({"REMOTE_ADDR": "localhost"}, {}, 403),
     ],
 )
 def test_metrics_open_to_this_machine_by_its_address_only(
     make: Callable[..., tuple[Flask, Bound]],
-    environ: dict[str, str],
+    environ: dict[str, Any],
     headers: dict[str, str],
     status: int,
 ) -> None:
