@@ -1,0 +1,319 @@
+"""A real PostgreSQL that is away, hangs, loses the table, or is shared by many workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from proletto_otel.core import config
+from proletto_otel.logs.loggers import get_logger
+from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.sinks.database import DatabaseSink
+from tests.logs.conftest import Room, balance
+from tests.logs.conftest import room as _room
+from tests.servers import PostgreSQL, needs_postgresql, until
+
+pytestmark = needs_postgresql
+log = get_logger("shop")
+room = _room
+"""The fixture of the log room, on files of its own."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """One server for the module."""
+    with PostgreSQL(tmp_path_factory.mktemp("pg")) as running:
+        yield running
+
+
+@pytest.fixture
+def engine(server: PostgreSQL) -> Iterator[sa.Engine]:
+    """The application's engine: one connection, as small pools are."""
+    made = sa.create_engine(server.url, pool_size=1, max_overflow=0, pool_timeout=3)
+    with made.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS error_logs, accounts")
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def sink(engine: sa.Engine, room: Callable[..., Room]) -> Iterator[DatabaseSink]:
+    """The sink beside the application's engine, in the pipeline."""
+    room(log_console=False)
+    with running(engine) as made:
+        yield made
+
+
+@contextmanager
+def running(db: Any, **settings: Any) -> Iterator[DatabaseSink]:
+    """A started sink in the pipeline, stopped at the end."""
+    made = DatabaseSink.of(db, config.load(settings, {}, {})[0])
+    pipeline.add(made)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop(time.monotonic() + 5)
+        pipeline.remove(made)
+
+
+def count(engine: sa.Engine, where: str = "true") -> int:
+    """Rows of the table."""
+    with engine.connect() as connection:
+        return int(
+            connection.exec_driver_sql(
+                f"SELECT count(*) FROM error_logs WHERE {where}"
+            ).scalar_one()
+        )
+
+
+def flushed(sink: DatabaseSink, seconds: float = 10) -> bool:
+    """Whether everything is written in time."""
+    return sink.flush(time.monotonic() + seconds)
+
+
+def test_rows_arrive(sink: DatabaseSink, engine: sa.Engine) -> None:
+    """Errors are stored with facts that PostgreSQL can query."""
+    log.error("payment failed", order_id=7, text="nul \0 and \ud800")
+
+    assert flushed(sink)
+    assert 1 == count(engine, "facts->>'order_id' = '7' AND level = 'ERROR'")
+
+
+def test_refused_connections(sink: DatabaseSink, engine: sa.Engine, server: PostgreSQL) -> None:
+    """While the database is away at most 1,000 rows wait, the rest is counted; it recovers."""
+    log.error("before")
+    assert flushed(sink)
+    server.stop()
+    for i in range(1500):
+        log.error("during", n=i)
+    until(lambda: sink.last_error, what="the fault is shown")
+    waiting = sink.pending
+    server.start()
+
+    assert flushed(sink, 20)
+    log.error("after")
+    assert flushed(sink)
+    engine.dispose()
+    dropped = sink.status()["dropped"]["queue_full"]
+    assert 1500 - dropped == count(engine, "message = 'during'")
+    assert waiting <= 1000 + sink.max_batch
+    assert 1 == count(engine, "message = 'after'")
+    assert (1502, 1502) == balance("database")
+
+
+def test_hung_server(sink: DatabaseSink, engine: sa.Engine, server: PostgreSQL) -> None:
+    """A server that accepts and never answers holds no caller; rows follow when it answers."""
+    log.error("before")
+    assert flushed(sink)
+    server.hang()
+    try:
+        done = threading.Event()
+
+        def request() -> None:
+            for i in range(100):
+                log.error("during", n=i)
+            done.set()
+
+        thread = threading.Thread(target=request)
+        thread.start()
+        finished = done.wait(5)
+        thread.join()
+    finally:
+        server.resume()
+
+    assert finished
+    assert flushed(sink, 20)
+    assert 100 == count(engine, "message = 'during'")
+    assert (101, 101) == balance("database")
+
+
+def test_hung_server_at_shutdown(
+    engine: sa.Engine,
+    server: PostgreSQL,
+    room: Callable[..., Room],
+) -> None:
+    """An exit does not wait for a hung server beyond its budget; what is lost is counted."""
+    room(log_console=False)
+    made = DatabaseSink.of(engine, config.load({}, {}, {})[0])
+    pipeline.add(made)
+    made.start()
+    log.error("before")
+    assert flushed(made)
+    server.hang()
+    try:
+        for i in range(50):
+            log.error("during", n=i)
+        began = time.monotonic()
+        made.stop(began + 1)
+        took_s = time.monotonic() - began
+    finally:
+        server.resume()
+
+    assert took_s < 3
+    assert 50 == made.status()["dropped"]["shutdown"]
+    assert (51, 51) == balance("database")
+
+
+def test_transaction_of_the_application(sink: DatabaseSink, engine: sa.Engine) -> None:
+    """An error logged inside a transfer that is rolled back commits nothing of it."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE accounts (name text, balance int)")
+        connection.exec_driver_sql("INSERT INTO accounts VALUES ('bob', 100)")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET balance = 50")
+        log.error("half way")  # the only connection of the application's pool is taken
+        assert flushed(sink)
+        connection.rollback()
+
+    with engine.connect() as connection:
+        balance_now = connection.exec_driver_sql("SELECT balance FROM accounts").scalar_one()
+    assert 100 == balance_now
+    assert 1 == count(engine, "message = 'half way'")
+
+
+def test_table_in_migration(sink: DatabaseSink, engine: sa.Engine) -> None:
+    """While a migration holds the table, rows wait; afterwards they are stored once."""
+    log.error("before")
+    assert flushed(sink)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE error_logs IN ACCESS EXCLUSIVE MODE")
+        log.error("during")
+        until(lambda: sink.last_error, what="the lock is noticed")
+        connection.exec_driver_sql("ALTER TABLE error_logs DROP COLUMN host")
+
+    assert flushed(sink, 20)
+    assert ["before", "during"] == messages(engine)
+    assert (2, 2) == balance("database")
+
+
+def test_missing_privileges(
+    engine: sa.Engine, server: PostgreSQL, room: Callable[..., Room]
+) -> None:
+    """A user who may not extend an old table writes the columns there are."""
+    room(log_console=False)
+    with engine.begin() as connection:
+        for statement in (
+            "DROP OWNED BY writer" if _has_role(connection) else "CREATE ROLE writer LOGIN",
+            "CREATE TABLE error_logs (id bigserial PRIMARY KEY, message text)",
+            "GRANT INSERT, SELECT ON error_logs TO writer",
+            "GRANT USAGE ON SEQUENCE error_logs_id_seq TO writer",
+        ):
+            connection.exec_driver_sql(statement)
+    with running(server.url.replace("postgres@", "writer@")) as sink:
+        log.error("stored anyway")
+        assert flushed(sink, 20)
+
+    assert ["stored anyway"] == messages(engine)
+
+
+def _has_role(connection: sa.Connection) -> bool:
+    found = connection.exec_driver_sql("SELECT 1 FROM pg_roles WHERE rolname = 'writer'")
+    return found.first() is not None
+
+
+def messages(engine: sa.Engine) -> list[str]:
+    """The messages in the order they were stored."""
+    with engine.connect() as connection:
+        query = "SELECT message FROM error_logs ORDER BY id"
+        return list(connection.exec_driver_sql(query).scalars())
+
+
+def test_retention_of_a_large_table(engine: sa.Engine, sink: DatabaseSink) -> None:
+    """Of 120,000 rows the newest 100,000 stay; no delete is larger than 1,000."""
+    log.error("first")
+    assert flushed(sink)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO error_logs (timestamp, message)"
+            " SELECT now(), 'row ' || n FROM generate_series(1, 120000) AS n"
+        )
+    sink.stop(time.monotonic() + 5)
+    deleted = []
+    while not deleted or deleted[-1]:
+        deleted.append(sink.retain())
+    sink.ended()
+
+    assert max(deleted) <= 1000
+    assert 100_000 == count(engine)
+    assert "row 120000" == messages(engine)[-1]
+
+
+WORKER = """
+import sys, time
+from proletto_otel.core import config
+from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.loggers import get_logger
+from proletto_otel.logs.sinks.database import DatabaseSink
+
+sink = DatabaseSink.of(sys.argv[1], config.load({}, {}, {})[0])
+pipeline.use([sink])
+print("ready", flush=True)
+sys.stdin.readline()
+sink.start()
+for i in range(20):
+    get_logger("w").error("e", n=i)
+assert sink.flush(time.monotonic() + 30), sink.status()
+sink.stop(time.monotonic() + 5)
+assert sink.status()["sent"] == 20, sink.status()
+"""
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["missing", "old"])
+def test_eight_workers_at_once(engine: sa.Engine, server: PostgreSQL, old: bool) -> None:
+    """Workers that start at the same moment create or extend the table without harm."""
+    if old:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                "CREATE TABLE error_logs (id bigserial PRIMARY KEY, message text, line int)"
+            )
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, server.url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert "ready\n" == worker.stdout.readline()
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+
+    for worker in workers:
+        worker.communicate(timeout=50)
+        assert 0 == worker.returncode
+    assert 160 == count(engine)
+    assert 6 == len(sa.inspect(engine).get_indexes("error_logs")) + 1
+
+
+def test_fork_keeps_the_parents_connection(sink: DatabaseSink, engine: sa.Engine) -> None:
+    """A forked child writes over a connection of its own and leaves the parent's intact."""
+    log.error("parent before")
+    assert flushed(sink)
+    pid = os.fork()
+    if pid == 0:
+        sink.forked()
+        sink.start()
+        log.error("child")
+        os._exit(0 if sink.flush(time.monotonic() + 10) else 1)
+    _, status = os.waitpid(pid, 0)
+    log.error("parent after")
+
+    assert 0 == status
+    assert flushed(sink)
+    assert {"parent before", "child", "parent after"} == set(messages(engine))
+    assert "" == sink.last_error
