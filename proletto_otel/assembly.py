@@ -102,6 +102,7 @@ class Rooms:
         self.slack = outlets.slack(config)
         self.snapshots.section("requests", self.track.section, merge_folded)
         self.monitoring = monitor._bind(self._sources())
+        self._database: Any = None
         self.lifecycle = Lifecycle(
             self._components(), shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
         )
@@ -111,7 +112,7 @@ class Rooms:
         self.store = Store(self.state)
         self.leader = Leader(self.state / "leader.lock" if self.state is not None else None)
         self.ticker = Ticker(self.leader)
-        self.snapshots = Snapshots(self.state, self.families)
+        self.snapshots = Snapshots(self.state, self.families, registry)
         self.history = History(self.store, config.monitor_max_samples)
         self.sampler = system.SystemSampler()
         self.ticker.every(PUBLISH_S, "snapshots.publish", self.snapshots.publish)
@@ -178,10 +179,20 @@ class Rooms:
         )
 
     def use_database(self, db: Any, app: Any) -> None:
-        """Store errors in *db* and check its health."""
+        """Store errors in *db* and check its health; the same again does nothing.
+
+        Raises:
+            ConfigError: *db* cannot be a database.
+        """
+        if db is self._database:
+            return
         from proletto_otel.logs.sinks.database import DatabaseSink
 
-        pipeline.add(DatabaseSink.of(db, self.config, app))
+        sink = DatabaseSink.of(db, self.config, app)
+        self._database = db
+        pipeline.add(sink)
+        if self.lifecycle.active:
+            sink.start()
         if "database" not in monitor._checks:  # one of the application's own goes first
             monitor.register_health_check("database", database_check(db, app=app))
 

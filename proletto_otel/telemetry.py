@@ -199,6 +199,8 @@ def setup_telemetry(
         telemetry = _made(app, chosen)
         if app is not None:
             telemetry.add(app, authorize)
+        if db is None and telemetry.config.database_url:
+            db = telemetry.config.database_url.reveal()
         for database in [*_waiting_databases, *([db] if db is not None else [])]:
             _use_database(telemetry, database, app)
         _waiting_databases.clear()
@@ -246,18 +248,29 @@ def add_database(db: Any) -> None:
     Raises:
         ConfigError: *db* is no Flask-SQLAlchemy object, engine or URL.
     """
-    if not (isinstance(db, str) or hasattr(db, "engine") or hasattr(db, "connect")):
-        raise ConfigError.of("db", db, "a Flask-SQLAlchemy object, an SQLAlchemy engine or a URL")
     with _lock:
         if _current is None:
+            check_database(db)
             _waiting_databases.append(db)
         else:
             _use_database(_current, db, None)
 
 
+def check_database(db: Any) -> None:
+    """Raise now what would be raised when *db* comes to be used."""
+    from proletto_otel.logs import database_engine as engines
+
+    engines.check(db)
+
+
 def _use_database(telemetry: Telemetry, db: Any, app: Flask | None) -> None:
-    with silence("setup.database"):
+    try:
         telemetry.rooms.use_database(db, app)
+    except ConfigError:
+        raise
+    except Exception:
+        with silence("setup.database"):
+            raise
 
 
 def use_outlets(outlets: Outlets) -> Callable[[], None]:
