@@ -6,12 +6,13 @@ A cell is resolved once per set of attribute values and kept by the caller. Read
 
 from __future__ import annotations
 
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from proletto_otel.core.conventions import OVERFLOW, Metric
 
@@ -20,6 +21,9 @@ Values = tuple[Value, ...]
 Attributes = tuple[tuple[str, str | int | float | bool], ...]
 Exemplar = tuple[str, str, float, float]
 """trace ID (hex), span ID (hex), measured value, unix time in seconds."""
+
+Numbers = Any
+"""A list of numbers, or a `memoryview` of doubles: what both have in common has no type."""
 
 MAX_CELLS = 2000
 """Series an instrument may have; OpenTelemetry's metrics SDK specification gives this default."""
@@ -95,44 +99,63 @@ class Cell:
 
 
 class HistogramCell:
-    """One distribution. `observe` takes a lock: five fields change together."""
+    """One distribution. `observe` takes a lock: five numbers change together.
 
-    __slots__ = ("_lock", "bounds", "counts", "exemplars", "max", "min", "start_ns", "sum")
+    Its numbers are one sequence (counts, sum, minimum, maximum): a list, or memory that outlives
+    the process (`state.slab`).
+    """
+
+    __slots__ = ("_high", "_lock", "_low", "_numbers", "_sum", "bounds", "exemplars", "start_ns")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
+        self._sum = len(bounds) + 1
+        self._low = self._sum + 1
+        self._high = self._sum + 2
         self.reset()
 
+    @property
+    def size(self) -> int:
+        """How many numbers it keeps."""
+        return self._high + 1
+
     def reset(self) -> None:
-        """Begin again at zero, with a fresh lock."""
+        """Begin again at zero, with a fresh lock, in a list."""
         self._lock = Lock()
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.sum = 0.0
-        self.min: float | None = None
-        self.max: float | None = None
+        self._numbers: Numbers = [0] * self._sum + [0.0, math.inf, -math.inf]
         self.exemplars: dict[int, Exemplar] = {}
         self.start_ns = time.time_ns()
+
+    def move(self, numbers: Numbers) -> None:
+        """Go on counting in *numbers*, a sequence of `size` doubles."""
+        with self._lock:
+            for i, number in enumerate(self._numbers):
+                numbers[i] = number
+            self._numbers = numbers
 
     def observe(self, x: float, trace_id: str = "", span_id: str = "") -> None:
         """Count *x*; with a trace ID it becomes the bucket's exemplar."""
         bucket = bisect_left(self.bounds, x)
         with self._lock:
-            self.counts[bucket] += 1
-            self.sum += x
-            if self.max is None or x > self.max:
-                self.max = x
-            if self.min is None or x < self.min:
-                self.min = x
+            numbers = self._numbers
+            numbers[bucket] += 1
+            numbers[self._sum] += x
+            if x > numbers[self._high]:
+                numbers[self._high] = x
+            if x < numbers[self._low]:
+                numbers[self._low] = x
             if trace_id:
                 self.exemplars[bucket] = (trace_id, span_id, x, time.time())
 
     def read(self) -> Histogram:
         """A consistent copy."""
         with self._lock:
-            counts = self.counts.copy()
+            *counts, total, low, high = self._numbers
             exemplars = self.exemplars.copy()
-            total, low, high = self.sum, self.min, self.max
-        return Histogram(self.bounds, counts, total, sum(counts), low, high, exemplars)
+        whole = [int(n) for n in counts]
+        if low > high:  # nothing was observed
+            return Histogram(self.bounds, whole, total, 0, None, None, exemplars)
+        return Histogram(self.bounds, whole, total, sum(whole), low, high, exemplars)
 
 
 C = TypeVar("C", Cell, HistogramCell)
@@ -141,9 +164,9 @@ C = TypeVar("C", Cell, HistogramCell)
 class Instrument(Generic[C]):
     """One metric's cells by attribute values; past the cap all share one overflow cell."""
 
-    def __init__(self, metric: Metric, make: Callable[[], C]) -> None:
+    def __init__(self, metric: Metric, make: Callable[[Attributes], C]) -> None:
         self.metric = metric
-        self._make: Callable[[], C] = make
+        self._make: Callable[[Attributes], C] = make
         self._cells: dict[Values, C] = {}
         self._overflow: C | None = None
 
@@ -154,9 +177,16 @@ class Instrument(Generic[C]):
             return found
         if len(self._cells) >= MAX_CELLS:
             if self._overflow is None:
-                self._overflow = self._make()
+                self._overflow = self._make(OVERFLOWED)
             return self._overflow
-        return self._cells.setdefault(values, self._make())
+        return self._cells.setdefault(values, self._make(self.label(values)))
+
+    def labelled(self) -> list[tuple[Attributes, C]]:
+        """All cells with their attributes, the overflow among them."""
+        found = [(self.label(values), cell) for values, cell in self.items()]
+        if self._overflow is not None:
+            found.append((OVERFLOWED, self._overflow))
+        return found
 
     def items(self) -> list[tuple[Values, C]]:
         """All cells with their attribute values, without the overflow."""
@@ -171,10 +201,7 @@ class Instrument(Generic[C]):
 
     def collect(self) -> Family:
         """Every series now."""
-        points = [self._point(self.label(v), cell) for v, cell in self.items()]
-        if self._overflow is not None:
-            points.append(self._point(((OVERFLOW, True),), self._overflow))
-        return family(self.metric, points)
+        return family(self.metric, [self._point(a, cell) for a, cell in self.labelled()])
 
     def label(self, values: Values) -> Attributes:
         """Pair values with the metric's attribute names; `None` is left out."""
@@ -197,6 +224,8 @@ def family(metric: Metric, points: list[Point]) -> Family:
     return Family(m.name, m.kind, m.unit, m.description, points, m.per)
 
 
+OVERFLOWED: Attributes = ((OVERFLOW, True),)
+Place = Callable[[Metric, Attributes, HistogramCell], None]
 Observations = Iterable[tuple[Values, float]]
 
 
@@ -206,6 +235,15 @@ class Registry:
     def __init__(self) -> None:
         self._instruments: dict[str, Instrument[Cell] | Instrument[HistogramCell]] = {}
         self._callbacks: dict[str, tuple[Metric, Callable[[], Observations]]] = {}
+        self._place: Place | None = None
+
+    def settle(self, place: Place) -> None:
+        """Offer every histogram cell, present and future, to *place*, until the next `reset`."""
+        self._place = place
+        for instrument in list(self._instruments.values()):
+            for attributes, cell in instrument.labelled():
+                if isinstance(cell, HistogramCell):
+                    place(instrument.metric, attributes, cell)
 
     def counter(self, metric: Metric) -> Instrument[Cell]:
         """A number that only grows."""
@@ -224,10 +262,16 @@ class Registry:
         found = self._instruments.get(metric.name)
         if found is None:
             made: Instrument[HistogramCell] = Instrument(
-                metric, lambda: HistogramCell(metric.bounds)
+                metric, lambda attributes: self._distribution(metric, attributes)
             )
             found = self._instruments.setdefault(metric.name, made)
         return found  # type: ignore[return-value]  # a name has one kind: see conventions
+
+    def _distribution(self, metric: Metric, attributes: Attributes) -> HistogramCell:
+        cell = HistogramCell(metric.bounds)
+        if self._place is not None:
+            self._place(metric, attributes, cell)
+        return cell
 
     def observe(self, metric: Metric, callback: Callable[[], Observations]) -> None:
         """Read *metric* through *callback* whenever it is collected; a second call replaces it."""
@@ -244,14 +288,15 @@ class Registry:
         return [f for f in families if f.points]
 
     def reset(self) -> None:
-        """Zero everything in place (after a fork, between tests)."""
+        """Zero everything in place (after a fork, between tests); nothing is placed any more."""
+        self._place = None
         for instrument in list(self._instruments.values()):
             instrument.reset()
 
     def _numbers(self, metric: Metric) -> Instrument[Cell]:
         found = self._instruments.get(metric.name)
         if found is None:
-            found = self._instruments.setdefault(metric.name, Instrument(metric, Cell))
+            found = self._instruments.setdefault(metric.name, Instrument(metric, _number))
         return found  # type: ignore[return-value]  # a name has one kind: see conventions
 
     def _observed(self) -> Iterator[Family]:
@@ -262,6 +307,10 @@ class Registry:
             with silence(f"observe.{metric.name}"):
                 points = [Point(label(metric, v), x) for v, x in callback()]
             yield family(metric, points)
+
+
+def _number(_: Attributes) -> Cell:
+    return Cell()
 
 
 registry = Registry()

@@ -20,6 +20,8 @@ from proletto_otel.state import process
 
 GATE_WAIT_S = 1.0
 """Longest time a fork waits for our threads to finish what must not be torn."""
+LAST_S = 0.5
+"""Share of the shutdown's budget for components that stop when the others have (`stops_last`)."""
 NO_THREADS_AT_EXIT = sys.version_info >= (3, 12)
 """Since 3.12 no thread can be started once the interpreter is going down."""
 
@@ -27,7 +29,11 @@ _getpid = os.getpid
 
 
 class Component(Protocol):
-    """Something with a life of its own; `gate` (an RLock its threads hold) is optional."""
+    """Something with a life of its own.
+
+    Optional: `gate`, an RLock its threads hold while they must not be torn by a fork; `stops_last`,
+    true for what the others still need while they stop; `flush(deadline) -> bool`.
+    """
 
     name: str
 
@@ -115,20 +121,28 @@ class Lifecycle:
         return len(done) == len(flushable) and all(done)
 
     def shutdown(self, timeout_s: float | None = None) -> None:
-        """Stop all components at the same time, within one budget; again does nothing."""
+        """Stop all components side by side, within one budget; again does nothing.
+
+        A process that ends before it was active has records to deliver all the same.
+        """
         with self._lock:
-            was_active, self._closed = self.active, True
+            was_closed, self._closed = self._closed, True
             self._active_in = 0
         process.unwatch(self)
-        if not was_active:
+        if was_closed:
             return
         budget = self.shutdown_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + budget
-        if self._closers:
-            process.close_all(self._closers, deadline)
+        last = [c for c in self.components if getattr(c, "stops_last", False)]
+        self._stop_all([c for c in self.components if c not in last], deadline - LAST_S)
+        self._stop_all(last, deadline)
+
+    def _stop_all(self, components: Sequence[Any], deadline: float) -> None:
+        closers = [c for c in self._closers if c.component in components]
+        if closers:
+            process.close_all(closers, deadline)
         else:
-            stops = [partial(self._stop, c, deadline) for c in self.components]
-            process.in_parallel(stops, deadline)
+            process.in_parallel([partial(self._stop, c, deadline) for c in components], deadline)
 
     @staticmethod
     def _stop(component: Any, deadline: float) -> None:
@@ -136,9 +150,13 @@ class Lifecycle:
             component.stop(deadline)
 
     # --- forks ---------------------------------------------------------------------------------
-    def before_fork(self) -> None:
-        """Wait, bounded, until no thread of ours is in the middle of a write."""
-        self._has_forked = True
+    def before_fork(self, by_server: bool = True) -> None:
+        """Wait, bounded, until no thread of ours is in the middle of a write.
+
+        Args:
+            by_server: Whether a server forks its workers; then this process serves nothing itself.
+        """
+        self._has_forked = self._has_forked or by_server
         if not self.active:
             return
         deadline = time.monotonic() + GATE_WAIT_S

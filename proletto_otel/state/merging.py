@@ -5,13 +5,15 @@ Where the numbers lie and whose process is alive lives in `state.snapshots`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from proletto_otel.core.conventions import OVERFLOW, PROCESS_PID, TELEMETRY_SPOOLED
 from proletto_otel.core.meters import MAX_CELLS, Attributes, Exemplar, Family, Histogram, Point
+from proletto_otel.state.slab import Record
 
+Series = tuple[str, Attributes]
 Plain = list[Any]
 """A family as JSON carries it: name, kind, unit, description, per, points."""
 FIELDS = 6
@@ -59,8 +61,15 @@ class Sum:
                     point.attributes += suffix
                 _take(points, point, family.kind)
 
-    def take_plain(self, plain: Iterable[Plain], pid: int | None = None) -> None:
-        """Add what another process published; without *pid* it is dead and only totals count."""
+    def take_plain(
+        self, plain: Iterable[Plain], pid: int | None = None, records: Sequence[Record] = ()
+    ) -> None:
+        """Add what another process published; without *pid* it is dead and only totals count.
+
+        Its *records* are what its histograms say now; of what it published before, their exemplars
+        remain.
+        """
+        exemplars: dict[Series, dict[str, Any]] = {(r.name, r.attributes): {} for r in records}
         for name, kind, unit, description, per, found in plain:
             if pid is None and not lasts(kind, name):
                 continue
@@ -68,11 +77,14 @@ class Sum:
             points = self._of(Family(name, kind, unit, description, [], per))
             for attributes, value, start_ns in found:
                 key = (*map(tuple, attributes), *suffix)
-                held = points.get(key)
-                if held is not None and isinstance(value, list) and _absorb(held, value, start_ns):
-                    continue
-                loaded = _histogram(value) if isinstance(value, list) else value
-                _take(points, Point(key, loaded, start_ns), kind)
+                if (name, key) in exemplars:
+                    exemplars[name, key] = value[-1]
+                else:
+                    _take_plain(points, key, value, start_ns, kind)
+        for r in records:
+            points = self._of(Family(r.name, "histogram", r.unit, r.description, [], r.per))
+            value = r.plain(exemplars[r.name, r.attributes])
+            _take_plain(points, r.attributes, value, r.start_ns, "histogram")
 
     def families(self) -> list[Family]:
         """The sums."""
@@ -89,6 +101,16 @@ class Sum:
 def _suffix(kind: str, per: str, pid: int | None) -> Attributes:
     """Gauges of workers stand side by side: each carries the pid of its process."""
     return ((PROCESS_PID, pid),) if kind == "gauge" and per == "worker" and pid else ()
+
+
+def _take_plain(
+    points: dict[Attributes, Point], key: Attributes, value: Any, start_ns: int, kind: str
+) -> None:
+    held = points.get(key)
+    if held is not None and isinstance(value, list) and _absorb(held, value, start_ns):
+        return
+    loaded = _histogram(value) if isinstance(value, list) else value
+    _take(points, Point(key, loaded, start_ns), kind)
 
 
 def _take(points: dict[Attributes, Point], point: Point, kind: str) -> None:

@@ -42,10 +42,19 @@ def unwatch(lifecycle: Lifecycle) -> None:
         _watched.remove(lifecycle)
 
 
+def _forker() -> str:
+    """The package whose code forks: `gunicorn`, `multiprocessing`, `subprocess` …"""
+    frame = sys._getframe(2)  # above the hook: who called os.fork
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
 def _before() -> None:
+    forker = _forker()
+    if forker == "subprocess":
+        return
     for lifecycle in list(_watched):
         with silence("fork.before"):
-            lifecycle.before_fork()
+            lifecycle.before_fork(by_server=forker not in ("multiprocessing", "concurrent"))
 
 
 def _parent() -> None:
@@ -55,6 +64,8 @@ def _parent() -> None:
 
 
 def _child() -> None:
+    if _forker() == "subprocess":  # another program is about to take its place
+        return
     for lifecycle in list(_watched):
         with silence("fork.child"):
             lifecycle.after_fork_in_child()
@@ -160,7 +171,7 @@ class Closer:
     """A thread that waits to stop one component, for interpreters that start none at their end."""
 
     def __init__(self, component: Any) -> None:
-        self._component = component
+        self.component = component
         self._go = threading.Event()
         self._deadline = 0.0
         name = f"proletto-close-{component.name}"
@@ -178,8 +189,8 @@ class Closer:
 
     def _run(self) -> None:
         self._go.wait()
-        with silence(f"stop.{self._component.name}"):
-            self._component.stop(self._deadline)
+        with silence(f"stop.{self.component.name}"):
+            self.component.stop(self._deadline)
 
 
 def close_all(closers: Sequence[Closer], deadline: float) -> None:

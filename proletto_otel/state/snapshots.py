@@ -8,25 +8,26 @@ file. Adding lives in `state.merging`.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from proletto_otel.core.meters import Family
+from proletto_otel.core.meters import Family, Registry
 from proletto_otel.core.silence import failed, silence
-from proletto_otel.state import merging
+from proletto_otel.state import files, merging
+from proletto_otel.state.slab import Record, Slab, Slabs
 
 MAX_FOLDED = 1000
 """Names of folded snapshots that are remembered: a reader may have listed one just before."""
+ORPHAN_S = 60.0
+"""Age at which a file without a living owner, that cannot be read either, is removed."""
 Fold = Callable[[list[Any]], Any]
 
 
@@ -39,6 +40,7 @@ class Snapshot:
     time: float
     families: list[merging.Plain]
     sections: dict[str, Any] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
     lives: bool = False
 
 
@@ -57,13 +59,22 @@ class Snapshots:
     Args:
         directory: The host's state directory; None: this process alone.
         collect: All families of this process now.
+        cells: The registry whose histograms shall outlive this process, however it ends.
     """
 
     name = "snapshots"
+    stops_last = True
+    """What the others count while they stop is published, too."""
 
-    def __init__(self, directory: Path | None, collect: Callable[[], list[Family]]) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        collect: Callable[[], list[Family]],
+        cells: Registry | None = None,
+    ) -> None:
         self._directory = directory / "workers" if directory is not None else None
         self._collect = collect
+        self._cells = cells
         self._sections: dict[str, Section] = {}
         self.forked()
 
@@ -76,6 +87,7 @@ class Snapshots:
         self._live: int | None = None
         self._name = ""
         self._published = b""
+        self._slabs = Slabs(self._directory) if self._directory is not None else None
 
     def section(self, name: str, provider: Callable[[], Any], fold: Fold | None = None) -> None:
         """Publish what *provider* returns (JSON types) beside the metrics."""
@@ -85,6 +97,8 @@ class Snapshots:
         """Become visible to the other workers."""
         with silence("snapshots.start"):
             self.publish()
+            if self._cells is not None and self._name and self._directory is not None:
+                self._cells.settle(Slab(self._directory / self._name).place)
             self.fold()
 
     def stop(self, deadline: float) -> None:
@@ -110,7 +124,7 @@ class Snapshots:
                 return
             head = orjson.dumps([os.getpid(), time.time()])
             try:
-                _replace(directory / f"{self._name}.json", head + b"\n" + body)
+                files.replace(directory / f"{self._name}.json", head + b"\n" + body)
             except OSError as error:
                 failed("snapshots.publish", error)
                 return
@@ -133,7 +147,7 @@ class Snapshots:
         total = merging.Sum()
         total.take(own, os.getpid())
         for other in self._others():
-            total.take_plain(other.families, other.pid if other.lives else None)
+            total.take_plain(other.families, other.pid if other.lives else None, other.records)
         return total.families()
 
     def sections(self, name: str) -> list[Any]:
@@ -148,10 +162,13 @@ class Snapshots:
         directory = self._directory
         if directory is None or not directory.is_dir():
             return
-        with self.gate, _locked(directory / "fold.lock") as held:
-            dead = [s for s in self._read() if not self._lives(s.name)]
-            if held and dead:
-                self._fold(directory, dead)
+        with self.gate, files.locked(directory / "fold.lock") as held:
+            if not held:
+                return
+            # dead first, read then: what it published last is complete
+            dead = [name for name in self._names() if not self._lives(name)]
+            self._fold(directory, list(self._read(dead)))
+            self._sweep(directory)
 
     def _fold(self, directory: Path, dead: list[Snapshot]) -> None:
         before, folded = self._totals()
@@ -160,14 +177,24 @@ class Snapshots:
         if new and not self._write_totals(directory, [before, *new], folded):
             return
         for snapshot in dead:
-            for suffix in ("json", "live"):
-                with contextlib.suppress(OSError):
-                    os.unlink(directory / f"{snapshot.name}.{suffix}")
+            _remove(directory.glob(f"{snapshot.name}.*"))
+
+    def _sweep(self, directory: Path) -> None:
+        """Remove what processes left that died before they said a word, or in the middle of one."""
+        old = time.time() - ORPHAN_S
+        with contextlib.suppress(OSError):
+            _remove(
+                path
+                for path in directory.glob("*.*")
+                if path.name != "fold.lock"
+                and path.stat().st_mtime < old
+                and not self._lives(path.name.partition(".")[0])
+            )
 
     def _write_totals(self, directory: Path, sources: list[Snapshot], folded: list[str]) -> bool:
         total = merging.Sum()
         for source in sources:
-            total.take_plain(source.families)
+            total.take_plain(source.families, records=source.records)
         families = merging.bounded(total.families())
         values = {
             name: section.fold([s.sections[name] for s in sources if name in s.sections])
@@ -177,7 +204,7 @@ class Snapshots:
         names = [*folded, *(s.name for s in sources[1:])][-MAX_FOLDED:]
         body = orjson.dumps([names, merging.dump(families), values])
         try:
-            _replace(directory / "totals", body)
+            files.replace(directory / "totals", body)
         except OSError as error:  # disk full: the files stay and count as they are
             failed("snapshots.fold", error)
             return False
@@ -186,7 +213,7 @@ class Snapshots:
     # --- reading -------------------------------------------------------------------------------
     def _others(self) -> list[Snapshot]:
         """Everybody else, newest first; the files before the totals, so that none is missed."""
-        found = list(self._read())
+        found = list(self._read(self._names()))
         totals, folded = self._totals()
         gone = frozenset(folded)
         others = [s for s in found if s.name not in gone]
@@ -195,18 +222,23 @@ class Snapshots:
             snapshot.lives = self._lives(snapshot.name)
         return [*others, totals]
 
-    def _read(self) -> Iterator[Snapshot]:
-        """What everybody else published."""
-        if self._directory is None:
-            return
-        own = f"{self._name}.json"
+    def _names(self) -> list[str]:
+        """Everybody else who published."""
         try:
-            names = [n for n in os.listdir(self._directory) if n.endswith(".json") and n != own]
+            listed = os.listdir(self._directory) if self._directory is not None else []
         except OSError:
+            return []
+        return [n[:-5] for n in listed if n.endswith(".json") and n[:-5] != self._name]
+
+    def _read(self, names: list[str]) -> Iterator[Snapshot]:
+        """What they published, and what their histograms say now."""
+        if self._directory is None or self._slabs is None:
             return
+        self._slabs.keep(set(names))
         for name in names:
-            snapshot = self._read_one(self._directory / name)
+            snapshot = self._read_one(self._directory / f"{name}.json")
             if snapshot is not None:
+                snapshot.records = self._slabs.records(name)
                 yield snapshot
 
     @staticmethod
@@ -250,63 +282,23 @@ class Snapshots:
             if self._live is not None:
                 os.close(self._live)
                 self._live = None
-            self._live = _lock(directory / f"{self._name}.live")
+            self._live = files.lock(directory / f"{self._name}.live")
         except OSError as error:
             failed("snapshots.directory", error)
             return None
         return directory
 
     def _lives(self, name: str) -> bool:
-        if self._directory is None:
-            return False
-        try:
-            live = os.open(self._directory / f"{name}.live", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            # a shared lock: two readers who ask at once do not take each other for the owner
-            fcntl.flock(live, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(live)
-        return False
+        return self._directory is not None and files.is_locked(self._directory / f"{name}.live")
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _checked(families: list[merging.Plain]) -> list[merging.Plain]:
     if any(len(family) != merging.FIELDS for family in families):
         raise ValueError("written by another release")
     return families
-
-
-def _lock(path: Path) -> int:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # a reader asks at this very moment; we come again
-        os.close(lock)
-        raise
-    return lock
-
-
-def _replace(path: Path, content: bytes) -> None:
-    name = f"{path}.{os.getpid()}.tmp"
-    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        if os.write(file, content) < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        os.close(file)
-    os.replace(name, path)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(lock)

@@ -48,6 +48,7 @@ class Store:
     """
 
     name = "store"
+    stops_last = True
 
     def __init__(self, directory: Path | None) -> None:
         self._path = directory / "store.sqlite" if directory is not None else None

@@ -1,0 +1,71 @@
+"""Files that several processes share: replaced whole, locked by the kernel, private."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write *content* so that a reader sees the old file or the new one, never half of one.
+
+    Raises:
+        OSError: disk full, directory gone; the old file stays.
+    """
+    name = f"{path}.{os.getpid()}.tmp"
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(file, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(file)
+    os.replace(name, path)
+
+
+def lock(path: Path) -> int:
+    """Lock *path* for as long as the returned descriptor is open, or the process lives.
+
+    Raises:
+        OSError: somebody else holds it or asks about it, or it cannot be made.
+    """
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process, in whatever container, holds the lock of *path*."""
+    try:
+        asked = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # a shared lock: two who ask at once do not take each other for the owner
+        fcntl.flock(asked, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(asked)
+    return False
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of *path*, if it is free; says whether."""
+    try:
+        held = lock(path)
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.close(held)
