@@ -8,6 +8,7 @@ Needs no server. Where a collector listens on the OTLP endpoint, it gets everyth
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import socket
@@ -158,16 +159,15 @@ def free_port(first: int) -> int:
 
 def visit(options: Options, shop_url: str, bank_url: str, end: threading.Event) -> None:
     """Send traffic and print news until told to end."""
-    seconds = options.seconds
-    started = time.monotonic()
+    deadline = time.monotonic() + (math.inf if options.seconds is None else options.seconds)
     traffic = Traffic(shop_url, RATE)
     if not end.is_set():
         facts = {"shop": shop_url, "bank": bank_url, "request_id": failing_request(traffic)}
         print(WHERE_TO_LOOK.format(**facts, **places(options)), flush=True)
         traffic.start()
-    while not end.is_set() and (seconds is None or time.monotonic() - started < seconds):
-        end.wait(NEWS_S if seconds is None else min(NEWS_S, seconds))
-        print(f"{time.monotonic() - started:5.0f} s  {news(traffic)}", flush=True)
+    while not end.is_set() and (left := deadline - time.monotonic()) > 0:
+        end.wait(min(NEWS_S, left))
+        print(news(traffic), flush=True)
     traffic.stop()
 
 
@@ -199,12 +199,13 @@ def news(traffic: Traffic) -> str:
     """How many requests were answered, by status."""
     answers = sorted(traffic.answers.copy().items(), key=str)
     counts = ", ".join(f"{count} x {status}" for status, count in answers)
-    return f"{sum(count for _, count in answers)} requests: {counts}"
+    return f"  {time.strftime('%H:%M:%S')}  {sum(traffic.answers.values())} requests: {counts}"
 
 
 def shown(path: Path) -> str:
-    """The path as the user would type it."""
-    return os.path.relpath(path)
+    """The path as the user would type it from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def login() -> ResponseReturnValue:
     return {"welcome": form["customer"]}
 
 
-@log_function_call
+@log_function_call(level="INFO")
 def check_password(customer: str, password: str) -> bool:
     """Every password is right in this shop."""
     return bool(customer and password)

@@ -36,6 +36,7 @@ class Traffic:
         self._pause_s = VISITORS / rate
         self._orders: list[int] = []
         self._end = threading.Event()
+        self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._visit, daemon=True) for _ in range(VISITORS)]
 
     @property
@@ -69,7 +70,8 @@ class Traffic:
             error.close()
         except (OSError, HTTPException, ValueError):
             status = "no answer"
-        self.answers[status] += 1
+        with self._lock:
+            self.answers[status] += 1
         return status
 
     def _visit(self) -> None:
