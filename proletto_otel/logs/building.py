@@ -143,7 +143,10 @@ def rename_reserved(facts: dict[str, Any]) -> dict[str, Any]:
     """Give facts that are named like a field of the record a trailing underscore."""
     renamed: dict[str, Any] = {}
     for key, value in facts.items():
-        while key in _RESERVED or key in renamed:
-            key += "_"
-        renamed[key] = value
+        name = key
+        if key in _RESERVED:
+            name += "_"
+            while name in facts or name in renamed:
+                name += "_"
+        renamed[name] = value
     return renamed

@@ -35,6 +35,10 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
+Begun = tuple[float, dict[str, Any] | None, tuple[Any, ...], dict[str, Any]]
+"""When a call began, its arguments as they are shown (if they are), and as they are."""
+
+
 class _Calls:
     """Logs the calls of one function."""
 
@@ -52,16 +56,15 @@ class _Calls:
         self._logger = logger
         self._signature = arguments.Signature(function)
 
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[float, Any]:
-        shown: dict[str, Any] | None = None
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+        shown = None
         if (self._logger or loggers.logger).isEnabledFor(self._level):
-            with silence("logs.arguments"):
-                # now, before the function can change what it was given
-                shown = self._signature.shown(args, kwargs)
-        return time.perf_counter(), shown
+            # now, before the function can change what it was given
+            shown = self._shown(args, kwargs)
+        return time.perf_counter(), shown, args, kwargs
 
-    def returned(self, begun: tuple[float, Any], result: Any) -> None:
-        began, shown = begun
+    def returned(self, begun: Begun, result: Any) -> None:
+        began, shown, _, _ = begun
         if shown is None:
             return
         with silence("logs.call"):
@@ -70,15 +73,22 @@ class _Calls:
                 facts["result"] = arguments.shown(result)
             write(self._logger, self._level, f"{self._name} returned", facts, None, self._where)
 
-    def raised(self, begun: tuple[float, Any], error: BaseException) -> bool:
-        began, shown = begun
+    def raised(self, begun: Begun, error: BaseException) -> bool:
+        began, shown, args, kwargs = begun
         if isinstance(error, NEVER_SWALLOWED) or reported.is_reported(error):
             return False
         with silence("logs.call"):
-            facts = {"arguments": shown or {}, "duration_ms": _ms_since(began)}
+            if shown is None:
+                shown = self._shown(args, kwargs)
+            facts = {"arguments": shown, "duration_ms": _ms_since(began)}
             level = self._exception_level if isinstance(error, Exception) else self._level
             write(self._logger, level, f"{self._name} raised", facts, error, self._where)
         return False
+
+    def _shown(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        with silence("logs.arguments"):
+            return self._signature.shown(args, kwargs)
+        return {}
 
 
 def _ms_since(began: float) -> float:

@@ -179,7 +179,7 @@ def text_of(event: object, args: tuple[object, ...]) -> str:
         return text
     try:
         one = args[0]
-        return text % (one if len(args) == 1 and one and isinstance(one, Mapping) else args)
+        return text % (one if len(args) == 1 and isinstance(one, dict) and one else args)
     except Exception:  # wrong arguments, or one whose __str__ raises
         return f"{text} {' '.join(safe_str(arg) for arg in args)}"
 
@@ -192,22 +192,30 @@ def safe_str(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def is_true(value: object) -> bool:
+    """`bool(value)`, false when that raises."""
+    try:
+        return bool(value)
+    except Exception:
+        return False
+
+
 def stdlib_words(
     facts: dict[str, Any], frame: FrameType | None
 ) -> tuple[BaseException | None, FrameType | None]:
     """Take the standard library's words out of *facts*; return the exception and the frame."""
     error = error_of(facts.pop("exc_info", None))
     extra = facts.pop("extra", None)
-    if isinstance(extra, Mapping):
+    if isinstance(extra, dict):
         for key, value in extra.items():
             facts.setdefault(key if type(key) is str else safe_str(key), value)
     elif extra is not None:
         facts["extra"] = extra
     level = facts.pop("stacklevel", 1)
-    while frame is not None and isinstance(level, int) and level > 1:
+    while frame is not None and type(level) is int and level > 1:
         frame, level = frame.f_back, level - 1
-    if facts.pop("stack_info", None) and frame is not None:
-        facts["stack"] = "".join(traceback.format_stack(frame)).rstrip()
+    if is_true(facts.pop("stack_info", None)) and frame is not None:
+        facts["stack"] = "".join(traceback.format_stack(frame)).splitlines()
     return error, frame
 
 
@@ -215,10 +223,10 @@ def error_of(exc_info: object) -> BaseException | None:
     """The exception meant by an `exc_info`: an exception, a triple, or anything true."""
     if isinstance(exc_info, BaseException):
         return exc_info
-    if isinstance(exc_info, tuple):
+    if type(exc_info) is tuple:
         found = exc_info[1] if len(exc_info) > 1 else None
     else:
-        found = sys.exc_info()[1] if exc_info else None
+        found = sys.exc_info()[1] if is_true(exc_info) else None
     return found if isinstance(found, BaseException) else None
 
 

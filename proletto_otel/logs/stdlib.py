@@ -78,7 +78,7 @@ def _event(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
         facts = {safe_str(key): value for key, value in record.msg.items()}
         return text_of(facts.pop("event", ""), ()), {**fields, **facts}
     if record.stack_info:
-        fields = {**fields, "stack": record.stack_info}
+        fields = {**fields, "stack": safe_str(record.stack_info).splitlines()}
     args = record.args
     if not args and type(record.msg) is str:
         return record.msg, fields

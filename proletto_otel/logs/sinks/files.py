@@ -242,7 +242,8 @@ class DailyFileSink(FileSink):
         if self._moved():
             self._open()
         found, today = os.fstat(self._fd), day_of(now_ns)
-        day = self._lock.read_day(found.st_ino) or day_of(found.st_mtime_ns)
+        written = day_of(found.st_mtime_ns) if found.st_size else today
+        day = self._lock.read_day(found.st_ino) or written
         if day < today and found.st_size:
             os.replace(self.path, self.names.make_room(day))
             self._open()
