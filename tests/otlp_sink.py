@@ -118,6 +118,17 @@ def point(p: Any) -> Item:
     return {"value": getattr(p, p.WhichOneof("value"))}
 
 
+class Server(ThreadingHTTPServer):
+    """A server that does not mind clients that go away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what is not a broken connection: a fault of the test."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class OtlpSink:
     """An OTLP server on a thread. All attributes may be read and changed at any time.
 
@@ -159,8 +170,7 @@ class OtlpSink:
 
     def start(self) -> OtlpSink:
         """Listen; after `stop` on the same port again."""
-        server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
-        server.daemon_threads = True
+        server = Server(("127.0.0.1", self._port), _handler(self))
         self._port = server.server_port
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -76,6 +76,7 @@ class Lane:
         """Begin empty in a child."""
         self.batcher.forked()
         self._flight: list[Parcel] = []
+        self._claim: Claim | None = None
         self._held: deque[Parcel] = deque()
         self._disk_again_at = 0.0
         self._pumped_at = 0.0
@@ -127,7 +128,9 @@ class Lane:
         claim = self._spool.claim(self.signal)
         if claim is None:
             return False
+        self._claim = claim
         answer = self.link.post(self.endpoint, self._sink, claim.parcel, deadline)
+        self._claim = None
         with self._settling:
             return not self._abandoned and self._settle_claim(claim, answer)
 
@@ -137,6 +140,9 @@ class Lane:
             self._store(parcel)
         self._flight = []
         self.batcher.untake()
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            self._spool.give_back(self.signal, claim)
 
     def finish(self) -> None:
         """Put everything on disk; count what the disk does not take."""

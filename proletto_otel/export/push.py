@@ -37,9 +37,9 @@ class Push:
         self._clock = clock
         self._due_at = clock() + min(FIRST_AFTER_S, interval_s)
 
-    def due(self) -> bool:
-        """Whether the interval is over."""
-        return self._clock() >= self._due_at
+    def due_in_s(self) -> float:
+        """Seconds until the interval is over."""
+        return self._due_at - self._clock()
 
     def run(self, deadline: float) -> bool:
         """Push now; whether it was delivered."""

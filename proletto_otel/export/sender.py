@@ -6,7 +6,6 @@ within a deadline. What is sent and what becomes of it is decided in `export.lan
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -67,7 +66,6 @@ class Sender:
         self._tickets: deque[Ticket] = deque()
         self._stop_at: float | None = None
         self._ended = False
-        self._awake = False
         self._sweep_at = 0.0
 
     def start(self) -> None:
@@ -103,8 +101,7 @@ class Sender:
         """End the thread's sleep; start it again if it was lost. For signal handlers too."""
         if self._ended and self._stop_at is None and self._pid == os.getpid():
             self._revive()
-        if not self._awake and self._wake is not None:
-            self._awake = True
+        if self._wake is not None:
             self._wake.set()
 
     def flush(self, deadline: float) -> bool:
@@ -136,9 +133,14 @@ class Sender:
         return self._ended
 
     def _revive(self) -> None:
-        self._ended = False
-        with contextlib.suppress(RuntimeError):  # the interpreter is going down
-            self._begin()
+        if self._turn.acquire(blocking=False):  # one of many callers is enough
+            try:
+                if self._ended:
+                    self._begin()
+            except RuntimeError:  # the interpreter is going down: no new threads
+                self._ended = True
+            finally:
+                self._turn.release()
 
     def _run(self) -> None:
         _suppress_instrumentation()
@@ -172,7 +174,7 @@ class Sender:
         for lane in self.lanes:
             if force or lane.due_in_s() <= 0:
                 everything &= lane.pump(deadline)
-        if self.push is not None and (force or self.push.due()):
+        if self.push is not None and (force or self.push.due_in_s() <= 0):
             everything &= self.push.run(deadline)
         if self._clock() >= self._sweep_at:
             self._sweep_at = self._clock() + SWEEP_EVERY_S
@@ -182,6 +184,8 @@ class Sender:
 
     def _until_due_s(self) -> float:
         soonest = min([lane.due_in_s() for lane in self.lanes], default=LONGEST_NAP_S)
+        if self.push is not None:
+            soonest = min(soonest, self.push.due_in_s())
         return min(max(soonest, SHORTEST_NAP_S), LONGEST_NAP_S)
 
     def _drain(self) -> bool:
@@ -202,10 +206,8 @@ class Sender:
                     lane.link.close()
 
     def _nap(self, seconds: float) -> None:
-        wake = self._wake
-        if wake is not None:
-            wake.wait(seconds)
-        self._awake = False
+        if self._wake is not None:
+            self._wake.wait(seconds)
 
 
 def _suppress_instrumentation() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -79,7 +80,7 @@ class Drawer:
         self._net = 0
         self._inode = 0
         self.bytes = 0
-        self._looked_at = -LOOK_EVERY_S
+        self._looked_at = -math.inf
         self.entries: list[Entry] = []
         self._candidates: list[Entry] = []
 

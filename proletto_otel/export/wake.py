@@ -15,6 +15,7 @@ class Wake:
     """`wait` sleeps; `set` ends the sleep, or the next one."""
 
     def __init__(self) -> None:
+        self._rung = False
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
@@ -22,7 +23,10 @@ class Wake:
         self._poll.register(self._read, select.POLLIN)
 
     def set(self) -> None:
-        """Wake the sleeper; never blocks, never raises."""
+        """Wake the sleeper; never blocks, never raises, costs nothing while it is awake."""
+        if self._rung:
+            return
+        self._rung = True
         with contextlib.suppress(OSError, ValueError):  # full: it is awake already
             os.write(self._write, b"\0")
 
@@ -30,6 +34,7 @@ class Wake:
         """Sleep up to *seconds*; return whether somebody called `set`."""
         if not self._poll.poll(max(0.0, seconds) * 1000):
             return False
+        self._rung = False  # before the read: a call that comes between is heard, perhaps twice
         with contextlib.suppress(BlockingIOError):
             os.read(self._read, 4096)
         return True
