@@ -48,7 +48,6 @@ fits, and the default holds. An *argument* that does not fit is a mistake in cod
 `ConfigError`.
 
 Values marked *secret* are never shown: not in logs, not on the admin pages, not in `repr`.
-`python -m proletto_otel doctor` prints what is in force and where it came from.
 """
 
 TABLE = """
