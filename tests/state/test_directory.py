@@ -1,0 +1,36 @@
+"""Where the workers of a host meet: private, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core import silence
+from proletto_otel.core.config import Config
+from proletto_otel.state import directory
+
+
+def test_the_default_is_beside_the_logs(tmp_path: Path) -> None:
+    """Without a setting the state lies inside the log directory, for this user alone."""
+    found = directory.prepare(Config(log_dir=str(tmp_path / "logs")))
+
+    assert tmp_path / "logs" / ".state" == found
+    assert 0o700 == found.stat().st_mode & 0o777
+
+
+def test_the_setting_moves_it(tmp_path: Path) -> None:
+    """PROLETTO_STATE_DIR is used as it is."""
+    assert tmp_path / "here" == directory.prepare(Config(state_dir=str(tmp_path / "here")))
+
+
+def test_a_place_that_cannot_be_written_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process goes on alone and says so once, naming the setting."""
+    silence.forget_notices()
+    (tmp_path / "file").write_text("")
+    for _ in range(2):
+        assert directory.prepare(Config(state_dir=str(tmp_path / "file" / "state"))) is None
+
+    assert ["PROLETTO_STATE_DIR" in line for line in caplog.messages] == [True]
