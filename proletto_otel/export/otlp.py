@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from proletto_otel.core.conventions import (
     TELEMETRY_SPOOL_BYTES,
 )
 from proletto_otel.core.meters import Family, Registry, Values, registry
-from proletto_otel.export import encode
+from proletto_otel.core.silence import notice
+from proletto_otel.export import encode, grpc_session
 from proletto_otel.export.batcher import Batcher
 from proletto_otel.export.endpoint import Endpoint, Peer, endpoint, is_configured
 from proletto_otel.export.lane import Lane
@@ -62,6 +64,7 @@ class OtlpExporter:
     ) -> None:
         self.resource = resource or Resource(config)
         self._config, self._clock = config, clock
+        self._uses_grpc = _uses_grpc(config)
         self._spool = _spool(config, state_dir)
         self._links: dict[Peer, Link] = {}
         self.traces = self._batcher("traces", config.trace_queue, config.trace_batch)
@@ -156,7 +159,7 @@ class OtlpExporter:
         )
 
     def _lane(self, signal: str, batcher: Batcher, environ: Mapping[str, str]) -> Lane:
-        config, to = self._config, endpoint(self._config, signal, environ)
+        config, to = self._config, self._endpoint(signal, environ)
         delays = {"traces": config.trace_delay_ms, "logs": config.log_delay_ms}
         return Lane(
             signal,
@@ -166,7 +169,7 @@ class OtlpExporter:
             self._spool,
             resource=self.resource.encoded,
             scope=encode.scope(DISTRO),
-            encoding=GZIP if config.otlp_compression == GZIP else "",
+            encoding=GZIP if config.otlp_compression == GZIP and not self._uses_grpc else "",
             delay_s=delays.get(signal, 500) / 1000,
             clock=self._clock,
         )
@@ -185,8 +188,34 @@ class OtlpExporter:
             )
         return found
 
+    def _endpoint(self, signal: str, environ: Mapping[str, str]) -> Endpoint:
+        config = self._config
+        if not self._uses_grpc:
+            return endpoint(config, signal, environ)
+        if not is_configured(config):
+            config = replace(config, otlp_endpoint=grpc_session.DEFAULT_ENDPOINT)
+        found = endpoint(config, signal, {})
+        return replace(found, path=grpc_session.SERVICES[signal])
+
     def _caller(self, peer: Peer) -> Caller:
-        return Session(peer, self._config.otlp_timeout_ms / 1000)
+        patience_s = self._config.otlp_timeout_ms / 1000
+        if self._uses_grpc:
+            compress = self._config.otlp_compression == GZIP
+            return grpc_session.GrpcSession(peer, patience_s, compress=compress)
+        return Session(peer, patience_s)
+
+
+def _uses_grpc(config: Config) -> bool:
+    if config.otlp_protocol != "grpc" or config.sdk_disabled:
+        return False
+    if not grpc_session.is_installed():
+        notice(
+            "otlp:grpc",
+            "OTEL_EXPORTER_OTLP_PROTOCOL='grpc': expected http/protobuf, or "
+            "`pip install 'proletto_otel[grpc]'` first; using http/protobuf",
+        )
+        return False
+    return True
 
 
 def _spool(config: Config, state_dir: Path | None) -> Spool:
