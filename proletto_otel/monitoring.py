@@ -239,7 +239,9 @@ class Monitor:
     def _bind(self, sources: Sources) -> list[Any]:
         """Begin with *sources*; return the components whose life telemetry rules."""
         self._unbind()
-        self._runtime = Runtime(sources, self._registered, self._indicator)
+        self._runtime = Runtime(
+            sources, lambda: self._thresholds, self._indicator, lambda: self._gauges
+        )
         for check in self._checks.values():
             self._runtime.engine.register(check)
         return self._runtime.components
@@ -257,13 +259,10 @@ class Monitor:
             self.unregister(name)
         self._thresholds, self._checks = {}, {}
 
-    def _registered(self) -> dict[str, Threshold]:
-        return self._thresholds
-
     def _known(self, metric: Any) -> Indicator:
         names = [*INDICATORS, *self._gauges]
         if isinstance(metric, str):
-            if metric in names or self._is_check(metric):
+            if metric in names or metric in {HEALTH_PREFIX + name for name in self._checks}:
                 return self._indicator(metric)
             if self._runtime is not None and metric in self._runtime.exported_gauges():
                 return gauge(metric)
@@ -271,9 +270,6 @@ class Monitor:
             f"metric={metric!r}: expected one of {', '.join(names)}, or a gauge that was "
             "registered before (monitor.register_gauge)"
         )
-
-    def _is_check(self, metric: str) -> bool:
-        return metric.removeprefix(HEALTH_PREFIX) in self._checks and HEALTH_PREFIX in metric
 
     def _indicator(self, metric: str) -> Indicator:
         if metric.startswith(HEALTH_PREFIX):

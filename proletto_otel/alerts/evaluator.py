@@ -79,6 +79,7 @@ class Evaluator:
         """Begin without the parent's memory; the store has it."""
         self._own: dict[str, AlertState] = {}
         self._was_alone = False
+        self.last: Reading | None = None
         self._adopted_at = float("-inf")
         self._window_read = False
 
@@ -108,7 +109,7 @@ class Evaluator:
 
     def _round(self, mono: float) -> Round:
         """Everything that is asked of others, before the transaction begins."""
-        reading = self.readings.take(mono)
+        reading = self.last = self.readings.take(mono)
         thresholds = list(self._thresholds())
         facts = {t.name: self._facts(t) for t in thresholds if _beyond(t, reading.value(t))}
         return Round(mono, self._now(), reading, thresholds, facts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ STALE_MARGIN_S = 10.0
 
 EVALUATE = "alerts.evaluate"
 CHECK = "health.round"
+KEEP = "alerts.samples"
 
 
 class Runtime:
@@ -44,10 +46,11 @@ class Runtime:
 
     def __init__(
         self, sources: Sources, registered: Callable[[], Mapping[str, Threshold]],
-        indicator: Callable[[str], Indicator],
+        indicator: Callable[[str], Indicator], gauges: Callable[[], Mapping[str, Indicator]],
     ) -> None:  # fmt: skip
         self.sources = sources
         self._registered = registered
+        self._gauges = gauges
         self._indicator = indicator
         config = sources.config
         self._defaults = _defaults() if config.default_thresholds else []
@@ -66,7 +69,7 @@ class Runtime:
 
     def close(self) -> None:
         """Stop jobs and gauges."""
-        for job in (EVALUATE, CHECK):
+        for job in (EVALUATE, CHECK, KEEP):
             self.sources.cancel(job)
         for metric in (HEALTH_CHECK_STATUS, HEALTH_CHECK_DURATION, ALERT_STATE):
             registry.forget(metric)
@@ -168,6 +171,18 @@ class Runtime:
             seconds = config.monitor_health_check_interval
             every(seconds, CHECK, self.engine.run_scheduled, leader=True)
         every(config.alert_interval_s, EVALUATE, self.evaluator.tick, leader=True)
+        if self.sources.keep is not None:
+            every(config.monitor_sample_interval, KEEP, self._keep_samples, leader=True)
+
+    def _keep_samples(self) -> None:
+        """Remember the requests' indicators and the registered gauges for `history`."""
+        reading, keep = self.evaluator.last, self.sources.keep
+        names = [i.name for i in INDICATORS.values() if i.requests] + list(self._gauges())
+        if reading is not None and keep is not None:
+            keep(
+                time.time(),
+                {name: reading.value(Threshold(metric=name, warning=0)) for name in names},
+            )
 
     def _measure(self) -> None:
         registry.observe(HEALTH_CHECK_STATUS, self._check_states)

@@ -234,6 +234,18 @@ def test_history_of_a_metric(bound: Bound) -> None:
         bound.monitor.history("cpu")
 
 
+def test_requests_and_gauges_are_kept_for_trends(bound: Bound) -> None:
+    """history has more than the host: error rate, response times, own gauges."""
+    bound.monitor.register_gauge("queue_depth", lambda: 3.0)
+    bound.tick()
+    bound.tick()
+
+    assert {"error_rate", "response_time_avg", "response_time_p95", "queue_depth"} == set(
+        bound.kept[-1]
+    )
+    assert 3.0 == bound.kept[-1]["queue_depth"]
+
+
 def test_requests_are_added_up(bound: Bound) -> None:
     """get_api_metrics: count, errors, error rate, average, minimum, maximum."""
     bound.routes = [
