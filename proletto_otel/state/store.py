@@ -18,7 +18,7 @@ from typing import Any
 
 from proletto_otel.core.conventions import STORE_ERRORS
 from proletto_otel.core.meters import registry
-from proletto_otel.core.silence import notice
+from proletto_otel.core.silence import notice, silence
 
 BUSY_S = 2.0
 """How long a writer waits for another process's transaction."""
@@ -97,6 +97,7 @@ class Store:
 
         Raises:
             StoreUnavailable: the database is locked, full, corrupt or gone.
+            sqlite3.Error: the caller's mistake, such as a row that a constraint refuses.
         """
         with self._lock:
             db = self._begin()
@@ -105,6 +106,8 @@ class Store:
                 db.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back(db)
+                if _is_mistake(error):
+                    raise
                 self._broken(error)
                 raise StoreUnavailable(str(error)) from error
             except BaseException:
@@ -130,21 +133,22 @@ class Store:
 
     def write(self, sql: str, rows: Rows = ((),)) -> bool:
         """Run *sql* once per row in one transaction; False when the store is unavailable."""
-        try:
+        with silence("store.write"), contextlib.suppress(StoreUnavailable):
             with self.transaction() as db:
                 db.executemany(sql, rows) if "?" in sql or ":" in sql else db.execute(sql)
-        except StoreUnavailable:
-            return False
-        return True
+            return True
+        return False
 
     def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         """The rows of a SELECT; none when the store is unavailable."""
-        with self._lock:
+        with self._lock, silence("store.query"):
             try:
                 return self._open().execute(sql, params).fetchall()
             except (sqlite3.Error, OSError) as error:
+                if _is_mistake(error):
+                    raise
                 self._broken(error)
-                return []
+        return []
 
     def size_bytes(self) -> int:
         """Space the database takes on disk, its log included."""
@@ -164,15 +168,16 @@ class Store:
             self._close()
         if self._path is None or time.monotonic() < self._retry_at:
             return self._open_memory()
-        try:
-            self._db = self._connect(str(self._path))
-            found = os.stat(self._path)
-        except (sqlite3.Error, OSError) as error:
-            self._broken(error)
-            return self._open_memory()
-        self._identity, self._in_memory = (found.st_ino, found.st_dev), False
-        self.last_error = ""
-        return self._db
+        for _ in range(2):  # once more after a corrupt file was set aside
+            try:
+                self._db = self._connect(str(self._path))
+            except (sqlite3.Error, OSError) as error:
+                if not self._broken(error):
+                    break
+            else:
+                self._in_memory, self.last_error = False, ""
+                return self._db
+        return self._open_memory()
 
     def _outdated(self) -> bool:
         """The file was removed or replaced under us, or memory was only a makeshift."""
@@ -181,15 +186,15 @@ class Store:
         if self._path is None:
             return False
         try:
-            found = os.stat(self._path)
+            return _identity(self._path) != self._identity
         except OSError:
             return True
-        return (found.st_ino, found.st_dev) != self._identity
 
     def _connect(self, path: str) -> sqlite3.Connection:
         if self._path is not None and path != ":memory:":
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._identity = _identity(self._path)
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
         try:
@@ -214,26 +219,32 @@ class Store:
                 self._db.close()
             self._db = None
 
-    def _broken(self, error: Exception) -> None:
-        """Count the failure; set a corrupt file aside; fall back to memory for a while."""
+    def _broken(self, error: Exception) -> bool:
+        """Count the failure; set a corrupt file aside, or fall back to memory for a while.
+
+        Returns:
+            Whether the store can be opened anew at once.
+        """
         self.last_error = str(error)
         if "locked" in self.last_error or "busy" in self.last_error:
             self._errors.cell(("locked",)).add(1)
-            return
+            return False
         corrupt = isinstance(error, sqlite3.DatabaseError) and any(
             word in self.last_error for word in ("malformed", "not a database", "corrupt")
         )
         self._errors.cell(("corrupt" if corrupt else "unavailable",)).add(1)
         self._close()
         if corrupt and self._path is not None and self._set_aside(self._path):
-            return
+            return True
         self._retry_at = time.monotonic() + RETRY_S
         notice("store", "the state store cannot be used (%s); trying again", self.last_error)
+        return False
 
-    @staticmethod
-    def _set_aside(path: Path) -> bool:
+    def _set_aside(self, path: Path) -> bool:
         aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
         try:
+            if _identity(path) != self._identity:
+                return True  # another worker was faster: the new file is not the broken one
             os.replace(path, aside)
         except OSError:
             return False
@@ -242,6 +253,23 @@ class Store:
                 os.unlink(f"{path}{suffix}")
         notice("store.corrupt", "the state store was corrupt: set aside as %s", aside.name)
         return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_ino, found.st_dev
+
+
+MISTAKES = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.NotSupportedError)
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether the statement is wrong, not the database."""
+    text = str(error)
+    if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+        return "closed" not in text
+    wrong = text.startswith(("no such", "near ", "table ", "incomplete input"))
+    return isinstance(error, MISTAKES) or (isinstance(error, sqlite3.OperationalError) and wrong)
 
 
 _abandoned: list[sqlite3.Connection] = []
