@@ -17,6 +17,8 @@ DDL = (
 LEVELS = ((60, 6 * 3600), (900, 7 * 86_400))
 """Seconds of one point, and how long such points are kept: hours at minutes, days at quarter
 hours. 360 + 672 points a metric, about 50 bytes each."""
+FORGOTTEN = (0, LEVELS[-1][1])
+"""Full samples of a metric that nobody measures any more go with the last quarter hours."""
 MAX_METRICS = 200
 PRUNE_BATCH = 1000
 
@@ -66,7 +68,7 @@ class History:
         self._store.write(
             "DELETE FROM samples WHERE (resolution, metric, at) IN (SELECT resolution, metric, at"
             " FROM samples WHERE resolution = ? AND at < ? LIMIT ?)",
-            [(seconds, at - kept, PRUNE_BATCH) for seconds, kept in LEVELS],
+            [(seconds, at - kept, PRUNE_BATCH) for seconds, kept in (FORGOTTEN, *LEVELS)],
         )
 
     def read(self, metric: str, since: float) -> list[tuple[float, float]]:
