@@ -6,13 +6,14 @@ another leader goes on where this one stopped. Sending is the notifiers' busines
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from proletto_otel.alerts.indicators import Indicator
 from proletto_otel.alerts.message import Notice, Origin, notice
-from proletto_otel.alerts.notifiers.base import Notifier
+from proletto_otel.alerts.notifiers.base import EXPIRES_S, Notifier
 from proletto_otel.alerts.readings import Reading, Readings
 from proletto_otel.alerts.shared import Letter, SharedAlerts
 from proletto_otel.alerts.silences import SILENCE, Silence, of, quiet
@@ -195,7 +196,19 @@ class Evaluator:
         """Send what another process left in the outbox (it ended, or was killed)."""
         if mono - self._adopted_at >= ADOPT_S:
             self._adopted_at = mono
-            self._send(self.shared.waiting(), new=False)
+            waiting = self.shared.waiting()
+            self._send(waiting, new=False)
+            self._give_up(waiting)
+
+    def _give_up(self, letters: Iterable[Letter]) -> None:
+        """Letters of a channel that was switched off are dropped when they are old."""
+        spoken = {notifier.name for notifier in self.notifiers}
+        for letter in letters:
+            if letter.channel not in spoken and self._now() - letter.at > EXPIRES_S:
+                with contextlib.suppress(StoreUnavailable):
+                    self.shared.remove(letter.id or 0)
+                    self._ledger.spooled(letter.channel, -1)
+                    self._ledger.dropped(letter.channel, "expired")
 
     def _remember_window(self, mono: float) -> None:
         """Go on with the request readings of the leader before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -13,6 +14,8 @@ RUNBOOK = "docs/runbook.md"
 MAX_BLOCK = 2900
 """Slack refuses blocks of more than 3,000 characters."""
 MAX_DETAIL = 300
+
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 _MARK = {OK: "✅", "warning": "⚠️", CRITICAL: "🔴"}
 
@@ -28,12 +31,17 @@ class Origin:
     """Public address of the admin pages."""
     runbook_url: str = ""
     """Base of runbook links; empty: the file in this project."""
+    trace_url: str = ""
+    """Link to a trace, with `{trace_id}` in it."""
 
-    def links(self, alert: str) -> dict[str, str]:
-        """The links of an alert's message."""
+    def links(self, alert: str, facts: dict[str, str]) -> dict[str, str]:
+        """The links of an alert's message; a request ID of ours is a trace ID as well."""
         links = {"runbook": f"{self.runbook_url or RUNBOOK}#{anchor(alert)}"}
         if self.dashboard_url:
             links["dashboard"] = self.dashboard_url
+        request_id = facts.get("error_request_id") or facts.get("slow_request_id") or ""
+        if self.trace_url and _TRACE_ID.fullmatch(request_id):
+            links["trace"] = self.trace_url.replace("{trace_id}", request_id)
         return links
 
 
@@ -112,7 +120,7 @@ def notice(
         host=origin.host,
         service=origin.service,
         environment=origin.environment,
-        links=origin.links(indicator.alert),
+        links=origin.links(indicator.alert, facts),
         facts=facts,
     )
 

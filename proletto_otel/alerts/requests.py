@@ -71,6 +71,6 @@ def facts(routes: list[RouteSummary], slow: bool) -> dict[str, str]:
         return {}
     _, error, route = max(errors, key=lambda entry: entry[0])
     return {
-        "request_id": error["request_id"],
+        "error_request_id": error["request_id"],
         "last_error": f"{route.method} {route.route or ''}: {error['error']}",
     }

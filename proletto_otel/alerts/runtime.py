@@ -159,6 +159,7 @@ class Runtime:
             host=self.sources.host,
             dashboard_url=config.dashboard_url,
             runbook_url=config.runbook_url,
+            trace_url=config.trace_url,
         )
         return Evaluator(
             self.shared_alerts, readings, self.notifiers, origin,

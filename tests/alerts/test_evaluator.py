@@ -108,6 +108,21 @@ def test_degraded_check_is_a_warning_after_five_minutes(stage: Stage) -> None:
     assert ["warning firing"] == stage.run(5)
 
 
+def test_letters_of_a_channel_that_is_gone_do_not_stay(stage: Stage) -> None:
+    """An email that waits while SMTP_HOST is taken away is dropped after an hour, counted."""
+    stage.thresholds = [CPU]
+    stage.values["cpu_percent"] = 90.0
+    stage.run(70)
+    with stage.shared.transaction() as connection:
+        stage.shared.post(connection, stage.told[0], ["email"])
+    stage.values["cpu_percent"] = 10.0
+    stage.run(3500, step=20)
+    assert 1 == len(stage.shared.waiting())
+    stage.run(200, step=20)
+
+    assert [] == stage.shared.waiting()
+
+
 class Requests:
     """Requests counted as the middleware counts them."""
 

@@ -65,6 +65,16 @@ def test_health_message_says_what_the_check_said() -> None:
     assert "Health check database is healthy again after 12 min" == resolved.summary
 
 
+def test_request_of_ours_links_to_its_trace() -> None:
+    """A generated request ID is the trace ID; another one is no trace."""
+    origin = Origin(
+        service="s", environment="e", host="h", trace_url="https://t.example/{trace_id}"
+    )
+    links = [origin.links("HighErrorRate", {"error_request_id": i}) for i in ("ab" * 16, "rid-7")]
+
+    assert ["https://t.example/" + "ab" * 16, None] == [found.get("trace") for found in links]
+
+
 def test_webhook_json_is_plain() -> None:
     """Times are ISO 8601, numbers are numbers."""
     data = json.loads(json.dumps(_health("refused").as_json()))

@@ -17,7 +17,6 @@ from proletto_otel.alerts.shared import Letter, SharedAlerts
 from proletto_otel.core.ledger import Ledger
 from proletto_otel.core.ledger import ledger as process_ledger
 from proletto_otel.core.silence import notice as say
-from proletto_otel.core.silence import silence
 from proletto_otel.state.store import StoreUnavailable
 
 MAX_QUEUE = 100
@@ -200,8 +199,7 @@ class Notifier:
         try:
             self._shared.remove(letter.id)
         except StoreUnavailable:
-            with silence("alerts.outbox"):
-                say("alerts.outbox", "an alert was told, but the store could not be told so")
+            say("alerts.outbox", "an alert was told, but the store could not be told so")
 
     def _give_up(self, letter: Letter) -> None:
         """At the end of the process only what no outbox keeps is lost."""
