@@ -120,7 +120,7 @@ def install(
     warning = rendering.configure(config.log_format)
     sinks = _sinks(config, otlp, Path(lock_dir or Path(config.log_dir, ".state")))
     pipeline.use(sinks)
-    pipeline.listen(count_error)
+    pipeline.listen(count_error, logs=False)
     pipeline.open(
         level=config.log_level,
         environment=config.environment,

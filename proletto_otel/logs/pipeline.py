@@ -52,7 +52,7 @@ class Pipeline:
         self.ready = False
         """Whether set-up has come; until then records are printed and kept."""
         self.names = Names()
-        self._listeners: tuple[tuple[int, Write], ...] = ()
+        self._listeners: tuple[tuple[int, Write, Write], ...] = ()
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._ways: dict[int, tuple[Write, ...]] = {}
         self._console: tuple[Write, ...] = ()
@@ -68,9 +68,16 @@ class Pipeline:
         """Send nothing more to *sink*."""
         self.use(tuple(s for s in self.sinks if s is not sink))
 
-    def listen(self, callback: Write, level: int = ERROR) -> None:
-        """Call *callback* with each record of *level* and above, after the sinks had it."""
-        self._listeners = (*self._listeners, (level, callback))
+    def listen(self, callback: Write, level: int = ERROR, *, logs: bool = True) -> None:
+        """Call *callback* with each record of *level* and above, after the sinks had it.
+
+        Args:
+            callback: Runs in the caller's thread; what it logs goes to the console only.
+            level: Records below it are not for it.
+            logs: False for one that is known to log nothing; it costs less.
+        """
+        way = self._guarded(callback) if logs else callback
+        self._listeners = (*self._listeners, (level, callback, way))
         self.use(self.sinks)
 
     def unlisten(self, callback: Write) -> None:
@@ -123,7 +130,7 @@ class Pipeline:
 
     def _ways_of(self, level: int) -> tuple[Write, ...]:
         ways = [self._way(s) for s in self.sinks if level >= s.level]
-        ways += [self._guarded(f) for low, f in self._listeners if level >= low]
+        ways += [way for low, _, way in self._listeners if level >= low]
         if len(self._ways) < 100:  # a program has few levels; one that invents them stays bounded
             self._ways[level] = tuple(ways)
         return tuple(ways)

@@ -36,6 +36,8 @@ RETRY_S = 1.0
 SLACK_NS = 2_000_000_000
 """Records made a moment before the last look need no new one; a clock set back does."""
 MUTEX_WAIT_S = 0.02
+"""How long a thread waits for another one that rotates; the main thread does not wait at all: it
+may be in a signal handler, above its own rotation, and further signals would pile up."""
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -114,7 +116,7 @@ class FileSink(Sink):
     # --- looking and opening -------------------------------------------------------------------
     def _look(self, now_ns: int) -> None:
         """Follow the name to another file, if it leads to one now."""
-        if not self._mutex.acquire(timeout=MUTEX_WAIT_S):
+        if not self._take_mutex():
             return  # another thread looks, or this thread, below a signal handler
         try:
             self._from, self._until = now_ns - SLACK_NS, now_ns + LOOK_NS
@@ -122,6 +124,10 @@ class FileSink(Sink):
                 self._open()
         finally:
             self._mutex.release()
+
+    def _take_mutex(self) -> bool:
+        in_main = threading.get_ident() == threading.main_thread().ident
+        return self._mutex.acquire(timeout=0 if in_main else MUTEX_WAIT_S)
 
     def _moved(self) -> bool:
         try:
@@ -148,7 +154,7 @@ class FileSink(Sink):
     # --- rotation ------------------------------------------------------------------------------
     def _rotate_full(self) -> None:
         """Rotate, unless another process just did: then follow."""
-        if time.monotonic() < self._pause_until or not self._mutex.acquire(timeout=MUTEX_WAIT_S):
+        if time.monotonic() < self._pause_until or not self._take_mutex():
             return
         try:
             with self._lock.hold() as held:
@@ -225,7 +231,7 @@ class DailyFileSink(FileSink):
 
     def _turn(self, now_ns: int) -> None:
         """The first record of a day: put the file of an earlier day away."""
-        if time.monotonic() < self._pause_until or not self._mutex.acquire(timeout=MUTEX_WAIT_S):
+        if time.monotonic() < self._pause_until or not self._take_mutex():
             return
         try:
             with self._lock.hold() as held:

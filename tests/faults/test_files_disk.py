@@ -1,0 +1,153 @@
+"""Log files on a full disk, in a directory that cannot be used, taken away while written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core.ledger import ledger
+from proletto_otel.core.meters import registry
+from proletto_otel.logs import rendering
+from proletto_otel.logs.record import Record
+from proletto_otel.logs.sinks.files import SizedFileSink
+
+SINK = "file"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root: sudo python -m pytest tests/faults")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def made(directory: Path) -> SizedFileSink:
+    registry.reset()
+    return SizedFileSink(
+        SINK, directory / "app.log", rendering.Renderer().text_line,
+        lock_dir=directory / ".state", max_bytes=100_000_000, backups=3,
+    )  # fmt: skip
+
+
+def write(sink: SizedFileSink, first: int, count: int) -> None:
+    for n in range(first, first + count):
+        sink.write(Record(time.time_ns(), 20, "test", f"record {n:06d} " + "x" * 333, {}))
+
+
+def numbers(path: Path) -> list[int]:
+    """The numbers of all lines, each of which must be whole."""
+    lines = path.read_text().splitlines()
+    assert all(line.endswith(" " + "x" * 333) for line in lines)
+    return [int(line.split("record ")[1].split()[0]) for line in lines]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_full_disk_loses_counted_records_only(small_disk: Path) -> None:
+    """A full disk costs counted records, no exception, no torn line; freed, writing resumes."""
+    sink = made(small_disk)
+    (small_disk / "ballast").write_bytes(b"x" * 1_000_000)
+    write(sink, 0, 10_000)
+
+    totals = ledger.totals()[SINK]
+    assert 10_000 == totals["emitted"] == totals["delivered"] + totals["dropped"]["disk_full"]
+    assert 0 < totals["dropped"]["disk_full"] < 10_000
+    assert list(range(totals["delivered"])) == numbers(small_disk / "app.log")
+    assert "No space left" in sink.status()["last_error"]
+
+    (small_disk / "ballast").unlink()
+    write(sink, 10_000, 100)
+    assert list(range(10_000, 10_100)) == numbers(small_disk / "app.log")[-100:]
+    assert sink.status()["healthy"]
+    sink.close()
+
+
+PROGRAM = """
+import os, sys, time
+from proletto_otel.core import config
+from proletto_otel.core.ledger import ledger
+from proletto_otel.logs import assembly
+from proletto_otel.logs.loggers import logger
+directory = sys.argv[1]
+made, _ = config.load({"log_dir": directory + "/logs"}, {}, {})
+assembly.install(made)
+if not os.geteuid():
+    os.setuid(65534)
+for n in range(50):
+    logger.info("record", n=n)
+print("READY", flush=True)
+sys.stdin.readline()
+until = time.monotonic() + 10
+while time.monotonic() < until and not os.path.exists(directory + "/logs/proletto.log"):
+    logger.info("record", n=-1)
+    time.sleep(0.02)
+logger.info("record", n=50)
+for sink in ("file", "json_file"):
+    totals = ledger.totals()[sink]
+    assert totals["emitted"] == totals["delivered"] + totals["dropped"]["unwritable"], totals
+"""
+
+
+def test_unusable_directory_falls_back_to_stderr(tmp_path: Path) -> None:
+    """Without rights in the directory lines go to stderr as JSON, one warning; then it resumes."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    base = tmp_path / "base"
+    base.mkdir(mode=0o555)
+    running = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(base)], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert running.stdout is not None
+    printed = []
+    for line in running.stdout:
+        if line == "READY\n":
+            break
+        printed.append(line)
+    base.chmod(0o777)
+    out, errors = running.communicate("\n", timeout=60)
+
+    assert 0 == running.returncode, errors
+    fallback = [json.loads(line) for line in errors.splitlines()]
+    assert list(range(50)) == [line["n"] for line in fallback if line["n"] >= 0]
+    warnings = [line for line in printed + out.splitlines() if "WARNING" in line]
+    assert ["proletto.log", "proletto_structured.json"] == sorted(
+        Path(line.split("log file ")[1].split()[0]).name for line in warnings
+    )
+    assert all("Permission denied" in line for line in warnings)
+    lines = (base / "logs/proletto_structured.json").read_text().splitlines()
+    assert 50 == json.loads(lines[-1])["n"]
+
+
+def test_file_unlinked_under_many_writers_comes_back(tmp_path: Path) -> None:
+    """logrotate or `rm` take the file away again and again: it comes back, no line is torn."""
+    sink = made(tmp_path)
+    path = tmp_path / "app.log"
+    moved = []
+    for turn in range(5):
+        until = time.monotonic() + 5
+        first = turn * 1000
+        while time.monotonic() < until and not path.exists():
+            write(sink, first, 1)
+            first += 1
+            time.sleep(0.005)
+        write(sink, first, 100)
+        moved.append(path.rename(tmp_path / f"moved.{turn}"))
+    sink.close()
+
+    kept = sorted(n for file in moved for n in numbers(file))
+    assert len(kept) == len(set(kept))
+    totals = ledger.totals()[SINK]
+    assert totals["emitted"] == totals["delivered"] == len(kept)

@@ -1,0 +1,124 @@
+"""Eight processes, one set of log files: nothing lost, torn or doubled, whatever rotates."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+PROCESSES = 8
+RECORDS = 5_000
+MAX_BYTES = 1_000_000
+WORKER = """
+import os, sys, time
+from proletto_otel.core import config
+from proletto_otel.core.ledger import ledger
+from proletto_otel.logs import assembly, building
+from proletto_otel.logs.loggers import logger
+
+directory, how, records = sys.argv[1], sys.argv[2], int(sys.argv[4])
+made, _ = config.load({
+    "log_dir": directory, "log_console": False, "log_max_bytes": 1_000_000,
+    "log_json_max_bytes": 1_000_000, "log_backups": 1000, "capture_uncaught": False,
+}, {}, {})
+logs, _ = assembly.install(made)
+day_ns, jumped, real = 86_400 * 10**9, [0], time.time_ns
+building._time_ns = lambda: real() + jumped[0]
+
+def work(worker):
+    for n in range(records):
+        if n == records // 2:
+            jumped[0] = day_ns  # midnight comes, for each worker at a moment of its own
+        write = logger.error if n % 5 == 0 else logger.info
+        write(f"uid={worker}-{n}.", padding="x" * 150)
+    lost = {s: t["dropped"] for s, t in ledger.totals().items() if sum(t["dropped"].values())}
+    assert not lost, lost
+    assert ledger.totals()["file"]["emitted"] == ledger.totals()["file"]["delivered"]
+
+if how == "fresh":
+    work(sys.argv[3])
+else:
+    logger.info("before the fork")
+    children = []
+    for worker in range(int(sys.argv[3])):
+        pid = os.fork()
+        if not pid:
+            logs.forked()
+            for sink_totals in (ledger._emitted, ledger._delivered):
+                sink_totals.reset()
+            work(str(worker))
+            os._exit(0)
+        children.append(pid)
+    assert all(os.waitpid(pid, 0)[1] == 0 for pid in children)
+"""
+
+
+def run(directory: Path, how: str) -> None:
+    command = [sys.executable, "-c", WORKER, str(directory), how]
+    arguments = [str(w) for w in range(PROCESSES)] if how == "fresh" else [str(PROCESSES)]
+    environment = os.environ | {"PROLETTO_STRICT": "1"}
+    running = [
+        subprocess.Popen([*command, argument, str(RECORDS)], env=environment)
+        for argument in arguments
+    ]
+    try:
+        assert [0] * len(running) == [process.wait(55) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def uids(paths: list[Path]) -> Counter[str]:
+    """Every record's uid; a torn line has none, or stands where it does not belong."""
+    found: Counter[str] = Counter()
+    for path in paths:
+        for line in path.read_text().splitlines():
+            if "before the fork" not in line:
+                (uid,) = re.findall(r"uid=(\d+-\d+)\.", line)
+                assert line.endswith('"padding":"' + "x" * 150 + '"}' if line[0] == "{" else "x")
+                found[uid] += 1
+    return found
+
+
+@pytest.mark.parametrize("how", ["fresh", "forked"])
+def test_eight_processes_share_the_files(tmp_path: Path, how: str) -> None:
+    """40,000 records of 8 processes, rotation every 1 MB, a midnight: each one exactly once."""
+    run(tmp_path, how)
+
+    every = Counter(f"{w}-{n}" for w in range(PROCESSES) for n in range(RECORDS))
+    errors = Counter(uid for uid in every if int(uid.split("-")[1]) % 5 == 0)
+    text = sorted(p for p in tmp_path.glob("proletto.log*"))
+    structured = sorted(tmp_path.glob("proletto_structured.json*"))
+    daily = sorted(tmp_path.glob("proletto_error.log*"))
+    assert every == uids(text)
+    assert every == uids(structured)
+    assert errors == uids(daily)
+    for path in structured:
+        for line in path.read_text().splitlines():
+            json.loads(line)
+    record = max(len(line) for line in structured[0].read_bytes().splitlines()) + 1
+    assert len(text) > 8
+    assert all(p.stat().st_size <= MAX_BYTES + PROCESSES * record for p in text + structured)
+    rotated = [p for p in text + structured if p.suffix[1:].isdigit()]
+    assert all(p.stat().st_size >= MAX_BYTES for p in rotated)  # each rotated once, when full
+    assert 2 == len(daily)
+
+
+def test_backups_stay_bounded(tmp_path: Path) -> None:
+    """With few backups kept, there are never more files than that plus the one written to."""
+    command = [
+        sys.executable, "-c", WORKER.replace('"log_backups": 1000', '"log_backups": 3'),
+        str(tmp_path), "fresh",
+    ]  # fmt: skip
+    running = [subprocess.Popen([*command, str(w), "2000"]) for w in range(4)]
+    assert [0] * 4 == [process.wait(55) for process in running]
+
+    assert len(list(tmp_path.glob("proletto_structured.json*"))) == 4
+    assert len(list(tmp_path.glob("proletto.log*"))) <= 4
