@@ -28,6 +28,8 @@ from traffic import Traffic
 EXAMPLES = Path(__file__).resolve().parent.parent
 RATE = 10
 """Requests a second."""
+BANK_PORT = 1001
+"""The bank's port lies so far above the shop's: 9001 beside 8000."""
 NEWS_S = 10
 """Seconds between two lines of news."""
 
@@ -103,7 +105,7 @@ def arguments() -> Options:
 @contextmanager
 def bank(options: Options) -> Iterator[str]:
     """The dependency, while the block runs; gives its URL."""
-    port = free_port(9001)
+    port = free_port(options.port + BANK_PORT)
     command = [sys.executable, "-m", "shop.bank", str(port)]
     with Child("bank", command, options.logs / "bank.log", EXAMPLES, environment(options)):
         yield f"http://127.0.0.1:{port}"
@@ -146,7 +148,7 @@ def free_port(first: int) -> int:
     Raises:
         Failed: when none of a hundred is free.
     """
-    for port in range(first, first + 100):
+    for port in range(first, min(first + 100, 65536)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -154,7 +156,7 @@ def free_port(first: int) -> int:
             except OSError:
                 continue
             return port
-    raise Failed(f"no port from {first} to {first + 99} is free")
+    raise Failed(f"none of the 100 ports from {first} on is free")
 
 
 def visit(options: Options, shop_url: str, bank_url: str, end: threading.Event) -> None:

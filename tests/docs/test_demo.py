@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,8 +29,8 @@ def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """The demo as a terminal starts it, in a process group of its own."""
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OTEL_EXPORTER_OTLP_ENDPOINT=NOBODY)
     process = subprocess.Popen(
-        [sys.executable, ROOT / "examples/shop/demo.py", "--folder", folder, "--port", "18000",
-         *options],
+        [sys.executable, ROOT / "examples/shop/demo.py", "--folder", folder,
+         "--port", str(free_port()), *options],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
     )  # fmt: skip
@@ -39,6 +40,13 @@ def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.terminate()  # it ends its children
             process.communicate(timeout=DEADLINE_S)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_demo_shows_where_to_look_and_what_failed(tmp_path: Path) -> None:
