@@ -43,7 +43,7 @@ def test_closed_stdout_is_counted(room: Install, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", None)
     logger.info("nowhere")
 
-    assert {"closed": 1} == ledger.totals()["console"]["dropped"]
+    assert 1 == ledger.totals()["console"]["dropped"]["closed"]
     assert (1, 1) == balance("console")
     assert ["nowhere"] == [line["message"] for line in made.lines]
 
