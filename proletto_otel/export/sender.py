@@ -82,10 +82,15 @@ class Sender:
 
     def _begin(self) -> None:
         self._ended = False
+        self._watch(True)  # until its loop says that it runs
+        thread = threading.Thread(target=self._run, name="proletto-sender", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def _watch(self, is_lost: bool) -> None:
+        """Let every `put` call `wake`, which looks after the thread; or only full batches."""
         for lane in self.lanes:
-            lane.batcher.wake_at = lane.batcher.max_items
-        self._thread = threading.Thread(target=self._run, name="proletto-sender", daemon=True)
-        self._thread.start()
+            lane.batcher.wake_at = 1 if is_lost else lane.batcher.max_items
 
     def forked(self) -> None:
         """Begin afresh in a child: nothing queued, no connection, no thread."""
@@ -99,8 +104,9 @@ class Sender:
 
     def wake(self) -> None:
         """End the thread's sleep; start it again if it was lost. For signal handlers too."""
-        if self._ended and self._stop_at is None and self._pid == os.getpid():
-            self._revive()
+        thread = self._thread
+        if thread is not None and not thread.is_alive() and self._stop_at is None:
+            self._revive(thread)
         if self._wake is not None:
             self._wake.set()
 
@@ -132,34 +138,38 @@ class Sender:
             time.sleep(0.01)  # a lock's timeout, as of `join`, follows the wall clock on 3.10
         return self._ended
 
-    def _revive(self) -> None:
-        if self._turn.acquire(blocking=False):  # one of many callers is enough
-            try:
-                if self._ended:
-                    self._begin()
-            except RuntimeError:  # the interpreter is going down: no new threads
-                self._ended = True
-            finally:
-                self._turn.release()
+    def _revive(self, lost: threading.Thread) -> None:
+        if self._pid != os.getpid() or not self._turn.acquire(blocking=False):
+            return  # a child that was not started; or another caller does it
+        try:
+            if self._thread is lost:
+                failed("export.sender", RuntimeError("the thread was lost"))
+                self._begin()
+        except RuntimeError:  # the interpreter is going down: no new threads
+            self._thread = None
+        finally:
+            self._turn.release()
 
     def _run(self) -> None:
         _suppress_instrumentation()
         try:
+            pause_s = 0.0
             while self._stop_at is None:
-                try:
-                    self._loop()
-                except BaseException as error:
-                    failed("export.sender", error)
-                    self._nap(RESTART_PAUSE_S)
+                try:  # the recovery is inside, so that a blow during it is survived, too
+                    self._nap(pause_s)
                     for lane in self.lanes:
                         lane.recover()
+                    self._loop()
+                except BaseException as error:
+                    pause_s = RESTART_PAUSE_S
+                    failed("export.sender", error)
             self._finish(self._stop_at)
         finally:
             self._ended = True
-            for lane in self.lanes:
-                lane.batcher.wake_at = 1
+            self._watch(True)
 
     def _loop(self) -> None:
+        self._watch(False)
         while self._stop_at is None:
             tickets = [self._tickets.popleft() for _ in range(len(self._tickets))]
             deadline = min([t.deadline for t in tickets], default=self._clock() + FOREVER_S)
