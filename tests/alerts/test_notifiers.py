@@ -30,7 +30,9 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.ledger import Ledger
 from proletto_otel.core.meters import Registry
 from proletto_otel.core.parsing import Secret
+from proletto_otel.export.slack import SlackClient, SlackRefused
 from proletto_otel.state.store import Store
+from tests.slack_server import SlackServer
 
 ORIGIN = Origin(service="shop", environment="production", host="web-1")
 
@@ -435,6 +437,29 @@ def test_slack_gets_critical_alerts_unless_told_otherwise() -> None:
 
     assert (True, False) == (channel.wants(made()), channel.wants(made("warning")))
     assert SlackChannel(lambda text, blocks: None, "warning").wants(made("warning"))
+
+
+@pytest.mark.parametrize("evil", ["", "<!channel> <@U1> <https://evil.example|ok> & " + "x" * 9000])
+def test_slack_takes_the_message(evil: str) -> None:
+    """The payload fits Slack's rules, whatever is in it."""
+    with SlackServer() as slack:
+        config, _ = load(
+            {"slack_webhook_url": slack.webhook_url, "slack_allow_insecure": True}, {}, {}
+        )
+        client = SlackClient.of(config)
+        assert client is not None
+        channel = SlackChannel(client.post, "critical")
+        channel.send(made(facts={"last_error": evil}))
+        slack.answer(404, body="no_service")
+        with pytest.raises(Rejected):
+            channel.send(made())
+        slack.answer(429, {"Retry-After": "7"})
+        with pytest.raises(SlackRefused) as caught:
+            channel.send(made())
+        (message,) = slack.messages
+
+    assert 7 == caught.value.retry_after
+    assert "🔴 CRITICAL HighCpu · shop" == message.title
 
 
 def test_email_without_receivers_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

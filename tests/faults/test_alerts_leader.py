@@ -20,6 +20,7 @@ from aiosmtpd.controller import Controller
 
 from tests.faults import workers
 from tests.faults.workers import Server, serving, until
+from tests.slack_server import SlackServer
 
 APP = """
 from pathlib import Path
@@ -62,6 +63,8 @@ class People:
             self.smtp_port = probe.getsockname()[1]
         self.web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.web.serve_forever, daemon=True).start()
+        self.slack = SlackServer()
+        self.slack.__enter__()
         self.smtp = Controller(Inbox(), hostname="127.0.0.1", port=self.smtp_port)
         self.smtp.start()
 
@@ -70,6 +73,7 @@ class People:
         return {
             "ALERT_WEBHOOK_URL": f"http://127.0.0.1:{self.web.server_port}/",
             "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(self.smtp_port), "SMTP_STARTTLS": "0",
+            "SLACK_WEBHOOK_URL": self.slack.webhook_url, "PROLETTO_SLACK_ALLOW_INSECURE": "1",
             "ALERT_EMAIL_TO": "ada@example.org", "MONITOR_SAMPLE_INTERVAL": "1",
             "PROLETTO_ALERT_INTERVAL": "0.5", "PROLETTO_DEFAULT_THRESHOLDS": "0",
         }  # fmt: skip
@@ -80,6 +84,7 @@ class People:
 
     def close(self) -> None:
         """Nobody listens any more."""
+        self.slack.__exit__(None, None, None)
         self.web.shutdown()
         self.web.server_close()
         self.smtp.stop()
@@ -126,7 +131,7 @@ def log_entries(server: Server, name: str) -> list[str]:
 
 
 def test_alert_of_four_workers_is_told_once(tmp_path: Path, people: People) -> None:
-    """Beyond the limit for 5 s: one message, one email, one log entry; then one recovery."""
+    """Beyond the limit for 5 s: one Slack message, one email, one log entry; then one recovery."""
     with serving(tmp_path, "-w", "4", **people.settings()) as server:
         press(tmp_path, 50)
         until(lambda: people.of("pressure") == ["firing"], 30)
@@ -135,6 +140,9 @@ def test_alert_of_four_workers_is_told_once(tmp_path: Path, people: People) -> N
 
     assert ["firing", "resolved"] == people.of("pressure")
     assert 2 == len([subject for subject in people.mails if "CustomGauge" in subject])
+    assert ["🔴 CRITICAL CustomGauge · proletto", "✅ RESOLVED CustomGauge · proletto"] == [
+        message.title for message in people.slack.messages if "CustomGauge" in message.title
+    ]
     assert ["firing", "resolved"] == log_entries(server, "pressure")
     (message, *_) = (told for told in people.told if told["name"] == "pressure")
     assert (50.0, "Pa", 10, socket.gethostname()) == tuple(

@@ -27,7 +27,7 @@ LEASE_S = 60.0
 """A process that took a letter and is still alive has this long to send it."""
 FIRST_PAUSE_S = 1.0
 LAST_PAUSE_S = 60.0
-MAX_RETRY_AFTER_S = 300.0
+MAX_RETRY_AFTER_S = 900.0
 
 
 class Refused(Exception):

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from proletto_otel.alerts.message import Notice, slack_blocks, slack_text
+from proletto_otel.alerts.notifiers.base import Rejected
 from proletto_otel.alerts.thresholds import RANK
+from proletto_otel.export.slack import SlackRefused
 
 Post = Callable[[str, list[dict[str, Any]]], None]
 """Sends text and blocks; raises with `retry_after` seconds when Slack asks to wait."""
@@ -26,5 +28,14 @@ class SlackChannel:
         return RANK[notice.severity] >= self._least
 
     def send(self, notice: Notice) -> None:
-        """Post one message."""
-        self._post(slack_text(notice), slack_blocks(notice))
+        """Post one message.
+
+        Raises:
+            Rejected: when Slack will never take it (a revoked token, an archived channel).
+        """
+        try:
+            self._post(slack_text(notice), slack_blocks(notice))
+        except SlackRefused as error:
+            if error.permanent:
+                raise Rejected(str(error)) from error
+            raise
