@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 from proletto_otel.core import conventions as c
 from proletto_otel.core.meters import Observations, Registry
 
-CGROUP = Path("/sys/fs/cgroup")
+SAMPLE_S = 0.5
+"""Shortest time over which a share of CPU time says something."""
 HOST, CONTAINER = "host", "container"
 FRESH_S = 2.0
 """A sample of this worker is not taken more often than this."""
@@ -47,12 +48,40 @@ class Sample:
     """This process's values, by metric name."""
 
 
+class Share:
+    """How much of the time was spent, since it was last asked."""
+
+    def __init__(self) -> None:
+        self._before: tuple[float, float] | None = None
+        self._latest: float | None = None
+
+    def of(self, spent: float, passed: float) -> float | None:
+        """The share, given running totals of seconds; None until enough time has passed."""
+        before = self._before
+        if before is None:
+            self._before = spent, passed
+        elif passed - before[1] >= SAMPLE_S:
+            self._before = spent, passed
+            self._latest = max(0.0, (spent - before[0]) / (passed - before[1]))
+        return self._latest
+
+
+def own_cgroup(root: Path = Path("/sys/fs/cgroup")) -> Path:
+    """Where this process's own limits are: a container's root, or a service's directory."""
+    try:
+        line = Path("/proc/self/cgroup").read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return root
+    nested = root / line.removeprefix("0::").lstrip("/")
+    return nested if line.startswith("0::") and (nested / "memory.max").exists() else root
+
+
 class SystemSampler:
     """Takes samples and remembers the latest.
 
     Args:
         psutil: The library, or something that looks like it (tests).
-        cgroup: Where the container's own limits are.
+        cgroup: Where the container's own limits are; found out by default.
         clock: Monotonic seconds.
         now: Unix time in seconds.
     """
@@ -61,12 +90,12 @@ class SystemSampler:
         self,
         psutil: Any = None,
         *,
-        cgroup: Path = CGROUP,
+        cgroup: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._given = psutil
-        self._cgroup = cgroup
+        self._cgroup = cgroup if cgroup is not None else own_cgroup()
         self._clock = clock
         self._now = now
         self.latest = Sample()
@@ -77,25 +106,19 @@ class SystemSampler:
         self._process: Any = None
         self._worker: dict[str, float] = {}
         self._worker_at = float("-inf")
-        self._cpu_before: tuple[float, float] | None = None
-
-    def prime(self) -> None:
-        """Ask once: the first `cpu_percent()` of psutil is always 0.0."""
-        psutil = self._psutil()
-        self._refusable(lambda: psutil.cpu_percent(None))
-        self._refusable(lambda: self._own().cpu_percent(None))
-        self._container_cpu()
+        self._host_cpu, self._container_cpu, self._worker_cpu = Share(), Share(), Share()
+        self._collected = [stats["collections"] for stats in gc.get_stats()]
 
     def sample(self) -> Sample:
         """Take a sample of host and worker now and remember it."""
         taken = Sample(time=self._now())
         psutil = self._psutil()
-        _put(taken.cpu, HOST, self._refusable(lambda: psutil.cpu_percent(None) / 100))
-        _put(taken.cpu, CONTAINER, self._container_cpu())
+        _put(taken.cpu, HOST, self._refusable(self._cpu))
+        _put(taken.cpu, CONTAINER, self._cpu_of_quota())
         _put(taken.memory, HOST, self._refusable(lambda: psutil.virtual_memory().percent / 100))
         _put(taken.memory, CONTAINER, self._container_memory())
         taken.disks = self._disks()
-        taken.load = self._refusable(psutil.getloadavg) or ()
+        taken.load = self._refusable(lambda: psutil.getloadavg()) or ()
         taken.worker = self.worker()
         self.latest = taken
         return taken
@@ -107,13 +130,13 @@ class SystemSampler:
         return self._worker
 
     def _measure_worker(self) -> dict[str, float]:
-        own = self._own()
+        own = self._refusable(self._own)
         found: dict[str, float] = {}
-        asked: dict[str, Callable[[], float]] = {
-            c.PROCESS_CPU_UTILIZATION.name: lambda: own.cpu_percent(None) / 100,
+        asked: dict[str, Callable[[], float | None]] = {
+            c.PROCESS_CPU_UTILIZATION.name: lambda: self._cpu_of_worker(own),
             c.PROCESS_MEMORY_USAGE.name: lambda: own.memory_info().rss,
-            c.PROCESS_THREAD_COUNT.name: own.num_threads,
-            c.PROCESS_OPEN_FILES.name: own.num_fds,
+            c.PROCESS_THREAD_COUNT.name: lambda: own.num_threads(),
+            c.PROCESS_OPEN_FILES.name: lambda: own.num_fds(),
             c.PROCESS_CONNECTIONS.name: lambda: len(own.net_connections("inet")),
         }
         for name, ask in asked.items():
@@ -124,8 +147,25 @@ class SystemSampler:
         # resolved at call time: a process object made before a fork measures the parent
         if self._process is None or self._process.pid != os.getpid():
             self._process = self._psutil().Process()
-            self._refusable(lambda: self._process.cpu_percent(None))
         return self._process
+
+    # own arithmetic: psutil's cpu_percent() keeps one state per program, and the application, or a
+    # second reader, that asks as well gets and leaves a meaningless number
+    def _cpu(self) -> float | None:
+        times = self._psutil().cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        # Linux counts the time of guests in user and nice, too
+        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        return self._host_cpu.of(total - idle, total)
+
+    def _cpu_of_worker(self, own: Any) -> float | None:
+        times = own.cpu_times()
+        return self._worker_cpu.of(times.user + times.system, self._clock())
+
+    def collections(self) -> Observations:
+        """Runs of the garbage collector by generation; those of the parent are not ours."""
+        for generation, stats in enumerate(gc.get_stats()):
+            yield (generation,), stats["collections"] - self._collected[generation]
 
     def _psutil(self) -> Any:
         if self._given is None:
@@ -165,17 +205,14 @@ class SystemSampler:
             return None
         return max(0.0, used - inactive) / limit  # cache that can be given back is not in use
 
-    def _container_cpu(self) -> float | None:
+    def _cpu_of_quota(self) -> float | None:
         quota = self._text("cpu.max").split()
         usage = self._stat("cpu.stat").get("usage_usec")
         if len(quota) != 2 or not quota[0].isdigit() or usage is None:
             return None
-        now, before = (self._clock(), usage / 1e6), self._cpu_before
-        self._cpu_before = now
-        if before is None or now[0] <= before[0]:
-            return None
         allowed = int(quota[0]) / int(quota[1])
-        return (now[1] - before[1]) / (now[0] - before[0]) / allowed
+        used = self._container_cpu.of(usage / 1e6, self._clock())
+        return None if used is None else used / allowed
 
     def _number(self, name: str) -> int | None:
         text = self._text(name).strip()
@@ -238,7 +275,7 @@ def measure(registry: Registry, sampler: SystemSampler, leads: Callable[[], bool
     )
     for metric in WORKER_METRICS:
         registry.observe(metric, _worker(sampler, metric.name))
-    registry.observe(c.GC_COLLECTIONS, _collections)
+    registry.observe(c.GC_COLLECTIONS, sampler.collections)
 
 
 WORKER_METRICS = (
@@ -256,8 +293,3 @@ def _worker(sampler: SystemSampler, name: str) -> Callable[[], Observations]:
         return [] if value is None else [((), value)]
 
     return read
-
-
-def _collections() -> Iterator[tuple[tuple[int], float]]:
-    for generation, stats in enumerate(gc.get_stats()):
-        yield (generation,), stats["collections"]

@@ -7,6 +7,7 @@ a fork, so that no lock and no count of the parent is inherited.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +106,10 @@ class Watched:
 
 
 def _asked(callback: Any, options: api.CallbackOptions) -> list[api.Observation]:
-    if hasattr(callback, "send"):  # the API also takes generators
-        return list(callback.send(options) if callback.gi_frame.f_lasti >= 0 else next(callback))
+    if hasattr(callback, "send"):  # the API also takes generators; they begin by asking
+        if inspect.getgeneratorstate(callback) == inspect.GEN_CREATED:
+            next(callback)
+        return list(callback.send(options))
     return list(callback(options))
 
 

@@ -94,12 +94,11 @@ class Snapshots:
         self._sections[name] = Section(provider, fold)
 
     def start(self) -> None:
-        """Become visible to the other workers."""
+        """Become visible to the other workers; what there is to tell follows with `publish`."""
         with silence("snapshots.start"):
-            self.publish()
+            self._publish([])
             if self._cells is not None and self._name and self._directory is not None:
                 self._cells.settle(Slab(self._directory / self._name).place)
-            self.fold()
 
     def stop(self, deadline: float) -> None:
         """Publish the last numbers; the others fold them."""
@@ -112,7 +111,13 @@ class Snapshots:
 
     def publish(self) -> None:
         """Write this process's numbers if they changed; atomic, at most about a millisecond."""
-        self._publish(self._collect())
+        self._told()
+
+    def _told(self) -> list[Family]:
+        with self.gate:  # so that of two threads the later one also writes later
+            own = self._collect()
+            self._publish(own)
+            return own
 
     def _publish(self, families: list[Family]) -> None:
         with self.gate:
@@ -142,10 +147,8 @@ class Snapshots:
 
         What is told here is published first: the next answer, of whichever worker, is not lower.
         """
-        own = self._collect()
-        self._publish(own)
         total = merging.Sum()
-        total.take(own, os.getpid())
+        total.take(self._told(), os.getpid())
         for other in self._others():
             total.take_plain(other.families, other.pid if other.lives else None, other.records)
         return total.families()
