@@ -204,7 +204,7 @@ class Rooms:
 
 
 class Sampling:
-    """The sampler as a component: primed where it will be asked."""
+    """The sampler as a component: it measures the process that it runs in."""
 
     name = "sampling"
 
@@ -212,8 +212,7 @@ class Sampling:
         self._sampler = sampler
 
     def start(self) -> None:
-        """The first CPU reading is always zero; ask once now."""
-        self._sampler.prime()
+        """Nothing to start: the ticker asks, and psutil is imported on its thread."""
 
     def stop(self, deadline: float) -> None:
         """Nothing runs."""
