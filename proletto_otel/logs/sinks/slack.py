@@ -13,12 +13,12 @@ from typing import Any
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.ledger import ledger
-from proletto_otel.core.silence import notice
+from proletto_otel.core.silence import failed, notice
 from proletto_otel.export.slack import SlackRefused
 from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.threaded import ThreadedSink
 from proletto_otel.logs.slack_claims import LEASE_S, Claims
-from proletto_otel.logs.slack_message import FIRST, Message, Note, Render, Sample
+from proletto_otel.logs.slack_message import Message, Note, Render, Sample
 from proletto_otel.state.store import Store, StoreUnavailable
 
 MAX_ERRORS = 100
@@ -61,7 +61,8 @@ class SlackSink(ThreadedSink):
     ) -> None:
         self.level = config.slack_level
         self._post = post
-        self._render = render or Message(config)
+        self._default = Message(config)
+        self._render: Render = render or self._default
         self._claims = Claims(store, config.slack_window_s)
         self._look_every_s = min(1.0, config.slack_window_s / 4)
         super().__init__()
@@ -71,7 +72,7 @@ class SlackSink(ThreadedSink):
         super().forked()
         self._heaps: dict[str, Heap] = {}
         self._notes: deque[Note] = deque()
-        self._owed = 0
+        self._owed: set[int] = set()
         self._looked_at = 0.0
         self._renewed_at = 0.0
         self._turn_at: float | None = None
@@ -93,13 +94,13 @@ class SlackSink(ThreadedSink):
     @property
     def pending(self) -> int:
         """Records not yet counted in the store, and first ones not yet told."""
-        return sum(h.count - h.taken for h in tuple(self._heaps.values())) + self._owed
+        return sum(h.count - h.taken for h in tuple(self._heaps.values())) + len(self._owed)
 
     def forget(self) -> None:
         """Nothing waits any more; what is claimed in the store another worker tells."""
         self._heaps.clear()
         self._notes.clear()
-        self._owed = 0
+        self._owed.clear()
 
     # --- the thread ----------------------------------------------------------------------------
     def turn(self) -> None:
@@ -139,7 +140,7 @@ class SlackSink(ThreadedSink):
             if note is None:
                 ledger.delivered(self.name, count)
                 return
-            self._owed += 1
+            self._owed.add(id(note))  # the first record is delivered when it is told
             ledger.delivered(self.name, count - 1)
             self._notes.append(note)
 
@@ -161,8 +162,7 @@ class SlackSink(ThreadedSink):
     def _tell(self, note: Note) -> None:
         self._turn_at = None
         try:
-            text, blocks = self._render(note)
-            self._post(text, blocks)
+            self._post(*self._message(note))
         except SlackRefused as error:
             if not error.permanent:
                 self._later(error)
@@ -170,10 +170,19 @@ class SlackSink(ThreadedSink):
             self.fault(str(error))
             notice("sink:slack", "slack sink: %s; the message is given up", self.last_error)
             self._settle(note, "refused")
+        except Exception as error:  # a client of one's own
+            self._later(SlackRefused(type(error).__name__))
         else:
             self.last_error = ""
             self._breaker.succeeded()
             self._settle(note, "")
+
+    def _message(self, note: Note) -> tuple[str, list[dict[str, Any]]]:
+        try:
+            return self._render(note)
+        except Exception as error:  # a rendering of one's own
+            failed("slack.render", error)
+            return self._default(note)
 
     def _later(self, error: SlackRefused) -> None:
         self._breaker.failed(error.retry_after)
@@ -187,13 +196,12 @@ class SlackSink(ThreadedSink):
             if self._abandoned:
                 return
             self._notes.popleft()
-            if note.kind == FIRST and self._owed:
-                self._owed -= 1
+            if id(note) in self._owed:
+                self._owed.discard(id(note))
                 if lost:
                     ledger.dropped(self.name, lost)
                 else:
                     ledger.delivered(self.name)
         following = self._claims.sent(note)
         if following is not None:
-            self._owed += 1
             self._notes.append(following)
