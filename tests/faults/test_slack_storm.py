@@ -130,18 +130,3 @@ def told(slack: SlackServer) -> int:
     """Records that first messages and summaries stand for."""
     counts = [re.search(r"×(\d+)", title) for title in titles(slack, "CRITICAL")]
     return sum(int(found.group(1)) if found else 1 for found in counts)
-
-
-def test_slow_slack_holds_no_caller(tmp_path: Path) -> None:
-    """While Slack does not answer, logging goes on and the message follows."""
-    with SlackServer() as slack:
-        slack.answer(200, delay_s=5.0, body="late")
-        worker = start(slack.webhook_url, tmp_path / "state", 300.0)
-        assert "ready\n" == read(worker)
-        tell(worker)
-        report = read(worker)
-        tell(worker)
-        worker.wait(20)
-
-    assert report.startswith('[true, {"emitted": 1250, "delivered": 1250')
-    assert len(slack.messages) >= ERRORS
