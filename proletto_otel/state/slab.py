@@ -14,6 +14,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Slab:
         self._map: mmap.mmap | None = None
         self._used = 0
         self._is_full = False
+        self._lock = threading.Lock()
 
     def place(self, metric: Metric, attributes: Attributes, cell: HistogramCell) -> None:
         """Let *cell* count here; where there is no space it goes on as it was."""
@@ -53,7 +55,8 @@ class Slab:
         text = orjson.dumps(told)
         text += b" " * (-len(text) % 8)
         try:
-            view = self._record(text, cell.size)
+            with self._lock:
+                view = self._record(text, cell.size)
         except OSError as error:  # disk full, no directory: the cell stays in a list
             self._is_full = True
             failed("slab.grow", error)
