@@ -123,9 +123,7 @@ class Lane:
 
     def drain(self, deadline: float) -> bool:
         """Send the oldest parcel on disk; whether another one may follow at once."""
-        if not self.ready():
-            return False
-        claim = self._spool.claim(self.signal)
+        claim = self._spool.claim(self.signal) if self._may_send(deadline) else None
         if claim is None:
             return False
         self._claim = claim
@@ -190,8 +188,12 @@ class Lane:
                 self._flight[:1] = halves
         return everything
 
+    def _may_send(self, deadline: float) -> bool:
+        there = self.breaker.ready() and self.link.answers(self.endpoint, self._sink, deadline)
+        return there and not self._abandoned
+
     def _ask(self, parcel: Parcel, deadline: float) -> Answer | None:
-        if not self.ready():
+        if not self._may_send(deadline):
             return None
         return self.link.post(self.endpoint, self._sink, parcel, deadline)
 
@@ -275,12 +277,10 @@ class Lane:
             self._ledger.dropped(self._sink, why, self._held.popleft().items)
 
     def _retry_held(self, deadline: float) -> bool:
-        everything = True
-        if self._held and (self.ready() or self._clock() >= self._disk_again_at):
-            waiting, self._held = list(self._held), deque()
-            self._flight = waiting
-            everything = self._fly(deadline)
-        return everything
+        if not self._held or not (self.ready() or self._clock() >= self._disk_again_at):
+            return not self._held
+        self._flight, self._held = list(self._held), deque()
+        return self._fly(deadline)
 
     def _to_disk(self, parcel: Parcel) -> str:
         """Spool a parcel; the reason in a word if that is not possible."""

@@ -19,6 +19,8 @@ from proletto_otel.export.endpoint import Endpoint
 from proletto_otel.export.parcel import Parcel
 from proletto_otel.export.session import Answer, Unreachable
 
+EMPTY = Parcel(b"", 0)
+"""A valid request without records: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request"""
 _durations = registry.histogram(TELEMETRY_EXPORT_DURATION)
 
 
@@ -73,6 +75,16 @@ class Link:
         self._took(began, sink, str(answer.status) if answer.status >= 300 else None)
         self._found()
         return answer
+
+    def answers(self, endpoint: Endpoint, sink: str, deadline: float) -> bool:
+        """Whether the peer is there; one that was away is asked with an empty request first.
+
+        A hung peer may wake up and take all that was ever sent to it: records in each probe would
+        arrive many times.
+        """
+        if not self.breaker.failures:
+            return True
+        return self.breaker.ready() and self.post(endpoint, sink, EMPTY, deadline) is not None
 
     def forked(self) -> None:
         """Begin afresh in a child."""

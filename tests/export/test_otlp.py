@@ -172,6 +172,20 @@ def test_outage_waits_on_disk_and_drains_oldest_first(start: Start, sink: OtlpSi
     assert exporter.status()["healthy"]
 
 
+def test_hung_collector_is_asked_without_records(start: Start, sink: OtlpSink) -> None:
+    """D2: whatever a hung collector swallowed, a record arrives twice at most when it wakes up."""
+    sink.hanging.set()
+    exporter = start(EXPORTER_OTLP_TIMEOUT="100")
+    exporter.logs.put(record("once or twice"))
+    assert not flush(exporter)
+    until(lambda: exporter._links[exporter._lanes["logs"].endpoint.peer].breaker.failures > 3)
+    sink.hanging.clear()
+    until(lambda: law(exporter)["delivered"] == 1)
+
+    assert len(sink.logs) <= 2
+    assert 2 <= [request.items for request in sink.requests].count(0)
+
+
 def test_next_process_delivers_what_the_last_one_left(start: Start, sink: OtlpSink) -> None:
     """The spool outlives the process that filled it."""
     sink.stop()
