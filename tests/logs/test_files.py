@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,25 @@ def numbers(*paths: Path) -> list[int]:
         text = gzip.decompress(raw) if path.suffix == ".gz" else raw
         found += [int(line.split()[-1]) for line in text.decode().splitlines()]
     return found
+
+
+def test_first_lines_of_all_threads_arrive(tmp_path: Path) -> None:
+    """Threads that write while another one opens the file lose no line."""
+    for attempt in range(20):
+        sink = sized(tmp_path / str(attempt))
+        together = threading.Barrier(8)
+
+        def write(n: int, sink: SizedFileSink = sink, at: threading.Barrier = together) -> None:
+            at.wait()
+            sink.write(record(n))
+
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert list(range(8)) == sorted(numbers(sink.path))
 
 
 def test_file_rotates_at_its_size(tmp_path: Path) -> None:

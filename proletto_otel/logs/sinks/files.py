@@ -36,6 +36,8 @@ RETRY_S = 1.0
 SLACK_NS = 2_000_000_000
 """Records made a moment before the last look need no new one; a clock set back does."""
 MUTEX_WAIT_S = 0.02
+OPEN_WAIT_S = 1.0
+"""How long a first line waits for another thread that is opening the file."""
 """How long a thread waits for another one that rotates; the main thread does not wait at all: it
 may be in a signal handler, above its own rotation, and further signals would pile up."""
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -80,6 +82,7 @@ class FileSink(Sink):
     def forked(self) -> None:
         """Fresh locks: a thread that held one is not in the child."""
         self._mutex = threading.Lock()
+        self._holder = 0
         self._lock = RotationLock(self.lock_path)
         self._until = 0
 
@@ -119,15 +122,23 @@ class FileSink(Sink):
         if not self._take_mutex():
             return  # another thread looks, or this thread, below a signal handler
         try:
-            self._from, self._until = now_ns - SLACK_NS, now_ns + LOOK_NS
             if self._fd < 0 or self._moved():
                 self._open()
         finally:
+            # Not before: who finds the times set writes without a look to what is open.
+            self._from, self._until = now_ns - SLACK_NS, now_ns + LOOK_NS
             self._mutex.release()
 
     def _take_mutex(self) -> bool:
-        in_main = threading.get_ident() == threading.main_thread().ident
-        return self._mutex.acquire(timeout=0 if in_main else MUTEX_WAIT_S)
+        thread = threading.get_ident()
+        if self._fd < 0 and self._holder != thread:
+            wait = OPEN_WAIT_S  # without a file the line would be lost
+        else:
+            wait = 0 if thread == threading.main_thread().ident else MUTEX_WAIT_S
+        taken = self._mutex.acquire(timeout=wait)
+        if taken:
+            self._holder = thread
+        return taken
 
     def _moved(self) -> bool:
         try:
