@@ -8,12 +8,17 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.faults.workers import serving
+
 PROCESSES = 8
 RECORDS = 5_000
+WHOLE = re.compile(r"[=\"]x{150}(?:\"\}| request_id=[0-9a-f]{32})?$")
+"""How the end of a line looks: structured, text, text inside a request."""
 MAX_BYTES = 1_000_000
 WORKER = """
 import os, sys, time
@@ -82,7 +87,7 @@ def uids(paths: list[Path]) -> Counter[str]:
         for line in path.read_text().splitlines():
             if "before the fork" not in line:
                 (uid,) = re.findall(r"uid=(\d+-\d+)\.", line)
-                assert line.endswith('"padding":"' + "x" * 150 + '"}' if line[0] == "{" else "x")
+                assert WHOLE.search(line), line
                 found[uid] += 1
     return found
 
@@ -109,6 +114,47 @@ def test_eight_processes_share_the_files(tmp_path: Path, how: str) -> None:
     rotated = [p for p in text + structured if p.suffix[1:].isdigit()]
     assert all(p.stat().st_size >= MAX_BYTES for p in rotated)  # each rotated once, when full
     assert 2 == len(daily)
+
+
+GUNICORN_APP = """
+from flask import Flask
+from proletto_otel import setup_telemetry
+from proletto_otel.error_logging import logger
+
+app = Flask(__name__)
+
+@app.get("/burst/<int:number>")
+def burst(number):
+    for n in range(100):
+        write = logger.error if n % 5 == 0 else logger.info
+        write(f"uid={number}-{n}.", padding="x" * 150)
+    return "done"
+
+setup_telemetry(app)
+"""
+
+
+def test_gunicorn_workers_share_the_files(tmp_path: Path) -> None:
+    """40,000 records of 8 gunicorn workers, rotation every 1 MB, SIGTERM at the end: all there."""
+    settings = {
+        "PROLETTO_LOG_MAX_BYTES": "1000000", "PROLETTO_LOG_JSON_MAX_BYTES": "1000000",
+        "PROLETTO_LOG_BACKUPS": "1000", "MONITOR_REQUEST_LOGGING": "0",
+    }  # fmt: skip
+    requests = range(400)
+    (tmp_path / "many.py").write_text(GUNICORN_APP)
+    # gunicorn serves the first application it is told
+    with (
+        serving(tmp_path, "-w", "8", "many:app", **settings) as server,
+        ThreadPoolExecutor(8) as clients,
+    ):
+        answers = list(clients.map(lambda n: server.get(f"/burst/{n}"), requests))
+    assert [(200, b"done")] * 400 == answers
+
+    logs = tmp_path / "logs"
+    every = Counter(f"{n}-{i}" for n in requests for i in range(100))
+    assert every == uids(sorted(logs.glob("proletto_structured.json*")))
+    assert every == uids(sorted(logs.glob("proletto.log*")))
+    assert 8_000 == uids(sorted(logs.glob("proletto_error.log*"))).total()
 
 
 def test_backups_stay_bounded(tmp_path: Path) -> None:

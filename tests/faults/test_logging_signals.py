@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import logging, signal, sys, time
 from collections import deque
@@ -19,7 +21,9 @@ made, _ = config.load({
     "log_dir": sys.argv[1], "log_max_bytes": 100_000, "log_json_max_bytes": 100_000,
     "log_backups": 1000,
 }, {}, {})
-assembly.install(made, otlp=deque(maxlen=1000).append)
+logs, _ = assembly.install(made, otlp=deque(maxlen=1000).append)
+if sys.argv[2] == "served":
+    logs.start()
 library = logging.getLogger("library")
 handled = [0]
 
@@ -39,6 +43,7 @@ while time.monotonic() < until:
     except RecursionError:
         raise SystemExit("recursion")
 signal.setitimer(signal.ITIMER_REAL, 0, 0)
+assert logs.flush(time.monotonic() + 5)
 for sink in ("file", "json_file", "console"):
     totals = ledger.totals()[sink]
     assert totals["emitted"] == totals["delivered"] + sum(totals["dropped"].values()), totals
@@ -48,10 +53,11 @@ print(ledger.totals()["json_file"]["delivered"], file=sys.stderr)
 """
 
 
-def test_no_deadlock_in_a_storm_of_signals(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["set up", "served"])
+def test_no_deadlock_in_a_storm_of_signals(tmp_path: Path, when: str) -> None:
     """2,000 signals a second log while the program logs and files rotate: it ends, it adds up."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        [sys.executable, "-c", PROGRAM, str(tmp_path), when],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=50, check=False,
     )  # fmt: skip
 
