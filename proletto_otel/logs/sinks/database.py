@@ -21,6 +21,7 @@ from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import COMPONENT
 from proletto_otel.core.silence import notice
 from proletto_otel.logs import database_engine as engines
+from proletto_otel.logs.breadcrumbs import crumb
 from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.queued import Losses, NotNow, QueuedSink
 
@@ -242,18 +243,6 @@ class DatabaseSink(QueuedSink):
                     connection.commit()
                     return len(ids)
         return 0
-
-
-def crumb(record: Record) -> dict[str, Any]:
-    """A breadcrumb as it is stored with an error."""
-    when = datetime.datetime.fromtimestamp(record.time_ns / 1e9, datetime.timezone.utc)
-    return {
-        "timestamp": when.isoformat(timespec="milliseconds"),
-        "level": record.level_name,
-        "logger": record.logger,
-        "message": record.message[:1000],
-        "facts": record.fields,
-    }
 
 
 def _name(value: Any) -> str | None:
