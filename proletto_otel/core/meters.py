@@ -105,7 +105,17 @@ class HistogramCell:
     the process (`state.slab`).
     """
 
-    __slots__ = ("_high", "_lock", "_low", "_numbers", "_sum", "bounds", "exemplars", "start_ns")
+    __slots__ = (
+        "_copy",
+        "_high",
+        "_lock",
+        "_low",
+        "_numbers",
+        "_sum",
+        "bounds",
+        "exemplars",
+        "start_ns",
+    )
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
@@ -122,7 +132,9 @@ class HistogramCell:
     def reset(self) -> None:
         """Begin again at zero, with a fresh lock, in a list."""
         self._lock = Lock()
-        self._numbers: Numbers = [0] * self._sum + [0.0, math.inf, -math.inf]
+        numbers = [0] * self._sum + [0.0, math.inf, -math.inf]
+        self._numbers: Numbers = numbers
+        self._copy: Callable[[], list[float]] = numbers.copy
         self.exemplars: dict[int, Exemplar] = {}
         self.start_ns = time.time_ns()
 
@@ -131,7 +143,7 @@ class HistogramCell:
         with self._lock:
             for i, number in enumerate(self._numbers):
                 numbers[i] = number
-            self._numbers = numbers
+            self._numbers, self._copy = numbers, numbers.tolist
 
     def observe(self, x: float, trace_id: str = "", span_id: str = "") -> None:
         """Count *x*; with a trace ID it becomes the bucket's exemplar."""
@@ -150,9 +162,10 @@ class HistogramCell:
     def read(self) -> Histogram:
         """A consistent copy."""
         with self._lock:
-            *counts, total, low, high = self._numbers
+            numbers = self._copy()
             exemplars = self.exemplars.copy()
-        whole = [int(n) for n in counts]
+        total, low, high = numbers[-3:]
+        whole = list(map(int, numbers[: self._sum]))
         if low > high:  # nothing was observed
             return Histogram(self.bounds, whole, total, 0, None, None, exemplars)
         return Histogram(self.bounds, whole, total, sum(whole), low, high, exemplars)
@@ -168,6 +181,7 @@ class Instrument(Generic[C]):
         self.metric = metric
         self._make: Callable[[Attributes], C] = make
         self._cells: dict[Values, C] = {}
+        self._labels: dict[Values, Attributes] = {}
         self._overflow: C | None = None
 
     def cell(self, values: Values = ()) -> C:
@@ -179,11 +193,12 @@ class Instrument(Generic[C]):
             if self._overflow is None:
                 self._overflow = self._make(OVERFLOWED)
             return self._overflow
-        return self._cells.setdefault(values, self._make(self.label(values)))
+        attributes = self._labels[values] = self.label(values)
+        return self._cells.setdefault(values, self._make(attributes))
 
     def labelled(self) -> list[tuple[Attributes, C]]:
         """All cells with their attributes, the overflow among them."""
-        found = [(self.label(values), cell) for values, cell in self.items()]
+        found = [(self._labels[values], cell) for values, cell in self.items()]
         if self._overflow is not None:
             found.append((OVERFLOWED, self._overflow))
         return found

@@ -6,7 +6,8 @@ What the families hold lives in `metrics.source`; who may read the page in `moni
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from proletto_otel.core.conventions import label_name, prometheus_name
 from proletto_otel.core.meters import Attributes, Family, Histogram, Point
@@ -18,11 +19,16 @@ UNITS = ("seconds", "bytes", "milliseconds", "percent", "ratio")
 """Units that OpenMetrics may state, because the name ends with them."""
 MAX_CACHED = 20_000
 """Label texts remembered; beyond it all are forgotten (labels come and go with workers)."""
+MAX_NAMES = 4096
+MAX_TEXTS = 2000
+"""Distributions whose lines are remembered, about 1.2 KB each."""
 TYPES = {"counter": "counter", "updown": "gauge", "gauge": "gauge", "histogram": "histogram"}
 
 _escapes = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _help_escapes = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _prefixes: dict[tuple[str, Attributes, tuple[float, ...]], list[str]] = {}
+_name = lru_cache(MAX_NAMES)(prometheus_name)
+_texts: dict[tuple[str, Attributes, bool], tuple[tuple[object, ...], str]] = {}
 _singles: dict[tuple[str, Attributes], str] = {}
 
 
@@ -48,7 +54,7 @@ def render(
         _target(out, resource, is_open)
     seen: set[str] = set()
     for family in families:
-        name = prometheus_name(family.name, family.kind, family.unit)
+        name = _name(family.name, family.kind, family.unit)
         if name in seen:
             notice(f"exposition.{name}", "two metrics are called %s; /metrics shows one", name)
             continue
@@ -84,47 +90,56 @@ def _quality(parameters: Iterable[str]) -> float:
 
 
 def _target(out: list[str], resource: Mapping[str, object], is_open: bool) -> None:
-    labels = _labels(tuple((k, str(v)) for k, v in resource.items()))
+    attributes = tuple((k, str(v)) for k, v in resource.items())
     head = "# HELP target{0} Target metadata\n# TYPE target{0} {1}\n"
     out.append(head.format("", "info") if is_open else head.format("_info", "gauge"))
-    out.append(f"target_info{{{labels}}} 1\n")
+    out.append(f"{_single('target_info', attributes)}1\n")
 
 
 def _family(out: list[str], family: Family, name: str, is_open: bool) -> None:
-    _head(out, family, name, is_open)
+    out.append(_head(name, family.kind, family.description, is_open))
     for point in family.points:
         if isinstance(point.value, Histogram):
-            _histogram(out, name, point, point.value, is_open)
+            out.append(_histogram(name, point, point.value, is_open))
         else:
             out.append(f"{_single(name, point.attributes)}{_number(point.value)}\n")
 
 
-def _head(out: list[str], family: Family, name: str, is_open: bool) -> None:
-    shown = name.removesuffix("_total") if is_open and family.kind == "counter" else name
-    if family.description:
-        text = family.description.translate(_escapes if is_open else _help_escapes)
-        out.append(f"# HELP {shown} {text}\n")
-    out.append(f"# TYPE {shown} {TYPES[family.kind]}\n")
+@lru_cache(MAX_NAMES)
+def _head(name: str, kind: str, description: str, is_open: bool) -> str:
+    shown = name.removesuffix("_total") if is_open and kind == "counter" else name
     unit = shown.rpartition("_")[2]
-    if is_open and unit in UNITS:
-        out.append(f"# UNIT {shown} {unit}\n")
+    told = description.translate(_escapes if is_open else _help_escapes)
+    lines = [
+        f"# HELP {shown} {told}\n" if told else "",
+        f"# TYPE {shown} {TYPES[kind]}\n",
+        f"# UNIT {shown} {unit}\n" if is_open and unit in UNITS else "",
+    ]
+    return "".join(lines)
 
 
-def _histogram(
-    out: list[str], name: str, point: Point, histogram: Histogram, is_open: bool
-) -> None:
-    prefixes = _bucket_prefixes(name, point.attributes, histogram.bounds)
-    exemplars = histogram.exemplars if is_open else None
+def _histogram(name: str, point: Point, histogram: Histogram, is_open: bool) -> str:
+    """All lines of one distribution; those of the last scrape if nothing was observed since."""
+    key = (name, point.attributes, is_open)
+    state = (histogram.count, histogram.sum, histogram.bounds)
+    found = _texts.get(key)
+    if found is not None and found[0] == state:
+        return found[1]
+    if len(_texts) >= MAX_TEXTS:
+        _texts.clear()
+    text = "".join(_lines(name, point.attributes, histogram, is_open))
+    _texts[key] = state, text
+    return text
+
+
+def _lines(name: str, attributes: Attributes, histogram: Histogram, is_open: bool) -> Iterator[str]:
+    prefixes = _bucket_prefixes(name, attributes, histogram.bounds)
+    exemplars = histogram.exemplars if is_open else {}
     total = 0
-    if exemplars:
-        for bucket, count in enumerate(histogram.counts):
-            total += count
-            out.append(f"{prefixes[bucket]}{total}{_exemplar(exemplars.get(bucket))}\n")
-    else:
-        for prefix, count in zip(prefixes, histogram.counts, strict=False):
-            total += count
-            out.append(f"{prefix}{total}\n")
-    out.append(f"{prefixes[-2]}{_number(histogram.sum)}\n{prefixes[-1]}{total}\n")
+    for bucket, count in enumerate(histogram.counts):
+        total += count
+        yield f"{prefixes[bucket]}{total}{_exemplar(exemplars.get(bucket)) if exemplars else ''}\n"
+    yield f"{prefixes[-2]}{_number(histogram.sum)}\n{prefixes[-1]}{total}\n"
 
 
 def _exemplar(exemplar: tuple[str, str, float, float] | None) -> str:

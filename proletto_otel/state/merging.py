@@ -89,8 +89,8 @@ class Sum:
     def families(self) -> list[Family]:
         """The sums."""
         return [
-            replace(family, points=list(self._points[name].values()))
-            for name, family in self._families.items()
+            Family(name, f.kind, f.unit, f.description, list(self._points[name].values()), f.per)
+            for name, f in self._families.items()
         ]
 
     def _of(self, family: Family) -> dict[Attributes, Point]:

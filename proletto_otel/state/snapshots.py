@@ -145,10 +145,11 @@ class Snapshots:
     def merged(self) -> list[Family]:
         """All families of the host: every live worker's, and the totals of dead ones.
 
-        What is told here is published first: the next answer, of whichever worker, is not lower.
+        What is told here is published first, if there is anybody to contradict it: the next answer,
+        of whichever worker, is not lower.
         """
         total = merging.Sum()
-        total.take(self._told(), os.getpid())
+        total.take(self._told() if self._names() else self._collect(), os.getpid())
         for other in self._others():
             total.take_plain(other.families, other.pid if other.lives else None, other.records)
         return total.families()
