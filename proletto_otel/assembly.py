@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proletto_otel.core import sanitise
+from proletto_otel.core import exceptions, sanitise
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.meters import Family, registry
 from proletto_otel.export.resource import Resource
 from proletto_otel.logs import assembly as logs_room
+from proletto_otel.logs import error_groups
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.metrics import system
 from proletto_otel.metrics.source import Source
@@ -87,6 +88,7 @@ class Rooms:
     def __init__(self, config: Config, outlets: Outlets) -> None:
         self.config = config
         sanitise.configure(sanitise.from_config(config))
+        exceptions.configure(locals_too=config.capture_locals)
         self.state = directory.prepare(config)
         self.resource = Resource(config)
         self.user_metrics = UserMetrics()
@@ -100,6 +102,7 @@ class Rooms:
         )
         self.track = Track()
         self.slack = outlets.slack(config)
+        self._error_rooms()
         self.snapshots.section("requests", self.track.section, merge_folded)
         self.monitoring = monitor._bind(self._sources())
         self._database: Any = None
@@ -124,6 +127,15 @@ class Rooms:
                 config.monitor_sample_interval, "system.sample", self._sample, leader=True
             )
 
+    def _error_rooms(self) -> None:
+        self.errors = error_groups.ErrorGroups(self.store)
+        pipeline.listen(self.errors.seen)
+        self.ticker.every(error_groups.FLUSH_S, "errors.write", self.errors.write_down)
+        if self.slack is not None:
+            from proletto_otel.logs.sinks.slack import SlackSink
+
+            pipeline.add(SlackSink(self.slack, self.store, self.config))
+
     def _components(self) -> list[Any]:
         """In the order in which they start; all stop at the same time."""
         return [
@@ -132,6 +144,7 @@ class Rooms:
             self.user_metrics,
             self.exporter,
             self.logs,
+            self.errors,
             self.snapshots,
             *self.monitoring,
             self.ticker,
@@ -173,6 +186,7 @@ class Rooms:
             families=self.snapshots.merged,
             routes=self.routes,
             history=self.history.read,
+            errors=self.errors.latest,
             log=log_alert,
             slack=self.slack,
             redact=sanitise.get().text,

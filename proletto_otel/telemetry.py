@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Tracer
 
+    from proletto_otel.logs.error_groups import ErrorGroups
     from proletto_otel.request.middleware import TelemetryMiddleware
 
 EXTENSION = "proletto_otel"
@@ -67,6 +68,11 @@ class Telemetry:
     def logger(self) -> Logger:
         """The application's logger, the same as `error_logging.logger`."""
         return logger
+
+    @property
+    def errors(self) -> ErrorGroups:
+        """Groups of errors: `groups()`, `get()`, `resolve()`, `ignore()`, `reopen()`."""
+        return self.rooms.errors
 
     def activate(self) -> None:
         """Start threads and connections in this process now (they start by themselves, too)."""

@@ -22,6 +22,7 @@ FIRST, SUMMARY, RESOLVED = "first", "summary", "resolved"
 MAX_BLOCK = 2900
 """Slack refuses blocks of more than 3,000 characters."""
 MAX_HEADER = 150
+MAX_NAME = 80
 MAX_FIELD = 300
 MAX_SAMPLE = 2000
 
@@ -128,7 +129,7 @@ class Message:
     def title(self, note: Note) -> str:
         """One line: mark, level, service and error."""
         sample = note.sample
-        name = sample.error.rpartition(".")[2] or sample.logger
+        name = sample.error.rpartition(".")[2] or sample.message[:MAX_NAME]
         if note.kind == RESOLVED:
             return f"✅ RESOLVED · {self._service}: {name}"
         times = f" ×{note.count}" if note.kind == SUMMARY else ""
