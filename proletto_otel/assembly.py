@@ -56,8 +56,6 @@ def _exporter(
 
 
 def _slack(config: Config) -> Post | None:
-    if not config.slack_webhook_url and not config.slack_bot_token:
-        return None
     from proletto_otel.export.slack import SlackClient
 
     return SlackClient.of(config)
@@ -186,6 +184,7 @@ class Rooms:
             families=self.snapshots.merged,
             routes=self.routes,
             history=self.history.read,
+            keep=self.history.add,
             errors=self.errors.latest,
             log=log_alert,
             slack=self.slack,

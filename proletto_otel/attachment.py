@@ -93,22 +93,7 @@ def excluded_paths(config: Config) -> list[str]:
 def access_writer(rooms: Rooms) -> Callable[[Exchange], None]:
     """Write the access line of a finished request."""
     log = rooms.logs.access
-    if log is None:
-        return lambda exchange: None
-
-    def access(exchange: Exchange) -> None:
-        log(
-            exchange.method,
-            exchange.route,
-            exchange.path,
-            exchange.status,
-            exchange.duration_s,
-            exchange.response_size,
-            exchange,
-            exchange.environ.get("REMOTE_ADDR"),
-        )
-
-    return access
+    return log.finished if log is not None else lambda exchange: None
 
 
 def report(config: Config, error: BaseException, exchange: Exchange) -> None:

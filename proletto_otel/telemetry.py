@@ -23,7 +23,9 @@ from proletto_otel.core.ledger import ledger
 from proletto_otel.core.meters import Family, registry
 from proletto_otel.core.silence import notice, silence
 from proletto_otel.logs.loggers import Logger, logger
+from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.monitoring import monitor
+from proletto_otel.request.propagation import outgoing_headers
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -73,6 +75,10 @@ class Telemetry:
     def errors(self) -> ErrorGroups:
         """Groups of errors: `groups()`, `get()`, `resolve()`, `ignore()`, `reopen()`."""
         return self.rooms.errors
+
+    def outgoing_headers(self, url: str) -> dict[str, str]:
+        """Trace context and request ID for a call to *url* by a client nobody instruments."""
+        return outgoing_headers(url, self.requests.tracing.propagator)
 
     def activate(self) -> None:
         """Start threads and connections in this process now (they start by themselves, too)."""
@@ -138,6 +144,7 @@ class Telemetry:
         """End requests whose response was never closed (test clients do that)."""
         for middleware in self._middlewares:
             middleware.settle()
+        pipeline.behind.flush()
 
     def begun(self) -> None:
         """This process serves: look at what the program set up after us."""

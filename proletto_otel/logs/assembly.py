@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ from proletto_otel.logs import loggers, rendering, structlog_bridge, uncaught
 from proletto_otel.logs.access import AccessLog
 from proletto_otel.logs.errors_counted import count_error
 from proletto_otel.logs.pipeline import Pipeline, pipeline
-from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.base import Sink
 from proletto_otel.logs.sinks.console import ConsoleSink, to_stderr
-from proletto_otel.logs.sinks.files import DailyFileSink, SizedFileSink
+from proletto_otel.logs.sinks.files import DailyFileSink, FileSink, SizedFileSink
 from proletto_otel.logs.sinks.otlp import OtlpSink
 from proletto_otel.logs.sinks.upkeep import Upkeep
 from proletto_otel.logs.stdlib import Installed
 
 ERROR = 40
+_line, _json = attrgetter("text_line"), attrgetter("json")
 
 
 class Logs:
@@ -65,6 +66,7 @@ class Logs:
 
     def uninstall(self) -> None:
         """Leave the program's logging as it was before `install`."""
+        self._pipeline.behind.stop()
         self.stdlib.undo()
         structlog_bridge.uninstall()
         uncaught.uninstall()
@@ -75,24 +77,32 @@ class Logs:
         self._pipeline.close()
         rendering.configure(rendering.DEFAULT_FORMAT)
 
+    @property
+    def gate(self) -> Any:
+        """Held while waiting copies are written; a fork waits for it."""
+        return self._pipeline.behind.gate
+
     # --- component -----------------------------------------------------------------------------
     def start(self) -> None:
         """Start every sink; be on the root logger even if a `dictConfig` swept it clean."""
         self.stdlib.attach()
         self._each(lambda sink: sink.start())
+        self._pipeline.behind.start()
 
     def stop(self, deadline: float) -> None:
         """Stop every sink; files and console go on writing what is still logged."""
+        self._pipeline.behind.stop()
         self._each(lambda sink: sink.stop(deadline))
 
     def flush(self, deadline: float) -> bool:
         """Flush every sink; whether all was delivered in time."""
-        done: list[bool] = []
+        done = [self._pipeline.behind.flush()]
         self._each(lambda sink: done.append(sink.flush(deadline)))
         return all(done) and time.monotonic() <= deadline
 
     def forked(self) -> None:
-        """Tell every sink."""
+        """Tell every sink; what waits is the parent's to write."""
+        self._pipeline.behind.forked()
         self._each(lambda sink: sink.forked())
 
     def _each(self, act: Callable[[Sink], None]) -> None:
@@ -146,7 +156,7 @@ def file_sinks(config: Config, lock_dir: Path) -> list[Sink]:
     """The three files of the specification."""
     # an absolute path: the program may change its directory
     base = Path(config.log_dir).absolute()
-    return [
+    sinks: list[FileSink] = [
         SizedFileSink(
             "file", base / f"{config.app_name}.log", _line, lock_dir=lock_dir,
             max_bytes=config.log_max_bytes, backups=config.log_backups,
@@ -160,11 +170,7 @@ def file_sinks(config: Config, lock_dir: Path) -> list[Sink]:
             max_bytes=config.log_json_max_bytes, backups=config.log_backups, fallback=to_stderr,
         ),
     ]  # fmt: skip
-
-
-def _line(record: Record) -> bytes:
-    return record.text_line
-
-
-def _json(record: Record) -> bytes:
-    return record.json
+    for sink in sinks:
+        sink.safe_copy = sink.name == "json_file"
+        sink.may_wait = not sink.safe_copy
+    return [*sinks]

@@ -17,6 +17,7 @@ from typing import Any
 
 from proletto_otel.core import parsing, silence
 from proletto_otel.core.ledger import ledger
+from proletto_otel.logs.behind import Behind
 from proletto_otel.logs.building import Builder
 from proletto_otel.logs.names import NameFacts, Names
 from proletto_otel.logs.record import Code, Record
@@ -26,6 +27,7 @@ from proletto_otel.logs.sinks.console import ConsoleSink
 MAX_EARLY = 1000
 """Records kept before set-up, to be handed to the sinks when it comes."""
 ERROR = 40
+WARNING = 30
 
 Write = Callable[[Record], None]
 _suppressed: ContextVar[bool] = ContextVar("proletto_logs_suppressed", default=False)
@@ -57,6 +59,7 @@ class Pipeline:
         self._ways: dict[int, tuple[Write, ...]] = {}
         self._console: tuple[Write, ...] = ()
         self._lost_early = 0
+        self.behind = Behind()
         self.close()
 
     # --- set-up --------------------------------------------------------------------------------
@@ -129,11 +132,21 @@ class Pipeline:
         return sink.write if sink.counts else self._counted(sink)
 
     def _ways_of(self, level: int) -> tuple[Write, ...]:
-        ways = [self._way(s) for s in self.sinks if level >= s.level]
+        ways = self._sink_ways([s for s in self.sinks if level >= s.level], level)
         ways += [way for low, _, way in self._listeners if level >= low]
         if len(self._ways) < 100:  # a program has few levels; one that invents them stays bounded
             self._ways[level] = tuple(ways)
         return tuple(ways)
+
+    def _sink_ways(self, sinks: list[Sink], level: int) -> list[Write]:
+        """Safe copies first; where there is one, the others' copies of ordinary lines may wait."""
+        now = [s for s in sinks if not s.may_wait]
+        late = [s for s in sinks if s.may_wait]
+        if not late or not any(s.safe_copy for s in now):
+            return [self._way(s) for s in sinks]
+        if level >= WARNING:
+            return [self.behind.first, *(self._way(s) for s in sinks)]
+        return [*(self._way(s) for s in now), self.behind.later(tuple(s.write_many for s in late))]
 
     def _counted(self, sink: Sink) -> Write:
         write, queued = self._guarded(sink.write), sink.queued

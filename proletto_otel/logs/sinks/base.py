@@ -10,6 +10,7 @@ The pipeline that calls sinks lives in `logs.pipeline`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from proletto_otel.core.ledger import ledger
@@ -41,12 +42,23 @@ class Sink:
     console: bool = False
     """Whether records that may go nowhere else (our own, the exporters') go to this sink."""
 
+    may_wait: bool = False
+    """Whether its copies of DEBUG and INFO lines may come a moment later; see `logs.behind`."""
+
+    safe_copy: bool = False
+    """Whether a line is safe from a crash of the process once `write` returned."""
+
     last_error: str = ""
     """The latest failure in words, without secrets; empty when the latest write was well."""
 
     def write(self, record: Record) -> None:
         """Take one record; runs in the caller's thread, so it must neither wait nor lock long."""
         raise NotImplementedError
+
+    def write_many(self, records: Sequence[Record]) -> None:
+        """Take several records at once; only sinks that `may_wait` are asked to."""
+        for record in records:
+            self.write(record)
 
     def start(self) -> None:
         """Begin, in the process that serves; threads and sockets may start here."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from proletto_otel.core.ledger import ledger
@@ -32,6 +32,7 @@ class ConsoleSink(Sink):
     name = "console"
     counts = True
     console = True
+    may_wait = True
 
     def __init__(self) -> None:
         self._known: object = self  # no stream is this object: the first record looks around
@@ -65,14 +66,28 @@ class ConsoleSink(Sink):
         else:
             self._delivered.value += 1
 
+    def write_many(self, records: Sequence[Record]) -> None:
+        """Print many records with one call where the output takes lines by its descriptor."""
+        if self._descriptor < 0 or sys.stdout is not self._known:
+            super().write_many(records)
+            return
+        self._emitted.value += len(records)
+        try:
+            write_all(self._descriptor, b"".join([record.text_line for record in records]))
+        except OSError as error:
+            reason = "broken_pipe" if isinstance(error, BrokenPipeError) else "closed"
+            self._drop(reason, len(records))
+        else:
+            self._delivered.value += len(records)
+
     def forked(self) -> None:
         """Look at the streams anew."""
         self._known = self
 
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: str, n: int = 1) -> None:
         self.last_error = f"standard output: {reason}"
         self._known = self
-        ledger.dropped(self.name, reason)
+        ledger.dropped(self.name, reason, n)
 
     def _look(self) -> None:
         self._known = sys.stdout

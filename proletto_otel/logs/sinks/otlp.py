@@ -40,6 +40,7 @@ class OtlpSink(Sink):
     name = "otlp_logs"
     queued = True
     counts = True  # the batcher counts: it knows what became of each item
+    may_wait = True
 
     def __init__(self, put: Callable[[bytes], None], level: int = 0) -> None:
         self.level = level
