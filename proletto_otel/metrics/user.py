@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics as api
 
 from proletto_otel.core.conventions import OVERFLOW
-from proletto_otel.core.meters import MAX_CELLS, Exemplar, Family, Histogram, Point
+from proletto_otel.core.meters import MAX_CELLS, Family
 from proletto_otel.core.silence import notice, silence
+from proletto_otel.metrics.conversion import families
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -241,7 +242,7 @@ class UserMetrics(api.MeterProvider):
         if self._provider is None:
             return []
         self._reader.collect()
-        return self._reader.families()  # type: ignore[no-any-return]  # built in _build
+        return self._reader.taken()  # type: ignore[no-any-return]  # built in _build
 
     # --- component -----------------------------------------------------------------------------
     def start(self) -> None:
@@ -288,52 +289,9 @@ def _build() -> tuple[MeterProvider, Any]:
         def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
             pass
 
-        def families(self) -> list[Family]:
+        def taken(self) -> list[Family]:
             data, self._data = self._data, None
-            return _families(data)
+            return families(data)
 
     reader = Reader()
     return MeterProvider([reader], shutdown_on_exit=False), reader
-
-
-def _families(data: Any) -> list[Family]:
-    found: list[Family] = []
-    for resource in data.resource_metrics if data is not None else ():
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                with silence("meter.convert"):
-                    found.append(_family(metric))
-    return found
-
-
-def _family(metric: Any) -> Family:
-    kind = type(metric.data).__name__
-    if kind == "Sum":
-        kind = "counter" if metric.data.is_monotonic else "updown"
-    points = [_point(p) for p in metric.data.data_points if not hasattr(p, "scale")]
-    return Family(metric.name, kind.lower(), metric.unit or "", metric.description or "", points)
-
-
-def _point(point: Any) -> Point:
-    attributes = tuple((k, _plain(v)) for k, v in (point.attributes or {}).items())
-    start = point.start_time_unix_nano or 0
-    if not hasattr(point, "bucket_counts"):
-        return Point(attributes, point.value, start)
-    bounds, counts = tuple(point.explicit_bounds), list(point.bucket_counts)
-    value = Histogram(bounds, counts, point.sum, point.count, point.min, point.max)
-    value.exemplars = {
-        _bucket(bounds, e.value): _exemplar(e) for e in point.exemplars if e.trace_id
-    }
-    return Point(attributes, value, start)
-
-
-def _bucket(bounds: Sequence[float], value: float) -> int:
-    return next((i for i, edge in enumerate(bounds) if value <= edge), len(bounds))
-
-
-def _exemplar(e: Any) -> Exemplar:
-    return f"{e.trace_id:032x}", f"{e.span_id:016x}", float(e.value), e.time_unix_nano / 1e9
-
-
-def _plain(value: Any) -> str | int | float | bool:
-    return value if isinstance(value, (str, int, float, bool)) else str(value)
