@@ -51,7 +51,8 @@ class Peer:
     @property
     def shown(self) -> str:
         """The peer in messages."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,6 +296,33 @@ def test_parcel_that_always_gets_500_is_set_aside_at_last(start: Start, sink: Ot
     assert 1 == law_of_drops()["rejected_500"]
 
 
+def test_parcel_that_gets_500_lets_the_others_pass(start: Start, sink: OtlpSink) -> None:
+    """What waits behind a poisonous parcel on disk is delivered without new traffic."""
+    sink.stop()
+    exporter = start()
+    for text in ("poison", "1", "2"):
+        exporter.logs.put(record(text))
+        flush(exporter)
+    sink.refuse = lambda path, items: 500 if "poison" in names(items) else 0
+    sink.start()
+    until(lambda: names(sink.logs) == ["1", "2"])
+
+    until(lambda: law(exporter)["delivered"] == 2)
+
+
+def test_server_that_always_answers_500_costs_nothing(start: Start, sink: OtlpSink) -> None:
+    """A server that is broken for a while is no reason to set records aside."""
+    sink.refuse = lambda path, items: 500
+    exporter = start()
+    exporter.logs.put(record("patient"))
+    flush(exporter)
+    until(lambda: len(sink.requests) > 2 * lane.POISON_TRIES)
+    sink.refuse = lambda path, items: 0
+    until(lambda: names(sink.logs) == ["patient"])
+
+    until(lambda: law(exporter)["delivered"] == 1)
+
+
 def test_partial_success_is_counted(
     start: Start, sink: OtlpSink, caplog: pytest.LogCaptureFixture
 ) -> None:

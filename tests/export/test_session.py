@@ -60,6 +60,7 @@ def sink() -> Iterator[OtlpSink]:
         ({"ENDPOINT": "http://a:1", "LOGS_ENDPOINT": "http://b:2/in"}, "http://b:2/in"),
         ({"ENDPOINT": "http://a:1", "LOGS_ENDPOINT": "http://b:2"}, "http://b:2/"),
         ({"ENDPOINT": "http://a:1", "TRACES_ENDPOINT": "http://b:2"}, "http://a:1/v1/logs"),
+        ({"ENDPOINT": "http://[::1]:4318"}, "http://[::1]:4318/v1/logs"),
         ({"ENDPOINT": "http://u:p@a:1/?key=secret"}, "http://a:1/v1/logs"),
     ],
 )
