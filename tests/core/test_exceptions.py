@@ -225,6 +225,20 @@ def test_message_does_not_change_the_fingerprint() -> None:
     assert 16 == len(prints.pop())
 
 
+def test_line_does_not_change_the_fingerprint() -> None:
+    """The same error on another line of the same function is the same error."""
+
+    def charge(early: bool) -> None:
+        if early:
+            raise ShopError("no card")
+        raise ShopError("no money")
+
+    first, second = caught(lambda: charge(True)), caught(lambda: charge(False))
+
+    assert describe(first).place != describe(second).place
+    assert fingerprint(first) == fingerprint(second)
+
+
 def test_type_and_function_change_the_fingerprint() -> None:
     """Another type or another function is another error."""
     assert 3 == len({fingerprint(caught(f)) for f in (plain, no_message, many_lines)})

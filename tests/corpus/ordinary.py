@@ -113,6 +113,8 @@ order_id=o-1234567 shard=3
 order 2025-000017 stored
 order number 100000012345 shipped
 invoice 2025/05/000123 paid
+order 4111111111111112 shipped
+parcel 5500 0000 0000 0005 9 arrived
 IBAN checked
 phone +49 30 1234567
 tel. 030-1234567-12

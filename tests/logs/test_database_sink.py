@@ -235,6 +235,30 @@ def test_refused_row_spares_its_neighbours(begin: Begin, url: str) -> None:
     assert sink.status()["last_error"]
 
 
+def test_lost_answer_repeats_no_row(
+    begin: Begin, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the connection breaks after the commit, the batch comes again without a double row."""
+    insert = DatabaseSink._insert
+    broken: list[int] = []
+
+    def break_once(self: DatabaseSink, engine: sa.Engine, batch: list[dict[str, Any]]) -> None:
+        insert(self, engine, batch)
+        if not broken:
+            broken.append(1)
+            raise sa.exc.OperationalError("INSERT", {}, OSError("connection reset"))
+
+    monkeypatch.setattr(DatabaseSink, "_insert", break_once)
+    sink = begin()
+    for i in range(10):
+        log.error("e", n=i)
+
+    assert flushed(sink)
+    assert [1] == broken
+    assert list(range(10)) == [row["facts"]["n"] for row in rows(url)]
+    assert (10, 10) == balance("database")
+
+
 def test_full_queue_drops_the_oldest(begin: Begin) -> None:
     """While the database is away a thousand rows wait; what is beyond is counted."""
     sink = begin("postgresql+psycopg://nobody@127.0.0.1:1/none")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,15 +78,29 @@ def test_threads_lose_no_count(groups: ErrorGroups) -> None:
     threads = [threading.Thread(target=lambda: [other() for _ in range(500)]) for _ in range(4)]
     for thread in threads:
         thread.start()
-    writers = [threading.Thread(target=lambda: [groups.write_down() for _ in range(50)])]
-    for writer in writers:
-        writer.start()
     while any(thread.is_alive() for thread in threads):
         groups.groups()
-    for writer in writers:
-        writer.join()
 
     assert [2000] == [group.count for group in groups.groups()]
+
+
+def test_two_writers_count_once(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page and the ticker may write down at the same time; nothing is added twice."""
+    add = ErrorGroups._add
+    second = threading.Thread(target=groups.write_down)
+
+    def add_while_another_looks(self: ErrorGroups, *arguments: Any) -> None:
+        if second.ident is None:
+            second.start()
+            second.join(0.3)  # it looks at the same counts, if it may
+        add(self, *arguments)
+
+    monkeypatch.setattr(ErrorGroups, "_add", add_while_another_looks)
+    fail()
+    groups.write_down()
+    second.join()
+
+    assert [1] == [group.count for group in groups.groups()]
 
 
 def test_sample(groups: ErrorGroups) -> None:
