@@ -100,7 +100,7 @@ def test_two_writers_count_once(groups: ErrorGroups, monkeypatch: pytest.MonkeyP
     groups.write_down()
     second.join()
 
-    assert [1] == [group.count for group in groups.groups()]
+    assert [1] == [row["count"] for row in groups._store.query("SELECT count FROM error_groups")]
 
 
 def test_sample(groups: ErrorGroups) -> None:
