@@ -127,7 +127,7 @@ class Rooms:
 
     def _error_rooms(self) -> None:
         self.errors = error_groups.ErrorGroups(self.store)
-        pipeline.listen(self.errors.seen)
+        pipeline.listen(self.errors.seen, logs=False)
         self.ticker.every(error_groups.FLUSH_S, "errors.write", self.errors.write_down)
         if self.slack is not None:
             from proletto_otel.logs.sinks.slack import SlackSink

@@ -95,7 +95,7 @@ class Config:
     otlp_traces_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_TRACES_HEADERS", {}, p.secret_pairs, "The same for traces alone.")
     otlp_metrics_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_METRICS_HEADERS", {}, p.secret_pairs, "The same for metrics alone.")
     otlp_logs_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_LOGS_HEADERS", {}, p.secret_pairs, "The same for logs alone.")
-    otlp_compression: str = setting("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", p.choice("gzip", "none"), "Compression of export requests.")
+    otlp_compression: str = setting("OTEL_EXPORTER_OTLP_COMPRESSION", "auto", p.choice("auto", "gzip", "none"), "Compression of export requests; `auto`: gzip, except to this machine.")
     otlp_certificate: str = setting("OTEL_EXPORTER_OTLP_CERTIFICATE", "", p.path, "File with the certificates to trust.")
     otlp_client_certificate: str = setting("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "", p.path, "File with our own certificate.")
     otlp_client_key: str = setting("OTEL_EXPORTER_OTLP_CLIENT_KEY", "", p.path, "File with the key of our own certificate.")

@@ -23,7 +23,7 @@ from proletto_otel.core.meters import Family, Registry, Values, registry
 from proletto_otel.core.silence import notice
 from proletto_otel.export import encode, grpc_session
 from proletto_otel.export.batcher import Batcher
-from proletto_otel.export.endpoint import Endpoint, Peer, endpoint, is_configured
+from proletto_otel.export.endpoint import Endpoint, Peer, endpoint, is_configured, is_loopback
 from proletto_otel.export.lane import Lane
 from proletto_otel.export.link import Caller, Link
 from proletto_otel.export.parcel import GZIP
@@ -169,7 +169,7 @@ class OtlpExporter:
             self._spool,
             resource=self.resource.encoded,
             scope=encode.scope(DISTRO),
-            encoding=GZIP if config.otlp_compression == GZIP and not self._uses_grpc else "",
+            encoding=GZIP if self._compresses(to.peer) and not self._uses_grpc else "",
             delay_s=delays.get(signal, 500) / 1000,
             clock=self._clock,
         )
@@ -197,10 +197,15 @@ class OtlpExporter:
         found = endpoint(config, signal, {})
         return replace(found, path=grpc_session.SERVICES[signal])
 
+    def _compresses(self, peer: Peer) -> bool:
+        """On this machine a byte costs less to send than to squeeze (5 to 30 µs a request)."""
+        chosen = self._config.otlp_compression
+        return chosen == GZIP or (chosen == "auto" and not is_loopback(peer.host))
+
     def _caller(self, peer: Peer) -> Caller:
         patience_s = self._config.otlp_timeout_ms / 1000
         if self._uses_grpc:
-            compress = self._config.otlp_compression == GZIP
+            compress = self._compresses(peer)
             return grpc_session.GrpcSession(peer, patience_s, compress=compress)
         return Session(peer, patience_s)
 
