@@ -109,14 +109,15 @@ def test_retry_after_is_honoured(tmp_path: Path) -> None:
         waits[path] = second - first
 
     assert all(wait >= 2.0 * 0.99 for wait in waits.values()), waits
-    assert all(wait <= 2.0 * 1.2 + 1.5 for wait in waits.values()), waits  # + a look at the disk
+    assert all(wait <= 2.0 * 1.2 + 5 for wait in waits.values()), waits  # + a look at the disk
     assert {} == dropped(totals)
 
 
 @pytest.mark.parametrize("status", [400, 401, 413])
 def test_refused_batch_does_not_stop_the_next(tmp_path: Path, status: int) -> None:
     """D6: one batch is set aside and counted, 0 tries of it again, the others flow."""
-    with OtlpSink() as sink, Emitter(sink.url, tmp_path, OTEL_METRICS_EXPORTER="none") as app:
+    quiet = {"OTEL_METRICS_EXPORTER": "none", "OTEL_BLRP_SCHEDULE_DELAY": "60000"}
+    with OtlpSink() as sink, Emitter(sink.url, tmp_path, **quiet) as app:
         sink.refuse = lambda path, items: (
             status if any(i["attributes"]["uid"].startswith("a-7-") for i in items) else 0
         )
