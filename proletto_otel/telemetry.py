@@ -307,5 +307,6 @@ def reset() -> None:
         _current = None
         _waiting_databases.clear()
         monitor._reset()
+        registry.forget_all()
         registry.reset()
         silence_room.forget_notices()

@@ -155,6 +155,10 @@ class Registry:
         """Stop reading *metric* through a callback."""
         self._callbacks.pop(metric.name, None)
 
+    def forget_all(self) -> None:
+        """Stop reading anything through callbacks (the set-up that made them is undone)."""
+        self._callbacks.clear()
+
     def collect(self) -> list[Family]:
         """Every instrument and callback with at least one series; a failing callback is absent."""
         families = [i.collect() for i in list(self._instruments.values())]
