@@ -110,8 +110,11 @@ class Behind:
         if self.running or not _threads_run():
             return
         self._thread = threading.Thread(target=self._run, name="proletto-logs", daemon=True)
-        self._thread.start()
-        self.running = True
+        self.running = True  # before the thread looks: it ends where nothing may wait
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread to be had
+            self.running = False
 
     def flush(self) -> bool:
         """Write what waits now; whether nothing is left."""
