@@ -8,12 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from proletto_otel.core.context import background, bind, carry, unbind
     from proletto_otel.core.errors import ConfigError
     from proletto_otel.telemetry import Telemetry, setup_telemetry
 
-__all__ = ["ConfigError", "Telemetry", "setup_telemetry"]
+__all__ = [
+    "ConfigError",
+    "Telemetry",
+    "background",
+    "bind",
+    "carry",
+    "setup_telemetry",
+    "unbind",
+]
 
 _HOMES = {
+    "background": "proletto_otel.core.context",
+    "bind": "proletto_otel.core.context",
+    "carry": "proletto_otel.core.context",
+    "unbind": "proletto_otel.core.context",
     "ConfigError": "proletto_otel.core.errors",
     "Telemetry": "proletto_otel.telemetry",
     "setup_telemetry": "proletto_otel.telemetry",

@@ -63,6 +63,22 @@ def test_health_of_the_database_is_checked(
     assert checks == {"database": "healthy"}
 
 
+def test_table_is_created_before_any_error(
+    telemetry_capture: TelemetryCapture, tmp_path: Path
+) -> None:
+    """`add_db_handler` creates the table `error_logs`, not only the first error does."""
+    path = tmp_path / "app.db"
+    add_db_handler(f"sqlite:///{path}")
+    setup_telemetry().activate()
+
+    deadline = time.monotonic() + 10
+    tables: list[str] = []
+    while "error_logs" not in tables and time.monotonic() < deadline:
+        with sqlite3.connect(path) as db:
+            tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master")]
+    assert "error_logs" in tables
+
+
 def test_something_that_is_no_database_is_a_config_error(
     telemetry_capture: TelemetryCapture,
 ) -> None:

@@ -82,6 +82,13 @@ class DatabaseSink(QueuedSink):
         # workers take turns: the first look comes at a random moment of the first interval
         self._retain_at = time.monotonic() + random.uniform(0.1, 1.0) * self.retain_every_s
 
+    def begun(self) -> None:
+        """Create the table now, not with the first error: nobody looks for it only then."""
+        try:
+            self._ready()
+        finally:
+            self._drop_connection()
+
     # --- writing -------------------------------------------------------------------------------
     def deliver(self, batch: Sequence[Record]) -> Losses:
         """Insert *batch*; a repeated one leaves out what is there already."""

@@ -32,6 +32,10 @@ FORGET_S = 10.0
 Post = Callable[[str, Sequence[Mapping[str, Any]]], None]
 
 
+ALERTS = "proletto.alerts"
+"""Logger of threshold alerts."""
+
+
 class Heap:
     """Records of one fingerprint in this worker. `count` only grows, so no addition is lost."""
 
@@ -80,6 +84,9 @@ class SlackSink(ThreadedSink):
     # --- the caller's side ---------------------------------------------------------------------
     def write(self, record: Record) -> None:
         """Count *record*; a signal handler may call it."""
+        if record.logger == ALERTS:
+            ledger.delivered(self.name)  # alerts tell Slack by a channel of their own
+            return
         key = record.fingerprint
         heap = self._heaps.get(key)
         if heap is None:

@@ -50,6 +50,9 @@ class ThreadedSink(Sink):
         """Records waiting or under way."""
         raise NotImplementedError
 
+    def begun(self) -> None:
+        """The thread starts: prepare what can be prepared; a failure shows again when it counts."""
+
     def turn(self) -> None:
         """Do what is due, or sleep a little (`self._wake.wait`)."""
         raise NotImplementedError
@@ -110,12 +113,19 @@ class ThreadedSink(Sink):
     def _run(self) -> None:
         otel.attach(otel.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         with suppressed():
+            self._prepare()
             while not self.ending or self._may_finish():
                 self._guarded_turn()
             try:
                 self.ended()
             except Exception as error:
                 failed(f"{self.name}.ended", error)
+
+    def _prepare(self) -> None:
+        try:
+            self.begun()
+        except Exception as error:
+            self.fault(f"{type(error).__name__}: {error}")
 
     def _may_finish(self) -> bool:
         deadline = self._deadline
