@@ -179,7 +179,8 @@ def _count(tag: bytes, n: int) -> bytes:
 
 
 @lru_cache(256)
-def _severity(number: int, name: str) -> bytes:
+def severity(number: int, name: str) -> bytes:
+    """A log record's severity: OTLP's number, and the level as it was named in the source."""
     return b"\x10" + varint(number) + field(b"\x1a", text(name))
 
 
@@ -208,12 +209,27 @@ def log_record(
         flags: W3C trace flags: 1 if sampled.
         event_name: Set for events of a fixed schema.
     """
-    words = field(b"\x0a", text(body))
     ids = b"J\x10%bR\x08%b" % (trace_id, span_id) if trace_id and span_id else b""
     if event_name:
         ids += field(b"\x62", text(event_name))
-    return b"\x09%b%b*%b%b%b%b" % (
-        _log_times(time_ns, 0x59, time_ns, 0x45, flags),
-        _severity(severity_number, severity_text),
-        varint(len(words)), words, attributes, ids,
-    )  # fmt: skip
+    return log_line(time_ns, severity(severity_number, severity_text), flags, body, attributes, ids)
+
+
+def log_line(
+    time_ns: int, severity: bytes, flags: int, body: str, attributes: bytes, ids: bytes
+) -> bytes:
+    """A log record of ready parts: what `severity` and `log_ids` gave, and as in `log_record`."""
+    size = len(body)
+    if size < 120 and body.isascii():
+        words = b"*%c\x0a%c%b" % (size + 2, size, body.encode())
+    else:
+        words = field(b"*", field(b"\x0a", text(body)))
+    times = _log_times(time_ns, 0x59, time_ns, 0x45, flags)
+    return b"\x09%b%b%b%b%b" % (times, severity, words, attributes, ids)
+
+
+def log_ids(trace_id: str, span_id: str) -> bytes:
+    """The IDs of a log record, from their hexadecimal digits; nothing without both."""
+    if not (trace_id and span_id):
+        return b""
+    return b"J\x10%bR\x08%b" % (bytes.fromhex(trace_id), bytes.fromhex(span_id))

@@ -23,6 +23,7 @@ Attribute = Callable[[str, Any], bytes]
 
 _BYTE = tuple(bytes((i,)) for i in range(256))
 _DOUBLE = struct.Struct("<d").pack
+_SMALL = 1 << 62
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 
 
@@ -30,6 +31,10 @@ def varint(n: int) -> bytes:
     """A non-negative number, seven bits a byte."""
     if n < 128:
         return _BYTE[n]
+    if n < 1 << 21:
+        if n < 1 << 14:
+            return bytes((n & 127 | 128, n >> 7))
+        return bytes((n & 127 | 128, n >> 7 & 127 | 128, n >> 14))
     out = bytearray()
     while n > 127:
         out.append(n & 127 | 128)
@@ -99,14 +104,24 @@ def key_value(key: str, value: Any, depth: int = MAX_DEPTH) -> bytes:
 def attribute(tag: bytes) -> Attribute:
     """Make the function that encodes one attribute under *tag*."""
     short = tag + b"%c%b\x12%c\x0a%c%b"
+    short_number = tag + b"%c%b\x12%c\x18%b"
 
+    # every length fits one byte: the common case, in one formatting
     def encode(key: str, value: Any) -> bytes:
-        if type(value) is str and value.isascii() and len(value) < 64:
-            name = _keys.get(key) or _key(key)
+        kind = type(value)
+        if kind is str:
             n = len(value)
-            size = n + 6 + len(name)
-            if size < 130:  # every length fits one byte: the common case, in one formatting
-                return short % (size - 2, name, n + 2, n, value.encode())
+            if n < 64 and value.isascii():
+                name = _keys.get(key) or _key(key)
+                size = n + 4 + len(name)
+                if size < 128:
+                    return short % (size, name, n + 2, n, value.encode())
+        elif kind is int and 0 <= value < _SMALL:
+            name = _keys.get(key) or _key(key)
+            number = varint(value)
+            size = len(number) + 3 + len(name)
+            if size < 128:
+                return short_number % (size, name, len(number) + 1, number)
         return field(tag, key_value(key, value))
 
     return encode

@@ -97,10 +97,7 @@ class Record:
         """The facts as OTLP attributes."""
         return b"".join(
             [
-                # flags and small numbers repeat: their bytes are kept
-                log_constant(name, value)
-                if (kind := type(value)) is bool or (kind is int and 0 <= value < 100)
-                else log_attribute(name, value)
+                log_constant(name, value) if type(value) is bool else log_attribute(name, value)
                 for name, value in self.fields.items()
             ]
         )

@@ -19,7 +19,8 @@ from proletto_otel.core.conventions import (
     LOGGER_NAME,
     REQUEST_ID,
 )
-from proletto_otel.export.encode import log_attribute, log_constant, log_record
+from proletto_otel.export.encode import log_attribute, log_constant, log_ids, log_line
+from proletto_otel.export.encode import severity as encoded_severity
 from proletto_otel.logs.record import Code, Record
 from proletto_otel.logs.sinks.base import Sink
 
@@ -31,6 +32,7 @@ SEVERITIES = {
     50: (21, "FATAL"),
 }
 """Level: OTLP severity number and text."""
+_SEVERITIES = {level: encoded_severity(*facts) for level, facts in SEVERITIES.items()}
 MAX_PLACES = 4096
 
 
@@ -46,7 +48,7 @@ class OtlpSink(Sink):
         self.level = level
         self._put = put
         self._places: dict[tuple[Code, int, str], bytes] = {}
-        self._request: tuple[str, bytes] = ("", b"")
+        self._request: tuple[str, str, bytes] = ("", "", b"")
 
     def write(self, record: Record) -> None:
         """Queue the record."""
@@ -55,23 +57,16 @@ class OtlpSink(Sink):
     def encode(self, record: Record) -> bytes:
         """The record as an OTLP `LogRecord`."""
         key = (record.code, record.line, record.logger)
-        attributes = self._places.get(key) or self._place(key)
-        attributes += record.otlp_fields()
-        if record.request_id:
-            attributes += self._request_attribute(record.request_id)
+        attributes = (self._places.get(key) or self._place(key)) + record.otlp_fields()
         if record.fingerprint or record.exception is not None:
             attributes += _error_attributes(record)
-        number, text = SEVERITIES.get(record.level) or severity(record)
-        return log_record(
-            time_ns=record.time_ns,
-            severity_number=number,
-            severity_text=text,
-            body=record.message,
-            attributes=attributes,
-            trace_id=bytes.fromhex(record.trace_id),
-            span_id=bytes.fromhex(record.span_id),
-            flags=record.flags,
-        )
+        request_id, span_id, whose = self._request
+        if request_id is not record.request_id or span_id is not record.span_id:
+            whose = self._whose(record)
+        return log_line(
+            record.time_ns, _SEVERITIES.get(record.level) or encoded_severity(*severity(record)),
+            record.flags, record.message, attributes, whose,
+        )  # fmt: skip
 
     def _place(self, key: tuple[Code, int, str]) -> bytes:
         code, line, logger = key
@@ -85,12 +80,14 @@ class OtlpSink(Sink):
         self._places[key] = place
         return place
 
-    def _request_attribute(self, request_id: str) -> bytes:
-        known, attribute = self._request
-        if known != request_id:
-            attribute = log_attribute(REQUEST_ID, request_id)
-            self._request = (request_id, attribute)  # one store: threads see a matching pair
-        return attribute
+    def _whose(self, record: Record) -> bytes:
+        """The request ID and the trace; the same for all records of a request's span."""
+        request_id, span_id = record.request_id, record.span_id
+        whose = log_ids(record.trace_id, span_id)
+        if request_id:
+            whose = log_attribute(REQUEST_ID, request_id) + whose
+        self._request = (request_id, span_id, whose)  # one store: threads see what belongs together
+        return whose
 
 
 def severity(record: Record) -> tuple[int, str]:
