@@ -71,6 +71,9 @@ class Outlets:
     slack: Callable[[Config], Post | None] = _slack
     """Makes what posts to Slack; None when it is not configured."""
 
+    email: Callable[[Config], Callable[[str, str, tuple[str, ...]], None] | None] = lambda _: None
+    """Makes what takes alert emails (subject, text, receivers) in place of the mail server."""
+
     is_test: bool = False
     """Whether open responses are remembered, for `Telemetry.settle`."""
 
@@ -99,7 +102,7 @@ class Rooms:
             lock_dir=self.state,
         )
         self.track = Track()
-        self.slack = outlets.slack(config)
+        self.slack, self.email = outlets.slack(config), outlets.email(config)
         self._error_rooms()
         self.snapshots.section("requests", self.track.section, merge_folded)
         self.monitoring = monitor._bind(self._sources())
@@ -188,6 +191,7 @@ class Rooms:
             errors=self.errors.latest,
             log=log_alert,
             slack=self.slack,
+            email=self.email,
             redact=sanitise.get().text,
         )
 

@@ -30,6 +30,7 @@ class TelemetryCapture:
         self.outlets = Outlets(
             exporter=lambda *_: self._exporter,
             slack=lambda _: self._post,
+            email=lambda _: self._send,
             is_test=True,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from flask import Flask
 from proletto_otel import ConfigError, setup_telemetry
 from proletto_otel.core.config import SETTINGS
 from proletto_otel.error_logging import logger
+from proletto_otel.monitoring import monitor
 from proletto_otel.monitoring_routes import init_app
 from proletto_otel.testing import TelemetryCapture, capture
 
@@ -207,3 +209,26 @@ def test_template_shows_the_request_id(telemetry_capture: TelemetryCapture) -> N
     response = app.test_client().get("/page")
 
     assert response.text == response.headers["X-Request-ID"]
+
+
+def test_slack_and_email_are_captured(telemetry_capture: TelemetryCapture) -> None:
+    """A CRITICAL record goes to Slack, a critical alert to Slack and email; tests see both."""
+    telemetry = setup_telemetry(
+        alert_interval_s=0.05, alert_email_to="ops@example.com", slack_window_s=1
+    )
+    monitor.register_gauge("queue_depth", lambda: 99.0)
+    monitor.register_threshold("queue_depth", critical_threshold=10, duration=0)
+    telemetry.activate()
+
+    logger.critical("cannot go on")
+
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and not (
+        telemetry_capture.emails and len(telemetry_capture.slack) >= 2
+    ):
+        time.sleep(0.05)
+    texts = " ".join(str(message) for message in telemetry_capture.slack)
+    assert "cannot go on" in texts
+    assert "CustomGauge" in texts
+    assert "queue_depth" in telemetry_capture.emails[0]["text"]
+    assert telemetry_capture.emails[0]["to"] == ["ops@example.com"]

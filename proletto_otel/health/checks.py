@@ -6,7 +6,6 @@ a check runs is the engine's business.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import math
 import re
@@ -116,6 +115,8 @@ class Runner:
     def _answer(self) -> object:
         answer = self.check.function()
         if inspect.isawaitable(answer):
+            import asyncio  # 20 ms that only those with async checks pay
+
             return asyncio.run(_within(answer, self.check.timeout))
         return answer
 
@@ -139,6 +140,8 @@ class Runner:
 
 
 async def _within(answer: Awaitable[object], seconds: float) -> object:
+    import asyncio
+
     return await asyncio.wait_for(answer, seconds)
 
 

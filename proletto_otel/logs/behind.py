@@ -109,7 +109,11 @@ class Behind:
         """Let records wait, if a thread can write them."""
         if self.running or not _threads_run():
             return
-        self._thread = threading.Thread(target=self._run, name="proletto-logs", daemon=True)
+        # a clock of its own: a thread that was just stopped may still be waking up
+        self._wake = Wake()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._wake,), name="proletto-logs", daemon=True
+        )
         self.running = True  # before the thread looks: it ends where nothing may wait
         try:
             self._thread.start()
@@ -127,9 +131,8 @@ class Behind:
         self._wake.set()
         self.write()
 
-    def _run(self) -> None:
-        wake = self._wake
-        while self.running:
+    def _run(self, wake: Wake) -> None:
+        while self.running and wake is self._wake:
             if wake.wait(1.0):
                 time.sleep(DELAY_S)
             if self._owed:

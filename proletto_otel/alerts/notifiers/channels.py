@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from proletto_otel.alerts.notifiers.base import Channel
-from proletto_otel.alerts.notifiers.email import EmailChannel, Mail, SendMail
 from proletto_otel.alerts.notifiers.log import Log, LogChannel
 from proletto_otel.alerts.notifiers.slack import Post, SlackChannel
 from proletto_otel.alerts.notifiers.webhook import WebhookChannel
 from proletto_otel.core.config import Config
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.silence import notice as say
+
+if TYPE_CHECKING:
+    from proletto_otel.alerts.notifiers.email import SendMail
 
 
 def build(
@@ -30,6 +34,9 @@ def _email(config: Config, other_way: SendMail | None) -> list[Channel]:
     if not config.alert_email_to and other_way is None:
         say("alerts.email", "SMTP_HOST is set, but ALERT_EMAIL_TO is not: no alert emails")
         return []
+    # smtplib and email take 10 ms, which only those who are mailed pay
+    from proletto_otel.alerts.notifiers.email import EmailChannel, Mail
+
     mail = Mail(
         host=config.smtp_host,
         port=config.smtp_port,
