@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,15 @@ class People:
         """The events of one threshold, as the webhook heard them."""
         return [told["event"] for told in self.told if told["name"] == name]
 
+    def titled(self, words: str) -> list[str]:
+        """Slack messages whose title holds *words*."""
+        return [m.title for m in self.slack.messages if words in m.title]
+
+    def mailed(self, words: str) -> list[str]:
+        """Subjects of emails that hold *words*."""
+        found = [str(make_header(decode_header(subject))) for subject in self.mails]
+        return [subject for subject in found if words in subject]
+
     def close(self) -> None:
         """Nobody listens any more."""
         self.slack.__exit__(None, None, None)
@@ -151,11 +161,12 @@ def test_alert_of_four_workers_is_told_once(tmp_path: Path, people: People) -> N
 
 
 def test_cpu_burner_is_seen(tmp_path: Path, people: People) -> None:
-    """A real threshold on a real value: the processor is busy for 5 s, it is told once."""
+    """The processor is busy for 5 s: one Slack message, one email, one log entry."""
     burner = subprocess.Popen(["nice", sys.executable, "-c", "while True: pass"])
     try:
         with serving(tmp_path, "-w", "4", **people.settings()) as server:
             until(lambda: people.of("cpu_percent") == ["firing"], 40)
+            until(lambda: people.titled("HighCpu") and people.mailed("HighCpu"), 10)
     finally:
         burner.kill()
         burner.wait()
@@ -163,6 +174,8 @@ def test_cpu_burner_is_seen(tmp_path: Path, people: People) -> None:
     assert ["firing"] == people.of("cpu_percent")[:1]
     assert 1 == people.of("cpu_percent").count("firing")
     assert 1 == log_entries(server, "cpu_percent").count("firing")
+    assert 1 == len(people.titled("CRITICAL HighCpu"))
+    assert 1 == len(people.mailed("CRITICAL HighCpu"))
 
 
 def test_killed_leader_is_followed_without_loss_or_double(tmp_path: Path, people: People) -> None:
