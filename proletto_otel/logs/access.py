@@ -7,12 +7,11 @@ only path and client are foreign. Measuring the request lives in `request`.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from threading import get_ident as _get_ident
 from typing import Any, Protocol
 
 from proletto_otel.core import sanitise
@@ -28,8 +27,9 @@ from proletto_otel.core.conventions import (
 )
 from proletto_otel.core.silence import silence
 from proletto_otel.export.encode import log_attribute
+from proletto_otel.logs.building import Builder, this_process
 from proletto_otel.logs.pipeline import Pipeline
-from proletto_otel.logs.record import Record
+from proletto_otel.logs.record import NOWHERE, Record
 from proletto_otel.logs.rendering import encode, utc
 
 QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
@@ -37,7 +37,7 @@ QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
 MAX_KNOWN = 4096
 """Paths and clients whose clean forms are kept."""
 INFO = logging.INFO
-NO_FIELDS: dict[str, Any] = {}
+NO_FRAME = ("", "", "")
 _MODULE = "access"
 _ORDINARY = re.compile(r"(?!.*(?:[0-9-]{12}|[A-Za-z0-9_-]{20}))/[A-Za-z0-9_./-]{0,99}").fullmatch
 """A path that cleaning would leave as it is: no odd character, no word that might be a secret."""
@@ -63,14 +63,16 @@ class Finished(Protocol):
 class Part:
     """A fact, or a few that go together, clean in every form a sink needs."""
 
-    __slots__ = ("attributes", "escaped", "facts", "json", "text")
+    __slots__ = ("attributes", "escaped", "facts", "json", "json_after", "text")
 
     def __init__(self, facts: Mapping[str, Any], text: str = "") -> None:
         self.text = text
-        self.escaped = encode({"": text})[5:-3].decode()
+        escaped = encode({"": text})[5:-3].decode()
+        self.escaped = text if escaped == text else escaped
         """The text as JSON, without its quotes."""
         self.facts = {name: value for name, value in facts.items() if value is not None}
         self.json = encode(self.facts)[1:-2].decode()
+        self.json_after = f",{self.json}" if self.json else ""
         self.attributes = b"".join([log_attribute(*fact) for fact in self.facts.items()])
 
 
@@ -91,7 +93,11 @@ class Parts(dict[Any, Part]):
 def kind_part(kind: tuple[str, str | None, int]) -> Part:
     """What few requests differ in: method, route, status."""
     method, route, status = kind
-    return Part({HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route, HTTP_RESPONSE_STATUS_CODE: status})
+    facts = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route, HTTP_RESPONSE_STATUS_CODE: status}
+    return Part(facts, str(status))
+
+
+NOBODY = Part({})
 
 
 def text_part(name: str) -> Callable[[str], Part]:
@@ -107,27 +113,55 @@ def text_part(name: str) -> Callable[[str], Part]:
 class AccessRecord(Record):
     """A record whose message says it all: text lines do not repeat its facts.
 
-    Its facts stay in parts until a sink asks for them in its form.
+    Its facts stay in parts until a sink asks for them in its form. What is the same in every
+    access line belongs to the class.
     """
 
-    __slots__ = ("duration_ms", "frame", "parts", "shown")
+    __slots__ = ("client", "duration_ms", "frame", "kind", "path", "shown", "size", "user")
 
     facts_in_line = False
+    level = INFO
+    level_name = "INFO"
+    module = _MODULE
+    function = ""
+    line = 0
+    code = NOWHERE
+    exception = None
+    fingerprint = ""
+    breadcrumbs = ()
 
-    parts: list[Part]
-    duration_ms: float
-    shown: str
-    """The message as JSON, without its quotes."""
-    frame: tuple[str, str, str]
-    """The JSON members before the message, before the thread, behind it."""
+    def __init__(
+        self, logger: str, kind: Part, path: Part, client: Part, size: int | None,
+        duration_ms: float,
+    ) -> None:  # fmt: skip
+        self.time_ns = time.time_ns()
+        self.logger = logger
+        self.kind = kind
+        """Method, route, status."""
+        self.path = path
+        self.client = client
+        self.size = size
+        self.user: Part | None = None
+        method, text, escaped = kind.facts[HTTP_REQUEST_METHOD], path.text, path.escaped
+        self.message = self.shown = f"{method} {text} {kind.text}"
+        if escaped is not text:
+            self.shown = f"{method} {escaped} {kind.text}"
+        """The message as JSON, without its quotes."""
+        self.duration_ms = duration_ms
+        self.frame = NO_FRAME
+        """The JSON members before the message, before the thread, behind it."""
+        self.request_id = self.trace_id = self.span_id = ""
+        self.flags = 0
+        self._json = self._text_line = None
 
     @property
     def fields(self) -> dict[str, Any]:
         """The facts of the request."""
-        facts: dict[str, Any] = {ACCESS_DURATION_MS: self.duration_ms}
-        for part in self.parts:
-            facts.update(part.facts)
-        return facts
+        facts = {ACCESS_DURATION_MS: self.duration_ms, **self.kind.facts, **self.path.facts}
+        facts |= self.client.facts
+        if self.size is not None:
+            facts[HTTP_RESPONSE_BODY_SIZE] = self.size
+        return facts if self.user is None else {**facts, **self.user.facts}
 
     @fields.setter
     def fields(self, _: dict[str, Any]) -> None:
@@ -141,18 +175,28 @@ class AccessRecord(Record):
             ids = f'"request_id":"{self.request_id}",' if self.request_id else ""
             if self.trace_id:
                 ids += f'"trace_id":"{self.trace_id}","span_id":"{self.span_id}",'
-            facts = ",".join([part.json for part in self.parts])
+            facts = self.path.json + self.client.json_after
+            if self.size is not None:
+                facts += f',"{HTTP_RESPONSE_BODY_SIZE}":{self.size}'
+            if self.user is not None:
+                facts += self.user.json_after
             start, middle, end = self.frame
             line = self._json = (
                 f'{{"timestamp":"{utc(self.time_ns)}",{start}{self.shown}{middle}{self.thread_id}'
-                f'{end}{ids}"{ACCESS_DURATION_MS}":{self.duration_ms},{facts}}}\n'
+                f'{end}{ids}"{ACCESS_DURATION_MS}":{self.duration_ms},{self.kind.json},'
+                f"{facts}}}\n"
             ).encode()
         return line
 
     def otlp_fields(self) -> bytes:
         """The facts as OTLP attributes."""
-        attributes = b"".join([part.attributes for part in self.parts])
-        return attributes + _DURATION + _double(self.duration_ms)
+        size = b"" if self.size is None else log_attribute(HTTP_RESPONSE_BODY_SIZE, self.size)
+        if self.user is not None:
+            size += self.user.attributes
+        return b"%b%b%b%b%b%b" % (
+            self.kind.attributes, self.path.attributes, self.client.attributes, size,
+            _DURATION, _double(self.duration_ms),
+        )  # fmt: skip
 
 
 class AccessLog:
@@ -170,11 +214,10 @@ class AccessLog:
         self.quiet = frozenset(quiet)
         self._kinds = Parts(kind_part)
         self._paths = Parts(text_part(URL_PATH))
-        self._sizes = Parts(lambda size: Part({HTTP_RESPONSE_BODY_SIZE: size}))
         self._clients = Parts(text_part(CLIENT_ADDRESS))
         self._users = Parts(text_part("user_id"))
-        self._framed = (0, "")
-        self._frame = ("", "", "")
+        self._framed: tuple[int, Builder | None] = (0, None)
+        self._frame = NO_FRAME
 
     def finished(self, request: Finished, context: RequestContext | None = None) -> None:
         """Write the line of *request*, which usually is its own context."""
@@ -211,17 +254,10 @@ class AccessLog:
         if self._pipeline.level > INFO or (path in self.quiet and status < 500):
             return
         try:
-            known = self._paths[path]
-            parts = [self._kinds[method, route, status], known]
-            if size is not None:
-                parts.append(self._sizes[size])
-            if client:
-                parts.append(self._clients[client])
-            message = f"{method} {known.text} {status}"
-            record = AccessRecord(time.time_ns(), INFO, self._logger, message, NO_FIELDS)
-            record.shown = f"{method} {known.escaped} {status}"
-            record.parts = parts
-            record.duration_ms = round(duration_s * 1000, 3)
+            record = AccessRecord(
+                self._logger, self._kinds[method, route, status], self._paths[path],
+                self._clients[client] if client else NOBODY, size, round(duration_s * 1000, 3),
+            )  # fmt: skip
             self._place(record, context)
             self._pipeline.fan_out(record)
         except Exception:
@@ -230,17 +266,18 @@ class AccessLog:
 
     def _place(self, record: AccessRecord, context: RequestContext | None) -> None:
         """The process, and whose request it was."""
-        record.module = _MODULE
-        record.environment = self._pipeline.build.environment
-        record.process_id, record.thread_id = os.getpid(), threading.get_ident()
-        if self._framed != (record.process_id, record.environment):
+        build = self._pipeline.build
+        record.environment = build.environment
+        record.process_id = pid = this_process.id
+        record.thread_id = _get_ident()
+        if self._framed[0] != pid or self._framed[1] is not build:
             self._frame = self._new_frame(record)
-            self._framed = (record.process_id, record.environment)
+            self._framed = (pid, build)
         record.frame = self._frame
         if context is None:
             return
         if context.user_id is not None:
-            record.parts.append(self._users[str(context.user_id)])
+            record.user = self._users[str(context.user_id)]
         record.request_id = context.request_id
         record.trace_id, record.span_id = context.trace_id, context.span_id
         record.flags = 1 if context.sampled and context.trace_id else 0

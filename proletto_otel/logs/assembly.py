@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,27 @@ from proletto_otel.core.config import Config
 from proletto_otel.core.silence import silence
 from proletto_otel.logs import loggers, rendering, structlog_bridge, uncaught
 from proletto_otel.logs.access import AccessLog
+from proletto_otel.logs.building import this_process
 from proletto_otel.logs.errors_counted import count_error
 from proletto_otel.logs.pipeline import Pipeline, pipeline
+from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.base import Sink
 from proletto_otel.logs.sinks.console import ConsoleSink, to_stderr
-from proletto_otel.logs.sinks.files import DailyFileSink, FileSink, SizedFileSink
+from proletto_otel.logs.sinks.daily import DailyFileSink
+from proletto_otel.logs.sinks.files import FileSink, SizedFileSink
 from proletto_otel.logs.sinks.otlp import OtlpSink
 from proletto_otel.logs.sinks.upkeep import Upkeep
 from proletto_otel.logs.stdlib import Installed
 
 ERROR = 40
-_line, _json = attrgetter("text_line"), attrgetter("json")
+
+
+def _line(record: Record) -> bytes:
+    return record._text_line or record.text_line
+
+
+def _json(record: Record) -> bytes:
+    return record._json or record.json
 
 
 class Logs:
@@ -102,6 +111,7 @@ class Logs:
 
     def forked(self) -> None:
         """Tell every sink; what waits is the parent's to write."""
+        this_process.look()  # a fork by a server in C runs no hook of Python's
         self._pipeline.behind.forked()
         self._each(lambda sink: sink.forked())
 

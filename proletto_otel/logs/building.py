@@ -31,7 +31,21 @@ ERROR = 40
 _RESERVED = frozenset(LOG_FIELDS)
 _get_ident = threading.get_ident
 _time_ns = time.time_ns
-_getpid = os.getpid
+
+
+class Process:
+    """This process's number, known without a system call per record."""
+
+    def __init__(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Ask the system (after a fork)."""
+        self.id = os.getpid()
+
+
+this_process = Process()
+os.register_at_fork(after_in_child=this_process.look)
 
 
 class Builder:
@@ -67,7 +81,7 @@ class Builder:
         record = Record(time_ns or _time_ns(), level, logger, message, facts)
         record.code, record.line = code, line
         record.module, record.function = code.module, code.function
-        record.process_id, record.thread_id = _getpid(), _get_ident()
+        record.process_id, record.thread_id = this_process.id, _get_ident()
         record.environment = self.environment
         if context is not None:
             self._place(record, context)

@@ -16,7 +16,8 @@ from proletto_otel.core.ledger import ledger
 from proletto_otel.core.meters import registry
 from proletto_otel.logs.loggers import logger
 from proletto_otel.logs.record import Record
-from proletto_otel.logs.sinks.files import DailyFileSink, SizedFileSink
+from proletto_otel.logs.sinks.daily import DailyFileSink
+from proletto_otel.logs.sinks.files import SizedFileSink
 from proletto_otel.logs.sinks.rotation import day_of, next_midnight_ns
 from proletto_otel.logs.sinks.upkeep import Upkeep
 from tests.logs.conftest import Room, balance

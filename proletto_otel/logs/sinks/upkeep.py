@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from proletto_otel.core.silence import silence
-from proletto_otel.logs.sinks.files import DailyFileSink, SizedFileSink
+from proletto_otel.logs.sinks.daily import DailyFileSink
+from proletto_otel.logs.sinks.files import SizedFileSink
 from proletto_otel.logs.sinks.rotation import RotationLock
 
 QUIET_S = 60.0
