@@ -14,6 +14,7 @@ from proletto_otel.core.context import current_request, request_id
 from proletto_otel.core.silence import silence
 from proletto_otel.dashboard import routes
 from proletto_otel.dashboard.access import Access, Authorize
+from proletto_otel.dashboard.sharing import SharedPage
 from proletto_otel.dashboard.site import Site
 from proletto_otel.logs import reported
 from proletto_otel.logs.pipeline import pipeline
@@ -37,7 +38,7 @@ ERROR = 40
 
 
 class Requests:
-    """The request room of a process: tracer and recorder, shared by its applications."""
+    """The request room of a process: tracer, recorder and page, shared by its applications."""
 
     name = "requests"
 
@@ -70,6 +71,7 @@ class Requests:
             config, self.tracer, queue, rooms.resource.attributes, rooms.lifecycle.flush
         )
         self.exclusions = Exclusions(excluded_paths(config), config.excluded_urls)
+        self.page = SharedPage(lambda accept: exposed(rooms, accept))
 
     def start(self) -> None:
         """Build the provider."""
@@ -83,6 +85,7 @@ class Requests:
         """New IDs; no number of the parent."""
         self.tracing.forked()
         self.recorder.forked()
+        self.page.forked()
 
 
 def excluded_paths(config: Config) -> list[str]:
@@ -143,23 +146,26 @@ def attach(
         middleware.wsgi_app = app.wsgi_app
     app.wsgi_app = middleware  # type: ignore[method-assign]  # Flask documents wrapping it so
     flask_adapter.watch(app)
-    routes.register(app, _site(rooms, status, authorize))
+    routes.register(app, _site(rooms, requests, status, authorize))
     if config.error_pages:
         error_pages.register(app)
     app.jinja_env.globals.setdefault("request_id", request_id)
     return middleware
 
 
-def _site(rooms: Rooms, status: Callable[[], Any], authorize: Authorize | None) -> Site:
-    def page(accept: str) -> tuple[bytes | str, str]:
-        attributes = rooms.resource.attributes()
-        return exposition.render(rooms.snapshots.merged(), accept, attributes)
+def exposed(rooms: Rooms, accept: str) -> tuple[bytes, str]:
+    """The page of all workers' metrics, made now."""
+    return exposition.render(rooms.snapshots.merged(), accept, rooms.resource.attributes())
 
+
+def _site(
+    rooms: Rooms, requests: Requests, status: Callable[[], Any], authorize: Authorize | None
+) -> Site:
     return Site(
         config=rooms.config,
         monitor=monitor,
         access=Access(rooms.config, authorize),
-        exposition=page,
+        exposition=requests.page,
         status=status,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from proletto_otel.dashboard.access import ALLOWED, LOGIN
+from proletto_otel.dashboard.sharing import Busy
 from proletto_otel.dashboard.site import HEADERS, Site, json_answer, text_answer
 from proletto_otel.health import probes
 
@@ -24,7 +25,10 @@ def add(blueprint: Blueprint, site: Site) -> None:
         verdict = site.access.metrics()
         if verdict != ALLOWED:
             return _closed(verdict)
-        body, content_type = site.exposition(request.headers.get("Accept", ""))
+        try:
+            body, content_type = site.exposition(request.headers.get("Accept", ""))
+        except Busy:
+            return text_answer("busy: too many scrapes at once\n", 503)
         return Response(body, 200, dict(HEADERS), content_type=content_type)
 
     _route(blueprint, "/livez", "livez", livez)
