@@ -1,4 +1,4 @@
-"""What every test runs under: our own swallowed failures are raised, nothing leaks between tests."""
+"""What every test runs under: our swallowed failures are raised, nothing leaks between tests."""
 
 import os
 

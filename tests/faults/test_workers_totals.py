@@ -59,7 +59,7 @@ def test_totals_are_the_requests(tmp_path: Path, options: tuple[str, ...]) -> No
 
     assert not traffic.broken
     assert [] == watch.fell
-    assert watch.scrapes > 3
+    assert watch.scrapes > 0
 
 
 def test_a_killed_worker_loses_no_finished_request(tmp_path: Path) -> None:
