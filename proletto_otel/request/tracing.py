@@ -7,6 +7,7 @@ Request spans are made in `request.tracer`; bytes travel through the batcher of 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -63,19 +64,21 @@ class Tracing:
         self._queue = queue
         self._resource = resource
         self._flush = flush
+        self._building = threading.RLock()
         self.provider: TracerProvider | None = None
         self.propagator = RequestIdPropagator(config.propagate_hosts)
 
     def start(self) -> None:
         """Build everything in the serving process; again does nothing."""
-        if self.provider is not None:
-            return
-        set_propagators(self._config, self._tracer, self.propagator)
-        if self._config.sdk_disabled:
-            return
-        with without_misfits(os.environ):
-            self.provider = self.build()
-        _become_global(self.provider)
+        with self._building:  # a script's first span and the activation may come together
+            if self.provider is not None:
+                return
+            set_propagators(self._config, self._tracer, self.propagator)
+            if self._config.sdk_disabled:
+                return
+            with without_misfits(os.environ):
+                self.provider = self.build()
+            _become_global(self.provider)
 
     def build(self) -> TracerProvider:
         """Make the provider; spans of its tracers go where request spans go."""
@@ -84,7 +87,9 @@ class Tracing:
         )
 
     def get_tracer(self, name: str = SCOPE) -> trace.Tracer:
-        """A tracer of our provider; before the start, one that becomes real with the provider."""
+        """A tracer of our provider; before the start, one whose first span builds the provider."""
+        if self.provider is None and not self._config.sdk_disabled:
+            return EarlyTracer(self, name)
         return (self.provider or trace).get_tracer(name)
 
     def stop(self, deadline: float) -> None:
@@ -94,8 +99,35 @@ class Tracing:
                 self.provider.shutdown()
 
     def forked(self) -> None:
-        """New IDs in the child; nothing here holds a lock or a thread."""
+        """New IDs in the child; nothing else here is of a process."""
+        self._building = threading.RLock()
         ids.reseed()
+
+
+class EarlyTracer(trace.Tracer):
+    """A tracer taken before the start: a process that makes a span needs the provider now.
+
+    A script's spans would be lost otherwise; threads still begin with the process's activation.
+    """
+
+    def __init__(self, tracing: Tracing, name: str) -> None:
+        self._tracing = tracing
+        self._name = name
+        self._found: trace.Tracer | None = None
+
+    def _real(self) -> trace.Tracer:
+        if self._found is None:
+            self._tracing.start()
+            self._found = (self._tracing.provider or trace).get_tracer(self._name)
+        return self._found
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        """As of the SDK's tracer."""
+        return self._real().start_span(*args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        """As of the SDK's tracer: a context manager and a decorator."""
+        return self._real().start_as_current_span(*args, **kwargs)
 
 
 def build_tracer_provider(

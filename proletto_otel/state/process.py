@@ -34,6 +34,7 @@ def watch(lifecycle: Lifecycle) -> None:
         atexit.register(_exit)
     _chain_sigterm()
     _hook_uwsgi()
+    _expect_multiprocessing(lifecycle)
 
 
 def unwatch(lifecycle: Lifecycle) -> None:
@@ -70,6 +71,7 @@ def _child() -> None:
         with silence("fork.child"):
             lifecycle.after_fork_in_child()
             lifecycle.child_began()
+            _expect_multiprocessing(lifecycle)
 
 
 def _exit() -> None:
@@ -99,6 +101,20 @@ def finish_with_multiprocessing(shutdown: Callable[[], None]) -> None:
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None and sys.modules["multiprocessing"].parent_process() is not None:
         util.Finalize(None, shutdown, exitpriority=0)
+
+
+def _expect_multiprocessing(lifecycle: Lifecycle) -> None:
+    """Finish children that end before they were active.
+
+    `multiprocessing` drops finalizers when a child begins, and calls what is registered here next.
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(lifecycle, _finish_child)
+
+
+def _finish_child(lifecycle: Lifecycle) -> None:
+    finish_with_multiprocessing(lifecycle.shutdown)
 
 
 def _hook_uwsgi() -> None:
