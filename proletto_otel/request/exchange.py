@@ -36,6 +36,7 @@ _variable = getattr(context_api._RUNTIME_CONTEXT, "_current_context", None)
 enter_request = _current.set
 leave_request = _current.reset
 enter_trace = context_api.attach if _variable is None else _variable.set
+current_trace = context_api.get_current if _variable is None else _variable.get
 leave_trace = context_api.detach if _variable is None else _variable.reset
 
 _ID_HEADER = REQUEST_ID_HEADER.lower()
@@ -54,7 +55,10 @@ class Exchange(RequestContext):
         self.done = True
         """Nothing to count: not begun yet, or counted already."""
         self._route: str | None = None
-        super().__init__("")
+        # as RequestContext.__init__, without the call: every request pays for it
+        self.request_id = self.trace_id = self.span_id = ""
+        self.sampled = True
+        self.span = self.user_id = self.facts = self.breadcrumbs = self.error = None
         self.recorder = recorder
         self.epoch = recorder.epoch
         self.environ = environ

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from proletto_otel.core.conventions import HTTP_SERVER_ACTIVE_REQUESTS
+from proletto_otel.core.meters import Cell
 from proletto_otel.core.silence import notice, silence
 from proletto_otel.request.exchange import (
     Body,
@@ -91,6 +92,7 @@ class TelemetryMiddleware:
         self.trust_request_id = trust_request_id
         self._open: weakref.WeakSet[Exchange] | None = None
         self._active = recorder.source.updown(HTTP_SERVER_ACTIVE_REQUESTS)
+        self._cells: dict[str, Cell] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Body:
         """Serve one request."""
@@ -126,8 +128,11 @@ class TelemetryMiddleware:
             self.tracer.silent(exchange, environ)
         else:
             self.tracer.start(exchange, environ)
-            exchange.active = active = self._active.cell((exchange.method,))
-            active.add(1)
+            active = self._cells.get(exchange.method)
+            if active is None:
+                active = self._cells[exchange.method] = self._active.cell((exchange.method,))
+            exchange.active = active
+            active.value += 1
         inbound = environ.get("HTTP_X_REQUEST_ID") if self.trust_request_id else None
         exchange.request_id = accept_or_generate(inbound, exchange.trace_id)
         exchange.done = False

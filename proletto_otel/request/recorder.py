@@ -117,7 +117,7 @@ class Recorder:
         """Count, send and log a finished request."""
         if exchange.epoch != self.epoch or exchange.active is None:
             return
-        exchange.active.add(-1)
+        exchange.active.value -= 1
         series = self.series(exchange)
         try:
             trace_id = exchange.trace_id if exchange.sampled else ""

@@ -44,11 +44,22 @@ SERVER, UNSET = SpanKind.SERVER, StatusCode.UNSET
 class RequestSpan(Span):
     """A server span. Attributes are cleaned and encoded when it ends."""
 
-    __slots__ = (
-        "_context", "_status", "_status_message", "changed", "dropped", "end_ns", "events",
-        "extra", "flags", "kind", "limits", "links", "name", "parent", "recorded", "recording",
-        "renamed", "span_id", "start_ns", "trace_id", "trace_state",
-    )  # fmt: skip
+    # what most spans never change belongs to the class: a request sets only what is its own
+    end_ns = 0
+    extra: dict[str, Any] | None = None
+    """Attributes set by the application or the sampler."""
+    events: list[Event] | None = None
+    links: list[tuple[SpanContext, Mapping[str, Any]]] | None = None
+    changed = False
+    """Whether it is more than the usual server span without anything from the application."""
+    dropped: dict[bytes, int] | None = None
+    renamed = False
+    recorded: BaseException | None = None
+    """The last exception that became an event, so that it becomes one once."""
+    trace_state = ""
+    _context: SpanContext | None = None
+    _status = UNSET
+    _status_message = ""
 
     def __init__(
         self, name: str, trace_id: str, span_id: str, flags: int, parent: Parent | None,
@@ -60,25 +71,14 @@ class RequestSpan(Span):
         self.flags = flags
         self.parent = parent
         self.start_ns = start_ns
-        self.end_ns = 0
         self.recording = recording
         """Whether anything set on it is kept; false after the end."""
         self.limits = limits
         self.kind = kind
-        self.extra: dict[str, Any] | None = None
-        """Attributes set by the application or the sampler."""
-        self.events: list[Event] | None = None
-        self.links: list[tuple[SpanContext, Mapping[str, Any]]] | None = None
-        self.changed = kind is not SERVER or (parent is not None and parent.trace_state != "")
-        """Whether it is more than the usual server span without anything from the application."""
-        self.dropped: dict[bytes, int] | None = None
-        self.renamed = False
-        self.recorded: BaseException | None = None
-        """The last exception that became an event, so that it becomes one once."""
-        self.trace_state = parent.trace_state if parent is not None else ""
-        self._context: SpanContext | None = None
-        self._status = UNSET
-        self._status_message = ""
+        if kind is not SERVER:
+            self.changed = True
+        if parent is not None and parent.trace_state:
+            self.trace_state, self.changed = parent.trace_state, True
 
     # --- what the API asks for ----------------------------------------------------------------
 

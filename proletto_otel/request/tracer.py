@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 
-from proletto_otel.request.exchange import Environ, Exchange
+from proletto_otel.request.exchange import Environ, Exchange, current_trace
 from proletto_otel.request.ids import IdGenerator, new_ids, new_span_id
 from proletto_otel.request.propagation import (
     RANDOM,
@@ -85,7 +85,7 @@ class RequestTracer:
 
     def start(self, exchange: Exchange, environ: Environ) -> None:
         """Begin the span of *exchange*: sets its span, IDs, context and whether it is kept."""
-        base = context_api.get_current()
+        base = current_trace()
         if (
             not base  # an outer instrumentation, or a call within the same process, left its span
             and self.sampler is None
