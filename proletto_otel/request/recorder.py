@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.trace import Status, StatusCode
 
-from proletto_otel.core import exceptions, sanitise
+from proletto_otel.core import exceptions
 from proletto_otel.core.conventions import (
     ERROR_TYPE,
     HTTP_REQUEST_METHOD,
@@ -26,7 +26,7 @@ from proletto_otel.export import encode
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.facts import OTHER, OWN_KEYS, RequestFacts
 from proletto_otel.request.span import RequestSpan
-from proletto_otel.request.span_parts import heading
+from proletto_otel.request.span_parts import clean_text, heading
 from proletto_otel.request.tracer import Put
 from proletto_otel.request.track import Track
 
@@ -192,4 +192,4 @@ class Recorder:
 def error_message(error: BaseException) -> str:
     """`ValueError: boom`, cleaned, for the span's status."""
     facts = exceptions.describe(error)
-    return sanitise.get().text(f"{facts.type}: {facts.message}")
+    return clean_text(f"{facts.type}: {facts.message}")

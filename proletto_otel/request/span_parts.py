@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from proletto_otel.core import sanitise
@@ -46,6 +47,16 @@ class Event(NamedTuple):
     attributes: Mapping[str, Any]
     stacktrace: str = ""
     """Clean already, and of many lines, which other texts are not."""
+
+
+def clean_text(text: str) -> str:
+    """*text* redacted and printable; the last few are remembered, for errors tend to repeat."""
+    return _cleaned(sanitise.get(), text)
+
+
+@lru_cache(32)
+def _cleaned(sanitiser: sanitise.Sanitiser, text: str) -> str:
+    return sanitiser.text(text)
 
 
 def clean_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypedDict
 
-from proletto_otel.core import exceptions, sanitise
+from proletto_otel.core import exceptions
 from proletto_otel.core.conventions import ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_ROUTE
 from proletto_otel.core.meters import Family, Histogram
 from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.span_parts import clean_text
 
 MAX_ROUTES = 2000
 """Routes with statistics of their own; the rest share one entry."""
@@ -130,7 +131,7 @@ class RouteStats:
 def _last_error(exchange: Exchange) -> LastError:
     error = exchange.exception
     facts = exceptions.describe(error) if error is not None else None
-    message = sanitise.get().text(facts.message)[:MAX_MESSAGE] if facts else ""
+    message = clean_text(facts.message)[:MAX_MESSAGE] if facts else ""
     return {
         "request_id": exchange.request_id,
         "status": exchange.status,
