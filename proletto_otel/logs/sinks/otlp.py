@@ -6,7 +6,7 @@ and spooling live in `export`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proletto_otel.core.conventions import (
     CODE_FILE_PATH,
@@ -53,6 +53,12 @@ class OtlpSink(Sink):
     def write(self, record: Record) -> None:
         """Queue the record."""
         self._put(self.encode(record))
+
+    def write_many(self, records: Sequence[Record]) -> None:
+        """Queue many records."""
+        put, encode = self._put, self.encode
+        for record in records:
+            put(encode(record))
 
     def encode(self, record: Record) -> bytes:
         """The record as an OTLP `LogRecord`."""
