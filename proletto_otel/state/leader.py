@@ -6,9 +6,13 @@ The lock is the kernel's: it is free again the moment its holder dies, however i
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
+
+UNWRITABLE = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM})
+"""Nobody can lead the host from such a directory: each process watches for itself meanwhile."""
 
 
 class Leader:
@@ -21,11 +25,12 @@ class Leader:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._held: int | None = None
+        self._is_alone = path is None
 
     @property
     def is_leader(self) -> bool:
         """Whether this process leads."""
-        return self._path is None or self._held is not None
+        return self._is_alone or self._held is not None
 
     def try_lead(self) -> bool:
         """Take the lead if it is free; cheap, never waits.
@@ -44,8 +49,10 @@ class Leader:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return False
+        except OSError as error:
+            self._is_alone = error.errno in UNWRITABLE
+            return self._is_alone
+        self._is_alone = False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
