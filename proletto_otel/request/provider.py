@@ -68,7 +68,7 @@ def cleaned(span: ReadableSpan) -> SimpleNamespace:
     status = span.status
     description = sanitise.get().text(status.description) if status.description else None
     return SimpleNamespace(
-        name=span.name,
+        name=sanitise.get().text(span.name),
         kind=span.kind,
         context=span.context,
         parent=span.parent,
@@ -91,7 +91,10 @@ def _event(event: Any) -> SimpleNamespace:
         values[EXCEPTION_STACKTRACE] = sanitise.get().block(stack)
     lost = event.dropped_attributes
     return SimpleNamespace(
-        name=event.name, timestamp=event.timestamp, attributes=values, dropped_attributes=lost
+        name=sanitise.get().text(event.name),
+        timestamp=event.timestamp,
+        attributes=values,
+        dropped_attributes=lost,
     )
 
 

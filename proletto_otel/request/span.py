@@ -214,7 +214,7 @@ class RequestSpan(Span):
         return encode.span(
             trace_id=bytes.fromhex(self.trace_id),
             span_id=bytes.fromhex(self.span_id),
-            name=self.name if self.renamed else name,
+            name=self._clean(self.name) if self.renamed else name,
             kind=2 if self.kind is SERVER else 1,  # OTLP's server and internal
             start_ns=self.start_ns,
             end_ns=self.end_ns or end_ns,
@@ -257,7 +257,7 @@ class RequestSpan(Span):
         values = self._plain(event.attributes)
         if event.stacktrace:
             values[EXCEPTION_STACKTRACE] = event.stacktrace[-self.limits.length :]
-        return encode.event(event.name, event.time_ns, values)
+        return encode.event(self._clean(event.name), event.time_ns, values)
 
     def _losses(self) -> bytes:
         """How many attributes, events and links the limits left out, for the backend to show."""
