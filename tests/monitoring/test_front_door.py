@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from flask import Flask
@@ -51,7 +52,9 @@ def test_one_call_gives_routes_tracking_and_health(
     )  # fmt: skip
     requests = client.get("/admin/monitoring/api/requests").get_json()
     assert [("/orders/<int:order_id>", 3)] == [
-        (e["route"], e["count"]) for e in requests["endpoints"] if e["route"].startswith("/orders")
+        (e["route"], e["count"])
+        for e in requests["endpoints"]
+        if (e["route"] or "").startswith("/orders")
     ]
     assert "http_server_request_duration_seconds_count" in client.get("/metrics").text
     assert "database" in client.get("/admin/monitoring").text
@@ -59,8 +62,10 @@ def test_one_call_gives_routes_tracking_and_health(
 
 def test_database_that_is_gone_is_seen(telemetry_capture: TelemetryCapture, tmp_path: Path) -> None:
     """The check of `db=` is critical: /readyz says 503."""
-    client = create_app(tmp_path / "gone.db").test_client()
-    (tmp_path / "gone.db").unlink()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    client = create_app(disk / "gone.db").test_client()
+    shutil.rmtree(disk)
 
     assert 503 == client.get("/readyz").status_code
 
