@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from urllib.parse import quote, unquote, unquote_plus
 
 from proletto_otel.core import secret_keys
 from proletto_otel.core import secret_shapes as shapes
@@ -20,7 +21,8 @@ MAX_KEY = 200
 
 NAME = re.compile(
     r"""(?<![\w.-])([A-Za-z_][\w.-]{0,80})
-    (?:\\*["'\])]{0,2}\s{0,3}(?:=>|:=|==?|:|%3[aAdD])\s{0,3} | ["'],\s{0,3}(?=b?["']))""",
+    (?:\\*["'\])]{0,2}\s{0,3}(?:=>|:=|==?|:|%3[aAdD])(?:\s|%20|\+){0,3}
+    | ["'],(?:\s|%20|\+){0,3}(?=b?["']))""",
     re.VERBOSE,
 )
 """What stands before a value: `name=`, `"name": `, `('name', `, `(name)=`, `name%3D`."""
@@ -31,7 +33,7 @@ VALUE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 HEADER = re.compile(
-    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\*[\"']?\s{0,3}[:=]\s{0,3}\\*[\"']?)"
+    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\*[\"']?\s{0,3}[:=](?:\s|%20|\+){0,3}\\*[\"']?)"
     r"(?!\[redacted)((?:digest|aws4)[^'\n]+|(?<=cookie: )[^\"'\n]+"
     r"|[\w-]+ +[^\s\"',\\]+|[^\s\"',\\]+)"
 )
@@ -152,7 +154,7 @@ class Redactor:
             self._known[name] = secret
         return secret
 
-    def _scan(self, text: str, literals_only: bool = False) -> str:
+    def _scan(self, text: str, literals_only: bool = False, depth: int = 3) -> str:
         low = text.lower()
         if "://" in text or "/" in text:
             text = shapes.CREDENTIALS.sub(_credentials, shapes.HOOKS.sub(REDACTED, text))
@@ -167,7 +169,20 @@ class Redactor:
             text = self._by_name(text, literals_only)
         if "Failing row" in text:
             text = shapes.ROW_VALUES.sub(rf"\1({REDACTED})", text)
+        if depth and not literals_only and ("%" in text or "+" in text):  # a URL in a URL
+            text = shapes.ENCODED.sub(lambda match: self._encoded(match.group(), depth - 1), text)
         return text
+
+    def _encoded(self, word: str, depth: int) -> str:
+        """A percent-encoded *word*; it stays as it is unless there is a secret behind it."""
+        if not shapes.ESCAPE.search(word) and not ("+" in word and "=" in word):
+            return word
+        for decode in (unquote_plus, unquote):
+            plain = decode(word)
+            clean = self._scan(plain, depth=depth)
+            if clean != plain:
+                word = quote(clean, shapes.URL_SAFE)
+        return word
 
     def _by_name(self, text: str, literals_only: bool) -> str:
         if "[parameters:" in text or "nsert" in text or "NSERT" in text:

@@ -86,6 +86,12 @@ SQL_PARAMETERS = re.compile(r"(?s)(\[parameters: )([(\[{].*?[)\]}])(\])")
 """SQLAlchemy's error text repeats the bound values: `[parameters: ('bob', 'hunter2')]`."""
 
 
+ENCODED = re.compile(r"[^\s\"<>]+")
+"""What may be a URL or a part of one: the redactor decides."""
+ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+URL_SAFE = "/:?#[]@!$&'()*,;={}|~"
+
+
 def is_card(text: str) -> bool:
     """Whether *text* has an issuer's prefix and length and the right check digit (Luhn)."""
     digits = re.sub(r"[ .-]", "", text)
