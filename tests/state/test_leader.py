@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -105,3 +107,19 @@ def test_without_a_directory_each_process_leads_itself() -> None:
 def test_a_removed_directory_is_made_anew(tmp_path: Path, missing: str) -> None:
     """The lead does not depend on somebody keeping the directory."""
     assert Leader(tmp_path / missing).try_lead()
+
+
+@pytest.mark.parametrize("reason", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_where_the_lock_cannot_be_made_each_process_leads_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    """The directory cannot be written for a while: watched all the same; one leads afterwards."""
+    first, second = Leader(tmp_path / "lock"), Leader(tmp_path / "lock")
+    refused = mock.Mock(side_effect=OSError(reason, "refused"))
+    with monkeypatch.context() as patched:
+        patched.setattr("proletto_otel.state.leader.os.open", refused)
+        assert (True, True) == (first.try_lead(), second.try_lead())
+        assert (True, True) == (first.is_leader, second.is_leader)
+
+    assert (True, False) == (first.try_lead(), second.try_lead())
+    assert (True, False) == (first.is_leader, second.is_leader)
