@@ -90,13 +90,16 @@ class Server:
 
     def hang(self) -> None:
         """It keeps its connections and answers nobody."""
-        for pid in self._all():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """It answers again."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
         for pid in self._all():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # one that ended meanwhile
+                os.kill(pid, number)
 
     def _all(self) -> list[int]:
         import psutil
