@@ -104,7 +104,7 @@ class Rooms:
         self.track = Track()
         self.slack, self.email = outlets.slack(config), outlets.email(config)
         self._error_rooms()
-        self.snapshots.section("requests", self.track.section, merge_folded)
+        self.snapshots.section("requests", self.track.section, merge)
         self.monitoring = monitor._bind(self._sources())
         self._database: Any = None
         self.lifecycle = Lifecycle(
@@ -237,11 +237,6 @@ class Sampling:
     def forked(self) -> None:
         """Measure the child."""
         self._sampler.forked()
-
-
-def merge_folded(sections: list[Any]) -> Any:
-    """Request statistics of dead workers as one."""
-    return merge(sections)
 
 
 def sends_logs(config: Config) -> bool:

@@ -18,7 +18,7 @@ from proletto_otel.dashboard.sharing import SharedPage
 from proletto_otel.dashboard.site import Site
 from proletto_otel.logs import reported
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.record import NOWHERE, Code
+from proletto_otel.logs.uncaught import place
 from proletto_otel.metrics import exposition
 from proletto_otel.monitoring import monitor
 from proletto_otel.request import error_pages, flask_adapter
@@ -109,16 +109,6 @@ def report(config: Config, error: BaseException, exchange: Exchange) -> None:
         code, line = place(error)
         event = f"unhandled exception in {exchange.method} {where}"
         pipeline.emit(config.app_name, ERROR, event, facts, error, code, line)
-
-
-def place(error: BaseException) -> tuple[Code, int]:
-    """The innermost function of a traceback and its line."""
-    trace = error.__traceback__
-    if trace is None:
-        return NOWHERE, 0
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return Code.of(trace.tb_frame.f_code), trace.tb_lineno
 
 
 def attach(

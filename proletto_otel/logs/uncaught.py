@@ -27,11 +27,12 @@ def report(event: str, error: BaseException, **facts: Any) -> None:
     """Log *error* as CRITICAL unless it was logged on its way here."""
     if isinstance(error, _QUIET) or reported.is_reported(error):
         return
-    code, line = _place(error)
+    code, line = place(error)
     pipeline.emit(logger.name, CRITICAL, event, facts, error, code, line)
 
 
-def _place(error: BaseException) -> tuple[Code, int]:
+def place(error: BaseException) -> tuple[Code, int]:
+    """The innermost function of the traceback of *error*, and its line."""
     trace = error.__traceback__
     if trace is None:
         return NOWHERE, 0
