@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
 ERROR = 40
+GATHER_S = 1.0
+"""How late a request is counted whose body no server closed, where no other one comes."""
 
 
 class Requests:
@@ -72,6 +74,12 @@ class Requests:
         )
         self.exclusions = Exclusions(excluded_paths(config), config.excluded_urls)
         self.page = SharedPage(lambda accept: exposed(rooms, accept))
+
+        rooms.ticker.every(GATHER_S, "requests.gather", self.gather)
+
+    def gather(self) -> None:
+        """Finish the requests whose body no server closed."""
+        self.recorder.gather()
 
     def start(self) -> None:
         """Build the provider."""

@@ -8,11 +8,11 @@ and it never raises. Sinks live in `logs.sinks`, the chain's assembly in `logs.a
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from proletto_otel.core import parsing, silence
@@ -30,17 +30,29 @@ ERROR = 40
 WARNING = 30
 
 Write = Callable[[Record], None]
-_suppressed: ContextVar[bool] = ContextVar("proletto_logs_suppressed", default=False)
+
+
+class _Thread(threading.local):
+    """Of each thread: whether its records go to the console only.
+
+    No ContextVar: a finalizer may log, and CPython 3.10 and 3.11 do not survive one that sets a
+    variable while the garbage collector runs inside another `set`.
+    """
+
+    suppressed = False
+
+
+_thread = _Thread()
 
 
 @contextmanager
 def suppressed() -> Iterator[None]:
     """Records made inside go to the console only: exporters and sinks wrap their sending in it."""
-    token = _suppressed.set(True)
+    before, _thread.suppressed = _thread.suppressed, True
     try:
         yield
     finally:
-        _suppressed.reset(token)
+        _thread.suppressed = before
 
 
 class Pipeline:
@@ -167,11 +179,11 @@ class Pipeline:
         """Code that is not ours may log: what it logs meanwhile goes to the console only."""
 
         def guarded(record: Record) -> None:
-            token = _suppressed.set(True)
+            before, _thread.suppressed = _thread.suppressed, True
             try:
                 call(record)
             finally:
-                _suppressed.reset(token)
+                _thread.suppressed = before
 
         return guarded
 
@@ -202,7 +214,7 @@ class Pipeline:
         try:
             name = self.names.get(logger)
             record = self.build.record(name.clean, level, event, fields, error, code, line, time_ns)
-            if _suppressed.get() or name.inner or (name.client and name.held_back()):
+            if _thread.suppressed or name.inner or (name.client and name.held_back()):
                 self._console_only(name, record)
             else:
                 self.fan_out(record)

@@ -121,6 +121,8 @@ class TelemetryMiddleware:
     def open(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange:
         """Give the request its IDs and its span, and count it as active."""
         self.ensure()
+        if self.recorder.abandoned:
+            self.recorder.gather()
         exchange = Exchange(self.recorder, environ, start_response)
         exchange.method = METHODS.get(environ["REQUEST_METHOD"]) or method_of(environ)
         exchange.path = path_of(environ)
@@ -148,3 +150,4 @@ class TelemetryMiddleware:
         """For tests: end every request that is still open; test clients often leave them so."""
         for exchange in list(self._open or ()):
             exchange.finish()
+        self.recorder.gather()

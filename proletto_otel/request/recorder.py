@@ -6,6 +6,7 @@ kept. Statistics beyond the histogram live in `request.track`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -101,6 +102,17 @@ class Recorder:
         """Grows with each fork; a request of the parent is not counted again by its child."""
         self.source = source
         self.known: dict[Key, Series] = {}
+        self.abandoned: deque[tuple[Exchange, float]] = deque()
+        """Requests that the garbage collector ended, and when; see `gather`."""
+
+    def gather(self) -> None:
+        """Finish the requests whose body no server closed."""
+        while self.abandoned:
+            try:
+                exchange, ended = self.abandoned.popleft()
+            except IndexError:  # another thread was faster
+                return
+            exchange.finish_late(ended)
 
     def forked(self) -> None:
         """Begin again in a child: no numbers and no open requests of the parent."""

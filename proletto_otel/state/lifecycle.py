@@ -32,7 +32,8 @@ class Component(Protocol):
     """Something with a life of its own.
 
     Optional: `gate`, an RLock its threads hold while they must not be torn by a fork; `stops_last`,
-    true for what the others still need while they stop; `flush(deadline) -> bool`.
+    true for what the others still need while they stop; `flush(deadline) -> bool`; `gather()`,
+    which brings in what is still outside, before a flush and before the end.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Lifecycle:
     def flush(self, timeout_s: float) -> bool:
         """Let every component deliver what it holds; whether all did in time."""
         deadline = time.monotonic() + timeout_s
+        self._gather()
         flushable = [c for c in self.components if hasattr(c, "flush")]
         done: list[bool] = []
 
@@ -131,11 +133,19 @@ class Lifecycle:
         process.unwatch(self)
         if was_closed:
             return
+        self._gather()
         budget = self.shutdown_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + budget
         last = [c for c in self.components if getattr(c, "stops_last", False)]
         self._stop_all([c for c in self.components if c not in last], deadline - LAST_S)
         self._stop_all(last, deadline)
+
+    def _gather(self) -> None:
+        for component in self.components:
+            gather = getattr(component, "gather", None)
+            if gather is not None:
+                with silence(f"gather.{component.name}"):
+                    gather()
 
     def _stop_all(self, components: Sequence[Any], deadline: float) -> None:
         closers = [c for c in self._closers if c.component in components]

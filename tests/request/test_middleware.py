@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -13,9 +15,11 @@ import pytest
 from flask import Flask, Response, copy_current_request_context, stream_with_context
 from opentelemetry import context as context_api
 from opentelemetry import trace
+from werkzeug.test import EnvironBuilder
 
 from proletto_otel.core import silence
 from proletto_otel.core.context import current_request, request_id
+from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from tests.request.conftest import Rig
 
 DURATION = "http.server.request.duration"
@@ -148,6 +152,7 @@ def test_body_that_the_server_never_closes_is_counted(rig: Rig) -> None:
     rig.app.add_url_rule("/stream", "stream", lambda: Response(iter([b"a"])))
 
     rig.call("/stream", close=False)
+    rig.recorder.gather()
 
     assert {("GET", "/stream", 200): 1} == rig.series()
 
@@ -605,6 +610,47 @@ def test_forked_child_does_not_count_the_request_of_its_parent(rig: Rig) -> None
 
     assert {} == rig.series()
     assert [] == rig.spans
+
+
+def leave_open(rig: Rig) -> None:
+    """A request whose body nobody closes, held by a cycle that only the collector ends."""
+    body = rig.app.wsgi_app(EnvironBuilder("/").get_environ(), lambda *_: lambda data: None)
+    cycle: list[Any] = [body]
+    cycle.append(cycle)
+
+
+def test_request_that_no_server_closes_is_counted(rig: Rig) -> None:
+    """It is over when nobody holds its body any more, and told with the next request."""
+    began = time.perf_counter()
+    leave_open(rig)
+    gc.collect()
+    took = time.perf_counter() - began
+
+    rig.call("/orders/7")
+
+    assert {("GET", "/", 200): 1, ("GET", "/orders/<int:number>", 200): 1} == rig.series()
+    assert ["GET /", "GET /orders/<int:number>"] == [s["name"] for s in rig.spans]
+    assert {0} == set(rig.series("http.server.active_requests").values())
+    assert rig.access[0].duration_s <= took
+
+
+def test_collector_inside_a_lock_of_ours_does_not_stop_the_process(rig: Rig) -> None:
+    """The garbage collector comes at any moment; it only puts an unfinished request aside."""
+    rig.call("/")
+    ((_, cell),) = rig.registry.histogram(HTTP_SERVER_REQUEST_DURATION).items()
+
+    def collect() -> None:
+        leave_open(rig)
+        with cell._lock:
+            gc.collect()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(20)
+
+    assert not thread.is_alive()
+    rig.recorder.gather()
+    assert {("GET", "/", 200): 2} == rig.series()
 
 
 def test_open_requests_can_be_settled(rig: Rig) -> None:
