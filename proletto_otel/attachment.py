@@ -67,6 +67,7 @@ class Requests:
             flask_adapter.route_of,
             rooms.track,
             access=access_writer(rooms),
+            defer=self.defer,
             report=lambda error, exchange: report(config, error, exchange),
         )
         self.tracing = Tracing(
@@ -77,9 +78,20 @@ class Requests:
 
         rooms.ticker.every(GATHER_S, "requests.gather", self.gather)
 
+        self._line = line_maker(rooms)
+
     def gather(self) -> None:
-        """Finish the requests whose body no server closed."""
+        """Finish the requests whose body no server closed; settle what is finished."""
         self.recorder.gather()
+        pipeline.behind.flush()
+
+    def defer(self, exchange: Exchange) -> bool:
+        """Let a finished request be settled in a moment, many at a time."""
+        return pipeline.behind.promise(exchange, self._settle)
+
+    def _settle(self, exchange: Exchange) -> tuple[Any, Any]:
+        self.recorder.settle(exchange)
+        return self._line(exchange)
 
     def start(self) -> None:
         """Build the provider."""
@@ -105,6 +117,12 @@ def access_writer(rooms: Rooms) -> Callable[[Exchange], None]:
     """Write the access line of a finished request."""
     log = rooms.logs.access
     return log.finished if log is not None else lambda exchange: None
+
+
+def line_maker(rooms: Rooms) -> Callable[[Exchange], tuple[Any, Any]]:
+    """Make the access line of a finished request, and say where it goes."""
+    log = rooms.logs.access
+    return log.made if log is not None else lambda exchange: (None, ())
 
 
 def report(config: Config, error: BaseException, exchange: Exchange) -> None:

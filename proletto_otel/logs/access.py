@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import struct
-import time
 from collections.abc import Callable, Iterable, Mapping
-from threading import get_ident as _get_ident
 from typing import Any, Protocol
 
 from proletto_otel.core import sanitise
@@ -27,6 +25,7 @@ from proletto_otel.core.conventions import (
 )
 from proletto_otel.core.silence import silence
 from proletto_otel.export.encode import log_attribute
+from proletto_otel.logs.behind import Ways
 from proletto_otel.logs.building import Builder, this_process
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.record import NOWHERE, Record
@@ -54,7 +53,9 @@ class Finished(Protocol):
     status: int
     duration_s: float
     response_size: int | None
-    environ: dict[str, Any]
+    client: str
+    end_ns: int
+    thread_id: int
 
     @property
     def route(self) -> str | None: ...
@@ -132,9 +133,9 @@ class AccessRecord(Record):
 
     def __init__(
         self, logger: str, kind: Part, path: Part, client: Part, size: int | None,
-        duration_ms: float,
+        duration_ms: float, time_ns: int,
     ) -> None:  # fmt: skip
-        self.time_ns = time.time_ns()
+        self.time_ns = time_ns
         self.logger = logger
         self.kind = kind
         """Method, route, status."""
@@ -220,56 +221,39 @@ class AccessLog:
         self._frame = NO_FRAME
 
     def finished(self, request: Finished, context: RequestContext | None = None) -> None:
-        """Write the line of *request*, which usually is its own context."""
-        if context is None and isinstance(request, RequestContext):
-            context = request
-        self(
-            request.method, request.route, request.path, request.status, request.duration_s,
-            request.response_size, context, request.environ.get("REMOTE_ADDR"),
-        )  # fmt: skip
-
-    def __call__(
-        self,
-        method: str,
-        route: str | None,
-        path: str,
-        status: int,
-        duration_s: float,
-        size: int | None,
-        context: RequestContext | None,
-        client: str | None,
-    ) -> None:
-        """Write the line of one request; never raises.
-
-        Args:
-            method: As the metrics know it (`_OTHER` for an odd one).
-            route: Route template, None if nothing matched.
-            path: As the client sent it, without the query.
-            status: Of the response; 0: none was sent.
-            duration_s: To the close of the body, seconds.
-            size: Bytes of the body, None if unknown.
-            context: The request's; its ID and trace are on the line.
-            client: Address of the client.
-        """
-        if self._pipeline.level > INFO or (path in self.quiet and status < 500):
-            return
+        """Write the line of *request*, which usually is its own context; never raises."""
         try:
-            record = AccessRecord(
-                self._logger, self._kinds[method, route, status], self._paths[path],
-                self._clients[client] if client else NOBODY, size, round(duration_s * 1000, 3),
-            )  # fmt: skip
-            self._place(record, context)
-            self._pipeline.fan_out(record)
+            record, _ = self.made(request, context)
+            if record is not None:
+                self._pipeline.behind.first(record)
+                self._pipeline.fan_out(record)
         except Exception:
             with silence("logs.access"):
                 raise
+
+    def made(
+        self, request: Finished, context: RequestContext | None = None
+    ) -> tuple[Record | None, Ways]:
+        """The line of *request*, unless it gets none, and where it goes together with others."""
+        path, status, client = request.path, request.status, request.client
+        if self._pipeline.level > INFO or (path in self.quiet and status < 500):
+            return None, ()
+        record = AccessRecord(
+            self._logger, self._kinds[request.method, request.route, status], self._paths[path],
+            self._clients[client] if client else NOBODY, request.response_size,
+            round(request.duration_s * 1000, 3), request.end_ns,
+        )  # fmt: skip
+        record.thread_id = request.thread_id
+        if context is None and isinstance(request, RequestContext):
+            context = request
+        self._place(record, context)
+        return record, self._pipeline.together(INFO)
 
     def _place(self, record: AccessRecord, context: RequestContext | None) -> None:
         """The process, and whose request it was."""
         build = self._pipeline.build
         record.environment = build.environment
         record.process_id = pid = this_process.id
-        record.thread_id = _get_ident()
         if self._framed[0] != pid or self._framed[1] is not build:
             self._frame = self._new_frame(record)
             self._framed = (pid, build)

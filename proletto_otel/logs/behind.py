@@ -1,9 +1,13 @@
-"""Copies of ordinary lines, written a moment later by one thread.
+"""What may follow a moment later, done by one thread, many at a time.
 
 The structured file has every line before the log call returns. The other sinks' copies of DEBUG and
 INFO lines follow within `DELAY_S`, many with one call: a request with three lines costs a tenth
 less. WARNING and above are written everywhere at once, after what waits. What a killed process
 still owed them is in the structured file.
+
+What a finished request leaves (span, access line) is made here too, as a promise: code that runs
+thirty times in a row costs half of what it costs between the application's own code, which has
+taken its place in the processor's caches.
 
 Without the structured file, without its thread, and under a server that runs no threads, nothing
 waits.
@@ -11,6 +15,7 @@ waits.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -31,7 +36,10 @@ LOCK_WAIT_S = 0.5
 
 Write = Callable[[Record], None]
 WriteMany = Callable[[Sequence[Record]], None]
-Owed = tuple[Record, tuple[WriteMany, ...]]
+Ways = tuple[WriteMany, ...]
+Make = Callable[[Any], tuple[Record | None, Ways]]
+Owed = tuple[Any, Ways | Make]
+"""A record and where it goes, or a thing and what makes a record of it."""
 
 
 class Behind:
@@ -59,14 +67,24 @@ class Behind:
                 for way in ways:
                     way((record,))
                 return
-            owed = self._owed
-            owed.append((record, ways))
-            if len(owed) >= BATCH:
-                self.write()
-            elif len(owed) == 1:
-                self._wake.set()
+            self._owe((record, ways))
 
         return wait
+
+    def promise(self, thing: Any, make: Make) -> bool:
+        """Call *make* with *thing* in a moment and write what it gives; whether that can wait."""
+        if not self.running:
+            return False
+        self._owe((thing, make))
+        return True
+
+    def _owe(self, entry: Owed) -> None:
+        owed = self._owed
+        owed.append(entry)
+        if len(owed) >= BATCH:
+            self.write()
+        elif len(owed) == 1:
+            self._wake.set()
 
     def first(self, record: Record) -> None:
         """A way for records that cannot wait: what was logged before comes before."""
@@ -86,23 +104,35 @@ class Behind:
             self.gate.release()
 
     def _batch(self) -> None:
-        """Write neighbours that go the same ways together."""
-        owed = self._owed
-        records: list[Record] = []
-        ways: tuple[WriteMany, ...] = ()
-        try:
-            ways = owed[0][1]
-            while len(records) < BATCH and owed[0][1] is ways:
-                records.append(owed.popleft()[0])
-        except IndexError:  # empty; below a signal handler the rest may go at any moment
-            pass
-        if not records:
-            return
-        for way in ways:
+        """Write what came first: every sink gets its records with one call."""
+        batch: list[Owed] = []
+        with contextlib.suppress(IndexError):  # a signal handler may take the rest at any moment
+            while len(batch) < BATCH:
+                batch.append(self._owed.popleft())
+        shares: dict[WriteMany, list[Record]] = {}
+        known: dict[int, list[list[Record]]] = {}
+        for record, ways in batch:
+            if type(ways) is not tuple:
+                record, ways = self._made(record, ways)
+            lists = known.get(id(ways))
+            if lists is None:
+                lists = known[id(ways)] = [shares.setdefault(way, []) for way in ways]
+            for share in lists:
+                share.append(record)
+        for way, records in shares.items():
             try:
                 way(records)
             except Exception as error:
                 failed("logs.sink", error)
+
+    @staticmethod
+    def _made(thing: Any, make: Any) -> tuple[Any, Ways]:
+        try:
+            record, ways = make(thing)
+        except Exception as error:
+            failed("logs.promise", error)
+            return None, ()
+        return record, (ways if record is not None else ())
 
     # --- life ----------------------------------------------------------------------------------
     def start(self) -> None:

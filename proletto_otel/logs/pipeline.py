@@ -11,13 +11,13 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from proletto_otel.core import parsing, silence
 from proletto_otel.core.ledger import ledger
-from proletto_otel.logs.behind import Behind
+from proletto_otel.logs.behind import Behind, Ways, WriteMany
 from proletto_otel.logs.building import Builder
 from proletto_otel.logs.names import NameFacts, Names
 from proletto_otel.logs.record import Code, Record
@@ -69,6 +69,7 @@ class Pipeline:
         self._listeners: tuple[tuple[int, Write, Write], ...] = ()
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._ways: dict[int, tuple[Write, ...]] = {}
+        self._together: dict[int, Ways] = {}
         self._console: tuple[Write, ...] = ()
         self._lost_early = 0
         self.behind = Behind()
@@ -138,7 +139,7 @@ class Pipeline:
         """Send records to these sinks and no others."""
         self.sinks = sinks = tuple(sinks)
         self._console = tuple(self._way(s) for s in sinks if s.console)
-        self._ways = {}
+        self._ways, self._together = {}, {}
 
     def _way(self, sink: Sink) -> Write:
         return sink.write if sink.counts else self._counted(sink)
@@ -149,6 +150,16 @@ class Pipeline:
         if len(self._ways) < 100:  # a program has few levels; one that invents them stays bounded
             self._ways[level] = tuple(ways)
         return tuple(ways)
+
+    def together(self, level: int) -> Ways:
+        """The ways of many records of *level* at once, for those that are made in `behind`."""
+        ways = self._together.get(level)
+        if ways is None:
+            sinks = [s for s in self.sinks if level >= s.level]
+            own = [s.write_many if s.counts else _one_by_one(self._way(s)) for s in sinks]
+            heard = [_one_by_one(way) for low, _, way in self._listeners if level >= low]
+            ways = self._together[level] = (*own, *heard)
+        return ways
 
     def _sink_ways(self, sinks: list[Sink], level: int) -> list[Write]:
         """Safe copies first; where there is one, the others' copies of ordinary lines may wait."""
@@ -257,6 +268,14 @@ class Pipeline:
         silence.failed("logs.emit", error)
         if silence.strict:
             raise error
+
+
+def _one_by_one(way: Write) -> WriteMany:
+    def write(records: Sequence[Record]) -> None:
+        for record in records:
+            way(record)
+
+    return write
 
 
 def first_level() -> int:

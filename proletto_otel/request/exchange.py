@@ -20,7 +20,8 @@ from proletto_otel.core.silence import silence
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from proletto_otel.request.recorder import Recorder
+    from proletto_otel.request.facts import Repeating
+    from proletto_otel.request.recorder import Recorder, Series
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 Body = Iterable[bytes]
@@ -42,13 +43,19 @@ leave_trace = context_api.detach if _variable is None else _variable.reset
 _ID_HEADER = REQUEST_ID_HEADER.lower()
 
 
+def _over(*_: Any) -> Callable[[bytes], object]:
+    """Stands for the server once a request is over: nothing of it is held any longer."""
+    return bool
+
+
 class Exchange(RequestContext):
     """A request being answered."""
 
     __slots__ = (
-        "__weakref__", "_began", "_close", "_route", "active", "body", "done", "duration_s",
-        "end_ns", "environ", "epoch", "exception", "otel", "recorder", "request", "respond",
-        "response_size", "start_ns", "status",
+        "__weakref__", "_began", "_close", "_route", "active", "body", "client", "done",
+        "duration_s", "end_ns", "environ", "epoch", "exception", "fixed", "otel", "query",
+        "recorder", "request", "respond", "response_size", "series", "start_ns", "status",
+        "thread_id",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, environ: Environ, respond: StartResponse) -> None:
@@ -81,6 +88,15 @@ class Exchange(RequestContext):
         """What the application failed with, if nobody handled it."""
         self.duration_s = 0.0
         self.end_ns = 0
+        self.series: Series
+        """What it shares with requests of its kind; known at its end, as are these four."""
+        self.fixed: Repeating
+        """What the environ says in the same words each time; see `request.facts`."""
+        self.client: str
+        """Address of the client, or empty."""
+        self.query: str
+        self.thread_id: int
+        """The thread in which the request ended."""
         self.start_ns = time.time_ns()
         """Unix time in nanoseconds."""
         self._began = time.perf_counter()
@@ -235,6 +251,7 @@ class Exchange(RequestContext):
         finally:
             self.environ = {}
             self.request = None
+            self.respond = _over
 
     def finish_late(self, ended: float) -> None:
         """Finish a request that nobody closed, as the current one."""

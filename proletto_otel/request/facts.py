@@ -27,7 +27,7 @@ from proletto_otel.core.conventions import (
     USER_AGENT_ORIGINAL,
 )
 from proletto_otel.export import encode
-from proletto_otel.request.exchange import Environ
+from proletto_otel.request.exchange import Environ, Exchange
 
 Plain = dict[str, str | int]
 
@@ -171,23 +171,30 @@ class RequestFacts:
         self._paths = Kept(_path)
         self.tables = (self._fixed, self._clients, self._paths)
 
-    def encoded(self, environ: Environ, path: str, request_id: str) -> bytes:
-        """The attributes that the environ gives, as bytes."""
-        get = environ.get
+    def encoded(self, exchange: Exchange) -> bytes:
+        """The attributes of a finished request, as bytes."""
+        request_id = exchange.request_id
         made = b"%b%b%b%b%b" % (
-            self._fixed[repeating(environ)],
-            self._clients[get("REMOTE_ADDR", "")],
-            self._paths[path],
+            self._fixed[exchange.fixed],
+            self._clients[exchange.client],
+            self._paths[exchange.path],
             _ID_PREFIX[len(request_id)],
             request_id.encode(),
         )
-        query = get("QUERY_STRING")
-        if query:
-            made += encode.attributes(_query(query), encode.span_attribute)
-        return made
+        query = exchange.query
+        return made + encode.attributes(_query(query), encode.span_attribute) if query else made
 
     def plain(self, environ: Environ, path: str) -> Plain:
-        """The same as values, for stock spans and samplers."""
-        facts: Plain = {HTTP_REQUEST_METHOD: method_of(environ), **_fixed(repeating(environ))}
-        facts |= {**_client(environ.get("REMOTE_ADDR", "")), **_path(path)}
-        return facts | _query(environ["QUERY_STRING"]) if environ.get("QUERY_STRING") else facts
+        """The same as values, for stock spans and samplers, before the request runs."""
+        method, query = method_of(environ), environ.get("QUERY_STRING", "")
+        return _plain(method, repeating(environ), environ.get("REMOTE_ADDR", ""), path, query)
+
+    def told(self, exchange: Exchange) -> Plain:
+        """What `encoded` gives, as values."""
+        e = exchange
+        return _plain(e.method, e.fixed, e.client, e.path, e.query)
+
+
+def _plain(method: str, fixed: Repeating, client: str, path: str, query: str) -> Plain:
+    facts: Plain = {HTTP_REQUEST_METHOD: method, **_fixed(fixed), **_client(client), **_path(path)}
+    return facts | _query(query) if query else facts

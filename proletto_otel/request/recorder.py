@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from threading import get_ident as _get_ident
 from typing import Any
 
 from opentelemetry.trace import Status, StatusCode
@@ -25,7 +26,7 @@ from proletto_otel.core.meters import MAX_CELLS, Registry, registry
 from proletto_otel.core.silence import silence
 from proletto_otel.export import encode
 from proletto_otel.request.exchange import Exchange
-from proletto_otel.request.facts import OTHER, OWN_KEYS, RequestFacts
+from proletto_otel.request.facts import OTHER, OWN_KEYS, RequestFacts, repeating
 from proletto_otel.request.span import RequestSpan
 from proletto_otel.request.span_parts import clean_text, heading
 from proletto_otel.request.tracer import Put
@@ -39,6 +40,11 @@ Key = tuple[str, str | None, int, str | None]
 
 def nothing(*_: object) -> None:
     """Stands where nobody listens."""
+
+
+def never(_: Exchange) -> bool:
+    """Defers nothing."""
+    return False
 
 
 class Series:
@@ -76,7 +82,9 @@ class Recorder:
         facts: tables of request attributes.
         route_of: reads the route's template from the framework's request.
         track: statistics per route.
-        access: called with each finished request, while it is still the current one.
+        access: called with each finished request, unless it was deferred.
+        defer: takes a finished request to `settle` it and write its line in a moment; false if that
+            cannot wait.
         report: called once with each unhandled exception.
         source: where the histogram lives.
     """
@@ -89,6 +97,7 @@ class Recorder:
         track: Track,
         *,
         access: Access = nothing,
+        defer: Callable[[Exchange], bool] = never,
         report: Report = nothing,
         source: Registry = registry,
     ) -> None:
@@ -97,6 +106,7 @@ class Recorder:
         self.route_of = route_of
         self.track = track
         self.access = access
+        self.defer = defer
         self.report = report
         self.epoch = 0
         """Grows with each fork; a request of the parent is not counted again by its child."""
@@ -126,24 +136,55 @@ class Recorder:
         exchange.error = error
 
     def finished(self, exchange: Exchange) -> None:
-        """Count, send and log a finished request."""
+        """Count a finished request; its span and its line may follow in a moment."""
         if exchange.epoch != self.epoch or exchange.active is None:
             return
         exchange.active.value -= 1
-        series = self.series(exchange)
+        exchange.series = series = self.series(exchange)
         try:
             trace_id = exchange.trace_id if exchange.sampled else ""
             series.cell.observe(exchange.duration_s, trace_id, exchange.span_id)
-            series.stats.add(exchange, series.failed)
         except Exception:
             with silence("request.measure"):
+                raise
+        self._read(exchange)
+        own = self._stopped(exchange)
+        if series.failed or not own or not self.defer(exchange):
+            self.settle(exchange)
+            self.access(exchange)
+
+    @staticmethod
+    def _read(exchange: Exchange) -> None:
+        """Keep what will be told of the environ, which the server takes back."""
+        environ = exchange.environ
+        exchange.fixed = repeating(environ)
+        exchange.client = environ.get("REMOTE_ADDR", "")
+        exchange.query = environ.get("QUERY_STRING", "")
+        exchange.thread_id = _get_ident()
+
+    @staticmethod
+    def _stopped(exchange: Exchange) -> bool:
+        """End the span if it is our own; a stock one is encoded at once, where others see it."""
+        span = exchange.span
+        if type(span) is not RequestSpan:
+            return False
+        if span.recording:
+            span.recording, span.end_ns = False, exchange.end_ns
+        return True
+
+    def settle(self, exchange: Exchange) -> None:
+        """Statistics and span of a finished request."""
+        series = exchange.series
+        try:
+            series.stats.add(exchange, series.failed)
+        except Exception:
+            with silence("request.track"):
                 raise
         try:
             self.end_span(exchange, series)
         except Exception:
             with silence("request.span"):
                 raise
-        self.access(exchange)
 
     def series(self, exchange: Exchange) -> Series:
         """The shared part of requests like this one."""
@@ -167,14 +208,12 @@ class Recorder:
         span, put = exchange.span, self.put
         if type(span) is not RequestSpan:
             self._end_stock(exchange, series)
-        elif put is not None and exchange.sampled and (span.recording or span.end_ns):
+        elif put is not None and exchange.sampled and span.end_ns:
             error, extra = exchange.exception, span.extra
             if extra and not OWN_KEYS.isdisjoint(extra):
                 facts = self._without(extra, exchange, series)
             else:
-                facts = series.facts + self.facts.encoded(
-                    exchange.environ, exchange.path, exchange.request_id
-                )
+                facts = series.facts + self.facts.encoded(exchange)
             if not (series.failed or span.changed):
                 put(span.untouched_bytes(series.heading, facts, exchange.end_ns))
                 return
@@ -183,7 +222,7 @@ class Recorder:
 
     def _without(self, extra: Mapping[str, Any], exchange: Exchange, series: Series) -> bytes:
         """Our attributes but for those that the application set itself."""
-        own = self.facts.plain(exchange.environ, exchange.path) | series.attributes
+        own = self.facts.told(exchange) | series.attributes
         own[REQUEST_ID] = exchange.request_id
         rest = {k: v for k, v in own.items() if k not in extra}
         return encode.attributes(rest, encode.span_attribute)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,11 +33,12 @@ def access(made: Room) -> AccessLog:
 
 
 def served(made: Room, path: str = "/orders/7", status: int = 200, **more: Any) -> None:
-    arguments: dict[str, Any] = {
-        "method": "GET", "route": "/orders/<int:id>", "path": path, "status": status,
-        "duration_s": 0.0123456, "size": 512, "context": None, "client": "203.0.113.9",
-    } | more  # fmt: skip
-    access(made)(*arguments.values())
+    request = SimpleNamespace(
+        method="GET", route=more.get("route", "/orders/<int:id>"), path=path, status=status,
+        duration_s=0.0123456, response_size=more.get("size", 512), end_ns=time.time_ns(),
+        client=more.get("client", "203.0.113.9"), thread_id=threading.get_ident(),
+    )  # fmt: skip
+    access(made).finished(request, more.get("context"))
 
 
 def test_line_of_a_request(room: Install, capsys: pytest.CaptureFixture[str]) -> None:
