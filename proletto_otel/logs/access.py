@@ -7,7 +7,6 @@ only path and client are foreign. Measuring the request lives in `request`.
 from __future__ import annotations
 
 import logging
-import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -38,8 +37,6 @@ MAX_KNOWN = 4096
 INFO = logging.INFO
 NO_FRAME = ("", "", "")
 _MODULE = "access"
-_ORDINARY = re.compile(r"(?!.*(?:[0-9-]{12}|[A-Za-z0-9_-]{20}))/[A-Za-z0-9_./-]{0,99}").fullmatch
-"""A path that cleaning would leave as it is: no odd character, no word that might be a secret."""
 _double = struct.Struct("<d").pack
 _DURATION = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
 """The attribute without the eight bytes of its number, which come last."""
@@ -105,10 +102,29 @@ def text_part(name: str) -> Callable[[str], Part]:
     """Make the function that makes a part of a text from outside."""
 
     def part(text: str) -> Part:
-        clean = text if _ORDINARY(text) else sanitise.get().text(text)
+        clean = sanitise.get().text(text)
         return Part({name: clean}, clean)
 
     return part
+
+
+def path_part(path: str) -> Part:
+    """The part of a path; many are new with each request, so a harmless one is quickly made."""
+    clean = sanitise.get().path(path)
+    if (
+        clean is not path
+        or "\\" in clean
+        or '"' in clean
+        or not (clean.isascii() and clean.isprintable())
+    ):
+        return Part({URL_PATH: clean}, clean)
+    made = Part.__new__(Part)
+    made.text = made.escaped = clean
+    made.facts = {URL_PATH: clean}
+    made.json = f'"{URL_PATH}":"{clean}"'
+    made.json_after = "," + made.json
+    made.attributes = log_attribute(URL_PATH, clean)
+    return made
 
 
 class AccessRecord(Record):
@@ -214,7 +230,7 @@ class AccessLog:
         self._logger = f"{app_name}.access"
         self.quiet = frozenset(quiet)
         self._kinds = Parts(kind_part)
-        self._paths = Parts(text_part(URL_PATH))
+        self._paths = Parts(path_part)
         self._clients = Parts(text_part(CLIENT_ADDRESS))
         self._users = Parts(text_part("user_id"))
         self._framed: tuple[int, Builder | None] = (0, None)
@@ -238,8 +254,11 @@ class AccessLog:
         path, status, client = request.path, request.status, request.client
         if self._pipeline.level > INFO or (path in self.quiet and status < 500):
             return None, ()
+        route = request.route
+        varies = route is None or "<" in route  # hardly the same path again
         record = AccessRecord(
-            self._logger, self._kinds[request.method, request.route, status], self._paths[path],
+            self._logger, self._kinds[request.method, route, status],
+            path_part(path) if varies else self._paths[path],
             self._clients[client] if client else NOBODY, request.response_size,
             round(request.duration_s * 1000, 3), request.end_ns,
         )  # fmt: skip

@@ -48,14 +48,27 @@ def _over(*_: Any) -> Callable[[bytes], object]:
     return bool
 
 
+class Failing:
+    """A body that fails where the server asks for it, as it would have."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        raise self._error
+
+
 class Exchange(RequestContext):
     """A request being answered."""
 
     __slots__ = (
         "__weakref__", "_began", "_close", "_route", "active", "body", "client", "done",
         "duration_s", "end_ns", "environ", "epoch", "exception", "fixed", "otel", "query",
-        "recorder", "request", "respond", "response_size", "series", "start_ns", "status",
-        "thread_id",
+        "ready", "recorder", "request", "respond", "response_size", "rest", "series", "start_ns",
+        "status", "thread_id",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, environ: Environ, respond: StartResponse) -> None:
@@ -74,6 +87,10 @@ class Exchange(RequestContext):
         self.otel: Context
         """The OpenTelemetry context in which the request's span is current."""
         self.body: Body | None = None
+        self.ready: tuple[bytes, ...] = ()
+        """What was taken out of the body already."""
+        self.rest: Iterator[bytes] | None = None
+        """What still comes out of it; none: nothing."""
         self._close: Callable[[], object] | None = None
         """How a body is closed whose own `close` we replaced."""
         self.request: Any = None
@@ -174,7 +191,28 @@ class Exchange(RequestContext):
         if wrapper is not None and self._is_file(body, wrapper):
             return body
         self.body = body
+        self.rest = iter(body)
+        if self.response_size is not None:
+            self._take()
         return self
+
+    def _take(self) -> None:
+        """Take a body of known size while the application's context is current.
+
+        Most come in one piece: then nothing runs for them later. The first piece of a long one
+        waits until the server asks; it sends no header before it has that piece either.
+        """
+        rest = self.rest
+        assert rest is not None  # `over` set it
+        try:
+            self.ready = first = (next(rest),)
+            if len(first[0]) == self.response_size:
+                self.ready = (*first, next(rest))
+        except StopIteration:
+            self.rest = None
+        except Exception as error:
+            self.failed(error)
+            self.rest = Failing(error)
 
     def _is_file(self, body: Body, wrapper: Any) -> bool:
         """Leave a file to the server, which sends it with sendfile(2) if it is still itself."""
@@ -198,10 +236,13 @@ class Exchange(RequestContext):
     # --- the server's side --------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[bytes]:
-        """Hand out the body; while the application runs for it, this is the current request."""
-        if self.body is None:
-            return
-        advance = iter(self.body).__next__
+        """Hand out the body."""
+        return iter(self.ready) if self.rest is None else self._stream(self.rest)
+
+    def _stream(self, rest: Iterator[bytes]) -> Iterator[bytes]:
+        """While the application runs for its body, this is the current request."""
+        yield from self.ready
+        advance = rest.__next__
         while True:
             token, attached = enter_request(self), enter_trace(self.otel)
             try:
@@ -219,7 +260,7 @@ class Exchange(RequestContext):
     def close(self) -> None:
         """Close the application's body, then count the request."""
         close = self._close or getattr(self.body, "close", None)
-        self.body = self._close = None
+        self.body = self._close = self.rest = None
         token, attached = enter_request(self), enter_trace(self.otel)
         try:
             if close is not None:

@@ -127,6 +127,11 @@ def _path(path: str) -> Plain:
     return {URL_PATH: _clean(path)[:MAX_PATH]}
 
 
+def _path_bytes(path: str) -> bytes:
+    clean = sanitise.get().path(path[:MAX_READ])
+    return encode.span_attribute(URL_PATH, clean[:MAX_PATH])
+
+
 def _query(query: str) -> Plain:
     return {URL_QUERY: _clean(query)[:MAX_QUERY]}
 
@@ -173,11 +178,12 @@ class RequestFacts:
 
     def encoded(self, exchange: Exchange) -> bytes:
         """The attributes of a finished request, as bytes."""
-        request_id = exchange.request_id
+        request_id, route, path = exchange.request_id, exchange.route, exchange.path
+        varies = route is None or "<" in route  # hardly the same path again
         made = b"%b%b%b%b%b" % (
             self._fixed[exchange.fixed],
             self._clients[exchange.client],
-            self._paths[exchange.path],
+            _path_bytes(path) if varies else self._paths[path],
             _ID_PREFIX[len(request_id)],
             request_id.encode(),
         )

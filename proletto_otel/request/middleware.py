@@ -88,7 +88,8 @@ class TelemetryMiddleware:
         self.tracer = tracer
         self.recorder = recorder
         self.ensure = ensure
-        self.exclusions = exclusions or Exclusions()
+        self.exclusions = found = exclusions or Exclusions()
+        self._is_excluded = found.covers if found.patterns else found.paths.__contains__
         self.trust_request_id = trust_request_id
         self._open: weakref.WeakSet[Exchange] | None = None
         self._active = recorder.source.updown(HTTP_SERVER_ACTIVE_REQUESTS)
@@ -96,8 +97,11 @@ class TelemetryMiddleware:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Body:
         """Serve one request."""
-        exchange = self._opened(environ, start_response)
-        if exchange is None:
+        try:
+            exchange = self.open(environ, start_response)
+        except Exception:
+            with silence("request.start"):
+                raise
             return self.wsgi_app(environ, start_response)
         token, attached = enter_request(exchange), enter_trace(exchange.otel)
         try:
@@ -110,14 +114,6 @@ class TelemetryMiddleware:
             leave_trace(attached)
             leave_request(token)
 
-    def _opened(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange | None:
-        try:
-            return self.open(environ, start_response)
-        except Exception:
-            with silence("request.start"):
-                raise
-            return None
-
     def open(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange:
         """Give the request its IDs and its span, and count it as active."""
         self.ensure()
@@ -126,7 +122,7 @@ class TelemetryMiddleware:
         exchange = Exchange(self.recorder, environ, start_response)
         exchange.method = METHODS.get(environ["REQUEST_METHOD"]) or method_of(environ)
         exchange.path = path_of(environ)
-        if self.exclusions.covers(environ.get("PATH_INFO", "")):
+        if self._is_excluded(environ.get("PATH_INFO", "")):
             self.tracer.silent(exchange, environ)
         else:
             self.tracer.start(exchange, environ)

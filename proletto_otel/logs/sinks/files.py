@@ -108,7 +108,7 @@ class FileSink(Sink):
         lines = [self._line_of(record) for record in records]
         text, now_ns = b"".join(lines), records[-1].time_ns
         roomy = not self.limit or len(text) * BATCH_MARGIN < self.limit
-        if not (self._from <= now_ns < self._until and self._fd >= 0 and roomy):
+        if not (self._may_join(now_ns) and roomy):
             super().write_many(records)
             return
         if self.limit and _lseek(self._fd, 0, os.SEEK_END) + len(text) > self.limit:
@@ -120,6 +120,15 @@ class FileSink(Sink):
             super().write_many(records)  # each line fails and is counted by itself
             return
         self._settle(records, lines, written)
+
+    def _may_join(self, now_ns: int) -> bool:
+        if not self._from <= now_ns < self._until:
+            try:
+                self._look(now_ns)
+            except OSError:
+                self._until = 0  # the first line tries again, and says why it cannot
+                return False
+        return self._fd >= 0 and self._from <= now_ns < self._until
 
     def _settle(self, records: Sequence[Record], lines: list[bytes], written: int) -> None:
         """Count what a joined write took; the rest is written line by line."""
