@@ -1,16 +1,18 @@
 """Exceptions as facts: type, message, traceback text, where, fingerprint. It never raises.
 
 The text is the one of `traceback.format_exception`, cleaned; the text of frames is kept by
-`core.frames`, so an error costs a few microseconds after its first time.
+`core.frames`, and an error that comes again by the same way with the same message is told by the
+facts of the first one, so it costs a few microseconds after its first time.
 """
 
 from __future__ import annotations
 
 import traceback as tracebacks
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from proletto_otel.core import frames, sanitise
 from proletto_otel.core.frames import in_app
@@ -21,6 +23,10 @@ MAX_CHAIN = 50
 MAX_TYPES = 1024
 MAX_GROUP_TEXT = 1_000_000
 MAX_NOTES = 20
+MAX_REPEATED = 128
+"""Errors whose facts, and what was made of them, are kept for when they come again."""
+MAX_REPEATED_TEXT = 8192
+"""Characters of a traceback that is kept so: some 40 KB with its forms."""
 
 CAUSE = (
     "\nThe above exception was the direct cause of the following exception:\n\n"  # as in traceback
@@ -30,6 +36,8 @@ HEADER = "Traceback (most recent call last):\n"
 _ATTRIBUTE = "__proletto__"
 _BY_THE_LIBRARY = (SyntaxError, NameError, AttributeError, ImportError)
 """Errors whose final lines the standard library extends: source line, "Did you mean"."""
+
+Form = TypeVar("Form")
 
 capture_locals = False
 
@@ -52,13 +60,34 @@ class ExceptionFacts:
     """`file:line` of the same frame."""
     locals: dict[str, Any] | None = None
     """Local variables of that frame, redacted; only when asked for."""
-    seen_at: int = field(default=0, repr=False, compare=False)
-    """Identity of the traceback that was described."""
+    forms: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+    """What was made of them, by name; only where the facts serve each repetition of an error."""
 
     @property
     def lines(self) -> list[str]:
         """The traceback line by line."""
         return self.traceback.splitlines()
+
+    def form(self, name: str, make: Callable[[ExceptionFacts], Form]) -> Form:
+        """What *make* makes of these facts (JSON, OTLP); made once for an error that repeats."""
+        forms = self.forms
+        if forms is None:
+            return make(self)
+        found: Form | None = forms.get(name)
+        if found is None:
+            found = forms[name] = make(self)
+        return found
+
+
+class Described:
+    """The facts that an exception carries."""
+
+    __slots__ = ("facts", "seen_at")
+
+    def __init__(self, facts: ExceptionFacts, seen_at: int) -> None:
+        self.facts = facts
+        self.seen_at = seen_at
+        """Identity of the traceback that was described."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Not carried along when the exception is pickled to another process."""
@@ -77,9 +106,10 @@ def describe(error: BaseException) -> ExceptionFacts:
         tb = error.__traceback__
         own = error.__dict__
         found = own.get(_ATTRIBUTE)
-        if type(found) is ExceptionFacts and found.seen_at == id(tb):
-            return found
-        own[_ATTRIBUTE] = facts = _facts(error, tb)
+        if type(found) is Described and found.seen_at == id(tb):
+            return found.facts
+        facts = _facts(error, tb)
+        own[_ATTRIBUTE] = Described(facts, id(tb))
     except Exception as broken:
         failed("exceptions.describe", broken)
         return _least(error)
@@ -96,15 +126,49 @@ def fingerprint_of(kind: str, where: str) -> str:
     return sha256(f"{kind}\0{where}".encode("utf-8", "replace")).hexdigest()[:16]
 
 
+_repeated: dict[tuple[frames.Stack, type, str], ExceptionFacts] = {}
+"""No exception and no frame in it: only its type, its text, and positions in the code."""
+
+
 def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
-    name, short = _names(type(error))
     stack = frames.stack(tb)
-    block = sanitise.get().block(_safe_str(error))
+    text = _safe_str(error)
+    if not stack.kept or type(text) is not str or _stands_alone(error):
+        return _made(error, tb, stack, text)
+    key = (stack, type(error), text)
+    facts = _repeated.get(key)
+    if facts is None:
+        facts = _made(error, tb, stack, text)
+        if len(facts.traceback) + len(text) <= MAX_REPEATED_TEXT:
+            if len(_repeated) >= MAX_REPEATED:
+                _repeated.clear()
+            facts.forms = {}
+            _repeated[key] = facts
+    return facts
+
+
+def _stands_alone(error: BaseException) -> bool:
+    """Whether more belongs to its text than its type, its own text and its stack."""
+    return (
+        error.__context__ is not None
+        or error.__cause__ is not None
+        or capture_locals
+        or not sanitise.get().redactor.constant
+        or isinstance(error, _BY_THE_LIBRARY)
+        or getattr(error, "__notes__", None) is not None
+        or _is_group(error)
+    )
+
+
+def _made(
+    error: BaseException, tb: TracebackType | None, stack: frames.Stack, said: str
+) -> ExceptionFacts:
+    name, short = _names(type(error))
+    block = sanitise.get().block(said)
     text = _chain(error, stack, _last_lines(error, name, block))
     facts = ExceptionFacts(
         name, short, _one_line(block), text, _fingerprint(name, stack), stack.where, stack.place
     )
-    facts.seen_at = id(tb)
     if capture_locals:
         facts.locals = _locals(tb)
     return facts

@@ -19,6 +19,8 @@ MAX_FRAMES = 4096
 """Code positions remembered; a program raises from a few hundred."""
 MAX_STACKS = 512
 """Whole stacks remembered: the same error mostly comes the same way."""
+MAX_KEPT_DEPTH = 100
+"""Frames of a stack that is remembered."""
 MAX_DEPTH = 3000
 """Innermost frames looked at in one traceback; CPython's recursion limit is 1,000 by default."""
 
@@ -52,10 +54,12 @@ class Frame:
 class Stack:
     """The frames of a traceback together."""
 
-    __slots__ = ("frames", "place", "text", "where")
+    __slots__ = ("frames", "kept", "place", "text", "where")
 
     def __init__(self, frames: list[Frame]) -> None:
         self.frames = frames
+        self.kept = len(frames) <= MAX_KEPT_DEPTH
+        """Whether the same frames give this object again, for as long as it is remembered."""
         self.text = _join(frames)
         blamed = next((f for f in reversed(frames) if f.in_app), frames[-1] if frames else None)
         self.where = blamed.where if blamed else ""
@@ -90,7 +94,7 @@ def stack(tb: TracebackType | None) -> Stack:
         found = Stack(_resolve(tb, positions))
         if len(_stacks) >= MAX_STACKS:
             _stacks.clear()
-        if len(key) <= 100:
+        if found.kept:
             _stacks[key] = found
     return found
 

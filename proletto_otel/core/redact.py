@@ -123,6 +123,8 @@ class Redactor:
         self._known: dict[str, bool] = {}
         self.thorough = bool(self._patterns or callback or emails or sql_literals)
         """Whether even an ordinary text must be looked at."""
+        self.constant = callback is None
+        """Whether the same text always gives the same: a callback may change its mind."""
 
     def key(self, name: str) -> bool:
         """Whether the value under *name* is a secret."""

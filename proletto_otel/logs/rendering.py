@@ -81,7 +81,7 @@ class Renderer:
         else:
             text = self._template % tuple([get(record, message) for get in self._getters]) + "\n"
         if record.exception is not None:
-            text += below(record.exception.traceback)
+            return text.encode("utf-8", "backslashreplace") + record.exception.form("text", _below)
         return text.encode("utf-8", "backslashreplace")
 
     @staticmethod
@@ -107,7 +107,7 @@ class Renderer:
         if record.fingerprint:
             members["fingerprint"] = record.fingerprint
         if record.exception is not None:
-            members["exception"] = exception_member(record.exception)
+            members["exception"] = record.exception.form("json", _fragment)
         if record.fields:
             members.update(record.fields)
         return encode(members)
@@ -118,7 +118,11 @@ def encode(members: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(members, option=_APPEND_NEWLINE)
     except TypeError:
-        return json.dumps(members, default=str).encode("ascii") + b"\n"
+        return json.dumps(members, default=_by_hand).encode("ascii") + b"\n"
+
+
+def _by_hand(value: object) -> Any:
+    return orjson.loads(value.contents) if isinstance(value, orjson.Fragment) else str(value)
 
 
 def exception_member(facts: ExceptionFacts) -> dict[str, Any]:
@@ -129,6 +133,14 @@ def exception_member(facts: ExceptionFacts) -> dict[str, Any]:
         "traceback": facts.lines,
     }
     return member if facts.locals is None else {**member, "locals": facts.locals}
+
+
+def _fragment(facts: ExceptionFacts) -> orjson.Fragment:
+    return orjson.Fragment(encode(exception_member(facts)).rstrip())
+
+
+def _below(facts: ExceptionFacts) -> bytes:
+    return below(facts.traceback).encode("utf-8", "backslashreplace")
 
 
 def below(traceback: str) -> str:

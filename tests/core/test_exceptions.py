@@ -366,3 +366,52 @@ def test_kept_texts_are_bounded() -> None:
 
     assert len(frames._frames) <= frames.MAX_FRAMES
     assert len(frames._stacks) <= frames.MAX_STACKS
+
+
+def failing(message: str) -> Exception:
+    """An error from always the same place."""
+    try:
+        raise ValueError(message)
+    except ValueError as error:
+        return error
+
+
+def test_error_that_comes_again_is_told_alike() -> None:
+    """The same error by the same way has the same facts, another message its own."""
+    first, again, other = (exceptions.describe(failing(text)) for text in ("a", "a", "b"))
+
+    assert first is again
+    assert ("a", "b") == (first.message, other.message)
+    assert other.traceback.endswith("ValueError: b\n")
+
+
+def test_what_belongs_to_one_error_is_not_told_of_the_next() -> None:
+    """Notes, causes and contexts are of the error that has them."""
+    plain, caused = failing("a"), failing("a")
+    caused.__cause__ = KeyError("first")
+
+    assert "KeyError" in exceptions.describe(caused).traceback
+    assert "KeyError" not in exceptions.describe(plain).traceback
+
+
+def test_repeated_errors_are_kept_within_bounds() -> None:
+    """A thousand messages fill no table, and a long text is not kept at all."""
+    for number in range(1000):
+        exceptions.describe(failing(f"order {number}"))
+    assert len(exceptions._repeated) <= exceptions.MAX_REPEATED
+
+    long = "x" * (exceptions.MAX_REPEATED_TEXT + 1)
+    assert exceptions.describe(failing(long)) is not exceptions.describe(failing(long))
+
+
+def test_forms_are_made_once_for_an_error_that_repeats() -> None:
+    """What a sink makes of the facts serves the next occurrence, too."""
+    made: list[str] = []
+
+    def make(facts: exceptions.ExceptionFacts) -> str:
+        made.append(facts.message)
+        return facts.message
+
+    for _ in range(3):
+        assert "again" == exceptions.describe(failing("again")).form("test", make)
+    assert ["again"] == made

@@ -19,6 +19,7 @@ from proletto_otel.core.conventions import (
     LOGGER_NAME,
     REQUEST_ID,
 )
+from proletto_otel.core.exceptions import ExceptionFacts
 from proletto_otel.export.encode import log_attribute, log_constant, log_ids, log_line
 from proletto_otel.export.encode import severity as encoded_severity
 from proletto_otel.logs.record import Code, Record
@@ -103,12 +104,15 @@ def severity(record: Record) -> tuple[int, str]:
 
 
 def _error_attributes(record: Record) -> bytes:
-    attributes = b""
+    facts, attributes = record.exception, b""
     if record.fingerprint:
-        attributes += log_attribute(FINGERPRINT, record.fingerprint)
-    facts = record.exception
-    if facts is not None:
-        attributes += log_constant(EXCEPTION_TYPE, facts.type)
-        attributes += log_attribute(EXCEPTION_MESSAGE, facts.message)
-        attributes += log_attribute(EXCEPTION_STACKTRACE, facts.traceback)
-    return attributes
+        attributes = log_attribute(FINGERPRINT, record.fingerprint)
+    return attributes if facts is None else attributes + facts.form("otlp log", _exception)
+
+
+def _exception(facts: ExceptionFacts) -> bytes:
+    return (
+        log_constant(EXCEPTION_TYPE, facts.type)
+        + log_attribute(EXCEPTION_MESSAGE, facts.message)
+        + log_attribute(EXCEPTION_STACKTRACE, facts.traceback)
+    )
