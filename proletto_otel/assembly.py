@@ -23,7 +23,7 @@ from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.metrics import system
 from proletto_otel.metrics.source import Source
 from proletto_otel.metrics.user import UserMetrics
-from proletto_otel.monitoring import Sources, database_check, monitor
+from proletto_otel.monitoring import Sources, monitor
 from proletto_otel.request.track import RouteSummary, Track, merge, summarise
 from proletto_otel.state import directory
 from proletto_otel.state.history import History
@@ -105,7 +105,7 @@ class Rooms:
         self.slack, self.email = outlets.slack(config), outlets.email(config)
         self._error_rooms()
         self.snapshots.section("requests", self.track.section, merge)
-        self.monitoring = monitor._bind(self._sources())
+        self.monitoring = monitor._bind_later(self._sources(), lambda c: self.lifecycle.add(c))
         self._database: Any = None
         self.lifecycle = Lifecycle(
             self._components(), shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
@@ -211,6 +211,8 @@ class Rooms:
         if self.lifecycle.active:
             sink.start()
         if "database" not in monitor._checks:  # one of the application's own goes first
+            from proletto_otel.monitoring import database_check
+
             monitor.register_health_check("database", database_check(db, app=app))
 
     def close(self) -> None:

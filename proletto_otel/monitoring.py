@@ -6,37 +6,67 @@ data comes from is handed in as `Sources`; how it is judged lives in `health` an
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, Indicator, gauge, health
-from proletto_otel.alerts.message import Notice
-from proletto_otel.alerts.report import Alert, CheckReport, HealthReport
-from proletto_otel.alerts.runtime import Runtime
-from proletto_otel.alerts.silences import ACKNOWLEDGE, EVERYTHING, SILENCE, Silence, checked
+from proletto_otel.alerts.later import Later
 from proletto_otel.alerts.sources import Sources
-from proletto_otel.alerts.thresholds import CRITICAL, Threshold
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.meters import Value, registry
 from proletto_otel.core.silence import silence
-from proletto_otel.health.checks import Check, CheckFunction
-from proletto_otel.health.database import database as database_check
-from proletto_otel.health.host import collector as collector_check
-from proletto_otel.health.host import disk_space as disk_check
-from proletto_otel.health.host import tcp_port as tcp_check
-from proletto_otel.health.http import http_service as http_check
-from proletto_otel.health.redis import redis as redis_check
-from proletto_otel.health.results import HealthResult
-from proletto_otel.health.states import CheckState, Transition
+
+if TYPE_CHECKING:
+    from proletto_otel.alerts.indicators import Indicator
+    from proletto_otel.alerts.message import Notice
+    from proletto_otel.alerts.report import Alert, CheckReport, HealthReport
+    from proletto_otel.alerts.runtime import Runtime
+    from proletto_otel.alerts.silences import Silence
+    from proletto_otel.alerts.thresholds import Threshold
+    from proletto_otel.health.checks import Check, CheckFunction
+    from proletto_otel.health.database import database as database_check
+    from proletto_otel.health.host import collector as collector_check
+    from proletto_otel.health.host import disk_space as disk_check
+    from proletto_otel.health.host import tcp_port as tcp_check
+    from proletto_otel.health.http import http_service as http_check
+    from proletto_otel.health.redis import redis as redis_check
+    from proletto_otel.health.results import HealthResult
+    from proletto_otel.health.states import CheckState, Transition
 
 __all__ = [
     "Alert", "CheckReport", "HealthReport", "HealthResult", "Monitor", "Silence", "Sources",
     "Threshold", "collector_check", "database_check", "disk_check", "http_check", "monitor",
     "redis_check", "tcp_check",
 ]  # fmt: skip
+
+_LATE = {
+    "Alert": "alerts.report:Alert",
+    "CheckReport": "alerts.report:CheckReport",
+    "HealthReport": "alerts.report:HealthReport",
+    "HealthResult": "health.results:HealthResult",
+    "Silence": "alerts.silences:Silence",
+    "Threshold": "alerts.thresholds:Threshold",
+    "collector_check": "health.host:collector",
+    "database_check": "health.database:database",
+    "disk_check": "health.host:disk_space",
+    "http_check": "health.http:http_service",
+    "redis_check": "health.redis:redis",
+    "tcp_check": "health.host:tcp_port",
+}
+"""Where names of this module are found when somebody asks: a third of a program's start otherwise
+went into rooms that it may need a minute later."""
+
+
+def __getattr__(name: str) -> Any:
+    place = _LATE.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(f"proletto_otel.{module}"), attribute)
+
 
 HOUR_S = 3600.0
 _GAUGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
@@ -50,6 +80,7 @@ class Monitor:
         self._checks: dict[str, Check] = {}
         self._gauges: dict[str, Indicator] = {}
         self._runtime: Runtime | None = None
+        self._later: Later | None = None
 
     # --- registering ----------------------------------------------------------------------------
     def register_threshold(
@@ -80,6 +111,8 @@ class Monitor:
         >>> monitor.register_threshold(metric="cpu_percent", warning_threshold=80).duration
         0
         """
+        from proletto_otel.alerts.thresholds import Threshold
+
         indicator = self._known(metric)
         made = Threshold(
             metric=metric, warning=warning_threshold, critical=critical_threshold,
@@ -107,6 +140,8 @@ class Monitor:
         Raises:
             ConfigError: for an argument that does not fit.
         """
+        from proletto_otel.health.checks import Check
+
         made = Check(
             name=name, function=check, critical=critical, timeout=timeout,
             degraded_above=degraded_above,
@@ -131,6 +166,8 @@ class Monitor:
         Raises:
             ConfigError: for a name that does not fit or is taken.
         """
+        from proletto_otel.alerts.indicators import INDICATORS, gauge
+
         if not isinstance(name, str) or not _GAUGE_NAME.fullmatch(name):
             raise ConfigError.of("name", name, "a letter, then letters, digits and _ . - /")
         if name in INDICATORS:
@@ -155,34 +192,40 @@ class Monitor:
     # --- reading --------------------------------------------------------------------------------
     def get_system_metrics(self) -> dict[str, float | None]:
         """The host's present values by metric name; None where the system does not tell."""
-        return self._runtime.system() if self._runtime is not None else {}
+        return runtime.system() if (runtime := self._live()) is not None else {}
 
     def get_api_metrics(self) -> Mapping[str, Any]:
         """Requests of all workers: `total` and one entry per endpoint under `endpoints`."""
-        return self._runtime.api() if self._runtime is not None else {"total": {}, "endpoints": []}
+        return (
+            runtime.api()
+            if (runtime := self._live()) is not None
+            else {"total": {}, "endpoints": []}
+        )
 
     def get_health(self) -> HealthReport:
         """The service's health and every check's; runs checks only when nobody did lately."""
-        if self._runtime is not None:
-            return self._runtime.health()
+        if (runtime := self._live()) is not None:
+            return runtime.health()
+        from proletto_otel.alerts.report import HealthReport
+
         return HealthReport(status="healthy", ready=True, checks=())
 
     def get_check_states(self) -> list[CheckState]:
         """Every check's present state, for probes; at most a second old."""
-        return self._runtime.engine.states() if self._runtime is not None else []
+        return runtime.engine.states() if (runtime := self._live()) is not None else []
 
     def get_alerts(self, firing: bool = False) -> list[Alert]:
         """Every threshold and its state; only the *firing* ones if asked. Worst first."""
-        found = self._runtime.alerts() if self._runtime is not None else []
+        found = runtime.alerts() if (runtime := self._live()) is not None else []
         return [alert for alert in found if alert.state == "firing" or not firing]
 
     def get_notices(self, limit: int = 100) -> list[Notice]:
         """What people were told about alerts, newest first."""
-        return self._runtime.shared_alerts.events(limit) if self._runtime is not None else []
+        return runtime.shared_alerts.events(limit) if (runtime := self._live()) is not None else []
 
     def get_errors(self, limit: int = 50) -> list[Mapping[str, Any]]:
         """Groups of errors, the latest first."""
-        return list(self._runtime.errors(limit)) if self._runtime is not None else []
+        return list(runtime.errors(limit)) if (runtime := self._live()) is not None else []
 
     def history(self, metric: str, since: float = HOUR_S) -> list[tuple[float, float]]:
         """Past values of *metric* as (unix time in seconds, value), oldest first.
@@ -196,11 +239,11 @@ class Monitor:
         """
         self._known(metric)
         begin = since if since > 1e9 else time.time() - since
-        return self._runtime.history(metric, begin) if self._runtime is not None else []
+        return runtime.history(metric, begin) if (runtime := self._live()) is not None else []
 
     def health_history(self, check: str, since: float = 0.0) -> list[Transition]:
         """Changes of a check's status, oldest first; *since* is a unix time in seconds."""
-        return self._runtime.engine.history(check, since) if self._runtime is not None else []
+        return runtime.engine.history(check, since) if (runtime := self._live()) is not None else []
 
     # --- silencing ------------------------------------------------------------------------------
     def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None:
@@ -212,6 +255,8 @@ class Monitor:
         Raises:
             ConfigError: for an unknown alert, no person, or a time that does not fit.
         """
+        from proletto_otel.alerts.silences import SILENCE
+
         return self._keep(name, SILENCE, seconds, by, reason)
 
     def acknowledge(
@@ -225,20 +270,25 @@ class Monitor:
         Raises:
             ConfigError: for an unknown alert, no person, or a time that does not fit.
         """
+        from proletto_otel.alerts.silences import ACKNOWLEDGE
+
         return self._keep(name, ACKNOWLEDGE, seconds, by, reason)
 
     def unsilence(self, name: str) -> bool:
         """End silence and acknowledgement of *name*; return whether there was one."""
-        return self._runtime is not None and self._runtime.end_silences(name)
+        runtime = self._live()
+        return runtime is not None and runtime.end_silences(name)
 
     def get_silences(self) -> list[Silence]:
         """Silences and acknowledgements that hold."""
-        return self._runtime.shared_alerts.silences() if self._runtime is not None else []
+        return runtime.shared_alerts.silences() if (runtime := self._live()) is not None else []
 
     # --- for telemetry --------------------------------------------------------------------------
     def _bind(self, sources: Sources) -> list[Any]:
         """Begin with *sources*; return the components whose life telemetry rules."""
-        self._unbind()
+        from proletto_otel.alerts.runtime import Runtime
+
+        self._close()
         self._runtime = Runtime(
             sources, lambda: self._thresholds, self._indicator, lambda: self._gauges
         )
@@ -246,8 +296,23 @@ class Monitor:
             self._runtime.engine.register(check)
         return self._runtime.components
 
+    def _bind_later(self, sources: Sources, adopt: Callable[[Any], None]) -> list[Any]:
+        """As `_bind`, once this process serves or somebody asks; *adopt* gets the components."""
+        self._unbind()
+        self._later = Later(sources, lambda: self._bind(sources), adopt)
+        return [self._later]
+
+    def _live(self) -> Runtime | None:
+        if self._runtime is None and self._later is not None:
+            self._later.begin()
+        return self._runtime
+
     def _unbind(self) -> None:
         """Forget the sources; registrations stay."""
+        self._later = None
+        self._close()
+
+    def _close(self) -> None:
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None
@@ -260,11 +325,13 @@ class Monitor:
         self._thresholds, self._checks = {}, {}
 
     def _known(self, metric: Any) -> Indicator:
+        from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, gauge
+
         names = [*INDICATORS, *self._gauges]
         if isinstance(metric, str):
             if metric in names or metric in {HEALTH_PREFIX + name for name in self._checks}:
                 return self._indicator(metric)
-            if self._runtime is not None and metric in self._runtime.exported_gauges():
+            if (runtime := self._live()) is not None and metric in runtime.exported_gauges():
                 return gauge(metric)
         raise ConfigError(
             f"metric={metric!r}: expected one of {', '.join(names)}, or a gauge that was "
@@ -272,19 +339,25 @@ class Monitor:
         )
 
     def _indicator(self, metric: str) -> Indicator:
+        from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, gauge, health
+
         if metric.startswith(HEALTH_PREFIX):
             return health(metric.removeprefix(HEALTH_PREFIX))
         return INDICATORS.get(metric) or self._gauges.get(metric) or gauge(metric)
 
     def _keep(self, name: str, kind: str, seconds: float, by: str, reason: str) -> Silence | None:
-        if self._runtime is None:
+        from proletto_otel.alerts.silences import EVERYTHING, checked
+        from proletto_otel.alerts.thresholds import CRITICAL
+
+        runtime = self._live()
+        if runtime is None:
             return None
-        known = {alert.name: alert for alert in self._runtime.alerts()}
+        known = {alert.name: alert for alert in runtime.alerts()}
         if name != EVERYTHING and name not in known:
             raise ConfigError(f"name={name!r}: expected * or one of {', '.join(known)}")
         level = known[name].severity if name in known else CRITICAL
         made = checked(name, kind, seconds, by, reason, level=level, at=time.time())
-        return made if self._runtime.keep_silence(made) else None
+        return made if runtime.keep_silence(made) else None
 
 
 def _observed(read: Callable[[], float | None]) -> Sequence[tuple[tuple[Value, ...], float]]:

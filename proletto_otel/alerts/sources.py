@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proletto_otel.alerts.notifiers.log import Log
-from proletto_otel.alerts.notifiers.slack import Post
 from proletto_otel.core.config import Config
 from proletto_otel.core.meters import Family, registry
 from proletto_otel.state.store import Store
 
 if TYPE_CHECKING:
     from proletto_otel.alerts.notifiers.email import SendMail
+    from proletto_otel.alerts.notifiers.log import Log
+    from proletto_otel.alerts.notifiers.slack import Post
     from proletto_otel.request.track import RouteSummary
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 import traceback
 from types import CodeType, TracebackType
 
@@ -26,11 +25,7 @@ MAX_DEPTH = 3000
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_STANDARD = tuple(
-    os.path.realpath(path) + os.sep
-    for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    if path
-)
+_STANDARD = os.path.realpath(os.path.dirname(os.__file__)) + os.sep
 _REPEATED = 3
 """Equal frames in a row that are shown before they are counted instead."""
 

@@ -7,16 +7,19 @@ from flask import Blueprint, Response, request
 from proletto_otel.dashboard.access import ALLOWED, LOGIN
 from proletto_otel.dashboard.sharing import Busy
 from proletto_otel.dashboard.site import HEADERS, Site, json_answer, text_answer
-from proletto_otel.health import probes
 
 
 def add(blueprint: Blueprint, site: Site) -> None:
     """Add the routes to *blueprint*, which has no prefix."""
 
     def livez() -> Response:
+        from proletto_otel.health import probes
+
         return json_answer(probes.LIVE, media_type=probes.MEDIA_TYPE)
 
     def readyz() -> Response:
+        from proletto_otel.health import probes
+
         states = site.monitor.get_check_states()
         status, body = probes.readiness(states, site.access.is_admin())
         return json_answer(body, status, probes.MEDIA_TYPE)

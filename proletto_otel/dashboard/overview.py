@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, render_template
 
-from proletto_otel.alerts.indicators import INDICATORS
-from proletto_otel.alerts.message import moment, span
 from proletto_otel.dashboard.site import PAGE_HEADERS, Site
 
 
@@ -22,6 +20,9 @@ def add(blueprint: Blueprint, site: Site) -> None:
 
 
 def _page(site: Site) -> str:
+    from proletto_otel.alerts.indicators import INDICATORS
+    from proletto_otel.alerts.message import moment, span
+
     config, monitor = site.config, site.monitor
     system = monitor.get_system_metrics()
     return render_template(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from flask import Response
 
-from proletto_otel.alerts.message import Notice
-from proletto_otel.alerts.report import Alert, HealthReport
-from proletto_otel.alerts.silences import Silence
 from proletto_otel.core.config import Config
 from proletto_otel.dashboard.access import Access
-from proletto_otel.health.states import CheckState, Transition
+
+if TYPE_CHECKING:
+    from proletto_otel.alerts.message import Notice
+    from proletto_otel.alerts.report import Alert, HealthReport
+    from proletto_otel.alerts.silences import Silence
+    from proletto_otel.health.states import CheckState, Transition
 
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; "

@@ -7,9 +7,9 @@ The coloured short form for terminals lives in `logs.sinks.console`.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -194,7 +194,9 @@ def _compile(log_format: str) -> tuple[str, list[str]]:
 
 
 def _process_name(_: Record, __: str) -> str:
-    return ascii_if_odd(multiprocessing.current_process().name)
+    # not imported for this: a program without the module has one process of this name
+    running: Any = sys.modules.get("multiprocessing.process")
+    return ascii_if_odd(running.current_process().name) if running else "MainProcess"
 
 
 def _thread_name(_: Record, __: str) -> str:

@@ -88,6 +88,13 @@ class Lifecycle:
         process.watch(self)
         self._wait_and_activate()
 
+    def add(self, component: Any) -> None:
+        """Take in a component that was made late; it starts now if the others have."""
+        with self._lock:
+            self.components.append(component)
+            if self.active:
+                self._start(component)
+
     def ensure(self) -> None:
         """Activate if this process is not active yet; costs one comparison when it is."""
         if self._active_in != _getpid():
@@ -102,11 +109,14 @@ class Lifecycle:
                 self.after_fork_in_child()  # a C-level fork (uWSGI) ran no Python hook
             self._active_in = _getpid()
             process.finish_with_multiprocessing(self.shutdown)
-            for component in self.components:
-                with silence(f"start.{component.name}"):
-                    component.start()
-            if NO_THREADS_AT_EXIT:
-                self._closers = [process.Closer(c) for c in self.components]
+            for component in list(self.components):
+                self._start(component)
+
+    def _start(self, component: Any) -> None:
+        with silence(f"start.{component.name}"):
+            component.start()
+        if NO_THREADS_AT_EXIT:
+            self._closers.append(process.Closer(component))
 
     def flush(self, timeout_s: float) -> bool:
         """Let every component deliver what it holds; whether all did in time."""
