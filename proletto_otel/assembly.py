@@ -168,6 +168,7 @@ class Rooms:
 
     def routes(self) -> list[RouteSummary]:
         """Statistics of all routes over all workers."""
+        self.lifecycle.gather()
         name = HTTP_SERVER_REQUEST_DURATION.name
         families = {family.name: family for family in self.snapshots.merged()}
         return summarise(families.get(name), self.snapshots.sections("requests"))

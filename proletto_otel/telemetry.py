@@ -101,6 +101,7 @@ class Telemetry:
 
     def families(self) -> list[Family]:
         """Every metric of all workers of the host."""
+        self.rooms.lifecycle.gather()
         return self.rooms.snapshots.merged()
 
     def status(self) -> dict[str, Any]:

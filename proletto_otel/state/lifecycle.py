@@ -121,7 +121,7 @@ class Lifecycle:
     def flush(self, timeout_s: float) -> bool:
         """Let every component deliver what it holds; whether all did in time."""
         deadline = time.monotonic() + timeout_s
-        self._gather()
+        self.gather()
         flushable = [c for c in self.components if hasattr(c, "flush")]
         done: list[bool] = []
 
@@ -143,14 +143,15 @@ class Lifecycle:
         process.unwatch(self)
         if was_closed:
             return
-        self._gather()
+        self.gather()
         budget = self.shutdown_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + budget
         last = [c for c in self.components if getattr(c, "stops_last", False)]
         self._stop_all([c for c in self.components if c not in last], deadline - LAST_S)
         self._stop_all(last, deadline)
 
-    def _gather(self) -> None:
+    def gather(self) -> None:
+        """Bring in what is still outside: before a flush, before the end, before numbers are read."""
         for component in self.components:
             gather = getattr(component, "gather", None)
             if gather is not None:
