@@ -151,7 +151,7 @@ class Lifecycle:
         self._stop_all(last, deadline)
 
     def gather(self) -> None:
-        """Bring in what is still outside: before a flush, before the end, before numbers are read."""
+        """Bring in what is still outside, before a flush, the end, or a look at the numbers."""
         for component in self.components:
             gather = getattr(component, "gather", None)
             if gather is not None:
