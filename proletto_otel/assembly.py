@@ -61,7 +61,7 @@ def _slack(config: Config) -> Post | None:
     return SlackClient.of(config)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outlets:
     """The ways out of the process, so that tests can stand in their place."""
 

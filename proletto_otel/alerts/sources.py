@@ -37,7 +37,7 @@ def _empty() -> Mapping[str, float | None]:
     return {}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sources:
     """Everything that monitoring asks of others."""
 

@@ -26,7 +26,7 @@ def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Config:
     """What `setup_telemetry` was told; made by `load`."""
 
@@ -161,7 +161,7 @@ class Config:
             object.__setattr__(self, "service_name", self.app_name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Setting:
     """One row of the table, for docs and `doctor`."""
 

@@ -18,7 +18,7 @@ MAX_ROWS = 200
 MAX_SECONDS = 400 * 86400.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """One JSON endpoint."""
 

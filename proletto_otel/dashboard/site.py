@@ -45,7 +45,7 @@ class MonitorView(Protocol):
     def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Site:
     """Everything the routes need."""
 

@@ -31,7 +31,7 @@ class Unreachable(Exception):
     """No answer came; its text says why in a word or two."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What a peer said."""
 

@@ -40,7 +40,7 @@ def reason(error: OSError) -> str:
     return _REASONS.get(error.errno or 0, "disk_error")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Usage:
     """What waits on disk for one signal."""
 

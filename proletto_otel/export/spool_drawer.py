@@ -36,7 +36,7 @@ SPOOL_DELETED = "spool_deleted"
 _garbage = registry.counter(INTERNAL_ERRORS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """A parcel taken from disk; nobody else has it until the lease ends."""
 

@@ -30,7 +30,7 @@ PSEUDO = frozenset(
 MAX_MOUNTS = 20
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sample:
     """All values at one moment; what is refused is missing."""
 

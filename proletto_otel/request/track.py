@@ -199,7 +199,7 @@ def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
     }
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class RouteSummary:
     """One endpoint as pages and thresholds see it, over all processes of the host."""
 

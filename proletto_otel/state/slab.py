@@ -94,7 +94,7 @@ class Slab:
         self._used = USED.size
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Record:
     """One series in another process's memory."""
 

@@ -31,7 +31,7 @@ ORPHAN_S = 60.0
 Fold = Callable[[list[Any]], Any]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Snapshot:
     """What one process, or all dead ones together, published."""
 
@@ -44,7 +44,7 @@ class Snapshot:
     lives: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Section:
     """Something other than metrics that workers share."""
 

@@ -14,7 +14,7 @@ LONGEST_SLEEP_S = 1.0
 """How soon a job that was added late, or a free lead, is noticed."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """One thing to do every so often."""
 
