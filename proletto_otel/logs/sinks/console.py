@@ -63,6 +63,9 @@ class ConsoleSink(Sink):
             self._drop("broken_pipe")
         except (OSError, ValueError, RuntimeError, AttributeError, TypeError):
             self._drop("closed")  # ValueError: closed; RuntimeError: a signal amid a stream's write
+        except Exception:
+            self._drop("error")
+            raise
         else:
             self._delivered.value += 1
 

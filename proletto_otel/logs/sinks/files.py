@@ -102,6 +102,9 @@ class FileSink(Sink):
                 self._rotate_full()
         except OSError as error:
             self._failed(record, error)
+        except Exception:  # deep below a storm of signals: the interpreter's recursion limit
+            ledger.dropped(self.name, "error")
+            raise
 
     def write_many(self, records: Sequence[Record]) -> None:
         """Append many lines with one call; any trouble is settled line by line."""
