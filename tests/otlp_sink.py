@@ -283,7 +283,8 @@ class SinkProcess:
 
     def records(self, kind: str) -> list[Item]:
         """What was accepted of a signal, over all its lives."""
-        lines = self._record.read_text().splitlines()
+        whole, _, _ = self._record.read_text().rpartition("\n")  # the last may be half written
+        lines = whole.splitlines()
         return [item for item in map(json.loads, lines) if item["signal"] == kind]
 
     def _signal(self, number: int) -> None:

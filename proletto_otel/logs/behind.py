@@ -92,16 +92,20 @@ class Behind:
             self.write()
 
     def write(self) -> None:
-        """Write everything that waits, in the caller's thread."""
+        """Write everything that waits, in the caller's thread, unless another thread does."""
         # the main thread never waits: it may be in a signal handler, and whoever holds it writes
         in_main = threading.get_ident() == threading.main_thread().ident
-        if not self.gate.acquire(timeout=0 if in_main else LOCK_WAIT_S):
-            return
+        self._write(0 if in_main else LOCK_WAIT_S)
+
+    def _write(self, wait_s: float) -> bool:
+        if not self.gate.acquire(timeout=wait_s):
+            return False
         try:
             while self._owed:
                 self._batch()
         finally:
             self.gate.release()
+        return True
 
     def _batch(self) -> None:
         """Write what came first: every sink gets its records with one call."""
@@ -151,15 +155,14 @@ class Behind:
             self.running = False
 
     def flush(self) -> bool:
-        """Write what waits now; whether nothing is left."""
-        self.write()
-        return not self._owed
+        """Write what waits now, and wait for who writes already; whether nothing is left."""
+        return self._write(LOCK_WAIT_S) and not self._owed
 
     def stop(self) -> None:
         """Write what waits, and let nothing wait any more."""
         self.running = False
         self._wake.set()
-        self.write()
+        self.flush()
 
     def _run(self, wake: Wake) -> None:
         while self.running and wake is self._wake:

@@ -32,3 +32,52 @@ def test_last_lines_before_a_quiet_time_are_written(attempt: int) -> None:
         assert [record] == written
     finally:
         behind.stop()
+
+
+def test_flush_waits_for_a_batch_that_another_thread_writes() -> None:
+    """After a flush nothing is on its way: neither waiting, nor in a thread's hands."""
+    behind, began, go_on = Behind(), threading.Event(), threading.Event()
+    written: list[Record] = []
+
+    def write(records: Sequence[Record]) -> None:
+        began.set()
+        go_on.wait(10)
+        written.extend(records)
+
+    behind.start()
+    try:
+        behind.later((write,))(Record(time.time_ns(), 20, "test", "line", {}))
+        assert began.wait(10)
+        threading.Timer(0.05, go_on.set).start()
+
+        assert behind.flush()
+        assert ["line"] == [record.message for record in written]
+    finally:
+        go_on.set()
+        behind.stop()
+
+
+def test_promise_is_kept_together_with_the_lines_around_it() -> None:
+    """What is made late goes to its own sinks, in order, with one call for each."""
+    behind = Behind()
+    text: list[list[str]] = []
+    json: list[list[str]] = []
+
+    def to_text(records: Sequence[Record]) -> None:
+        text.append([record.message for record in records])
+
+    def to_json(records: Sequence[Record]) -> None:
+        json.append([record.message for record in records])
+
+    late = behind.later((to_text,))
+    behind.running = True
+    late(Record(0, 20, "test", "first", {}))
+    both = (to_json, to_text)
+    assert behind.promise("second", lambda thing: (Record(0, 20, "test", thing, {}), both))
+    assert behind.promise("broken", lambda thing: 1 / 0)
+    assert behind.promise("nothing", lambda thing: (None, ()))
+    late(Record(0, 20, "test", "third", {}))
+
+    assert behind.flush()
+    assert [["first", "second", "third"]] == text
+    assert [["second"]] == json
