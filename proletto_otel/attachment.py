@@ -6,6 +6,7 @@ Several applications of a process share the rooms; each has a middleware of its 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.assembly import Rooms, sends_traces
@@ -17,6 +18,7 @@ from proletto_otel.dashboard.access import Access, Authorize
 from proletto_otel.dashboard.sharing import SharedPage
 from proletto_otel.dashboard.site import Site
 from proletto_otel.logs import reported
+from proletto_otel.logs.behind import Made
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.uncaught import place
 from proletto_otel.metrics import exposition
@@ -67,7 +69,7 @@ class Requests:
             flask_adapter.route_of,
             rooms.track,
             access=access_writer(rooms),
-            defer=self.defer,
+            defer=partial(pipeline.behind.owe, how=self._settled),
             report=lambda error, exchange: report(config, error, exchange),
         )
         self.tracing = Tracing(
@@ -78,20 +80,17 @@ class Requests:
 
         rooms.ticker.every(GATHER_S, "requests.gather", self.gather)
 
-        self._line = line_maker(rooms)
+        self._lines = line_maker(rooms)
 
     def gather(self) -> None:
         """Finish the requests whose body no server closed; settle what is finished."""
         self.recorder.gather()
         pipeline.behind.flush()
 
-    def defer(self, exchange: Exchange) -> bool:
-        """Let a finished request be settled in a moment, many at a time."""
-        return pipeline.behind.promise(exchange, self._settle)
-
-    def _settle(self, exchange: Exchange) -> tuple[Any, Any]:
-        self.recorder.settle(exchange)
-        return self._line(exchange)
+    def _settled(self, exchanges: list[Exchange]) -> Made:
+        """Settle finished requests and make their access lines."""
+        self.recorder.settle_many(exchanges)
+        return self._lines(exchanges)
 
     def start(self) -> None:
         """Build the provider."""
@@ -119,10 +118,10 @@ def access_writer(rooms: Rooms) -> Callable[[Exchange], None]:
     return log.finished if log is not None else lambda exchange: None
 
 
-def line_maker(rooms: Rooms) -> Callable[[Exchange], tuple[Any, Any]]:
-    """Make the access line of a finished request, and say where it goes."""
+def line_maker(rooms: Rooms) -> Callable[[list[Exchange]], Made]:
+    """Make the access lines of finished requests, and say where they go."""
     log = rooms.logs.access
-    return log.made if log is not None else lambda exchange: (None, ())
+    return log.made if log is not None else lambda exchanges: ((), ())
 
 
 def report(config: Config, error: BaseException, exchange: Exchange) -> None:

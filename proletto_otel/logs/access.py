@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from proletto_otel.core import sanitise
@@ -24,7 +24,7 @@ from proletto_otel.core.conventions import (
 )
 from proletto_otel.core.silence import silence
 from proletto_otel.export.encode import log_attribute
-from proletto_otel.logs.behind import Ways
+from proletto_otel.logs.behind import Made
 from proletto_otel.logs.building import Builder, this_process
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.record import NOWHERE, Record
@@ -35,7 +35,6 @@ QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
 MAX_KNOWN = 4096
 """Paths and clients whose clean forms are kept."""
 INFO = logging.INFO
-NO_FRAME = ("", "", "")
 _MODULE = "access"
 _double = struct.Struct("<d").pack
 _DURATION = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
@@ -92,10 +91,17 @@ def kind_part(kind: tuple[str, str | None, int]) -> Part:
     """What few requests differ in: method, route, status."""
     method, route, status = kind
     facts = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route, HTTP_RESPONSE_STATUS_CODE: status}
-    return Part(facts, str(status))
+    part = Part(facts, str(status))
+    part.escaped = method  # begins the message
+    return part
 
 
-NOBODY = Part({})
+def size_part(size: int) -> Part:
+    """The part of a body's size."""
+    return Part({HTTP_RESPONSE_BODY_SIZE: size})
+
+
+NOTHING = Part({})
 
 
 def text_part(name: str) -> Callable[[str], Part]:
@@ -147,38 +153,38 @@ class AccessRecord(Record):
     fingerprint = ""
     breadcrumbs = ()
 
-    def __init__(
-        self, logger: str, kind: Part, path: Part, client: Part, size: int | None,
-        duration_ms: float, time_ns: int,
-    ) -> None:  # fmt: skip
-        self.time_ns = time_ns
-        self.logger = logger
+    def __init__(self, frame: Frame, kind: Part, path: Part, request: Finished) -> None:
+        self.frame = frame
+        self.logger = frame.logger
+        self.environment = frame.environment
+        self.process_id = frame.process_id
         self.kind = kind
         """Method, route, status."""
         self.path = path
-        self.client = client
-        self.size = size
-        self.user: Part | None = None
-        method, text, escaped = kind.facts[HTTP_REQUEST_METHOD], path.text, path.escaped
-        self.message = self.shown = f"{method} {text} {kind.text}"
+        self.client = self.size = self.user = NOTHING
+        text, escaped = path.text, path.escaped
+        self.message = self.shown = f"{kind.escaped} {text} {kind.text}"
         if escaped is not text:
-            self.shown = f"{method} {escaped} {kind.text}"
+            self.shown = f"{kind.escaped} {escaped} {kind.text}"
         """The message as JSON, without its quotes."""
-        self.duration_ms = duration_ms
-        self.frame = NO_FRAME
-        """The JSON members before the message, before the thread, behind it."""
+        self.time_ns = request.end_ns
+        self.thread_id = request.thread_id
+        self.duration_ms = round(request.duration_s * 1000, 3)
         self.request_id = self.trace_id = self.span_id = ""
         self.flags = 0
         self._json = self._text_line = None
+
+    def belong(self, context: RequestContext) -> None:
+        """Say whose request it was."""
+        self.request_id = context.request_id
+        self.trace_id, self.span_id = context.trace_id, context.span_id
+        self.flags = 1 if context.sampled and context.trace_id else 0
 
     @property
     def fields(self) -> dict[str, Any]:
         """The facts of the request."""
         facts = {ACCESS_DURATION_MS: self.duration_ms, **self.kind.facts, **self.path.facts}
-        facts |= self.client.facts
-        if self.size is not None:
-            facts[HTTP_RESPONSE_BODY_SIZE] = self.size
-        return facts if self.user is None else {**facts, **self.user.facts}
+        return {**facts, **self.client.facts, **self.size.facts, **self.user.facts}
 
     @fields.setter
     def fields(self, _: dict[str, Any]) -> None:
@@ -192,28 +198,39 @@ class AccessRecord(Record):
             ids = f'"request_id":"{self.request_id}",' if self.request_id else ""
             if self.trace_id:
                 ids += f'"trace_id":"{self.trace_id}","span_id":"{self.span_id}",'
-            facts = self.path.json + self.client.json_after
-            if self.size is not None:
-                facts += f',"{HTTP_RESPONSE_BODY_SIZE}":{self.size}'
-            if self.user is not None:
-                facts += self.user.json_after
-            start, middle, end = self.frame
+            frame = self.frame
             line = self._json = (
-                f'{{"timestamp":"{utc(self.time_ns)}",{start}{self.shown}{middle}{self.thread_id}'
-                f'{end}{ids}"{ACCESS_DURATION_MS}":{self.duration_ms},{self.kind.json},'
-                f"{facts}}}\n"
+                f'{{"timestamp":"{utc(self.time_ns)}",{frame.start}{self.shown}{frame.middle}'
+                f'{self.thread_id}{frame.end}{ids}"{ACCESS_DURATION_MS}":{self.duration_ms},'
+                f"{self.kind.json},{self.path.json}{self.client.json_after}{self.size.json_after}"
+                f"{self.user.json_after}}}\n"
             ).encode()
         return line
 
     def otlp_fields(self) -> bytes:
         """The facts as OTLP attributes."""
-        size = b"" if self.size is None else log_attribute(HTTP_RESPONSE_BODY_SIZE, self.size)
-        if self.user is not None:
-            size += self.user.attributes
-        return b"%b%b%b%b%b%b" % (
-            self.kind.attributes, self.path.attributes, self.client.attributes, size,
-            _DURATION, _double(self.duration_ms),
+        return b"%b%b%b%b%b%b%b" % (
+            self.kind.attributes, self.path.attributes, self.client.attributes,
+            self.size.attributes, self.user.attributes, _DURATION, _double(self.duration_ms),
         )  # fmt: skip
+
+
+class Frame:
+    """What all access lines of a process share."""
+
+    def __init__(self, logger: str, build: Builder) -> None:
+        self.logger = logger
+        self.build = build
+        self.environment = build.environment
+        self.process_id = this_process.id
+        first = Part({"level": "INFO", "logger": logger}).json
+        code = {"module": _MODULE, "function": "", "line": 0, "process_id": self.process_id}
+        self.start = f'{first},"message":"'
+        """The JSON members before the message."""
+        self.middle = f'",{Part(code).json},"thread_id":'
+        """Those between the message and the thread's number."""
+        self.end = f",{Part({'environment': self.environment}).json},"
+        """Those behind it."""
 
 
 class AccessLog:
@@ -232,14 +249,14 @@ class AccessLog:
         self._kinds = Parts(kind_part)
         self._paths = Parts(path_part)
         self._clients = Parts(text_part(CLIENT_ADDRESS))
+        self._sizes = Parts(size_part)
         self._users = Parts(text_part("user_id"))
-        self._framed: tuple[int, Builder | None] = (0, None)
-        self._frame = NO_FRAME
+        self._known = Frame(self._logger, to.build)
 
     def finished(self, request: Finished, context: RequestContext | None = None) -> None:
         """Write the line of *request*, which usually is its own context; never raises."""
         try:
-            record, _ = self.made(request, context)
+            record = self._made(request, context)
             if record is not None:
                 self._pipeline.behind.first(record)
                 self._pipeline.fan_out(record)
@@ -247,46 +264,42 @@ class AccessLog:
             with silence("logs.access"):
                 raise
 
-    def made(
-        self, request: Finished, context: RequestContext | None = None
-    ) -> tuple[Record | None, Ways]:
-        """The line of *request*, unless it gets none, and where it goes together with others."""
+    def made(self, requests: Sequence[Finished]) -> Made:
+        """The lines of *requests*, `None` for one that gets none, and where they go together."""
+        return [self._line(request) for request in requests], self._pipeline.together(INFO)
+
+    def _line(self, request: Finished) -> AccessRecord | None:
+        try:
+            return self._made(request, None)
+        except Exception:
+            with silence("logs.access"):
+                raise
+            return None
+
+    def _made(self, request: Finished, context: RequestContext | None) -> AccessRecord | None:
         path, status, client = request.path, request.status, request.client
         if self._pipeline.level > INFO or (path in self.quiet and status < 500):
-            return None, ()
+            return None
         route = request.route
         varies = route is None or "<" in route  # hardly the same path again
         record = AccessRecord(
-            self._logger, self._kinds[request.method, route, status],
-            path_part(path) if varies else self._paths[path],
-            self._clients[client] if client else NOBODY, request.response_size,
-            round(request.duration_s * 1000, 3), request.end_ns,
+            self._frame(), self._kinds[request.method, route, status],
+            path_part(path) if varies else self._paths[path], request,
         )  # fmt: skip
-        record.thread_id = request.thread_id
+        if client:
+            record.client = self._clients[client]
+        if request.response_size is not None:
+            record.size = self._sizes[request.response_size]
         if context is None and isinstance(request, RequestContext):
             context = request
-        self._place(record, context)
-        return record, self._pipeline.together(INFO)
+        if context is not None:
+            record.belong(context)
+            if context.user_id is not None:
+                record.user = self._users[str(context.user_id)]
+        return record
 
-    def _place(self, record: AccessRecord, context: RequestContext | None) -> None:
-        """The process, and whose request it was."""
-        build = self._pipeline.build
-        record.environment = build.environment
-        record.process_id = pid = this_process.id
-        if self._framed[0] != pid or self._framed[1] is not build:
-            self._frame = self._new_frame(record)
-            self._framed = (pid, build)
-        record.frame = self._frame
-        if context is None:
-            return
-        if context.user_id is not None:
-            record.user = self._users[str(context.user_id)]
-        record.request_id = context.request_id
-        record.trace_id, record.span_id = context.trace_id, context.span_id
-        record.flags = 1 if context.sampled and context.trace_id else 0
-
-    def _new_frame(self, record: Record) -> tuple[str, str, str]:
-        start = Part({"level": "INFO", "logger": self._logger}).json
-        middle = {"module": _MODULE, "function": "", "line": 0, "process_id": record.process_id}
-        end = Part({"environment": record.environment}).json
-        return f'{start},"message":"', f'",{Part(middle).json},"thread_id":', f",{end},"
+    def _frame(self) -> Frame:
+        known, build = self._known, self._pipeline.build
+        if known.build is not build or known.process_id != this_process.id:
+            known = self._known = Frame(self._logger, build)
+        return known

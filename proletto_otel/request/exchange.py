@@ -28,6 +28,8 @@ Body = Iterable[bytes]
 Headers = list[tuple[str, str]]
 Environ = dict[str, Any]
 
+GONE: Environ = {}
+"""In place of the environ of a request that is over."""
 COMPLETE = (list, tuple)
 """Bodies that are there as a whole."""
 
@@ -138,7 +140,10 @@ class Exchange(RequestContext):
     ) -> Callable[[bytes], object]:
         """Note the status, add the request ID, and pass on to the server."""
         try:
-            headers = self._noted(status, headers, exc_info)
+            self.status = int(status[:3]) if status[:3].isdecimal() else 0
+            if exc_info is not None and exc_info[1] is not None:
+                self.failed(exc_info[1])
+            headers = self._noted(headers)
         except Exception:
             with silence("request.start_response"):
                 raise
@@ -146,19 +151,14 @@ class Exchange(RequestContext):
             return self.respond(status, headers)
         return self.respond(status, headers, exc_info)
 
-    def _noted(self, status: str, headers: Headers, exc_info: Any) -> Headers:
-        code = status[:3]
-        self.status = int(code) if code.isdecimal() else 0
-        if exc_info is not None and exc_info[1] is not None:
-            self.failed(exc_info[1])
+    def _noted(self, headers: Headers) -> Headers:
         size, own = None, []
         for header in headers:
             name = header[0].lower()
-            if name == _ID_HEADER:
-                continue
-            if name == "content-length":
-                size = header[1]
-            own.append(header)
+            if name != _ID_HEADER:
+                own.append(header)
+                if name == "content-length":
+                    size = header[1]
         self.response_size = int(size) if size is not None and size.isdecimal() else None
         own.append((REQUEST_ID_HEADER, self.request_id))
         return own
@@ -290,7 +290,7 @@ class Exchange(RequestContext):
             with silence("request.finish"):
                 raise
         finally:
-            self.environ = {}
+            self.environ = GONE
             self.request = None
             self.respond = _over
 

@@ -120,16 +120,15 @@ class TelemetryMiddleware:
         if self.recorder.abandoned:
             self.recorder.gather()
         exchange = Exchange(self.recorder, environ, start_response)
-        exchange.method = METHODS.get(environ["REQUEST_METHOD"]) or method_of(environ)
-        exchange.path = path_of(environ)
-        if self._is_excluded(environ.get("PATH_INFO", "")):
+        method = exchange.method = METHODS.get(environ["REQUEST_METHOD"]) or method_of(environ)
+        below = environ.get("PATH_INFO", "")
+        plain = below and below.isascii() and not environ.get("SCRIPT_NAME")
+        exchange.path = below if plain else path_of(environ)
+        if self._is_excluded(below):
             self.tracer.silent(exchange, environ)
         else:
             self.tracer.start(exchange, environ)
-            active = self._cells.get(exchange.method)
-            if active is None:
-                active = self._cells[exchange.method] = self._active.cell((exchange.method,))
-            exchange.active = active
+            exchange.active = active = self._cells.get(method) or self._cell(method)
             active.value += 1
         inbound = environ.get("HTTP_X_REQUEST_ID") if self.trust_request_id else None
         exchange.request_id = accept_or_generate(inbound, exchange.trace_id)
@@ -137,6 +136,9 @@ class TelemetryMiddleware:
         if self._open is not None:
             self._open.add(exchange)
         return exchange
+
+    def _cell(self, method: str) -> Cell:
+        return self._cells.setdefault(method, self._active.cell((method,)))
 
     def remember_open(self) -> None:
         """For tests: keep track of requests whose response was not closed yet."""

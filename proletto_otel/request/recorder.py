@@ -7,7 +7,7 @@ kept. Statistics beyond the histogram live in `request.track`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import get_ident as _get_ident
 from typing import Any
 
@@ -83,7 +83,7 @@ class Recorder:
         route_of: reads the route's template from the framework's request.
         track: statistics per route.
         access: called with each finished request, unless it was deferred.
-        defer: takes a finished request to `settle` it and write its line in a moment; false if that
+        defer: takes a finished request for `settle_many` and its line in a moment; false if that
             cannot wait.
         report: called once with each unhandled exception.
         source: where the histogram lives.
@@ -137,9 +137,10 @@ class Recorder:
 
     def finished(self, exchange: Exchange) -> None:
         """Count a finished request; its span and its line may follow in a moment."""
-        if exchange.epoch != self.epoch or exchange.active is None:
+        active = exchange.active
+        if active is None or exchange.epoch != self.epoch:
             return
-        exchange.active.value -= 1
+        active.value -= 1
         exchange.series = series = self.series(exchange)
         try:
             trace_id = exchange.trace_id if exchange.sampled else ""
@@ -147,30 +148,24 @@ class Recorder:
         except Exception:
             with silence("request.measure"):
                 raise
-        self._read(exchange)
-        own = self._stopped(exchange)
-        if series.failed or not own or not self.defer(exchange):
-            self.settle(exchange)
-            self.access(exchange)
-
-    @staticmethod
-    def _read(exchange: Exchange) -> None:
-        """Keep what will be told of the environ, which the server takes back."""
+        # what will be told of the environ, which the server takes back
         environ = exchange.environ
         exchange.fixed = repeating(environ)
         exchange.client = environ.get("REMOTE_ADDR", "")
         exchange.query = environ.get("QUERY_STRING", "")
         exchange.thread_id = _get_ident()
-
-    @staticmethod
-    def _stopped(exchange: Exchange) -> bool:
-        """End the span if it is our own; a stock one is encoded at once, where others see it."""
         span = exchange.span
-        if type(span) is not RequestSpan:
-            return False
-        if span.recording:
+        own = type(span) is RequestSpan  # a stock one is encoded at once, where others see it
+        if own and span.recording:
             span.recording, span.end_ns = False, exchange.end_ns
-        return True
+        if series.failed or not own or not self.defer(exchange):
+            self.settle(exchange)
+            self.access(exchange)
+
+    def settle_many(self, exchanges: Iterable[Exchange]) -> None:
+        """Statistics and spans of finished requests."""
+        for exchange in exchanges:
+            self.settle(exchange)
 
     def settle(self, exchange: Exchange) -> None:
         """Statistics and span of a finished request."""

@@ -93,8 +93,13 @@ class RequestTracer:
             and "HTTP_TRACEPARENT" not in environ
             and self.extract is None
         ):
-            trace_id, span_id = new_ids()
-            self._own(exchange, trace_id, span_id, SAMPLED | RANDOM, None, SERVER, base)
+            # as `_own_span` without a parent; most requests are like that
+            trace_id, span_id = exchange.trace_id, exchange.span_id = new_ids()
+            exchange.span = span = RequestSpan(
+                exchange.method, trace_id, span_id, SAMPLED | RANDOM, None, exchange.start_ns,
+                self.put is not None, self.limits,
+            )  # fmt: skip
+            exchange.otel = Context({_SPAN_KEY: span})
         else:
             self._start_within(exchange, environ, base)
 

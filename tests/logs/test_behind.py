@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from proletto_otel.logs.behind import Behind
+from proletto_otel.logs.behind import Behind, Made
 from proletto_otel.logs.record import Record
 
 
@@ -73,11 +73,21 @@ def test_promise_is_kept_together_with_the_lines_around_it() -> None:
     behind.running = True
     late(Record(0, 20, "test", "first", {}))
     both = (to_json, to_text)
-    assert behind.promise("second", lambda thing: (Record(0, 20, "test", thing, {}), both))
-    assert behind.promise("broken", lambda thing: 1 / 0)
-    assert behind.promise("nothing", lambda thing: (None, ()))
+    made: list[list[str]] = []
+
+    def make(things: list[str]) -> Made:
+        made.append(things)
+        records = [Record(0, 20, "test", t, {}) if t != "quiet" else None for t in things]
+        return records, both
+
+    assert behind.owe("second", make)
+    assert behind.owe("broken", lambda things: 1 / 0)
+    assert behind.owe("quiet", make)
+    assert behind.owe("nothing", lambda things: ((), ()))
     late(Record(0, 20, "test", "third", {}))
+    assert behind.owe("fourth", make)
 
     assert behind.flush()
-    assert [["first", "second", "third"]] == text
-    assert [["second"]] == json
+    assert [["second", "quiet", "fourth"]] == made
+    assert [["first", "second", "third", "fourth"]] == text
+    assert [["second", "fourth"]] == json
