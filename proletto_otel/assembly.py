@@ -98,7 +98,7 @@ class Rooms:
         self._state_rooms()
         self.logs, self.warnings = logs_room.install(
             config,
-            otlp=self.exporter.logs.put if sends_logs(config) else None,
+            otlp=self.exporter.logs.put_many if sends_logs(config) else None,
             lock_dir=self.state,
         )
         self.track = Track()

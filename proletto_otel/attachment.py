@@ -49,7 +49,7 @@ class Requests:
     def __init__(self, rooms: Rooms) -> None:
         config = rooms.config
         queue = rooms.exporter.traces if sends_traces(config) else None
-        put = queue.put if queue is not None else None
+        put = queue.put_many if queue is not None else None
         facts = RequestFacts()
         limits = Limits(
             attributes=config.span_attribute_limit, length=config.attribute_length_limit
@@ -89,7 +89,7 @@ class Requests:
 
     def _settled(self, exchanges: list[Exchange]) -> Made:
         """Settle finished requests and make their access lines."""
-        self.recorder.settle_many(exchanges)
+        self.recorder.settle(exchanges)
         return self._lines(exchanges)
 
     def start(self) -> None:

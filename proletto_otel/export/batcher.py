@@ -7,7 +7,7 @@ is dropped and counted. Sending lives in `export.lane`, the thread in `export.se
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proletto_otel.core.ledger import Ledger
 from proletto_otel.core.ledger import ledger as process_ledger
@@ -84,6 +84,20 @@ class Batcher:
         self.bytes += size
         self._emitted.value += 1
         if len(queue) >= self.wake_at:
+            self._wake()
+
+    def put_many(self, items: Sequence[bytes]) -> None:
+        """Queue several encoded items of the library's own scope."""
+        size = sum(map(len, items))
+        roomy = len(self._queue) + len(items) <= self._max_queue
+        if not (self._open and roomy and self.bytes + size <= self._max_queue_bytes):
+            for item in items:
+                self.put(item)
+            return
+        self._queue.extend(items)
+        self.bytes += size
+        self._emitted.value += len(items)
+        if len(self._queue) >= self.wake_at:
             self._wake()
 
     def take(self) -> dict[bytes, list[bytes]]:

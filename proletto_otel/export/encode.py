@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from proletto_otel.core.conventions import REQUEST_ID
 from proletto_otel.export.encode_metrics import metrics as metrics
 from proletto_otel.export.envelope import request as request
 from proletto_otel.export.envelope import scope as scope
@@ -20,6 +21,7 @@ from proletto_otel.export.wire import (
     attribute,
     constant,
     field,
+    of_name,
     text,
     varint,
 )
@@ -38,11 +40,16 @@ span_attribute: Attribute = attribute(b"\x4a")
 log_attribute: Attribute = attribute(b"\x32")
 span_constant: Attribute = constant(span_attribute)
 log_constant: Attribute = constant(log_attribute)
+span_request_id = of_name(span_attribute, REQUEST_ID)
+log_request_id = of_name(log_attribute, REQUEST_ID)
 _event_attribute = attribute(b"\x1a")
 _link_attribute = attribute(b"\x22")
 
 _span_times = struct.Struct("<QBQBBI").pack
-_log_times = struct.Struct("<QBQBI").pack
+_log_times = struct.Struct("<BQBQBI").pack
+_BODIES = tuple(b"*%c\x0a%c" % (size + 2, size) for size in range(120))
+"""What comes before a body of so many bytes."""
+_log_ids = struct.Struct("2s16s2s8s").pack
 _uint64 = struct.Struct("<Q").pack
 _uint32 = struct.Struct("<I").pack
 
@@ -215,21 +222,28 @@ def log_record(
     return log_line(time_ns, severity(severity_number, severity_text), flags, body, attributes, ids)
 
 
-def log_line(
-    time_ns: int, severity: bytes, flags: int, body: str, attributes: bytes, ids: bytes
-) -> bytes:
-    """A log record of ready parts: what `severity` and `log_ids` gave, and as in `log_record`."""
+def log_line(time_ns: int, severity: bytes, flags: int, body: str, *more: bytes) -> bytes:
+    """A log record of ready parts.
+
+    Args:
+        time_ns: As in `log_record`.
+        severity: What `severity` gave.
+        flags: As in `log_record`.
+        body: The same.
+        more: What `log_owner`, `log_attribute` and `log_constant` gave.
+    """
     size = len(body)
-    if size < 120 and body.isascii():
-        words = b"*%c\x0a%c%b" % (size + 2, size, body.encode())
+    if size < len(_BODIES) and body.isascii():
+        words = _BODIES[size] + body.encode()
     else:
         words = field(b"*", field(b"\x0a", text(body)))
-    times = _log_times(time_ns, 0x59, time_ns, 0x45, flags)
-    return b"\x09%b%b%b%b%b" % (times, severity, words, attributes, ids)
+    times = _log_times(0x09, time_ns, 0x59, time_ns, 0x45, flags)
+    return b"".join((times, severity, words, *more))
 
 
-def log_ids(trace_id: str, span_id: str) -> bytes:
-    """The IDs of a log record, from their hexadecimal digits; nothing without both."""
+def log_owner(request_id: str, trace_id: str, span_id: str) -> bytes:
+    """Whose a log record is: its request ID; its trace and its span, from their hex digits."""
+    whose = log_request_id(request_id) if request_id else b""
     if not (trace_id and span_id):
-        return b""
-    return b"J\x10%bR\x08%b" % (bytes.fromhex(trace_id), bytes.fromhex(span_id))
+        return whose
+    return whose + _log_ids(b"J\x10", bytes.fromhex(trace_id), b"R\x08", bytes.fromhex(span_id))

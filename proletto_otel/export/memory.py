@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from proletto_otel.core.ledger import ledger
@@ -23,6 +24,11 @@ class MemoryQueue:
         self.items.append(item)
         ledger.emitted(self.sink)
         ledger.delivered(self.sink)
+
+    def put_many(self, items: Sequence[bytes]) -> None:
+        """Keep several."""
+        for item in items:
+            self.put(item)
 
 
 class MemoryExporter:

@@ -127,6 +127,25 @@ def attribute(tag: bytes) -> Attribute:
     return encode
 
 
+def of_name(encode: Attribute, name: str, longest: int = 128) -> Callable[[str], bytes]:
+    """Make the encoder of the attribute *name*, whose texts are short and new each time: IDs.
+
+    Args:
+        encode: What `attribute` made.
+        name: The attribute's name.
+        longest: Characters of a text that is encoded the quick way.
+    """
+    before = [encode(name, "x" * size)[: -size or None] for size in range(longest + 1)]
+
+    def of(value: str) -> bytes:
+        size = len(value)
+        if size > longest or not value.isascii():
+            return encode(name, value)
+        return before[size] + value.encode()
+
+    return of
+
+
 def constant(encode: Attribute) -> Attribute:
     """Keep what *encode* made, for values that repeat: methods, routes, status codes, loggers.
 

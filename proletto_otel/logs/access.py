@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from proletto_otel.core import sanitise
-from proletto_otel.core.context import RequestContext
 from proletto_otel.core.conventions import (
     ACCESS_DURATION_MS,
     CLIENT_ADDRESS,
@@ -20,15 +19,16 @@ from proletto_otel.core.conventions import (
     HTTP_RESPONSE_BODY_SIZE,
     HTTP_RESPONSE_STATUS_CODE,
     HTTP_ROUTE,
+    LOGGER_NAME,
     URL_PATH,
 )
 from proletto_otel.core.silence import silence
-from proletto_otel.export.encode import log_attribute
+from proletto_otel.export.encode import log_attribute, log_line, log_owner, severity
 from proletto_otel.logs.behind import Made
 from proletto_otel.logs.building import Builder, this_process
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.record import NOWHERE, Record
-from proletto_otel.logs.rendering import encode, utc
+from proletto_otel.logs.rendering import MILLISECONDS, encode, local, utc
 
 QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
 """Probes and scrapes: a line each would bury the others. A failure (5xx) still gets its line."""
@@ -37,8 +37,10 @@ MAX_KNOWN = 4096
 INFO = logging.INFO
 _MODULE = "access"
 _double = struct.Struct("<d").pack
-_DURATION = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
+_DURATION_OTLP = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
 """The attribute without the eight bytes of its number, which come last."""
+_DURATION_JSON = f'"{ACCESS_DURATION_MS}":'
+_SEVERITY = severity(9, "INFO")
 
 
 class Finished(Protocol):
@@ -52,6 +54,11 @@ class Finished(Protocol):
     client: str
     end_ns: int
     thread_id: int
+    request_id: str
+    trace_id: str
+    span_id: str
+    sampled: bool
+    user_id: str | None
 
     @property
     def route(self) -> str | None: ...
@@ -60,7 +67,7 @@ class Finished(Protocol):
 class Part:
     """A fact, or a few that go together, clean in every form a sink needs."""
 
-    __slots__ = ("attributes", "escaped", "facts", "json", "json_after", "text")
+    __slots__ = ("escaped", "facts", "json", "json_after", "otlp", "text")
 
     def __init__(self, facts: Mapping[str, Any], text: str = "") -> None:
         self.text = text
@@ -70,7 +77,7 @@ class Part:
         self.facts = {name: value for name, value in facts.items() if value is not None}
         self.json = encode(self.facts)[1:-2].decode()
         self.json_after = f",{self.json}" if self.json else ""
-        self.attributes = b"".join([log_attribute(*fact) for fact in self.facts.items()])
+        self.otlp = b"".join([log_attribute(*fact) for fact in self.facts.items()])
 
 
 class Parts(dict[Any, Part]):
@@ -129,7 +136,7 @@ def path_part(path: str) -> Part:
     made.facts = {URL_PATH: clean}
     made.json = f'"{URL_PATH}":"{clean}"'
     made.json_after = "," + made.json
-    made.attributes = log_attribute(URL_PATH, clean)
+    made.otlp = log_attribute(URL_PATH, clean)
     return made
 
 
@@ -140,7 +147,7 @@ class AccessRecord(Record):
     access line belongs to the class.
     """
 
-    __slots__ = ("client", "duration_ms", "frame", "kind", "path", "shown", "size", "user")
+    __slots__ = ("client", "frame", "kind", "microseconds", "path", "shown", "size", "user")
 
     facts_in_line = False
     level = INFO
@@ -153,7 +160,10 @@ class AccessRecord(Record):
     fingerprint = ""
     breadcrumbs = ()
 
-    def __init__(self, frame: Frame, kind: Part, path: Part, request: Finished) -> None:
+    def __init__(
+        self, frame: Frame, kind: Part, path: Part, client: Part, size: Part, user: Part,
+        request: Finished,
+    ) -> None:  # fmt: skip
         self.frame = frame
         self.logger = frame.logger
         self.environment = frame.environment
@@ -161,7 +171,9 @@ class AccessRecord(Record):
         self.kind = kind
         """Method, route, status."""
         self.path = path
-        self.client = self.size = self.user = NOTHING
+        self.client = client
+        self.size = size
+        self.user = user
         text, escaped = path.text, path.escaped
         self.message = self.shown = f"{kind.escaped} {text} {kind.text}"
         if escaped is not text:
@@ -169,22 +181,20 @@ class AccessRecord(Record):
         """The message as JSON, without its quotes."""
         self.time_ns = request.end_ns
         self.thread_id = request.thread_id
-        self.duration_ms = round(request.duration_s * 1000, 3)
-        self.request_id = self.trace_id = self.span_id = ""
-        self.flags = 0
+        self.microseconds = int(request.duration_s * 1e6 + 0.5)
+        self.request_id = request.request_id
+        self.trace_id = trace_id = request.trace_id
+        self.span_id = request.span_id
+        self.flags = 1 if trace_id and request.sampled else 0
         self._json = self._text_line = None
-
-    def belong(self, context: RequestContext) -> None:
-        """Say whose request it was."""
-        self.request_id = context.request_id
-        self.trace_id, self.span_id = context.trace_id, context.span_id
-        self.flags = 1 if context.sampled and context.trace_id else 0
 
     @property
     def fields(self) -> dict[str, Any]:
         """The facts of the request."""
-        facts = {ACCESS_DURATION_MS: self.duration_ms, **self.kind.facts, **self.path.facts}
-        return {**facts, **self.client.facts, **self.size.facts, **self.user.facts}
+        facts = {ACCESS_DURATION_MS: self.microseconds / 1000, **self.kind.facts}
+        for part in (self.path, self.client, self.size, self.user):
+            facts |= part.facts
+        return facts
 
     @fields.setter
     def fields(self, _: dict[str, Any]) -> None:
@@ -195,23 +205,41 @@ class AccessRecord(Record):
         """The line as `logs.rendering` would make it."""
         line = self._json
         if line is None:
+            frame, took = self.frame, self.microseconds
             ids = f'"request_id":"{self.request_id}",' if self.request_id else ""
             if self.trace_id:
                 ids += f'"trace_id":"{self.trace_id}","span_id":"{self.span_id}",'
-            frame = self.frame
             line = self._json = (
                 f'{{"timestamp":"{utc(self.time_ns)}",{frame.start}{self.shown}{frame.middle}'
-                f'{self.thread_id}{frame.end}{ids}"{ACCESS_DURATION_MS}":{self.duration_ms},'
-                f"{self.kind.json},{self.path.json}{self.client.json_after}{self.size.json_after}"
-                f"{self.user.json_after}}}\n"
+                f"{self.thread_id}{frame.end}{ids}{_DURATION_JSON}{took // 1000}."
+                f"{MILLISECONDS[took % 1000]},{self.kind.json},{self.path.json}"
+                f"{self.client.json_after}{self.size.json_after}{self.user.json_after}}}\n"
             ).encode()
         return line
 
-    def otlp_fields(self) -> bytes:
-        """The facts as OTLP attributes."""
-        return b"%b%b%b%b%b%b%b" % (
-            self.kind.attributes, self.path.attributes, self.client.attributes,
-            self.size.attributes, self.user.attributes, _DURATION, _double(self.duration_ms),
+    @property
+    def text_line(self) -> bytes:
+        """The line as `logs.rendering` would make it."""
+        line = self._text_line
+        if line is None:
+            if self.renderer.plain and self.request_id:
+                line = (
+                    f"{local(self.time_ns)} - {self.logger} - INFO - {self.message}"
+                    f" request_id={self.request_id}\n"
+                ).encode()
+            else:
+                line = self.renderer.text_line(self)
+            self._text_line = line
+        return line
+
+    @property
+    def otlp(self) -> bytes:
+        """The record as OTLP, as `logs.sinks.otlp` would make it."""
+        return log_line(
+            self.time_ns, _SEVERITY, self.flags, self.message, self.frame.otlp, self.kind.otlp,
+            self.path.otlp, self.client.otlp, self.size.otlp, self.user.otlp, _DURATION_OTLP,
+            _double(self.microseconds / 1000),
+            log_owner(self.request_id, self.trace_id, self.span_id),
         )  # fmt: skip
 
 
@@ -231,6 +259,7 @@ class Frame:
         """Those between the message and the thread's number."""
         self.end = f",{Part({'environment': self.environment}).json},"
         """Those behind it."""
+        self.otlp = log_attribute(LOGGER_NAME, logger)
 
 
 class AccessLog:
@@ -253,50 +282,40 @@ class AccessLog:
         self._users = Parts(text_part("user_id"))
         self._known = Frame(self._logger, to.build)
 
-    def finished(self, request: Finished, context: RequestContext | None = None) -> None:
-        """Write the line of *request*, which usually is its own context; never raises."""
-        try:
-            record = self._made(request, context)
+    def finished(self, request: Finished) -> None:
+        """Write the line of *request*; never raises."""
+        for record in self.made((request,))[0]:
             if record is not None:
                 self._pipeline.behind.first(record)
                 self._pipeline.fan_out(record)
-        except Exception:
-            with silence("logs.access"):
-                raise
 
     def made(self, requests: Sequence[Finished]) -> Made:
         """The lines of *requests*, `None` for one that gets none, and where they go together."""
-        return [self._line(request) for request in requests], self._pipeline.together(INFO)
+        if self._pipeline.level > INFO:
+            return (), ()
+        frame = self._frame()
+        return [self._made(request, frame) for request in requests], self._pipeline.together(INFO)
 
-    def _line(self, request: Finished) -> AccessRecord | None:
+    def _made(self, request: Finished, frame: Frame) -> AccessRecord | None:
         try:
-            return self._made(request, None)
+            path, status, client = request.path, request.status, request.client
+            if path in self.quiet and status < 500:
+                return None
+            route, size, user = request.route, request.response_size, request.user_id
+            varies = route is None or "<" in route  # hardly the same path again
+            return AccessRecord(
+                frame,
+                self._kinds[request.method, route, status],
+                path_part(path) if varies else self._paths[path],
+                self._clients[client] if client else NOTHING,
+                self._sizes[size] if size is not None else NOTHING,
+                self._users[str(user)] if user is not None else NOTHING,
+                request,
+            )
         except Exception:
             with silence("logs.access"):
                 raise
             return None
-
-    def _made(self, request: Finished, context: RequestContext | None) -> AccessRecord | None:
-        path, status, client = request.path, request.status, request.client
-        if self._pipeline.level > INFO or (path in self.quiet and status < 500):
-            return None
-        route = request.route
-        varies = route is None or "<" in route  # hardly the same path again
-        record = AccessRecord(
-            self._frame(), self._kinds[request.method, route, status],
-            path_part(path) if varies else self._paths[path], request,
-        )  # fmt: skip
-        if client:
-            record.client = self._clients[client]
-        if request.response_size is not None:
-            record.size = self._sizes[request.response_size]
-        if context is None and isinstance(request, RequestContext):
-            context = request
-        if context is not None:
-            record.belong(context)
-            if context.user_id is not None:
-                record.user = self._users[str(context.user_id)]
-        return record
 
     def _frame(self) -> Frame:
         known, build = self._known, self._pipeline.build

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,14 @@ class Logs:
 def install(
     config: Config,
     *,
-    otlp: Callable[[bytes], None] | None = None,
+    otlp: Callable[[Sequence[bytes]], None] | None = None,
     lock_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[Logs, list[str]]:
     """Send all log records of the program to the sinks that *config* names.
 
     Args:
         config: The settings.
-        otlp: Takes OTLP log records (`Batcher.put`); None sends none.
+        otlp: Takes OTLP log records (`Batcher.put_many`); None sends none.
         lock_dir: Private directory for rotation locks; default `.state` in `LOG_DIR`.
 
     Returns:
@@ -153,7 +153,9 @@ def install(
     return logs, [warning] if warning else []
 
 
-def _sinks(config: Config, otlp: Callable[[bytes], None] | None, lock_dir: Path) -> list[Sink]:
+def _sinks(
+    config: Config, otlp: Callable[[Sequence[bytes]], None] | None, lock_dir: Path
+) -> list[Sink]:
     sinks: list[Sink] = [ConsoleSink()] if config.log_console else []
     if config.log_files:
         sinks += file_sinks(config, lock_dir)

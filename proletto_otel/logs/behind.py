@@ -193,7 +193,7 @@ def _each(make: Make, things: list[Any]) -> Iterator[tuple[Record | None, Ways]]
     except Exception as error:
         failed("logs.promise", error)
         return repeat(nothing)
-    return chain(zip(records, repeat(ways)), repeat(nothing))  # noqa: B905  # without an end
+    return chain(zip(records, repeat(ways)), repeat(nothing))  # without an end
 
 
 def _threads_run() -> bool:

@@ -16,6 +16,9 @@ from proletto_otel.export.encode import log_attribute, log_constant
 class Renderer(Protocol):
     """Makes the lines of a record; `logs.rendering.Renderer` is the one."""
 
+    plain: bool
+    """Whether `LOG_FORMAT` is the default one."""
+
     def json(self, record: Record) -> bytes: ...
 
     def text_line(self, record: Record) -> bytes: ...
@@ -36,6 +39,8 @@ class Record:
     renderer: ClassVar[Renderer]
     facts_in_line: ClassVar[bool] = True
     """Whether text lines show the facts behind the message."""
+    otlp: ClassVar[Any] = b""
+    """The record as OTLP bytes where its kind knows them; else `logs.sinks.otlp` makes them."""
 
     def __init__(
         self,

@@ -26,26 +26,35 @@ _APPEND_NEWLINE = orjson.OPT_APPEND_NEWLINE
 _BARE = re.compile(r"[^\s\"'=]+").fullmatch
 
 
-_MILLISECONDS = tuple(f"{ms:03d}" for ms in range(1000))
+MILLISECONDS = tuple(f"{ms:03d}" for ms in range(1000))
+"""The three digits of each."""
 
 
 class Clock:
-    """Formats times; the part down to the second is made once a second."""
+    """Formats times; each part is made when it changes."""
 
     def __init__(self, pattern: str, split: Callable[[float], time.struct_time], dot: str) -> None:
         self._pattern = pattern
         self._split = split
         self._dot = dot
         self._second: tuple[int, str] = (-1, "")
+        self._moment: tuple[int, str] = (-1, "")
 
     def __call__(self, time_ns: int) -> str:
         """*time_ns* with milliseconds."""
-        second, rest = divmod(time_ns, 1_000_000_000)
+        moment = time_ns // 1_000_000
+        known, text = self._moment
+        if moment != known:
+            text = self._begin(moment // 1000) + MILLISECONDS[moment % 1000]
+            self._moment = (moment, text)  # one store: threads see a pair that belongs together
+        return text
+
+    def _begin(self, second: int) -> str:
         known, prefix = self._second
         if second != known:
             prefix = time.strftime(self._pattern, self._split(second)) + self._dot
-            self._second = (second, prefix)  # one store: threads see a pair that belongs together
-        return prefix + _MILLISECONDS[rest // 1_000_000]
+            self._second = (second, prefix)
+        return prefix
 
 
 utc = Clock("%Y-%m-%dT%H:%M:%S", time.gmtime, ".")
@@ -65,7 +74,7 @@ class Renderer:
         self._template, names = _compile(log_format)
         self._getters = tuple(_NAMES[name] for name in names)
         self._shows_id = "request_id" in names
-        self._plain = log_format == DEFAULT_FORMAT
+        self.plain = log_format == DEFAULT_FORMAT
         self._template % tuple(get(_EXAMPLE, "") for get in self._getters)
 
     def text_line(self, record: Record) -> bytes:
@@ -75,7 +84,7 @@ class Renderer:
             message += facts_text(record)
         if record.request_id and not self._shows_id:
             message += f" request_id={record.request_id}"
-        if self._plain:
+        if self.plain:
             when, level = local(record.time_ns), record.level_name
             text = f"{when} - {record.logger} - {level} - {message}\n"
         else:

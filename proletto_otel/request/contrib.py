@@ -60,8 +60,9 @@ class ContribRecorder(Recorder):
         self.report(error, exchange)
         exchange.error = error
 
-    def end_span(self, exchange: Exchange, series: Series) -> None:
+    def end_span(self, exchange: Exchange, series: Series) -> bytes | None:
         """Nothing: the span ended at Flask's teardown."""
+        return None
 
 
 class ContribIds(IdGenerator):

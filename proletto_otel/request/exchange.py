@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
+from opentelemetry.context import Context
 
 from proletto_otel.core.context import RequestContext, _current
 from proletto_otel.core.conventions import REQUEST_ID_HEADER
@@ -18,8 +19,6 @@ from proletto_otel.core.meters import Cell
 from proletto_otel.core.silence import silence
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
-
     from proletto_otel.request.facts import Repeating
     from proletto_otel.request.recorder import Recorder, Series
 
@@ -30,6 +29,8 @@ Environ = dict[str, Any]
 
 GONE: Environ = {}
 """In place of the environ of a request that is over."""
+NOWHERE = Context()
+"""In place of its context."""
 COMPLETE = (list, tuple)
 """Bodies that are there as a whole."""
 
@@ -290,7 +291,7 @@ class Exchange(RequestContext):
             with silence("request.finish"):
                 raise
         finally:
-            self.environ = GONE
+            self.environ, self.otel, self.ready = GONE, NOWHERE, ()
             self.request = None
             self.respond = _over
 

@@ -163,10 +163,6 @@ def _fixed(key: Repeating) -> Plain:
     return {**odd, **_connection(*connection), **_agent(agent or "")}
 
 
-# the attribute up to its value, by the value's length: a request ID has 1 to 128 ASCII characters
-_ID_PREFIX = [encode.span_attribute(REQUEST_ID, "x" * n)[: -n or None] for n in range(129)]
-
-
 class RequestFacts:
     """The tables of one middleware."""
 
@@ -178,17 +174,19 @@ class RequestFacts:
 
     def encoded(self, exchange: Exchange) -> bytes:
         """The attributes of a finished request, as bytes."""
-        request_id, route, path = exchange.request_id, exchange.route, exchange.path
-        varies = route is None or "<" in route  # hardly the same path again
-        made = b"%b%b%b%b%b" % (
+        return b"".join(self.fragments(exchange))
+
+    def fragments(self, exchange: Exchange) -> tuple[bytes, ...]:
+        """The attributes of a finished request, as bytes to be joined."""
+        path, query = exchange.path, exchange.query
+        return (
+            exchange.series.facts,
             self._fixed[exchange.fixed],
             self._clients[exchange.client],
-            _path_bytes(path) if varies else self._paths[path],
-            _ID_PREFIX[len(request_id)],
-            request_id.encode(),
+            _path_bytes(path) if exchange.series.varies else self._paths[path],
+            encode.span_request_id(exchange.request_id),
+            encode.attributes(_query(query), encode.span_attribute) if query else b"",
         )
-        query = exchange.query
-        return made + encode.attributes(_query(query), encode.span_attribute) if query else made
 
     def plain(self, environ: Environ, path: str) -> Plain:
         """The same as values, for stock spans and samplers, before the request runs."""

@@ -50,13 +50,15 @@ def never(_: Exchange) -> bool:
 class Series:
     """All that requests of one kind share."""
 
-    __slots__ = ("attributes", "cell", "facts", "failed", "heading", "name", "stats")
+    __slots__ = ("attributes", "cell", "facts", "failed", "heading", "name", "stats", "varies")
 
     def __init__(self, key: Key, source: Registry, track: Track) -> None:
         method, route, status, error_type = key
         self.failed = error_type is not None
         self.name = span_name(method, route)
         self.heading = heading(self.name)
+        self.varies = route is None or "<" in route
+        """Whether the path is hardly the same again."""
         values = (method, route, status or None, error_type)
         self.cell = source.histogram(HTTP_SERVER_REQUEST_DURATION).cell(values)
         self.stats = track.stats(method, route)
@@ -78,12 +80,12 @@ class Recorder:
     """Ends requests.
 
     Args:
-        put: takes a span's bytes; `None`: traces are not exported.
+        put: takes finished spans, encoded; `None`: traces are not exported.
         facts: tables of request attributes.
         route_of: reads the route's template from the framework's request.
         track: statistics per route.
         access: called with each finished request, unless it was deferred.
-        defer: takes a finished request for `settle_many` and its line in a moment; false if that
+        defer: takes a finished request for `settle` and its line in a moment; false if that
             cannot wait.
         report: called once with each unhandled exception.
         source: where the histogram lives.
@@ -159,27 +161,28 @@ class Recorder:
         if own and span.recording:
             span.recording, span.end_ns = False, exchange.end_ns
         if series.failed or not own or not self.defer(exchange):
-            self.settle(exchange)
+            self.settle((exchange,))
             self.access(exchange)
 
-    def settle_many(self, exchanges: Iterable[Exchange]) -> None:
+    def settle(self, exchanges: Iterable[Exchange]) -> None:
         """Statistics and spans of finished requests."""
+        spans = []
         for exchange in exchanges:
-            self.settle(exchange)
-
-    def settle(self, exchange: Exchange) -> None:
-        """Statistics and span of a finished request."""
-        series = exchange.series
-        try:
-            series.stats.add(exchange, series.failed)
-        except Exception:
-            with silence("request.track"):
-                raise
-        try:
-            self.end_span(exchange, series)
-        except Exception:
-            with silence("request.span"):
-                raise
+            series = exchange.series
+            try:
+                series.stats.add(exchange, series.failed)
+            except Exception:
+                with silence("request.track"):
+                    raise
+            try:
+                span = self.end_span(exchange, series)
+                if span is not None:
+                    spans.append(span)
+            except Exception:
+                with silence("request.span"):
+                    raise
+        if self.put is not None and spans:
+            self.put(spans)
 
     def series(self, exchange: Exchange) -> Series:
         """The shared part of requests like this one."""
@@ -198,22 +201,25 @@ class Recorder:
             self.known[key] = made
         return made
 
-    def end_span(self, exchange: Exchange, series: Series) -> None:
-        """Name the span after its route, complete it, send it."""
-        span, put = exchange.span, self.put
+    def end_span(self, exchange: Exchange, series: Series) -> bytes | None:
+        """Name the span after its route and complete it; its bytes, if they are ours to send."""
+        span = exchange.span
         if type(span) is not RequestSpan:
             self._end_stock(exchange, series)
-        elif put is not None and exchange.sampled and span.end_ns:
-            error, extra = exchange.exception, span.extra
-            if extra and not OWN_KEYS.isdisjoint(extra):
-                facts = self._without(extra, exchange, series)
-            else:
-                facts = series.facts + self.facts.encoded(exchange)
-            if not (series.failed or span.changed):
-                put(span.untouched_bytes(series.heading, facts, exchange.end_ns))
-                return
-            message = "" if error is None else error_message(error)
-            put(span.encoded(series.name, facts, exchange.end_ns, series.failed, message))
+        elif self.put is not None and exchange.sampled and span.end_ns:
+            if span.changed or series.failed:
+                return self._changed(exchange, series, span)
+            return span.untouched_bytes(series.heading, self.facts.fragments(exchange))
+        return None
+
+    def _changed(self, exchange: Exchange, series: Series, span: RequestSpan) -> bytes:
+        error, extra = exchange.exception, span.extra
+        if extra and not OWN_KEYS.isdisjoint(extra):
+            facts = self._without(extra, exchange, series)
+        else:
+            facts = self.facts.encoded(exchange)
+        message = "" if error is None else error_message(error)
+        return span.encoded(series.name, facts, exchange.end_ns, series.failed, message)
 
     def _without(self, extra: Mapping[str, Any], exchange: Exchange, series: Series) -> bytes:
         """Our attributes but for those that the application set itself."""

@@ -21,7 +21,12 @@ LOST_ATTRIBUTES, LOST_EVENTS, LOST_LINKS = b"\x50", b"\x60", b"\x70"
 # Fields of OTLP's Span: 16 flags (fixed32), 4 parent; 7 and 8 start and end (fixed64).
 ROOT = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN)
 REMOTE = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN | encode.REMOTE_PARENT) + b'"\x08'
-times = struct.Struct("<BQBQ").pack
+_identity = struct.Struct("<2s16s2s8sBQBQ").pack
+
+
+def identity(trace_id: bytes, span_id: bytes, start_ns: int, end_ns: int) -> bytes:
+    """IDs and times of a span."""
+    return _identity(b"\x0a\x10", trace_id, b"\x12\x08", span_id, 0x39, start_ns, 0x41, end_ns)
 
 
 def heading(name: str) -> bytes:

@@ -32,7 +32,7 @@ from proletto_otel.request.span_parts import Limits
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
 
-Put = Callable[[bytes], None]
+Put = Callable[[Sequence[bytes]], None]
 Extract = Callable[[Environ, Context], Context]
 Facts = Callable[[Environ, str], Mapping[str, str | int]]
 
@@ -55,7 +55,7 @@ class RequestTracer:
     """Starts request spans.
 
     Args:
-        put: takes a finished span's bytes; `None`: traces are not exported.
+        put: takes finished spans, encoded; `None`: traces are not exported.
         facts: the request's attributes, for samplers and stock spans.
         trust_inbound: whether the caller's trace is joined; else it becomes a link.
         limits: how much a span may hold.

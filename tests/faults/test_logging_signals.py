@@ -21,7 +21,7 @@ made, _ = config.load({
     "log_dir": sys.argv[1], "log_max_bytes": 100_000, "log_json_max_bytes": 100_000,
     "log_backups": 1000,
 }, {}, {})
-logs, _ = assembly.install(made, otlp=deque(maxlen=1000).append)
+logs, _ = assembly.install(made, otlp=deque(maxlen=1000).extend)
 if sys.argv[2] == "served":
     logs.start()
 library = logging.getLogger("library")

@@ -30,7 +30,7 @@ class Room:
         """Install with these settings; files go to the test's directory."""
         settings = {"log_dir": str(self.directory), "capture_uncaught": False} | settings
         made, _ = config.load(settings, {}, {})
-        self.logs, self.warnings = assembly.install(made, otlp=self.items.append)
+        self.logs, self.warnings = assembly.install(made, otlp=self.items.extend)
         return self
 
     @property

@@ -68,11 +68,11 @@ class ContribRig(Rig):
     def __init__(self, app: Flask) -> None:
         super().__init__(app)
         facts, queue = RequestFacts(), self.exporter.traces
-        self.tracer = contrib.ContribTracer(queue.put, facts.plain)
+        self.tracer = contrib.ContribTracer(queue.put_many, facts.plain)
         tracing = Tracing(self.config, self.tracer, queue)
         tracing.provider = build_tracer_provider(self.config, queue, {}, self.tracer)
         self.recorder = contrib.ContribRecorder(
-            queue.put, facts, flask_adapter.route_of, Track(), source=self.registry,
+            queue.put_many, facts, flask_adapter.route_of, Track(), source=self.registry,
             access=lambda e: self.access.append(Access(e)),
             report=lambda error, e: self.reports.append((error, e.request_id)),
         )  # fmt: skip

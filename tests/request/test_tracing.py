@@ -24,7 +24,7 @@ from proletto_otel.request.tracing import Tracing
 import os
 settings, warnings = config.load({}, {}, os.environ)
 queue = MemoryExporter()
-tracer = RequestTracer(queue.traces.put, RequestFacts().plain)
+tracer = RequestTracer(queue.traces.put_many, RequestFacts().plain)
 tracing = Tracing(settings, tracer, queue.traces)
 early = tracing.get_tracer("early")
 assert "opentelemetry.sdk.trace" not in sys.modules or BEFORE_TEXT

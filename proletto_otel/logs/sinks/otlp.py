@@ -17,10 +17,9 @@ from proletto_otel.core.conventions import (
     EXCEPTION_TYPE,
     FINGERPRINT,
     LOGGER_NAME,
-    REQUEST_ID,
 )
 from proletto_otel.core.exceptions import ExceptionFacts
-from proletto_otel.export.encode import log_attribute, log_constant, log_ids, log_line
+from proletto_otel.export.encode import log_attribute, log_constant, log_line, log_owner
 from proletto_otel.export.encode import severity as encoded_severity
 from proletto_otel.logs.record import Code, Record
 from proletto_otel.logs.sinks.base import Sink
@@ -45,7 +44,7 @@ class OtlpSink(Sink):
     counts = True  # the batcher counts: it knows what became of each item
     may_wait = True
 
-    def __init__(self, put: Callable[[bytes], None], level: int = 0) -> None:
+    def __init__(self, put: Callable[[Sequence[bytes]], None], level: int = 0) -> None:
         self.level = level
         self._put = put
         self._places: dict[tuple[Code, int, str], bytes] = {}
@@ -53,16 +52,18 @@ class OtlpSink(Sink):
 
     def write(self, record: Record) -> None:
         """Queue the record."""
-        self._put(self.encode(record))
+        self._put((self.encode(record),))
 
     def write_many(self, records: Sequence[Record]) -> None:
         """Queue many records."""
-        put, encode = self._put, self.encode
-        for record in records:
-            put(encode(record))
+        encode = self.encode
+        self._put([encode(record) for record in records])
 
     def encode(self, record: Record) -> bytes:
         """The record as an OTLP `LogRecord`."""
+        ready: bytes = record.otlp
+        if ready:
+            return ready
         key = (record.code, record.line, record.logger)
         attributes = (self._places.get(key) or self._place(key)) + record.otlp_fields()
         if record.fingerprint or record.exception is not None:
@@ -90,9 +91,7 @@ class OtlpSink(Sink):
     def _whose(self, record: Record) -> bytes:
         """The request ID and the trace; the same for all records of a request's span."""
         request_id, span_id = record.request_id, record.span_id
-        whose = log_ids(record.trace_id, span_id)
-        if request_id:
-            whose = log_attribute(REQUEST_ID, request_id) + whose
+        whose = log_owner(request_id, record.trace_id, span_id)
         self._request = (request_id, span_id, whose)  # one store: threads see what belongs together
         return whose
 
