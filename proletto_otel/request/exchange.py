@@ -29,8 +29,6 @@ Environ = dict[str, Any]
 
 GONE: Environ = {}
 """In place of the environ of a request that is over."""
-NOWHERE = Context()
-"""In place of its context."""
 COMPLETE = (list, tuple)
 """Bodies that are there as a whole."""
 
@@ -195,6 +193,8 @@ class Exchange(RequestContext):
         self.rest = iter(body)
         if self.response_size is not None:
             self._take()
+            if self.rest is None:
+                self.finish()  # before the server answers: a killed process counted what it answered
         return self
 
     def _take(self) -> None:
@@ -291,7 +291,7 @@ class Exchange(RequestContext):
             with silence("request.finish"):
                 raise
         finally:
-            self.environ, self.otel, self.ready = GONE, NOWHERE, ()
+            self.environ = GONE
             self.request = None
             self.respond = _over
 

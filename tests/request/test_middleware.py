@@ -170,8 +170,9 @@ def test_context_is_gone_after_the_request(rig: Rig) -> None:
 
 def test_context_is_gone_while_a_response_is_still_open(rig: Rig) -> None:
     """A test client that reads the body later does not make the next request a child."""
+    rig.app.add_url_rule("/stream", "stream", lambda: Response(iter([b"a", b"b"])))
     client = rig.app.test_client()
-    first = client.get("/")
+    first = client.get("/stream", buffered=False)
 
     client.get("/orders/1").close()
 
@@ -338,22 +339,46 @@ def test_body_that_fails_midway_is_recorded(rig: Rig) -> None:
     assert "ERROR" == rig.span["status"]
 
 
-def test_failing_close_is_recorded_and_passed_on(rig: Rig) -> None:
-    """An exception of the body's close reaches the server."""
-
+def failing_close(content: Any) -> Response:
     def fail() -> None:
         raise OSError("close")
 
-    @rig.app.get("/close")
-    def view() -> Response:
-        response = Response("x")
-        response.call_on_close(fail)
-        return response
+    response = Response(content)
+    response.call_on_close(fail)
+    return response
+
+
+def test_failing_close_is_recorded_and_passed_on(rig: Rig) -> None:
+    """An exception of the body's close reaches the server."""
+    rig.app.add_url_rule("/close", "close", lambda: failing_close(iter([b"x"])))
 
     with pytest.raises(OSError, match="close"):
         rig.call("/close")
 
     assert {("GET", "/close", 200, "OSError"): 1} == rig.series()
+
+
+def test_failing_close_of_a_response_that_was_counted_is_reported(rig: Rig) -> None:
+    """A complete response is counted before the server sends it; what fails later is told."""
+    rig.app.add_url_rule("/close", "close", lambda: failing_close("x"))
+
+    with pytest.raises(OSError, match="close"):
+        rig.call("/close", X_Request_ID="late-1")
+
+    assert {("GET", "/close", 200): 1} == rig.series()
+    assert [("close", "late-1")] == [(str(error), request_id) for error, request_id in rig.reports]
+
+
+def test_complete_response_is_counted_before_the_server_sends_it(rig: Rig) -> None:
+    """A worker that is killed while it answers has counted what it answered."""
+    environ = EnvironBuilder("/", "http://shop.example").get_environ()
+
+    body = rig.app.wsgi_app(environ, lambda status, headers, exc_info=None: bool)
+
+    assert {("GET", "/", 200): 1} == rig.series()
+    assert b"".join(body)
+    body.close()  # type: ignore[attr-defined]  # the server's way
+    assert {("GET", "/", 200): 1} == rig.series()
 
 
 def test_second_start_response_replaces_the_first(rig: Rig) -> None:
@@ -655,12 +680,13 @@ def test_collector_inside_a_lock_of_ours_does_not_stop_the_process(rig: Rig) -> 
 
 def test_open_requests_can_be_settled(rig: Rig) -> None:
     """A test that never closes its response can still see the request's telemetry."""
+    rig.app.add_url_rule("/stream", "stream", lambda: Response(iter([b"a", b"b"])))
     rig.middleware.remember_open()
-    response = rig.app.test_client().get("/")
+    response = rig.app.test_client().get("/stream", buffered=False)
     assert [] == rig.spans
 
     rig.middleware.settle()
 
-    assert "GET /" == rig.span["name"]
+    assert "GET /stream" == rig.span["name"]
     response.close()
-    assert {("GET", "/", 200): 1} == rig.series()
+    assert {("GET", "/stream", 200): 1} == rig.series()
