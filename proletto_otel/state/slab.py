@@ -148,19 +148,28 @@ def _record(text: bytes, numbers: Doubles) -> Record:
 
 
 class Slabs:
-    """Everybody's memory; what was opened once stays open while its process is listed."""
+    """Everybody's memory; what was opened once stays open while its process is listed.
+
+    A scrape, a push and a fold may read at the same time, each in its thread.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._chunks: dict[str, list[Chunk]] = {}
+        self._lock = threading.Lock()
 
     def keep(self, names: set[str]) -> None:
         """Let go of processes that are not listed any more."""
-        for name in self._chunks.keys() - names:
-            del self._chunks[name]
+        with self._lock:
+            for name in self._chunks.keys() - names:
+                del self._chunks[name]
 
     def records(self, name: str) -> list[Record]:
         """Every series in the memory of process *name*."""
+        with self._lock:
+            return self._records(name)
+
+    def _records(self, name: str) -> list[Record]:
         chunks = self._chunks.setdefault(name, [])
         try:
             while len(chunks) < MAX_CHUNKS:

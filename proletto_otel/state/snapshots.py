@@ -217,7 +217,10 @@ class Snapshots:
     # --- reading -------------------------------------------------------------------------------
     def _others(self) -> list[Snapshot]:
         """Everybody else, newest first; the files before the totals, so that none is missed."""
-        found = list(self._read(self._names()))
+        names = self._names()
+        if self._slabs is not None:
+            self._slabs.keep(set(names))
+        found = list(self._read(names))
         totals, folded = self._totals()
         gone = frozenset(folded)
         others = [s for s in found if s.name not in gone]
@@ -238,7 +241,6 @@ class Snapshots:
         """What they published, and what their histograms say now."""
         if self._directory is None or self._slabs is None:
             return
-        self._slabs.keep(set(names))
         for name in names:
             snapshot = self._read_one(self._directory / f"{name}.json")
             if snapshot is not None:

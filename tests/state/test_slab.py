@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -40,6 +41,36 @@ def test_others_read_what_was_counted_at_once(tmp_path: Path) -> None:
     for expected in ([1, 0, 0], [2, 0, 0]):
         cell.observe(0.05)
         assert [expected] == [r.plain({})[1] for r in reader.records("w")]
+
+
+def test_threads_that_read_together_see_each_series_once(tmp_path: Path) -> None:
+    """A scrape, a push and a fold at the same moment neither count twice nor fail."""
+    names = [f"w{i}" for i in range(40)]
+    registries = [placed(tmp_path, name) for name in names]
+    for registry in registries:
+        registry.histogram(WAIT).cell(("/a",)).observe(0.05)
+    reader = Slabs(tmp_path)
+    found: list[int] = []
+    ready = threading.Barrier(4)
+
+    def read() -> None:
+        ready.wait()
+        for name in names:
+            found.append(len(reader.records(name)))
+        reader.keep(set())
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+    assert [1] * 160 == found
 
 
 def test_the_record_says_everything(tmp_path: Path) -> None:
