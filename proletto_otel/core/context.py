@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import random
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token, copy_context
@@ -42,7 +41,7 @@ class RequestContext:
         self.user_id: str | None = None
         self.facts: dict[str, Any] | None = None
         """What `bind` added; on every later line of the request."""
-        self.breadcrumbs: deque[Any] | None = None
+        self.breadcrumbs: list[Any] | None = None
         self.error: BaseException | None = None
         """The exception that was already reported, so that it is reported once."""
         self.route: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from proletto_otel.core.ledger import Ledger
 from proletto_otel.core.ledger import ledger as process_ledger
@@ -102,19 +103,25 @@ class Batcher:
 
     def take(self) -> dict[bytes, list[bytes]]:
         """The next batch, items by scope; empty when there is none. `settle` ends it."""
-        groups: dict[bytes, list[bytes]] = {}
-        size = 0
-        while len(self.taken) < self.max_items and size < self._max_bytes and self._queue:
+        own: list[bytes] = []
+        groups = {b"": own}
+        size, taken = 0, self.taken
+        for _ in range(self.max_items - len(taken)):
             try:
-                self.taken.append(self._queue.popleft())
-            except IndexError:  # `put` dropped the last one meanwhile
+                taken.append(entry := self._queue.popleft())
+            except IndexError:  # empty
                 break
-            entry = self.taken[-1]
-            scope, item = entry if isinstance(entry, tuple) else (b"", entry)
-            groups.setdefault(scope, []).append(item)
-            size += len(item)
+            if type(entry) is bytes:
+                own.append(entry)
+                size += len(entry)
+            else:
+                scope, item = cast("tuple[bytes, bytes]", entry)
+                groups.setdefault(scope, []).append(item)
+                size += len(item)
+            if size >= self._max_bytes:
+                break
         self.bytes -= size
-        return groups
+        return groups if own else {s: items for s, items in groups.items() if items}
 
     def settle(self) -> None:
         """The batch is a request now."""

@@ -11,7 +11,20 @@ from typing import Any
 
 from proletto_otel.export.wire import attribute, field, fields, text, varint
 
+LONG = 2048
+"""Bytes from which an item is longer than most."""
 _scope_attribute = attribute(b"\x1a")
+
+
+class _Tags(dict[int, bytes]):
+    """Field number and length of an item, kept by its length."""
+
+    def __missing__(self, size: int) -> bytes:
+        made = self[size] = b"\x12" + varint(size)
+        return made
+
+
+_TAGS = _Tags()
 
 
 @lru_cache(256)
@@ -46,9 +59,11 @@ def request(resource: bytes, groups: Iterable[tuple[bytes, Iterable[bytes]]]) ->
     for scope_bytes, items in groups:
         parts = [scope_bytes]
         for item in items:
-            parts += (b"\x12", varint(len(item)), item)
-        content.append(field(b"\x12", b"".join(parts)))
-    return field(b"\x0a", b"".join(content))
+            size = len(item)
+            parts += (_TAGS[size] if size < LONG else b"\x12" + varint(size), item)
+        content += (b"\x12" + varint(sum(map(len, parts))), *parts)
+    # joined once: a batch has hundreds of kilobytes
+    return b"".join((b"\x0a" + varint(sum(map(len, content))), *content))
 
 
 def halves(body: bytes) -> tuple[tuple[bytes, int], tuple[bytes, int]]:

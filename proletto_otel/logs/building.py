@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -126,10 +125,12 @@ class Builder:
         if self.breadcrumbs:
             crumbs = context.breadcrumbs
             if crumbs is None:
-                crumbs = context.breadcrumbs = deque(maxlen=self.breadcrumbs)
+                crumbs = context.breadcrumbs = []
             if record.level >= ERROR:
                 record.breadcrumbs = tuple(crumbs)
             crumbs.append(record)
+            if len(crumbs) > self.breadcrumbs:
+                del crumbs[0]
 
     @staticmethod
     def _trace(record: Record) -> None:

@@ -146,8 +146,11 @@ class Logger:
             event = text_of(event, args)
         if frame is None:
             self.emit(level, event, facts, error, NOWHERE, 0)
-        else:
-            self.emit(level, event, facts, error, Code.of(frame.f_code), frame.f_lineno)
+            return
+        if self._facts:
+            facts = {**self._facts, **facts}
+        code = Code.of(frame.f_code)
+        self._pipeline.emit(self.name, level, event, facts, error, code, frame.f_lineno)
 
     def emit(
         self,

@@ -164,6 +164,8 @@ def facts_text(record: Record) -> str:
         kind = type(value)
         if kind is int or (kind is str and value.isalnum()):
             text += f" {key}={value}"
+        elif kind is bool:
+            text += f" {key}=true" if value else f" {key}=false"
         else:
             text += f" {key}={fact_text(value)}"
     return text

@@ -191,14 +191,12 @@ class Exchange(RequestContext):
             return body
         self.body = body
         self.rest = iter(body)
-        if self.response_size is not None:
-            self._take()
-            if self.rest is None:
-                self.finish()  # before the server answers: a killed process counted what it answered
+        if self.response_size is not None and self._take():
+            self.finish()  # before the server answers: a killed process counted what it answered
         return self
 
-    def _take(self) -> None:
-        """Take a body of known size while the application's context is current.
+    def _take(self) -> bool:
+        """Take a body of known size while the application's context is current; whether it is all.
 
         Most come in one piece: then nothing runs for them later. The first piece of a long one
         waits until the server asks; it sends no header before it has that piece either.
@@ -211,9 +209,11 @@ class Exchange(RequestContext):
                 self.ready = (*first, next(rest))
         except StopIteration:
             self.rest = None
+            return True
         except Exception as error:
             self.failed(error)
             self.rest = Failing(error)
+        return False
 
     def _is_file(self, body: Body, wrapper: Any) -> bool:
         """Leave a file to the server, which sends it with sendfile(2) if it is still itself."""
