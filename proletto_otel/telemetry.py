@@ -211,13 +211,16 @@ def setup_telemetry(
     chosen = {**(config or {}), **arguments}
     with _lock:
         telemetry = _made(app, chosen)
-        if app is not None:
-            telemetry.add(app, authorize)
-        if db is None and telemetry.config.database_url:
-            db = telemetry.config.database_url.reveal()
-        for database in [*_waiting_databases, *([db] if db is not None else [])]:
-            _use_database(telemetry, database, app)
-        _waiting_databases.clear()
+        try:
+            if app is not None:
+                telemetry.add(app, authorize)
+            if db is None and telemetry.config.database_url:
+                db = telemetry.config.database_url.reveal()
+            for database in [*_waiting_databases, *([db] if db is not None else [])]:
+                _use_database(telemetry, database, app)
+            _waiting_databases.clear()
+        finally:  # a database that cannot be used keeps no record from the other sinks
+            pipeline.hand_over()
     return telemetry
 
 

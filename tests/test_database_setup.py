@@ -50,6 +50,25 @@ def test_errors_are_stored_whichever_call_comes_first(
     assert ["stored"] == rows(path)
 
 
+def test_errors_before_the_set_up_reach_every_destination(
+    telemetry_capture: TelemetryCapture, tmp_path: Path
+) -> None:
+    """What an import logs as an error is stored, grouped, counted and told like any other."""
+    path = tmp_path / "app.db"
+    logger.critical("license is missing", order_id=7)
+
+    telemetry = setup_telemetry(db=f"sqlite:///{path}")
+    setup_telemetry()
+    telemetry.flush(5)
+
+    assert ["license is missing"] == rows(path)
+    assert [("license is missing", 1)] == [
+        (group.message, group.count) for group in telemetry.errors.groups()
+    ]
+    assert 1 == telemetry_capture.metric("proletto.errors")
+    assert ["license is missing"] == [record["body"] for record in telemetry_capture.logs]
+
+
 def test_health_of_the_database_is_checked(
     telemetry_capture: TelemetryCapture, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ less. WARNING and above are written everywhere at once, after what waits. What a
 still owed them is in the structured file.
 
 What a finished request leaves (span, access line) is made here too, as a promise: code that runs
-a hundred times in a row costs half of what it costs between the application's own code, which has
+hundreds of times in a row costs half of what it costs between the application's own code, which has
 taken its place in the processor's caches.
 
 Without the structured file, without its thread, and under a server that runs no threads, nothing
@@ -30,7 +30,7 @@ from proletto_otel.logs.record import Record
 
 DELAY_S = 0.05
 """How far copies may be behind: short for a person who watches, long enough for a batch."""
-BATCH = 128
+BATCH = 256
 """So many waiting records are written by the caller: under load nothing waits for a thread, which
 would only fight for the interpreter, and memory stays bounded without dropping anything."""
 LOCK_WAIT_S = 0.5

@@ -102,25 +102,29 @@ class Pipeline:
         self.use(self.sinks)
 
     def open(self, *, level: int, environment: str, breadcrumbs: int) -> None:
-        """Set-up has come and sinks are added: hand over what was logged before."""
+        """Set-up has come; `hand_over` follows when all sinks are there."""
         self.level = level
         self.build = Builder(environment, breadcrumbs)
         self.names.forget()
         self.ready = True
-        late = [(sink, self._way(sink)) for sink in self.sinks if not sink.console]
-        for sink, _ in late:
-            if self._lost_early:
+
+    def hand_over(self) -> None:
+        """Give sinks and listeners what was logged before the set-up; again does nothing."""
+        late = [(sink.level, self._way(sink)) for sink in self.sinks if not sink.console]
+        late += [(level, way) for level, _, way in self._listeners]
+        for sink in self.sinks:
+            if self._lost_early and not sink.console:
                 ledger.emitted(sink.name, self._lost_early)
                 ledger.dropped(sink.name, "before_setup", self._lost_early)
         self._lost_early = 0
         while self._early:
             self._replay(self._early.popleft(), late)
 
-    def _replay(self, record: Record, late: list[tuple[Sink, Write]]) -> None:
+    def _replay(self, record: Record, late: list[tuple[int, Write]]) -> None:
         record.environment = self.build.environment
         record.forget_lines()
-        for sink, write in late:
-            if record.level >= max(sink.level, self.level):
+        for level, write in late:
+            if record.level >= max(level, self.level):
                 with silence.silence("logs.replay"):
                     write(record)
 

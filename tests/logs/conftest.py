@@ -31,6 +31,7 @@ class Room:
         settings = {"log_dir": str(self.directory), "capture_uncaught": False} | settings
         made, _ = config.load(settings, {}, {})
         self.logs, self.warnings = assembly.install(made, otlp=self.items.extend)
+        pipeline.hand_over()
         return self
 
     @property
