@@ -38,7 +38,7 @@ HEADER = re.compile(
     r"|[\w-]+ +[^\s\"',\\]+|[^\s\"',\\]+)"
 )
 XML = re.compile(r"(<([\w.:-]{1,80})(?: [^<>]{0,200})?>)([^<]{1,4000})(?=</)")
-OPTION = re.compile(r"(?<![\w-])(--?([A-Za-z][\w-]{1,40})\s{1,3})([^\s-]\S*)")
+OPTION = re.compile(r"(?<![\w-])(--?([A-Za-z][\w.-]{1,40})\s{1,3})([^\s-]\S*)")
 
 HARMLESS_VALUES = secret_keys.word_set(
     """none null nil true false undefined unknown required invalid expired missing empty wrong

@@ -49,6 +49,13 @@ COUNTABLE = frozenset(("tokens", "cookies"))
 
 HARMLESS_STARTS = frozenset(("max", "min", "num", "total", "prompt", "completion", "public"))
 
+GLUED = (
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "secretkey",
+    "accesskey", "privatekey", "credential", "credentials",
+)  # fmt: skip
+"""Ends of a word that is two without a sign of it: a server writes the header `dbPassword` as
+`Dbpassword`. No ordinary word ends like that but `betoken`."""
+
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
 
@@ -70,7 +77,9 @@ def is_secret(name: str) -> bool:
         return True
     if not parts or parts[-1] in HARMLESS_ENDINGS or parts[0] in HARMLESS_STARTS:
         return False
-    return any(run in SECRET_WORDS for run in _runs(parts))
+    return any(run in SECRET_WORDS for run in _runs(parts)) or any(
+        part.endswith(GLUED) for part in parts
+    )
 
 
 def is_countable(name: str) -> bool:

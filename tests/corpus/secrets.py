@@ -48,7 +48,7 @@ def _word(rng: random.Random) -> str:
 
 KEYS = (
     "password", "passwd", "PASSWORD", "user_password", "dbPassword", "password_hash",
-    "new-password",
+    "new-password", "Dbpassword", "mysqlpwd", "usertoken", "X-Stripesecret",
     "passphrase", "pwd", "secret", "client_secret", "SECRET_KEY", "aws_secret_access_key", "token",
     "access_token", "refreshToken", "id_token", "csrf_token", "csrfmiddlewaretoken", "api_key",
     "apikey", "X-Api-Key", "apiKey", "private_key", "authorization", "Proxy-Authorization",
