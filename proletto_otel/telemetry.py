@@ -99,6 +99,11 @@ class Telemetry:
         if context is not None:
             context.user_id = None if user_id is None else str(user_id)
 
+    def provide(self) -> None:
+        """Be OpenTelemetry's global providers now: a script's first span is not to be lost."""
+        self.requests.tracing.start()
+        self.rooms.user_metrics.start()
+
     def families(self) -> list[Family]:
         """Every metric of all workers of the host."""
         self.rooms.lifecycle.gather()
@@ -214,6 +219,8 @@ def setup_telemetry(
         try:
             if app is not None:
                 telemetry.add(app, authorize)
+            else:
+                telemetry.provide()
             if db is None and telemetry.config.database_url:
                 db = telemetry.config.database_url.reveal()
             for database in [*_waiting_databases, *([db] if db is not None else [])]:

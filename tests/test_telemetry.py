@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from opentelemetry import trace
 
 from proletto_otel import ConfigError, setup_telemetry
 from proletto_otel.core.config import SETTINGS
@@ -140,6 +141,16 @@ def test_without_an_application(telemetry_capture: TelemetryCapture) -> None:
 
     assert ["nightly"] == [span["name"] for span in telemetry_capture.spans]
     assert telemetry_capture.logs[0]["trace_id"] == telemetry_capture.spans[0]["trace_id"]
+
+
+def test_first_span_of_a_script_is_kept_whoever_makes_it(
+    telemetry_capture: TelemetryCapture,
+) -> None:
+    """What uses OpenTelemetry's global functions need not wait until the process is active."""
+    setup_telemetry()
+    trace.get_tracer("library").start_span("at once").end()
+
+    assert ["at once"] == [span["name"] for span in telemetry_capture.spans]
 
 
 def test_garbage_in_every_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ a fork, so that no lock and no count of the parent is inherited.
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -293,5 +294,12 @@ def _build() -> tuple[MeterProvider, Any]:
             data, self._data = self._data, None
             return families(data)
 
+    class Provider(MeterProvider):
+        """Ends with a fork: see `UserMetrics.forked`."""
+
+        def _handle_fork(self) -> None:
+            # the rest of the SDK's own would start threads here; see `request.provider`
+            MeterProvider._all_metric_readers_lock = threading.Lock()
+
     reader = Reader()
-    return MeterProvider([reader], shutdown_on_exit=False), reader
+    return Provider([reader], shutdown_on_exit=False), reader

@@ -6,6 +6,7 @@ in `request.tracing`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
@@ -61,6 +62,12 @@ class Provider(TracerProvider):
         super().add_span_processor(span_processor)
         if not isinstance(span_processor, EncodingProcessor):
             self.on_foreign()
+
+    def _handle_fork(self) -> None:
+        # The SDK (1.45) detects its resource anew here, in a pool of threads, while the lock of
+        # `concurrent.futures` may still be the one that the parent held for the fork: the child
+        # would wait for ever. Ours travels with each request for export; see `export.resource`.
+        self._tracers_lock = threading.Lock()
 
 
 def cleaned(span: ReadableSpan) -> SimpleNamespace:

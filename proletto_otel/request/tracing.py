@@ -208,6 +208,8 @@ def _become_global(provider: TracerProvider) -> None:
     held = trace._TRACER_PROVIDER  # the public getter would build one
     if held is None:
         trace.set_tracer_provider(provider)
+    elif type(held) is type(provider):  # of a set-up that was undone (tests)
+        trace._TRACER_PROVIDER = provider
     elif held is not provider:
         notice(
             "tracing.provider",

@@ -56,6 +56,23 @@ def test_provider_becomes_the_global_one() -> None:
     assert said == "['early', 'any']\n"
 
 
+def test_child_of_a_fork_lives_whatever_was_imported_when() -> None:
+    """The SDK's own hook would wait for a lock that is held during the fork."""
+    said = run(
+        "from proletto_otel.metrics.user import UserMetrics\n"
+        "UserMetrics().get_meter('shop').create_counter('shop.sold').add(1)\n"
+        "import concurrent.futures.thread, signal\n"
+        "if (child := os.fork()) == 0:\n"
+        "    trace.get_tracer('x').start_span('in the child').end()\n"
+        "    os._exit(7)\n"
+        "signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))\n"
+        "signal.alarm(20)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+
+    assert said == "7\n"
+
+
 def test_provider_of_another_library_stays() -> None:
     """It keeps its place, with one notice; requests are still ours."""
     said = run(
