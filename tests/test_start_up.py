@@ -17,9 +17,9 @@ from proletto_otel.error_logging import logger
 from proletto_otel.monitoring import monitor
 app = flask.Flask("shop")
 setup_telemetry(app)
-print(*sorted(set(sys.modules) - before))
+print(*sorted(set(sys.modules) - before), file=sys.stderr)
 app.test_client().get("/readyz")
-print(*sorted(set(sys.modules) - before))
+print(*sorted(set(sys.modules) - before), file=sys.stderr)
 """
 NOT_AT_SET_UP = {
     "asyncio", "grpc", "google.protobuf", "multiprocessing", "opentelemetry.sdk", "psutil", "redis",
@@ -34,7 +34,7 @@ def test_set_up_imports_only_what_every_program_needs(tmp_path: Path) -> None:
         [sys.executable, "-c", PROGRAM], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    at_set_up, at_first_request = (set(line.split()) for line in done.stdout.splitlines()[:2])
+    at_set_up, at_first_request = (set(line.split()) for line in done.stderr.splitlines()[:2])
 
     assert set() == NOT_AT_SET_UP & at_set_up
     assert "proletto_otel.telemetry" in at_set_up

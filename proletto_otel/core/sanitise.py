@@ -117,7 +117,8 @@ class Sanitiser:
             if secret:
                 clean[key] = self.hidden(key, value)
             elif kind is str:
-                clean[key] = self.text(value)
+                word = len(value) < self._short and value.isalnum()
+                clean[key] = value if word else self.text(value)
             elif value is None or kind is bool or (kind is int and -(10**12) < value < 10**12):
                 clean[key] = value
             else:

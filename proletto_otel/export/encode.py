@@ -19,6 +19,7 @@ from proletto_otel.export.envelope import scope as scope
 from proletto_otel.export.wire import (
     Attribute,
     attribute,
+    attribute_and_all,
     constant,
     field,
     of_name,
@@ -37,7 +38,7 @@ REMOTE_PARENT = 0x200
 
 resource_attribute: Attribute = attribute(b"\x0a")
 span_attribute: Attribute = attribute(b"\x4a")
-log_attribute: Attribute = attribute(b"\x32")
+log_attribute, log_attributes = attribute_and_all(b"\x32")
 span_constant: Attribute = constant(span_attribute)
 log_constant: Attribute = constant(log_attribute)
 span_request_id = of_name(span_attribute, REQUEST_ID)
@@ -46,10 +47,9 @@ _event_attribute = attribute(b"\x1a")
 _link_attribute = attribute(b"\x22")
 
 _span_times = struct.Struct("<QBQBBI").pack
-_log_times = struct.Struct("<BQBQBI").pack
+_LOG_FLAGS = tuple(b"E" + struct.pack("<I", flags) for flags in range(256))
 _BODIES = tuple(b"*%c\x0a%c" % (size + 2, size) for size in range(120))
 """What comes before a body of so many bytes."""
-_log_ids = struct.Struct("2s16s2s8s").pack
 _uint64 = struct.Struct("<Q").pack
 _uint32 = struct.Struct("<I").pack
 
@@ -219,31 +219,28 @@ def log_record(
     ids = b"J\x10%bR\x08%b" % (trace_id, span_id) if trace_id and span_id else b""
     if event_name:
         ids += field(b"\x62", text(event_name))
-    return log_line(time_ns, severity(severity_number, severity_text), flags, body, attributes, ids)
+    level = severity(severity_number, severity_text)
+    return b"".join((log_start(time_ns, flags), level, log_body(body), attributes, ids))
 
 
-def log_line(time_ns: int, severity: bytes, flags: int, body: str, *more: bytes) -> bytes:
-    """A log record of ready parts.
+# A log record may be joined of ready parts in any order: these four, `severity`, `log_attribute`.
+def log_start(time_ns: int, flags: int) -> bytes:
+    """The times and flags of a log record, as in `log_record`."""
+    moment = time_ns.to_bytes(8, "little")
+    return b"\x09" + moment + b"Y" + moment + _LOG_FLAGS[flags & 255]
 
-    Args:
-        time_ns: As in `log_record`.
-        severity: What `severity` gave.
-        flags: As in `log_record`.
-        body: The same.
-        more: What `log_owner`, `log_attribute` and `log_constant` gave.
-    """
+
+def log_body(body: str) -> bytes:
+    """The text of a log record."""
     size = len(body)
     if size < len(_BODIES) and body.isascii():
-        words = _BODIES[size] + body.encode()
-    else:
-        words = field(b"*", field(b"\x0a", text(body)))
-    times = _log_times(0x09, time_ns, 0x59, time_ns, 0x45, flags)
-    return b"".join((times, severity, words, *more))
+        return _BODIES[size] + body.encode()
+    return field(b"*", field(b"\x0a", text(body)))
 
 
-def log_owner(request_id: str, trace_id: str, span_id: str) -> bytes:
-    """Whose a log record is: its request ID; its trace and its span, from their hex digits."""
+def log_owner(request_id: str, raw_ids: bytes) -> bytes:
+    """Whose a log record is: its request ID; its trace and span, 16 and 8 bytes, or none."""
     whose = log_request_id(request_id) if request_id else b""
-    if not (trace_id and span_id):
+    if len(raw_ids) != 24:
         return whose
-    return whose + _log_ids(b"J\x10", bytes.fromhex(trace_id), b"R\x08", bytes.fromhex(span_id))
+    return b"%bJ\x10%bR\x08%b" % (whose, raw_ids[:16], raw_ids[16:])

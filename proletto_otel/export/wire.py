@@ -11,10 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from proletto_otel.core.remembered import Remembered
+
 MAX_DEPTH = 8
 """Nesting of an attribute value; the sanitiser cuts at 6, so nothing of ours reaches it."""
 MAX_KEYS = 4096
 """Attribute keys whose bytes are kept."""
+MAX_HEADS = 512
+"""Keys for which the bytes before short values are kept, some 5 KB each at most."""
+SHORT = 64
+"""Characters of a text that is encoded the quick way."""
 MAX_CONSTANTS = 4096
 """Whole attributes whose bytes are kept, in each of the caches for spans and logs."""
 
@@ -101,30 +107,57 @@ def key_value(key: str, value: Any, depth: int = MAX_DEPTH) -> bytes:
     return _key(key) + field(b"\x12", any_value(value, depth))
 
 
+def _heads(tag: bytes, head: Callable[[int], bytes]) -> Remembered[Remembered[bytes]]:
+    """What comes before a value, by its key and its length; *head* is the value's own part of it"""
+
+    def of_key(key: str) -> Remembered[bytes]:
+        def of_size(size: int) -> bytes:
+            value = head(size)
+            whole = _key(key) + b"\x12" + varint(len(value) + size) + value
+            return tag + varint(len(whole) + size) + whole
+
+        return Remembered(of_size, SHORT + 1)
+
+    return Remembered(of_key, MAX_HEADS)
+
+
 def attribute(tag: bytes) -> Attribute:
     """Make the function that encodes one attribute under *tag*."""
-    short = tag + b"%c%b\x12%c\x0a%c%b"
-    short_number = tag + b"%c%b\x12%c\x18%b"
+    return attribute_and_all(tag)[0]
 
-    # every length fits one byte: the common case, in one formatting
-    def encode(key: str, value: Any) -> bytes:
+
+def attribute_and_all(tag: bytes) -> tuple[Attribute, Callable[[Mapping[str, Any]], bytes]]:
+    """Make the functions that encode one attribute, and all of a mapping, under *tag*."""
+    texts = _heads(tag, lambda size: b"\x0a" + varint(size))
+    numbers = _heads(tag, lambda _: b"\x18")
+
+    def one(key: str, value: Any) -> bytes:
         kind = type(value)
-        if kind is str:
-            n = len(value)
-            if n < 64 and value.isascii():
-                name = _keys.get(key) or _key(key)
-                size = n + 4 + len(name)
-                if size < 128:
-                    return short % (size, name, n + 2, n, value.encode())
-        elif kind is int and 0 <= value < _SMALL:
-            name = _keys.get(key) or _key(key)
+        if kind is str and len(value) <= SHORT and value.isascii():
+            content: bytes = value.encode()
+            return texts[key][len(content)] + content
+        if kind is int and 0 <= value < _SMALL:
             number = varint(value)
-            size = len(number) + 3 + len(name)
-            if size < 128:
-                return short_number % (size, name, len(number) + 1, number)
+            return numbers[key][len(number)] + number
         return field(tag, key_value(key, value))
 
-    return encode
+    flag = constant(one)
+
+    # as `one`, without a call for each of the common kinds: log lines have many
+    def every(values: Mapping[str, Any]) -> bytes:
+        parts: list[bytes] = []
+        for key, value in values.items():
+            kind = type(value)
+            if kind is str and len(value) <= SHORT and value.isascii():
+                parts += (texts[key][len(value)], value.encode())
+            elif kind is int and 0 <= value < _SMALL:
+                number = varint(value)
+                parts += (numbers[key][len(number)], number)
+            else:
+                parts.append(flag(key, value) if kind is bool else one(key, value))
+        return b"".join(parts)
+
+    return one, every
 
 
 def of_name(encode: Attribute, name: str, longest: int = 128) -> Callable[[str], bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from proletto_otel.core import sanitise
@@ -22,18 +22,30 @@ from proletto_otel.core.conventions import (
     LOGGER_NAME,
     URL_PATH,
 )
+from proletto_otel.core.remembered import Remembered
 from proletto_otel.core.silence import silence
-from proletto_otel.export.encode import log_attribute, log_line, log_owner, severity
+from proletto_otel.export.encode import (
+    log_attribute,
+    log_attributes,
+    log_body,
+    log_owner,
+    log_start,
+    severity,
+)
 from proletto_otel.logs.behind import Made
 from proletto_otel.logs.building import Builder, this_process
+from proletto_otel.logs.clock import MILLISECONDS, local, utc
+from proletto_otel.logs.json_line import members, quoted
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.record import NOWHERE, Record
-from proletto_otel.logs.rendering import MILLISECONDS, encode, local, utc
 
 QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
 """Probes and scrapes: a line each would bury the others. A failure (5xx) still gets its line."""
+MAX_KINDS = 1024
+"""Kinds of requests whose lines are kept ready, with so many paths each:"""
+MAX_PATHS = 64
 MAX_KNOWN = 4096
-"""Paths and clients whose clean forms are kept."""
+"""Clients, sizes and users that are kept ready."""
 INFO = logging.INFO
 _MODULE = "access"
 _double = struct.Struct("<d").pack
@@ -41,6 +53,9 @@ _DURATION_OTLP = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
 """The attribute without the eight bytes of its number, which come last."""
 _DURATION_JSON = f'"{ACCESS_DURATION_MS}":'
 _SEVERITY = severity(9, "INFO")
+
+Key = tuple[str, str | None, int]
+"""Method, route, status."""
 
 
 class Finished(Protocol):
@@ -57,6 +72,8 @@ class Finished(Protocol):
     request_id: str
     trace_id: str
     span_id: str
+    raw_ids: bytes
+    """Trace ID and span ID: 16 and 8 bytes, or none."""
     sampled: bool
     user_id: str | None
 
@@ -64,90 +81,104 @@ class Finished(Protocol):
     def route(self) -> str | None: ...
 
 
+class Frame:
+    """What all access lines of a process share."""
+
+    def __init__(self, logger: str, build: Builder) -> None:
+        self.logger = logger
+        self.build = build
+        self.environment = build.environment
+        self.process_id = this_process.id
+        code = {"module": _MODULE, "function": "", "line": 0, "process_id": self.process_id}
+        self.start = f'",{members({"level": "INFO", "logger": logger})},"message":'
+        """The JSON members before the message."""
+        self.middle = f',{members(code)},"thread_id":'
+        """Those between the message and the thread's number."""
+        self.end = f",{members({'environment': self.environment})},"
+        """Those behind it."""
+        self.otlp = log_attribute(LOGGER_NAME, logger)
+
+
+class Line:
+    """All but times, numbers and IDs of an access line, clean, in every form a sink needs."""
+
+    __slots__ = ("facts", "frame", "json_end", "json_start", "message", "otlp", "text")
+
+    def __init__(self, kind: Kind, frame: Frame, path: str) -> None:
+        clean = sanitise.get().path(path)
+        self.frame = frame
+        self.facts = {URL_PATH: clean, **kind.facts}
+        self.message = message = f"{kind.method} {clean} {kind.status}"
+        if clean is path and _needs_no_quoting(clean):
+            named, words = f'"{URL_PATH}":"{clean}"', f'"{message}"'
+        else:
+            named, words = members({URL_PATH: clean}), quoted(message)
+        self.json_start = f"{frame.start}{words}{frame.middle}"
+        """The JSON line between its timestamp and the thread's number."""
+        self.json_end = f",{named},{kind.json}"
+        """The JSON line behind the duration."""
+        self.text = f" - {frame.logger} - INFO - {message} request_id="
+        path_otlp = log_attribute(URL_PATH, clean)
+        self.otlp = b"".join((log_body(message), kind.otlp, path_otlp, _DURATION_OTLP))
+        """The OTLP record between its flags and the number of the duration."""
+
+
+def _needs_no_quoting(text: str) -> bool:
+    odd = "\\" in text or '"' in text
+    return not odd and text.isascii() and text.isprintable()
+
+
 class Part:
-    """A fact, or a few that go together, clean in every form a sink needs."""
+    """A fact that few requests differ in, clean in every form a sink needs."""
 
-    __slots__ = ("escaped", "facts", "json", "json_after", "otlp", "text")
+    __slots__ = ("facts", "json", "otlp")
 
-    def __init__(self, facts: Mapping[str, Any], text: str = "") -> None:
-        self.text = text
-        escaped = encode({"": text})[5:-3].decode()
-        self.escaped = text if escaped == text else escaped
-        """The text as JSON, without its quotes."""
-        self.facts = {name: value for name, value in facts.items() if value is not None}
-        self.json = encode(self.facts)[1:-2].decode()
-        self.json_after = f",{self.json}" if self.json else ""
-        self.otlp = b"".join([log_attribute(*fact) for fact in self.facts.items()])
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+        self.json = f",{members(facts)}" if facts else ""
+        self.otlp = log_attributes(facts)
 
 
-class Parts(dict[Any, Part]):
-    """The parts of values seen before; full, it begins anew."""
+def parts(name: str) -> Remembered[Part]:
+    """The parts of one fact's values; what is not known has no part in a line."""
 
-    def __init__(self, make: Callable[[Any], Part]) -> None:
-        super().__init__()
-        self._make = make
+    def make(value: str | int | None) -> Part:
+        if value is None or value == "":
+            return Part({})
+        return Part({name: value if type(value) is int else sanitise.get().text(str(value))})
 
-    def __missing__(self, value: Any) -> Part:
-        if len(self) >= MAX_KNOWN:
-            self.clear()
-        made = self[value] = self._make(value)
-        return made
+    return Remembered(make, MAX_KNOWN)
 
 
-def kind_part(kind: tuple[str, str | None, int]) -> Part:
+class Kind:
     """What few requests differ in: method, route, status."""
-    method, route, status = kind
-    facts = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route, HTTP_RESPONSE_STATUS_CODE: status}
-    part = Part(facts, str(status))
-    part.escaped = method  # begins the message
-    return part
 
+    def __init__(self, frame: Frame, key: Key) -> None:
+        method, route, status = key
+        self.method, self.status = method, status
+        facts = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: route, HTTP_RESPONSE_STATUS_CODE: status}
+        self.facts = {name: value for name, value in facts.items() if value is not None}
+        self.json = members(self.facts)
+        self.otlp = _SEVERITY + frame.otlp + log_attributes(self.facts)
+        self._frame = frame
+        self.varies = route is None or "<" in route
+        """Whether the path is hardly the same again."""
+        self.lines = Remembered(self.line, MAX_PATHS)
+        """The lines by path."""
 
-def size_part(size: int) -> Part:
-    """The part of a body's size."""
-    return Part({HTTP_RESPONSE_BODY_SIZE: size})
-
-
-NOTHING = Part({})
-
-
-def text_part(name: str) -> Callable[[str], Part]:
-    """Make the function that makes a part of a text from outside."""
-
-    def part(text: str) -> Part:
-        clean = sanitise.get().text(text)
-        return Part({name: clean}, clean)
-
-    return part
-
-
-def path_part(path: str) -> Part:
-    """The part of a path; many are new with each request, so a harmless one is quickly made."""
-    clean = sanitise.get().path(path)
-    if (
-        clean is not path
-        or "\\" in clean
-        or '"' in clean
-        or not (clean.isascii() and clean.isprintable())
-    ):
-        return Part({URL_PATH: clean}, clean)
-    made = Part.__new__(Part)
-    made.text = made.escaped = clean
-    made.facts = {URL_PATH: clean}
-    made.json = f'"{URL_PATH}":"{clean}"'
-    made.json_after = "," + made.json
-    made.otlp = log_attribute(URL_PATH, clean)
-    return made
+    def line(self, path: str) -> Line:
+        """The line of a request to *path*."""
+        return Line(self, self._frame, path)
 
 
 class AccessRecord(Record):
     """A record whose message says it all: text lines do not repeat its facts.
 
-    Its facts stay in parts until a sink asks for them in its form. What is the same in every
-    access line belongs to the class.
+    It is made into a sink's form when a sink asks. What is the same in every access line belongs
+    to the class.
     """
 
-    __slots__ = ("client", "frame", "kind", "microseconds", "path", "shown", "size", "user")
+    __slots__ = ("parts", "ready", "took_us", "whose")
 
     facts_in_line = False
     level = INFO
@@ -160,60 +191,52 @@ class AccessRecord(Record):
     fingerprint = ""
     breadcrumbs = ()
 
-    def __init__(
-        self, frame: Frame, kind: Part, path: Part, client: Part, size: Part, user: Part,
-        request: Finished,
-    ) -> None:  # fmt: skip
-        self.frame = frame
+    def __init__(self, ready: Line, parts: tuple[Part, Part, Part], request: Finished) -> None:
+        frame = ready.frame
+        self.ready = ready
+        self.parts = parts
+        """Client, size, user."""
         self.logger = frame.logger
         self.environment = frame.environment
         self.process_id = frame.process_id
-        self.kind = kind
-        """Method, route, status."""
-        self.path = path
-        self.client = client
-        self.size = size
-        self.user = user
-        text, escaped = path.text, path.escaped
-        self.message = self.shown = f"{kind.escaped} {text} {kind.text}"
-        if escaped is not text:
-            self.shown = f"{kind.escaped} {escaped} {kind.text}"
-        """The message as JSON, without its quotes."""
+        self.message = ready.message
         self.time_ns = request.end_ns
         self.thread_id = request.thread_id
-        self.microseconds = int(request.duration_s * 1e6 + 0.5)
+        self.took_us = int(request.duration_s * 1e6 + 0.5)
+        """How long the request took, microseconds."""
         self.request_id = request.request_id
         self.trace_id = trace_id = request.trace_id
         self.span_id = request.span_id
+        self.whose = request.raw_ids
         self.flags = 1 if trace_id and request.sampled else 0
         self._json = self._text_line = None
 
     @property
     def fields(self) -> dict[str, Any]:
         """The facts of the request."""
-        facts = {ACCESS_DURATION_MS: self.microseconds / 1000, **self.kind.facts}
-        for part in (self.path, self.client, self.size, self.user):
-            facts |= part.facts
-        return facts
+        client, size, user = self.parts
+        took = {ACCESS_DURATION_MS: self.took_us / 1000}
+        return {**took, **self.ready.facts, **client.facts, **size.facts, **user.facts}
 
     @fields.setter
     def fields(self, _: dict[str, Any]) -> None:
-        """Taken from the parts."""
+        """Known already."""
 
     @property
     def json(self) -> bytes:
         """The line as `logs.rendering` would make it."""
         line = self._json
         if line is None:
-            frame, took = self.frame, self.microseconds
+            ready, took = self.ready, self.took_us
+            client, size, user = self.parts
             ids = f'"request_id":"{self.request_id}",' if self.request_id else ""
             if self.trace_id:
                 ids += f'"trace_id":"{self.trace_id}","span_id":"{self.span_id}",'
             line = self._json = (
-                f'{{"timestamp":"{utc(self.time_ns)}",{frame.start}{self.shown}{frame.middle}'
-                f"{self.thread_id}{frame.end}{ids}{_DURATION_JSON}{took // 1000}."
-                f"{MILLISECONDS[took % 1000]},{self.kind.json},{self.path.json}"
-                f"{self.client.json_after}{self.size.json_after}{self.user.json_after}}}\n"
+                f'{{"timestamp":"{utc(self.time_ns)}{ready.json_start}{self.thread_id}'
+                f"{ready.frame.end}{ids}{_DURATION_JSON}{took // 1000}."
+                f"{MILLISECONDS[took % 1000]}{ready.json_end}{client.json}{size.json}{user.json}"
+                "}\n"
             ).encode()
         return line
 
@@ -223,10 +246,7 @@ class AccessRecord(Record):
         line = self._text_line
         if line is None:
             if self.renderer.plain and self.request_id:
-                line = (
-                    f"{local(self.time_ns)} - {self.logger} - INFO - {self.message}"
-                    f" request_id={self.request_id}\n"
-                ).encode()
+                line = f"{local(self.time_ns)}{self.ready.text}{self.request_id}\n".encode()
             else:
                 line = self.renderer.text_line(self)
             self._text_line = line
@@ -235,31 +255,11 @@ class AccessRecord(Record):
     @property
     def otlp(self) -> bytes:
         """The record as OTLP, as `logs.sinks.otlp` would make it."""
-        return log_line(
-            self.time_ns, _SEVERITY, self.flags, self.message, self.frame.otlp, self.kind.otlp,
-            self.path.otlp, self.client.otlp, self.size.otlp, self.user.otlp, _DURATION_OTLP,
-            _double(self.microseconds / 1000),
-            log_owner(self.request_id, self.trace_id, self.span_id),
-        )  # fmt: skip
-
-
-class Frame:
-    """What all access lines of a process share."""
-
-    def __init__(self, logger: str, build: Builder) -> None:
-        self.logger = logger
-        self.build = build
-        self.environment = build.environment
-        self.process_id = this_process.id
-        first = Part({"level": "INFO", "logger": logger}).json
-        code = {"module": _MODULE, "function": "", "line": 0, "process_id": self.process_id}
-        self.start = f'{first},"message":"'
-        """The JSON members before the message."""
-        self.middle = f'",{Part(code).json},"thread_id":'
-        """Those between the message and the thread's number."""
-        self.end = f",{Part({'environment': self.environment}).json},"
-        """Those behind it."""
-        self.otlp = log_attribute(LOGGER_NAME, logger)
+        client, size, user = self.parts
+        took = _double(self.took_us / 1000)
+        start, whose = log_start(self.time_ns, self.flags), log_owner(self.request_id, self.whose)
+        ready = self.ready.otlp
+        return b"".join((start, ready, took, client.otlp, size.otlp, user.otlp, whose))
 
 
 class AccessLog:
@@ -275,12 +275,10 @@ class AccessLog:
         self._pipeline = to
         self._logger = f"{app_name}.access"
         self.quiet = frozenset(quiet)
-        self._kinds = Parts(kind_part)
-        self._paths = Parts(path_part)
-        self._clients = Parts(text_part(CLIENT_ADDRESS))
-        self._sizes = Parts(size_part)
-        self._users = Parts(text_part("user_id"))
-        self._known = Frame(self._logger, to.build)
+        self._begin()
+        self._clients = parts(CLIENT_ADDRESS)
+        self._sizes = parts(HTTP_RESPONSE_BODY_SIZE)
+        self._users = parts("user_id")
 
     def finished(self, request: Finished) -> None:
         """Write the line of *request*; never raises."""
@@ -293,32 +291,33 @@ class AccessLog:
         """The lines of *requests*, `None` for one that gets none, and where they go together."""
         if self._pipeline.level > INFO:
             return (), ()
-        frame = self._frame()
-        return [self._made(request, frame) for request in requests], self._pipeline.together(INFO)
+        self._look()
+        return [self._made(request) for request in requests], self._pipeline.together(INFO)
 
-    def _made(self, request: Finished, frame: Frame) -> AccessRecord | None:
+    def _made(self, request: Finished) -> AccessRecord | None:
         try:
-            path, status, client = request.path, request.status, request.client
+            path, status = request.path, request.status
             if path in self.quiet and status < 500:
                 return None
-            route, size, user = request.route, request.response_size, request.user_id
-            varies = route is None or "<" in route  # hardly the same path again
-            return AccessRecord(
-                frame,
-                self._kinds[request.method, route, status],
-                path_part(path) if varies else self._paths[path],
-                self._clients[client] if client else NOTHING,
-                self._sizes[size] if size is not None else NOTHING,
-                self._users[str(user)] if user is not None else NOTHING,
-                request,
+            kind = self._kinds[request.method, request.route, status]
+            parts = (
+                self._clients[request.client],
+                self._sizes[request.response_size],
+                self._users[request.user_id],
             )
+            ready = kind.line(path) if kind.varies else kind.lines[path]
+            return AccessRecord(ready, parts, request)
         except Exception:
             with silence("logs.access"):
                 raise
             return None
 
-    def _frame(self) -> Frame:
-        known, build = self._known, self._pipeline.build
-        if known.build is not build or known.process_id != this_process.id:
-            known = self._known = Frame(self._logger, build)
-        return known
+    def _look(self) -> None:
+        """Begin anew in another process, or after another set-up."""
+        frame = self._frame
+        if frame.build is not self._pipeline.build or frame.process_id != this_process.id:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._frame = frame = Frame(self._logger, self._pipeline.build)
+        self._kinds: Remembered[Kind] = Remembered(lambda key: Kind(frame, key), MAX_KINDS)

@@ -114,14 +114,10 @@ class Behind:
     def _batch(self) -> None:
         """Write what came first: every sink gets its records with one call."""
         batch: list[Owed] = []
-        with contextlib.suppress(IndexError):  # a signal handler may take the rest at any moment
-            while len(batch) < BATCH:
-                batch.append(self._owed.popleft())
-        shares: dict[WriteMany, list[Record]] = {}
-        for ways, records in _runs(batch):
-            for way in ways:
-                shares.setdefault(way, []).extend(records)
-        for way, records in shares.items():
+        with contextlib.suppress(IndexError):  # fewer than that wait
+            # in C: neither a thread nor a signal handler comes between what is taken and kept
+            batch.extend(map(deque.popleft, repeat(self._owed, BATCH)))
+        for way, records in _shares(batch):
             try:
                 way(records)
             except Exception as error:
@@ -161,39 +157,32 @@ class Behind:
                 self.write()
 
 
-def _runs(batch: list[Owed]) -> Iterator[tuple[Ways, list[Record]]]:
-    """The records of *batch* in order, those that follow each other on the same ways together."""
-    made = _made(batch)
-    last: Ways = ()
-    run: list[Record] = []
-    for thing, how in batch:
-        record, ways = (thing, how) if type(how) is tuple else next(made[how])
-        if ways is not last and run:
-            yield last, run
-            run = []
-        if record is not None:
-            run.append(record)
-            last = ways
-    yield last, run
+def _shares(batch: list[Owed]) -> Iterator[tuple[WriteMany, list[Record]]]:
+    """Every way, and its records of *batch* in order; there are few kinds of debts in one."""
+    ways_of: dict[int, Ways] = {}
+    records_of: dict[int, Iterator[Record | None]] = {}
+    for kind, how in {id(how): how for _, how in batch}.items():
+        records, ways_of[kind] = _kept(how, [thing for thing, other in batch if other is how])
+        records_of[kind] = chain(records, repeat(None))
+    kinds = [id(how) for _, how in batch]
+    order = list(map(next, map(records_of.__getitem__, kinds)))
+    for way in dict.fromkeys(chain.from_iterable(ways_of.values())):
+        takes = {kind for kind, ways in ways_of.items() if way in ways}
+        pairs = zip(order, kinds, strict=True)
+        share = [record for record, kind in pairs if record is not None and kind in takes]
+        if share:
+            yield way, share
 
 
-def _made(batch: list[Owed]) -> dict[Any, Iterator[tuple[Record | None, Ways]]]:
-    """Keep the promises in *batch*, those of one kind with one call."""
-    promised: dict[Any, list[Any]] = {}
-    for thing, how in batch:
-        if type(how) is not tuple:
-            promised.setdefault(how, []).append(thing)
-    return {make: _each(make, things) for make, things in promised.items()}
-
-
-def _each(make: Make, things: list[Any]) -> Iterator[tuple[Record | None, Ways]]:
-    nothing: tuple[None, Ways] = (None, ())
+def _kept(how: Ways | Make, things: list[Any]) -> Made:
+    """Records as they are, promises kept with one call."""
+    if isinstance(how, tuple):
+        return things, how
     try:
-        records, ways = make(things)
+        return how(things)
     except Exception as error:
         failed("logs.promise", error)
-        return repeat(nothing)
-    return chain(zip(records, repeat(ways)), repeat(nothing))  # without an end
+        return (), ()
 
 
 def _threads_run() -> bool:

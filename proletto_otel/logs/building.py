@@ -12,13 +12,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.trace import INVALID_SPAN, get_current_span
-
 from proletto_otel.core import context as contexts
 from proletto_otel.core import sanitise
 from proletto_otel.core.context import RequestContext, current_request
 from proletto_otel.core.conventions import LOG_FIELDS, ORIGINAL_LENGTH, TRUNCATED
 from proletto_otel.core.exceptions import describe
+from proletto_otel.core.trace_context import current_span
 from proletto_otel.logs import reported
 from proletto_otel.logs.record import Code, Record
 
@@ -116,8 +115,8 @@ class Builder:
 
     def _place(self, record: Record, context: RequestContext) -> None:
         record.request_id = context.request_id
-        span = get_current_span()
-        if span is context.span or span is INVALID_SPAN:
+        span = current_span()
+        if span is context.span or span is None:
             record.trace_id, record.span_id = context.trace_id, context.span_id
             record.flags = 1 if context.sampled and context.trace_id else 0
         else:
@@ -134,8 +133,8 @@ class Builder:
 
     @staticmethod
     def _trace(record: Record) -> None:
-        span = get_current_span()
-        if span is INVALID_SPAN:
+        span = current_span()
+        if span is None:
             return
         found = span.get_span_context()
         if found.is_valid:

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any, ClassVar, Protocol
 
 from proletto_otel.core.exceptions import ExceptionFacts
-from proletto_otel.export.encode import log_attribute, log_constant
+from proletto_otel.export.encode import log_attributes
 
 
 class Renderer(Protocol):
@@ -100,12 +100,7 @@ class Record:
 
     def otlp_fields(self) -> bytes:
         """The facts as OTLP attributes."""
-        return b"".join(
-            [
-                log_constant(name, value) if type(value) is bool else log_attribute(name, value)
-                for name, value in self.fields.items()
-            ]
-        )
+        return log_attributes(self.fields)
 
     def forget_lines(self) -> None:
         """Render anew when asked (the format or the environment became known)."""

@@ -1,12 +1,11 @@
-"""How a record looks: one line of JSON, one line by `LOG_FORMAT`.
+"""How a record looks as text: one line by `LOG_FORMAT`.
 
 `LOG_FORMAT` is %-style over the names of the standard library's `LogRecord`; it is compiled once.
-The coloured short form for terminals lives in `logs.sinks.console`.
+The coloured short form for terminals lives in `logs.sinks.console`, JSON in `logs.json_line`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -15,52 +14,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from proletto_otel.core.exceptions import ExceptionFacts
+from proletto_otel.logs.clock import local
+from proletto_otel.logs.json_line import json_line, quoted
 from proletto_otel.logs.record import Record, ascii_if_odd
 
 DEFAULT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 _FIELD = re.compile(r"%(?:\((\w+)\)([#0\- +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa])|(%))")
-_APPEND_NEWLINE = orjson.OPT_APPEND_NEWLINE
 _BARE = re.compile(r"[^\s\"'=]+").fullmatch
-
-
-MILLISECONDS = tuple(f"{ms:03d}" for ms in range(1000))
-"""The three digits of each."""
-
-
-class Clock:
-    """Formats times; each part is made when it changes."""
-
-    def __init__(self, pattern: str, split: Callable[[float], time.struct_time], dot: str) -> None:
-        self._pattern = pattern
-        self._split = split
-        self._dot = dot
-        self._second: tuple[int, str] = (-1, "")
-        self._moment: tuple[int, str] = (-1, "")
-
-    def __call__(self, time_ns: int) -> str:
-        """*time_ns* with milliseconds."""
-        moment = time_ns // 1_000_000
-        known, text = self._moment
-        if moment != known:
-            text = self._begin(moment // 1000) + MILLISECONDS[moment % 1000]
-            self._moment = (moment, text)  # one store: threads see a pair that belongs together
-        return text
-
-    def _begin(self, second: int) -> str:
-        known, prefix = self._second
-        if second != known:
-            prefix = time.strftime(self._pattern, self._split(second)) + self._dot
-            self._second = (second, prefix)
-        return prefix
-
-
-utc = Clock("%Y-%m-%dT%H:%M:%S", time.gmtime, ".")
-"""`2025-05-10T06:35:12.548`: the timestamp of JSON lines."""
-local = Clock("%Y-%m-%d %H:%M:%S", time.localtime, ",")
-"""`2025-05-10 06:35:12,548`: `asctime` as the standard library writes it."""
 
 
 class Renderer:
@@ -80,72 +41,22 @@ class Renderer:
     def text_line(self, record: Record) -> bytes:
         """The text line, facts behind the message, traceback below, newline at the end."""
         message = record.message
-        if record.facts_in_line and record.fields:
-            message += facts_text(record)
-        if record.request_id and not self._shows_id:
-            message += f" request_id={record.request_id}"
+        facts = facts_text(record) if record.facts_in_line and record.fields else ""
+        whose, request_id = "", record.request_id
+        if request_id and not self._shows_id:
+            whose = f" request_id={request_id}"
         if self.plain:
             when, level = local(record.time_ns), record.level_name
-            text = f"{when} - {record.logger} - {level} - {message}\n"
+            text = f"{when} - {record.logger} - {level} - {message}{facts}{whose}\n"
         else:
+            message += facts + whose
             text = self._template % tuple([get(record, message) for get in self._getters]) + "\n"
+        line = text.encode() if text.isascii() else text.encode("utf-8", "backslashreplace")
         if record.exception is not None:
-            return text.encode("utf-8", "backslashreplace") + record.exception.form("text", _below)
-        return text.encode("utf-8", "backslashreplace")
+            line += record.exception.form("text", _below)
+        return line
 
-    @staticmethod
-    def json(record: Record) -> bytes:
-        """The JSON line with the fields of `conventions.LOG_FIELDS`, then the facts."""
-        members: dict[str, Any] = {
-            "timestamp": utc(record.time_ns),
-            "level": record.level_name,
-            "logger": record.logger,
-            "message": record.message,
-            "module": record.module,
-            "function": record.function,
-            "line": record.line,
-            "process_id": record.process_id,
-            "thread_id": record.thread_id,
-            "environment": record.environment,
-        }
-        if record.request_id:
-            members["request_id"] = record.request_id
-        if record.trace_id:
-            members["trace_id"] = record.trace_id
-            members["span_id"] = record.span_id
-        if record.fingerprint:
-            members["fingerprint"] = record.fingerprint
-        if record.exception is not None:
-            members["exception"] = record.exception.form("json", _fragment)
-        if record.fields:
-            members.update(record.fields)
-        return encode(members)
-
-
-def encode(members: dict[str, Any]) -> bytes:
-    """One line of JSON; what orjson refuses (an integer of 30 digits) the slow encoder takes."""
-    try:
-        return orjson.dumps(members, option=_APPEND_NEWLINE)
-    except TypeError:
-        return json.dumps(members, default=_by_hand).encode("ascii") + b"\n"
-
-
-def _by_hand(value: object) -> Any:
-    return orjson.loads(value.contents) if isinstance(value, orjson.Fragment) else str(value)
-
-
-def exception_member(facts: ExceptionFacts) -> dict[str, Any]:
-    """The member `exception` of a JSON line."""
-    member: dict[str, Any] = {
-        "type": facts.type,
-        "message": facts.message,
-        "traceback": facts.lines,
-    }
-    return member if facts.locals is None else {**member, "locals": facts.locals}
-
-
-def _fragment(facts: ExceptionFacts) -> orjson.Fragment:
-    return orjson.Fragment(encode(exception_member(facts)).rstrip())
+    json = staticmethod(json_line)
 
 
 def _below(facts: ExceptionFacts) -> bytes:
@@ -174,15 +85,10 @@ def facts_text(record: Record) -> str:
 def fact_text(value: object) -> str:
     """A value as one word, quoted where it would not be one."""
     if type(value) is str:
-        return value if value and _BARE(value) else orjson_text(value)
+        return value if value and _BARE(value) else quoted(value)
     if value is None or isinstance(value, (bool, dict, list, str)):
-        return orjson_text(value)
+        return quoted(value)
     return str(value)
-
-
-def orjson_text(value: object) -> str:
-    """A value as JSON."""
-    return encode({"": value})[4:-2].decode().strip()
 
 
 def _compile(log_format: str) -> tuple[str, list[str]]:

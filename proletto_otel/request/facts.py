@@ -174,13 +174,12 @@ class RequestFacts:
 
     def encoded(self, exchange: Exchange) -> bytes:
         """The attributes of a finished request, as bytes."""
-        return b"".join(self.fragments(exchange))
+        return b"".join((exchange.series.facts, *self.fragments(exchange)))
 
     def fragments(self, exchange: Exchange) -> tuple[bytes, ...]:
-        """The attributes of a finished request, as bytes to be joined."""
+        """The attributes of a finished request but for those of its series, to be joined."""
         path, query = exchange.path, exchange.query
         return (
-            exchange.series.facts,
             self._fixed[exchange.fixed],
             self._clients[exchange.client],
             _path_bytes(path) if exchange.series.varies else self._paths[path],

@@ -14,14 +14,13 @@ from typing import Any
 from proletto_otel.core.conventions import HTTP_SERVER_ACTIVE_REQUESTS
 from proletto_otel.core.meters import Cell
 from proletto_otel.core.silence import notice, silence
+from proletto_otel.core.trace_context import enter_trace, leave_trace
 from proletto_otel.request.exchange import (
     Body,
     Exchange,
     StartResponse,
     enter_request,
-    enter_trace,
     leave_request,
-    leave_trace,
 )
 from proletto_otel.request.facts import METHODS, method_of, path_of
 from proletto_otel.request.propagation import accept_or_generate

@@ -56,7 +56,6 @@ class Series:
         method, route, status, error_type = key
         self.failed = error_type is not None
         self.name = span_name(method, route)
-        self.heading = heading(self.name)
         self.varies = route is None or "<" in route
         """Whether the path is hardly the same again."""
         values = (method, route, status or None, error_type)
@@ -65,6 +64,8 @@ class Series:
         named = zip(NAMES, values, strict=True)
         self.attributes: dict[str, str | int] = {k: v for k, v in named if v is not None}
         self.facts = encode.attributes(self.attributes, encode.span_attribute)
+        self.heading = heading(self.name) + self.facts
+        """Name, kind and attributes of their spans."""
 
 
 NAMES = (HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE)
@@ -169,6 +170,7 @@ class Recorder:
         spans = []
         for exchange in exchanges:
             series = exchange.series
+            exchange.raw_ids = bytes.fromhex(exchange.trace_id + exchange.span_id)
             try:
                 series.stats.add(exchange, series.failed)
             except Exception:
@@ -209,7 +211,8 @@ class Recorder:
         elif self.put is not None and exchange.sampled and span.end_ns:
             if span.changed or series.failed:
                 return self._changed(exchange, series, span)
-            return span.untouched_bytes(series.heading, self.facts.fragments(exchange))
+            facts = self.facts.fragments(exchange)
+            return span.untouched_bytes(exchange.raw_ids, (series.heading, *facts))
         return None
 
     def _changed(self, exchange: Exchange, series: Series, span: RequestSpan) -> bytes:

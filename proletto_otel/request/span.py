@@ -227,18 +227,17 @@ class RequestSpan(Span):
             trace_state=self.trace_state,
         )
 
-    def untouched_bytes(self, heading: bytes, facts: Iterable[bytes]) -> bytes:
+    def untouched_bytes(self, raw_ids: bytes, facts: Iterable[bytes]) -> bytes:
         """What `encoded` gives for a span that ended, did not fail and was not `changed`, in a
         third of the time; most are like that.
 
         Args:
-            heading: name and kind, as `span_parts.heading` gives them.
-            facts: fragments of the request's attributes.
+            raw_ids: the span's trace and own ID, 16 and 8 bytes.
+            facts: fragments of name and kind (`span_parts.heading`) and of the attributes.
         """
         parent = self.parent
         origin = ROOT if parent is None else REMOTE + bytes.fromhex(parent.span_id)
-        ids = bytes.fromhex(self.trace_id), bytes.fromhex(self.span_id)
-        return b"".join((identity(*ids, self.start_ns, self.end_ns), heading, origin, *facts))
+        return b"".join((identity(raw_ids, self.start_ns, self.end_ns), origin, *facts))
 
     def _lost(self, what: bytes) -> None:
         if self.dropped is None:

@@ -24,8 +24,9 @@ REMOTE = b"\x85\x01" + struct.pack("<I", encode.REMOTE_KNOWN | encode.REMOTE_PAR
 _identity = struct.Struct("<2s16s2s8sBQBQ").pack
 
 
-def identity(trace_id: bytes, span_id: bytes, start_ns: int, end_ns: int) -> bytes:
-    """IDs and times of a span."""
+def identity(raw_ids: bytes, start_ns: int, end_ns: int) -> bytes:
+    """IDs (16 and 8 bytes) and times of a span."""
+    trace_id, span_id = raw_ids[:16], raw_ids[16:]
     return _identity(b"\x0a\x10", trace_id, b"\x12\x08", span_id, 0x39, start_ns, 0x41, end_ns)
 
 

@@ -15,7 +15,8 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 
-from proletto_otel.request.exchange import Environ, Exchange, current_trace
+from proletto_otel.core.trace_context import SPAN_KEY, current_trace
+from proletto_otel.request.exchange import Environ, Exchange
 from proletto_otel.request.ids import IdGenerator, new_ids, new_span_id
 from proletto_otel.request.propagation import (
     RANDOM,
@@ -38,8 +39,6 @@ Facts = Callable[[Environ, str], Mapping[str, str | int]]
 
 
 LIMITS = Limits()
-(_SPAN_KEY,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
-"""Where a context keeps its span, learned through the public way."""
 
 
 class Birth(NamedTuple):
@@ -99,7 +98,7 @@ class RequestTracer:
                 exchange.method, trace_id, span_id, SAMPLED | RANDOM, None, exchange.start_ns,
                 self.put is not None, self.limits,
             )  # fmt: skip
-            exchange.otel = Context({_SPAN_KEY: span})
+            exchange.otel = Context({SPAN_KEY: span})
         else:
             self._start_within(exchange, environ, base)
 
@@ -125,7 +124,7 @@ class RequestTracer:
         exchange.trace_id = trace_id
         exchange.span_id = span_id
         exchange.sampled = sampled
-        exchange.otel = Context({**base, _SPAN_KEY: span}) if base else Context({_SPAN_KEY: span})
+        exchange.otel = Context({**base, SPAN_KEY: span}) if base else Context({SPAN_KEY: span})
         return span
 
     def _start_within(self, exchange: Exchange, environ: Environ, base: Context) -> None:

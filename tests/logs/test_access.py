@@ -41,6 +41,7 @@ def served(made: Room, path: str = "/orders/7", status: int = 200, **more: Any) 
     whose = more.get("context") or context.RequestContext("")
     for name in ("request_id", "trace_id", "span_id", "sampled", "user_id"):
         setattr(request, name, getattr(whose, name))
+    request.raw_ids = bytes.fromhex(whose.trace_id + whose.span_id)
     access(made).finished(request)
 
 
@@ -124,9 +125,13 @@ def test_many_paths_keep_memory_bounded(room: Install) -> None:
     made = room(log_console=False)
     for n in range(10_000):
         served(made, f"/scan/{n}", 404, route=None)
+    for n in range(1_000):
+        served(made, f"/odd/{n}", route="/without-a-variable", client=f"c{n}", size=n)
 
-    assert len(access(made)._paths) <= 4096
-    assert 10_000 == len(made.lines)
+    log = access(made)
+    assert 1 == len([kind for kind in log._kinds.values() if kind.lines])
+    assert all(len(kind.lines) <= 64 for kind in log._kinds.values())
+    assert 11_000 == len(made.lines)
 
 
 def test_access_lines_are_no_breadcrumbs(room: Install) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from proletto_otel.core import context
+from proletto_otel.logs.clock import local, utc
 from proletto_otel.logs.loggers import logger
 from proletto_otel.logs.record import Record
-from proletto_otel.logs.rendering import Renderer, local, utc
+from proletto_otel.logs.rendering import Renderer
 from tests.logs.conftest import Room
 
 Install = Callable[..., Room]

@@ -319,6 +319,7 @@ def test_usual_span_is_the_same_in_half_the_time(parent: Parent | None) -> None:
     span = RequestSpan("GET", "1" * 32, "2" * 16, 1, parent, 5, True, Limits())
 
     span.end_ns = 6
-    short = span.untouched_bytes(heading("GET /"), [facts])
+    raw_ids = bytes.fromhex(span.trace_id + span.span_id)
+    short = span.untouched_bytes(raw_ids, [heading("GET /"), facts])
 
     assert Message.FromString(span.encoded("GET /", facts, 6)) == Message.FromString(short)

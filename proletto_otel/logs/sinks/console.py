@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from proletto_otel.core.ledger import ledger
+from proletto_otel.logs.clock import local
 from proletto_otel.logs.record import Record
-from proletto_otel.logs.rendering import below, facts_text, local
+from proletto_otel.logs.rendering import below, facts_text
 from proletto_otel.logs.sinks.base import Sink
 
 _COLOURS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}

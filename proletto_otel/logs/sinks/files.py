@@ -108,7 +108,7 @@ class FileSink(Sink):
 
     def write_many(self, records: Sequence[Record]) -> None:
         """Append many lines with one call; any trouble is settled line by line."""
-        lines = [self._line_of(record) for record in records]
+        lines = list(map(self._line_of, records))
         text, now_ns = b"".join(lines), records[-1].time_ns
         roomy = not self.limit or len(text) * BATCH_MARGIN < self.limit
         if not (self._may_join(now_ns) and roomy):
@@ -135,6 +135,11 @@ class FileSink(Sink):
 
     def _settle(self, records: Sequence[Record], lines: list[bytes], written: int) -> None:
         """Count what a joined write took; the rest is written line by line."""
+        if written == sum(map(len, lines)):
+            self._emitted.value += len(lines)
+            self._delivered.value += len(lines)
+            self.last_error = ""
+            return
         whole = 0
         while whole < len(lines) and written >= len(lines[whole]):
             written -= len(lines[whole])

@@ -19,7 +19,13 @@ from proletto_otel.core.conventions import (
     LOGGER_NAME,
 )
 from proletto_otel.core.exceptions import ExceptionFacts
-from proletto_otel.export.encode import log_attribute, log_constant, log_line, log_owner
+from proletto_otel.export.encode import (
+    log_attribute,
+    log_body,
+    log_constant,
+    log_owner,
+    log_start,
+)
 from proletto_otel.export.encode import severity as encoded_severity
 from proletto_otel.logs.record import Code, Record
 from proletto_otel.logs.sinks.base import Sink
@@ -65,15 +71,19 @@ class OtlpSink(Sink):
         if ready:
             return ready
         key = (record.code, record.line, record.logger)
-        attributes = (self._places.get(key) or self._place(key)) + record.otlp_fields()
+        attributes = record.otlp_fields()
         if record.fingerprint or record.exception is not None:
             attributes += _error_attributes(record)
         request_id, span_id, whose = self._request
         if request_id is not record.request_id or span_id is not record.span_id:
             whose = self._whose(record)
-        return log_line(
-            record.time_ns, _SEVERITIES.get(record.level) or encoded_severity(*severity(record)),
-            record.flags, record.message, attributes, whose,
+        return b"".join(
+            (
+                log_start(record.time_ns, record.flags),
+                _SEVERITIES.get(record.level) or encoded_severity(*severity(record)),
+                log_body(record.message), self._places.get(key) or self._place(key),
+                attributes, whose,
+            )
         )  # fmt: skip
 
     def _place(self, key: tuple[Code, int, str]) -> bytes:
@@ -91,7 +101,7 @@ class OtlpSink(Sink):
     def _whose(self, record: Record) -> bytes:
         """The request ID and the trace; the same for all records of a request's span."""
         request_id, span_id = record.request_id, record.span_id
-        whose = log_owner(request_id, record.trace_id, span_id)
+        whose = log_owner(request_id, bytes.fromhex(record.trace_id + span_id))
         self._request = (request_id, span_id, whose)  # one store: threads see what belongs together
         return whose
 

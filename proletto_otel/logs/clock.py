@@ -1,0 +1,42 @@
+"""Times as text, made as seldom as they change: many records share a millisecond."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+MILLISECONDS = tuple(f"{ms:03d}" for ms in range(1000))
+"""The three digits of each."""
+
+
+class Clock:
+    """Formats times; each part is made when it changes."""
+
+    def __init__(self, pattern: str, split: Callable[[float], time.struct_time], dot: str) -> None:
+        self._pattern = pattern
+        self._split = split
+        self._dot = dot
+        self._second: tuple[int, str] = (-1, "")
+        self._moment: tuple[int, str] = (-1, "")
+
+    def __call__(self, time_ns: int) -> str:
+        """*time_ns* with milliseconds."""
+        moment = time_ns // 1_000_000
+        known, text = self._moment
+        if moment != known:
+            text = self._begin(moment // 1000) + MILLISECONDS[moment % 1000]
+            self._moment = (moment, text)  # one store: threads see a pair that belongs together
+        return text
+
+    def _begin(self, second: int) -> str:
+        known, prefix = self._second
+        if second != known:
+            prefix = time.strftime(self._pattern, self._split(second)) + self._dot
+            self._second = (second, prefix)
+        return prefix
+
+
+utc = Clock("%Y-%m-%dT%H:%M:%S", time.gmtime, ".")
+"""`2025-05-10T06:35:12.548`: the timestamp of JSON lines."""
+local = Clock("%Y-%m-%d %H:%M:%S", time.localtime, ",")
+"""`2025-05-10 06:35:12,548`: `asctime` as the standard library writes it."""
