@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def rows(path: Path) -> list[str]:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
-            with sqlite3.connect(path) as db:
+            with closing(sqlite3.connect(path)) as db:
                 found = [row[0] for row in db.execute("SELECT message FROM error_logs")]
         except sqlite3.OperationalError:
             found = []
@@ -93,7 +94,7 @@ def test_table_is_created_before_any_error(
     deadline = time.monotonic() + 10
     tables: list[str] = []
     while "error_logs" not in tables and time.monotonic() < deadline:
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db:
             tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master")]
     assert "error_logs" in tables
 

@@ -175,7 +175,8 @@ class Walk:
         clean = self._clean.text(text)
         if len(clean) > self._characters:
             clean = self._words.cut(clean, self._characters)
-        self._characters -= len(clean)
+        size = len(clean)
+        self._characters -= size
         return clean
 
     def _integer(self, value: int) -> int | str:

@@ -97,7 +97,7 @@ class Batcher:
             return
         self._queue.extend(items)
         self.bytes += size
-        self._emitted.value += len(items)
+        self._emitted.add(len(items))
         if len(self._queue) >= self.wake_at:
             self._wake()
 

@@ -98,7 +98,8 @@ class Drawer:
             self._vanished()
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             files.write_durably(self.directory, entry.base, data)
-        self.bytes += len(data)
+        size = len(data)
+        self.bytes += size
         self._count(parcel.items)
 
     def claim(self) -> Claim | None:

@@ -156,9 +156,10 @@ def remember(db: sqlite3.Connection, fingerprint: str, at: float, by: str, statu
     """Keep a change of status, the latest hundred of a group."""
     db.execute("INSERT INTO error_group_changes VALUES (?, ?, ?, ?)", (fingerprint, at, by, status))
     db.execute(
-        "DELETE FROM error_group_changes WHERE fingerprint = ?1 AND rowid NOT IN (SELECT rowid FROM"
-        f" error_group_changes WHERE fingerprint = ?1 ORDER BY at DESC LIMIT {MAX_CHANGES})",
-        (fingerprint,),
+        "DELETE FROM error_group_changes WHERE fingerprint = :it AND rowid NOT IN"
+        " (SELECT rowid FROM error_group_changes WHERE fingerprint = :it"
+        f" ORDER BY at DESC LIMIT {MAX_CHANGES})",
+        {"it": fingerprint},
     )
 
 

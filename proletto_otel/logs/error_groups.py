@@ -170,11 +170,18 @@ class ErrorGroups:
         self.write_down()
         pattern = f"%{_literally(search)}%"
         rows = self._store.query(
-            f"SELECT {COLUMNS} FROM error_groups WHERE (?1 IS NULL OR status = ?1)"
-            " AND last_seen >= ?2 AND (type LIKE ?3 ESCAPE '\\' OR message LIKE ?3 ESCAPE '\\'"
-            " OR location LIKE ?3 ESCAPE '\\' OR fingerprint LIKE ?3 ESCAPE '\\')"
-            " ORDER BY last_seen DESC, fingerprint LIMIT ?4 OFFSET ?5",
-            (status, since, pattern, min(max(limit, 1), MAX_ROWS), max(offset, 0)),
+            f"SELECT {COLUMNS} FROM error_groups WHERE (:status IS NULL OR status = :status)"
+            " AND last_seen >= :since AND (type LIKE :like ESCAPE '\\'"
+            " OR message LIKE :like ESCAPE '\\'"
+            " OR location LIKE :like ESCAPE '\\' OR fingerprint LIKE :like ESCAPE '\\')"
+            " ORDER BY last_seen DESC, fingerprint LIMIT :limit OFFSET :offset",
+            {
+                "status": status,
+                "since": since,
+                "like": pattern,
+                "limit": min(max(limit, 1), MAX_ROWS),
+                "offset": max(offset, 0),
+            },
         )
         return [ErrorGroup(**dict(found)) for found in rows]
 

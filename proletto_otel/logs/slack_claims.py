@@ -93,12 +93,12 @@ class Claims:
             StoreUnavailable: nothing was claimed; come again.
         """
         now = self._now()
-        open_or_lost = "(due = '' AND window_ends <= ?1) OR (due <> '' AND claimed_until <= ?1)"
+        open_or_lost = "(due = '' AND window_ends <= :now) OR (due <> '' AND claimed_until <= :now)"
         select = f"SELECT * FROM slack_errors WHERE {open_or_lost} LIMIT {MAX_DUE}"
-        if not self._store.query(select, (now,)):
+        if not self._store.query(select, {"now": now}):
             return []  # mostly nothing is due, and a look takes no write lock
         with self._store.transaction() as db:
-            rows = db.execute(select, (now,)).fetchall()
+            rows = db.execute(select, {"now": now}).fetchall()
             return [self._claim(db, row, now) for row in rows]
 
     def sent(self, note: Note) -> Note | None:

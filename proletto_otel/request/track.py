@@ -231,7 +231,8 @@ class RouteSummary:
     def add(self, histogram: Histogram, failed: bool) -> None:
         """Take in one series of the duration histogram."""
         self.count += histogram.count
-        self.errors += histogram.count if failed else 0
+        if failed:
+            self.errors += histogram.count
         self.total_s += histogram.sum
         self.min_s = min((x for x in (self.min_s, histogram.min) if x is not None), default=None)
         self.max_s = max((x for x in (self.max_s, histogram.max) if x is not None), default=None)

@@ -59,11 +59,11 @@ class History:
 
     def _prune(self, at: float, names: list[str]) -> None:
         # one past the limit: the oldest sample still kept
-        oldest = "(SELECT at FROM samples WHERE resolution = 0 AND metric = ?1"
-        oldest += " ORDER BY at DESC LIMIT 1 OFFSET ?2)"
+        oldest = "(SELECT at FROM samples WHERE resolution = 0 AND metric = :name"
+        oldest += " ORDER BY at DESC LIMIT 1 OFFSET :kept)"
         self._store.write(
-            f"DELETE FROM samples WHERE resolution = 0 AND metric = ?1 AND at <= {oldest}",
-            [(name, self._max_samples) for name in names],
+            f"DELETE FROM samples WHERE resolution = 0 AND metric = :name AND at <= {oldest}",
+            [{"name": name, "kept": self._max_samples} for name in names],
         )
         self._store.write(
             "DELETE FROM samples WHERE (resolution, metric, at) IN (SELECT resolution, metric, at"

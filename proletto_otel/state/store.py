@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ PRAGMAS = (
     "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_size_limit=4194304",
 )
-Rows = Iterable[Sequence[Any]]
+Row = Sequence[Any] | Mapping[str, Any]
 
 
 class StoreUnavailable(Exception):
@@ -74,6 +74,10 @@ class Store:
         """Whether other processes see what is written here."""
         return self._path is not None and not self._in_memory
 
+    def __del__(self) -> None:
+        """A store that nobody stopped leaves no open file."""
+        self._close()
+
     def start(self) -> None:
         """Nothing to start: the database opens with its first use."""
 
@@ -88,7 +92,7 @@ class Store:
     def define(self, *ddl: str) -> None:
         """Make sure that tables and indexes exist (`CREATE … IF NOT EXISTS`)."""
         with self._lock:
-            self._ddl += [statement for statement in ddl if statement not in self._ddl]
+            self._ddl.extend(statement for statement in ddl if statement not in self._ddl)
             self._close()
 
     @contextmanager
@@ -122,7 +126,7 @@ class Store:
                 return db
             except (sqlite3.Error, OSError) as error:
                 self._broken(error)
-                if attempt == 2 or "locked" in str(error):
+                if attempt == 2 or _is_locked(error):
                     raise StoreUnavailable(str(error)) from error
         raise StoreUnavailable("unreachable")
 
@@ -131,7 +135,7 @@ class Store:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
 
-    def write(self, sql: str, rows: Rows = ((),)) -> bool:
+    def write(self, sql: str, rows: Iterable[Row] = ((),)) -> bool:
         """Run *sql* once per row in one transaction; False when the store is unavailable."""
         with silence("store.write"), contextlib.suppress(StoreUnavailable):
             with self.transaction() as db:
@@ -139,7 +143,7 @@ class Store:
             return True
         return False
 
-    def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+    def query(self, sql: str, params: Row = ()) -> list[sqlite3.Row]:
         """The rows of a SELECT; none when the store is unavailable."""
         with self._lock, silence("store.query"):
             try:
@@ -172,6 +176,8 @@ class Store:
             try:
                 self._db = self._connect(str(self._path))
             except (sqlite3.Error, OSError) as error:
+                if _is_locked(error):
+                    raise  # in use, so not lost: memory would hide what is written there
                 if not self._broken(error):
                     break
             else:
@@ -198,10 +204,8 @@ class Store:
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
         try:
-            for pragma in PRAGMAS:
-                db.execute(pragma)
-            for statement in self._ddl:
-                db.execute(statement)
+            for statement in (*PRAGMAS, *self._ddl):
+                _patiently(db, statement)
         except BaseException:
             db.close()
             raise
@@ -226,7 +230,7 @@ class Store:
             Whether the store can be opened anew at once.
         """
         self.last_error = str(error)
-        if "locked" in self.last_error or "busy" in self.last_error:
+        if _is_locked(error):
             self._errors.cell(("locked",)).add(1)
             return False
         corrupt = isinstance(error, sqlite3.DatabaseError) and any(
@@ -258,6 +262,24 @@ class Store:
 def _identity(path: Path) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_ino, found.st_dev
+
+
+def _patiently(db: sqlite3.Connection, statement: str) -> None:
+    """SQLite does not wait for a lock while it changes the journal's mode, so this does."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_locked(error) or time.monotonic() >= end:
+                raise
+        time.sleep(0.01)
+
+
+def _is_locked(error: Exception) -> bool:
+    text = str(error)
+    return isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text)
 
 
 MISTAKES = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.NotSupportedError)

@@ -1,14 +1,18 @@
 """Own metric cells: exact, bounded, cheap to keep."""
 
+import ast
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+import proletto_otel
 from proletto_otel.core.conventions import OVERFLOW, Metric, prometheus_name
 from proletto_otel.core.meters import MAX_CELLS, Cell, Histogram, Registry
 
+PACKAGE = Path(proletto_otel.__file__).parent
 ORDERS = Metric(
     name="shop.orders", kind="counter", unit="{order}", description="Orders.", attributes=("route",)
 )
@@ -127,3 +131,17 @@ def test_second_callback_replaces_the_first() -> None:
 def test_prometheus_names(expected: str, arguments: tuple[str, str, str]) -> None:
     """Names follow the rules of Prometheus' OTLP receiver."""
     assert expected == prometheus_name(*arguments)
+
+
+def test_no_addition_calls_anything_while_it_adds() -> None:
+    """A call between reading and storing lets threads and signal handlers in: counts are lost."""
+    calls = (ast.Call, ast.IfExp, ast.BoolOp, ast.ListComp, ast.GeneratorExp)
+    found = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.AugAssign) and not isinstance(node.target, ast.Name)
+        and any(isinstance(part, calls) for part in ast.walk(node))
+    ]  # fmt: skip
+
+    assert [] == found

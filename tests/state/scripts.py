@@ -42,6 +42,10 @@ class Part:
 '''
 
 
+FORKS = "ignore:This process:DeprecationWarning"
+"""Python 3.12 and later warn of a fork beside threads, which is what the programs are about."""
+
+
 def pythons() -> list[str]:
     """This interpreter, and every other supported one that is installed."""
     names = ["python3.10", "python3.11", "python3.12", "python3.13"]
@@ -58,7 +62,7 @@ def begin(body: str, python: str = sys.executable, *arguments: str) -> subproces
     """Start *body* after the prologue."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WERKZEUG")}
     return subprocess.Popen(
-        [python, *arguments, "-c", PROLOGUE + body],
+        [python, "-W", FORKS, *arguments, "-c", PROLOGUE + body],
         env=environment | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -130,6 +130,23 @@ def test_a_lock_held_elsewhere_is_unavailable_not_waited_for(
     assert ["one", "two"] == texts(make())
 
 
+def test_a_lock_met_while_opening_hides_nothing_in_memory(
+    make: Callable[..., Store], tmp_path: Path
+) -> None:
+    """Workers that open the new file at once wait for each other: none goes on by itself."""
+    other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    store = make()
+    assert not store.write(ADD, [("refused",)])
+    assert [] == texts(store)
+    assert store.shared
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert store.write(ADD, [("one",)])
+    assert ["one"] == texts(make())
+
+
 @pytest.mark.parametrize(
     "garbage", [b"not a database" * 1000, b"SQLite format 3\0" + b"\xff" * 9000]
 )

@@ -75,14 +75,14 @@ class ConsoleSink(Sink):
         if self._descriptor < 0 or sys.stdout is not self._known:
             super().write_many(records)
             return
-        self._emitted.value += len(records)
+        self._emitted.add(len(records))
         try:
             write_all(self._descriptor, b"".join([record.text_line for record in records]))
         except OSError as error:
             reason = "broken_pipe" if isinstance(error, BrokenPipeError) else "closed"
             self._drop(reason, len(records))
         else:
-            self._delivered.value += len(records)
+            self._delivered.add(len(records))
 
     def forked(self) -> None:
         """Look at the streams anew."""

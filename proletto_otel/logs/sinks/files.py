@@ -136,8 +136,8 @@ class FileSink(Sink):
     def _settle(self, records: Sequence[Record], lines: list[bytes], written: int) -> None:
         """Count what a joined write took; the rest is written line by line."""
         if written == sum(map(len, lines)):
-            self._emitted.value += len(lines)
-            self._delivered.value += len(lines)
+            self._emitted.add(len(lines))
+            self._delivered.add(len(lines))
             self.last_error = ""
             return
         whole = 0
