@@ -33,6 +33,8 @@ PRAGMAS = (
     "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_size_limit=4194304",
 )
+PROBE = "PRAGMA user_version=1"
+"""A write: memory is given up only for a file that takes one (a full disk opens well)."""
 Row = Sequence[Any] | Mapping[str, Any]
 
 
@@ -166,24 +168,29 @@ class Store:
 
     # --- opening, and what can go wrong ---------------------------------------------------------
     def _open(self) -> sqlite3.Connection:
-        if self._db is not None:
-            if not self._outdated():
-                return self._db
+        if self._db is not None and not self._outdated():
+            return self._db
+        if not self._in_memory:
             self._close()
-        if self._path is None or time.monotonic() < self._retry_at:
+        shared = self._open_shared()
+        if shared is None:
             return self._open_memory()
+        self._close()  # what was in memory
+        self._db, self._in_memory, self.last_error = shared, False, ""
+        return shared
+
+    def _open_shared(self) -> sqlite3.Connection | None:
+        if self._path is None or time.monotonic() < self._retry_at:
+            return None
         for _ in range(2):  # once more after a corrupt file was set aside
             try:
-                self._db = self._connect(str(self._path))
+                return self._connect(str(self._path))
             except (sqlite3.Error, OSError) as error:
                 if _is_locked(error):
                     raise  # in use, so not lost: memory would hide what is written there
-                if not self._broken(error):
+                if not self._can_reopen(error):
                     break
-            else:
-                self._in_memory, self.last_error = False, ""
-                return self._db
-        return self._open_memory()
+        return None
 
     def _outdated(self) -> bool:
         """The file was removed or replaced under us, or memory was only a makeshift."""
@@ -204,7 +211,8 @@ class Store:
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
         try:
-            for statement in (*PRAGMAS, *self._ddl):
+            back = (PROBE,) if self._in_memory and path != ":memory:" else ()
+            for statement in (*PRAGMAS, *self._ddl, *back):
                 _patiently(db, statement)
         except BaseException:
             db.close()
@@ -223,11 +231,17 @@ class Store:
                 self._db.close()
             self._db = None
 
-    def _broken(self, error: Exception) -> bool:
-        """Count the failure; set a corrupt file aside, or fall back to memory for a while.
+    def _broken(self, error: Exception) -> None:
+        """What is open failed: count it, and open anew if that can help."""
+        if not _is_locked(error):
+            self._close()
+        self._can_reopen(error)
+
+    def _can_reopen(self, error: Exception) -> bool:
+        """Count the failure; set a corrupt file aside, or leave the file alone for a while.
 
         Returns:
-            Whether the store can be opened anew at once.
+            Whether the file can be opened anew at once.
         """
         self.last_error = str(error)
         if _is_locked(error):
@@ -237,7 +251,6 @@ class Store:
             word in self.last_error for word in ("malformed", "not a database", "corrupt")
         )
         self._errors.cell(("corrupt" if corrupt else "unavailable",)).add(1)
-        self._close()
         if corrupt and self._path is not None and self._set_aside(self._path):
             return True
         self._retry_at = time.monotonic() + RETRY_S

@@ -24,11 +24,16 @@ def run(check: Any) -> str:
     return Runner(Check(name="it", function=check)).start()().status
 
 
+def closing_engine(path: Path) -> sqlalchemy.Engine:
+    """An engine that keeps no connection open."""
+    return sqlalchemy.create_engine(f"sqlite:///{path}", poolclass=sqlalchemy.NullPool)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """An SQLite database."""
     path = tmp_path / "shop.db"
-    sqlalchemy.create_engine(f"sqlite:///{path}").connect().close()
+    closing_engine(path).connect().close()
     path.touch()
     return path
 
@@ -36,7 +41,7 @@ def file(tmp_path: Path) -> Path:
 def test_database_by_url_and_by_engine(file: Path) -> None:
     """A URL or an engine."""
     assert "healthy" == run(database(f"sqlite:///{file}"))
-    assert "healthy" == run(database(sqlalchemy.create_engine(f"sqlite:///{file}")))
+    assert "healthy" == run(database(closing_engine(file)))
 
 
 def test_check_does_not_create_a_database(tmp_path: Path) -> None:
@@ -64,6 +69,7 @@ def test_applications_pool_is_not_used(file: Path) -> None:
     )
     with engine.connect():
         assert "healthy" == run(database(engine))
+    engine.dispose()
 
 
 @pytest.mark.parametrize("target", [None, 7, object(), "not a url", "postgresql:"])

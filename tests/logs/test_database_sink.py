@@ -53,15 +53,15 @@ def begin(room: Callable[..., Room], url: str) -> Iterator[Begin]:
     yield add
     for sink in started:
         sink.stop(time.monotonic() + 5)
+        sink.ended()  # a test may have used it since
 
 
 def rows(url: str) -> list[dict[str, Any]]:
     """All rows of the table, the oldest first."""
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         table = sa.Table("error_logs", sa.MetaData(), autoload_with=connection)
         found = connection.execute(sa.select(table).order_by(table.c.id)).mappings().all()
-    engine.dispose()
     return [dict(row) for row in found]
 
 

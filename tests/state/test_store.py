@@ -225,6 +225,37 @@ def test_where_nothing_can_be_written_memory_serves(
     until(lambda: store.write(ADD, [(str(time.monotonic()),)]) and store.shared)
 
 
+def test_memory_lasts_as_long_as_the_file_is_away(
+    make: Callable[..., Store], tmp_path: Path
+) -> None:
+    """Looking whether the file is back forgets nothing of what was written meanwhile."""
+    blocked = tmp_path / "state"
+    blocked.write_text("a file where the directory should be")
+    store = make(blocked)
+    assert store.write(ADD, [("alone",)])
+
+    for _ in range(4):
+        time.sleep(module.RETRY_S * 1.1)
+        assert ["alone"] == texts(store)
+
+
+def test_memory_lasts_while_the_file_takes_no_write(
+    make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file on a full disk opens as ever: what memory holds is not given up for it."""
+    store, broken = make(), module.PROBE
+    assert store.write(ADD, [("shared",)])
+    monkeypatch.setattr(module, "PROBE", "INSERT INTO a_full_disk VALUES (1)")
+    with pytest.raises(StoreUnavailable), store.transaction():
+        raise sqlite3.OperationalError("database or disk is full")
+    assert store.write(ADD, [("alone",)])
+    time.sleep(module.RETRY_S * 1.1)
+    assert ["alone"] == texts(store)
+
+    monkeypatch.setattr(module, "PROBE", broken)
+    until(lambda: ["shared"] == texts(store))
+
+
 def test_without_a_directory_memory_serves(make: Callable[..., Store]) -> None:
     """A process without any state directory has a store of its own."""
     store = make(None)
