@@ -1,9 +1,9 @@
-"""Real servers for tests: PostgreSQL and Redis on free ports of 127.0.0.1, ended with the test.
+"""Real servers for tests: databases and Redis on free ports of 127.0.0.1, ended with the test.
 
     with PostgreSQL(tmp_path) as server:
         engine = sqlalchemy.create_engine(server.url)
 
-Tests that need a server which is not installed are skipped by `needs_postgresql`, `needs_redis`.
+Tests that need a server which is not installed are skipped by `needs_postgresql` and so on.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def _binary(name: str) -> str | None:
 
 
 needs_postgresql = pytest.mark.skipif(_binary("initdb") is None, reason="needs PostgreSQL")
+needs_mariadb = pytest.mark.skipif(_binary("mariadbd") is None, reason="needs MariaDB")
 needs_redis = pytest.mark.skipif(_binary("redis-server") is None, reason="needs Redis")
 
 
@@ -84,9 +85,36 @@ class Server:
             )
         until(self.answers, START_S, f"{self.command()[0]} serves")
 
+    user = ""
+    """Who runs it when the tests run as root, which a database server refuses."""
+
     def identity(self) -> dict[str, Any]:
         """Under whose name it runs."""
-        return {}
+        if not self.user or os.geteuid() != 0:
+            return {}
+        user = pwd.getpwnam(self.user)
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+    def hand_over(self) -> None:
+        """Give the directory to `user`; pytest's are closed to others, so open the way to it."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() != 0:
+            return
+        user = pwd.getpwnam(self.user)
+        os.chown(self.directory, user.pw_uid, user.pw_gid)
+        for parent in self.directory.parents:
+            if parent.stat().st_uid == 0 and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+
+    def run(self, command: list[str], *, check: bool = True) -> int:
+        """Run one of the server's programs to its end; its exit status."""
+        program = str(_binary(command[0]))
+        done = subprocess.run(
+            [program, *command[1:]], cwd=self.directory, capture_output=True, **self.identity()
+        )
+        if check and done.returncode:
+            raise AssertionError(done.stderr.decode())
+        return done.returncode
 
     def hang(self) -> None:
         """It keeps its connections and answers nobody."""
@@ -139,8 +167,9 @@ class Server:
 
 
 class PostgreSQL(Server):
-    """PostgreSQL with a database `shop`; root cannot run it, so `postgres` does."""
+    """PostgreSQL with a database `shop`."""
 
+    user = "postgres"
     ending = signal.SIGINT  # fast shutdown: sessions are ended
 
     @property
@@ -153,28 +182,11 @@ class PostgreSQL(Server):
         """The cluster's directory."""
         return self.directory / "data"
 
-    def identity(self) -> dict[str, Any]:
-        """`postgres` when the tests run as root."""
-        if os.geteuid() != 0:
-            return {}
-        user = pwd.getpwnam("postgres")
-        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
     def prepare(self) -> None:
         """Make the cluster."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            self._hand_over()
+        self.hand_over()
         options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--locale=C"]
-        self._run(["initdb", "-D", str(self.data), *options])
-
-    def _hand_over(self) -> None:
-        """pytest's directories are closed to others: open the way to this one."""
-        user = pwd.getpwnam("postgres")
-        os.chown(self.directory, user.pw_uid, user.pw_gid)
-        for parent in self.directory.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
+        self.run(["initdb", "-D", str(self.data), *options])
 
     def command(self) -> list[str]:
         """Without fsync: nothing here must survive the machine."""
@@ -195,18 +207,46 @@ class PostgreSQL(Server):
 
     def _ready(self) -> bool:
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
-        if self._run(["psql", *where, "-c", "SELECT 1", "shop"], check=False) == 0:
+        if self.run(["psql", *where, "-c", "SELECT 1", "shop"], check=False) == 0:
             return True
-        return self._run(["createdb", *where, "shop"], check=False) == 0
+        return self.run(["createdb", *where, "shop"], check=False) == 0
 
-    def _run(self, command: list[str], *, check: bool = True) -> int:
-        program = str(_binary(command[0]))
-        done = subprocess.run(
-            [program, *command[1:]], cwd=self.directory, capture_output=True, **self.identity()
-        )
-        if check and done.returncode:
-            raise AssertionError(done.stderr.decode())
-        return done.returncode
+
+class MariaDB(Server):
+    """MariaDB with a database `shop`."""
+
+    user = "mysql"
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy with PyMySQL."""
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/shop"
+
+    @property
+    def data(self) -> Path:
+        """Where its databases lie."""
+        return self.directory / "data"
+
+    def prepare(self) -> None:
+        """Make the system tables, and the database."""
+        self.hand_over()
+        method = "--auth-root-authentication-method=normal"
+        where = [f"--datadir={self.data}", "--skip-test-db", method]
+        self.run(["mariadb-install-db", "--no-defaults", *where])
+        self.run(["mkdir", str(self.data / "shop")])
+
+    def command(self) -> list[str]:
+        """Without fsync: nothing here must survive the machine."""
+        settings = {
+            "datadir": str(self.data),
+            "bind-address": "127.0.0.1",
+            "port": str(self.port),
+            "socket": str(self.directory / "socket"),
+            "innodb-flush-log-at-trx-commit": "0",
+            "innodb-buffer-pool-size": "16M",
+        }
+        flags = [f"--{name}={value}" for name, value in settings.items()]
+        return [str(_binary("mariadbd")), "--no-defaults", *flags]
 
 
 class Redis(Server):

@@ -67,6 +67,8 @@ error_logs = Table(
     Column("traceback", _Long),
     Column("facts", JSON, comment="what the caller added"),
     Column("breadcrumbs", JSON, comment="log events of the request before this one"),
+    mysql_charset="utf8mb4",  # a database's own default may be latin1, which refuses most texts
+    mariadb_charset="utf8mb4",
 )
 INDEXES = (
     Index("ix_error_logs_timestamp", error_logs.c.timestamp),

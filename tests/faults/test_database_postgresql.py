@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +14,7 @@ from proletto_otel.core import config
 from proletto_otel.logs.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.sinks.database import DatabaseSink
+from tests.faults.database_sinks import count, eight_workers, flushed, messages, running
 from tests.logs.conftest import Room, balance
 from tests.logs.conftest import room as _room
 from tests.servers import PostgreSQL, needs_postgresql, until
@@ -51,34 +48,6 @@ def sink(engine: sa.Engine, room: Callable[..., Room]) -> Iterator[DatabaseSink]
     room(log_console=False)
     with running(engine) as made:
         yield made
-
-
-@contextmanager
-def running(db: Any, **settings: Any) -> Iterator[DatabaseSink]:
-    """A started sink in the pipeline, stopped at the end."""
-    made = DatabaseSink.of(db, config.load(settings, {}, {})[0])
-    pipeline.add(made)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop(time.monotonic() + 5)
-        pipeline.remove(made)
-
-
-def count(engine: sa.Engine, where: str = "true") -> int:
-    """Rows of the table."""
-    with engine.connect() as connection:
-        return int(
-            connection.exec_driver_sql(
-                f"SELECT count(*) FROM error_logs WHERE {where}"
-            ).scalar_one()
-        )
-
-
-def flushed(sink: DatabaseSink, seconds: float = 10) -> bool:
-    """Whether everything is written in time."""
-    return sink.flush(time.monotonic() + seconds)
 
 
 def test_rows_arrive(sink: DatabaseSink, engine: sa.Engine) -> None:
@@ -221,13 +190,6 @@ def _has_role(connection: sa.Connection) -> bool:
     return found.first() is not None
 
 
-def messages(engine: sa.Engine) -> list[str]:
-    """The messages in the order they were stored."""
-    with engine.connect() as connection:
-        query = "SELECT message FROM error_logs ORDER BY id"
-        return list(connection.exec_driver_sql(query).scalars())
-
-
 def test_retention_of_a_large_table(engine: sa.Engine, sink: DatabaseSink) -> None:
     """Of 120,000 rows the newest 100,000 stay; no delete is larger than 1,000."""
     log.error("first")
@@ -248,26 +210,6 @@ def test_retention_of_a_large_table(engine: sa.Engine, sink: DatabaseSink) -> No
     assert "row 120000" == messages(engine)[-1]
 
 
-WORKER = """
-import sys, time
-from proletto_otel.core import config
-from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.loggers import get_logger
-from proletto_otel.logs.sinks.database import DatabaseSink
-
-sink = DatabaseSink.of(sys.argv[1], config.load({}, {}, {})[0])
-pipeline.use([sink])
-print("ready", flush=True)
-sys.stdin.readline()
-sink.start()
-for i in range(20):
-    get_logger("w").error("e", n=i)
-assert sink.flush(time.monotonic() + 30), sink.status()
-sink.stop(time.monotonic() + 5)
-assert sink.status()["sent"] == 20, sink.status()
-"""
-
-
 @pytest.mark.parametrize("old", [False, True], ids=["missing", "old"])
 def test_eight_workers_at_once(engine: sa.Engine, server: PostgreSQL, old: bool) -> None:
     """Workers that start at the same moment create or extend the table without harm."""
@@ -276,26 +218,8 @@ def test_eight_workers_at_once(engine: sa.Engine, server: PostgreSQL, old: bool)
             connection.exec_driver_sql(
                 "CREATE TABLE error_logs (id bigserial PRIMARY KEY, message text, line int)"
             )
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, server.url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert "ready\n" == worker.stdout.readline()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("\n")
-        worker.stdin.flush()
+    eight_workers(server.url)
 
-    for worker in workers:
-        worker.communicate(timeout=50)
-        assert 0 == worker.returncode
     assert 160 == count(engine)
     assert 6 == len(sa.inspect(engine).get_indexes("error_logs")) + 1
 

@@ -21,6 +21,7 @@ from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import COMPONENT
 from proletto_otel.core.silence import notice
 from proletto_otel.logs import database_engine as engines
+from proletto_otel.logs import database_errors as errors
 from proletto_otel.logs.breadcrumbs import crumb
 from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.queued import Losses, NotNow, QueuedSink
@@ -98,7 +99,7 @@ class DatabaseSink(QueuedSink):
             return self._deliver(batch)
         except SQLAlchemyError as error:
             self._drop_connection()
-            raise NotNow(_words(error)) from None
+            raise NotNow(errors.words(error)) from None
         except Exception as error:  # no application yet, or a driver that is not installed
             raise NotNow(f"{type(error).__name__}: {str(error)[:200]}") from None
 
@@ -114,7 +115,7 @@ class DatabaseSink(QueuedSink):
         except SQLAlchemyError as error:
             self._again = True
             self._columns = []  # perhaps the table was dropped or changed
-            if not _is_rejection(error):
+            if not errors.is_rejection(error):
                 raise
             losses = self._one_by_one(self._ready(), self._absent(engine, rows))
         else:
@@ -132,10 +133,10 @@ class DatabaseSink(QueuedSink):
             try:
                 self._insert(engine, [row])
             except SQLAlchemyError as error:
-                if not _is_rejection(error):
+                if not errors.is_rejection(error):
                     raise
                 losses["rejected"] += 1
-                self.fault(_words(error))
+                self.fault(errors.words(error))
                 notice("sink:database:rejected", "error_logs refused a row: %s", self.last_error)
         return losses
 
@@ -221,7 +222,7 @@ class DatabaseSink(QueuedSink):
                 return  # the next batch follows after the next look at the queue
         except SQLAlchemyError as error:
             self._drop_connection()
-            self.fault(_words(error))
+            self.fault(errors.words(error))
         except RuntimeError:  # no application yet
             pass
         self._retain_at = time.monotonic() + random.uniform(0.5, 1.0) * self.retain_every_s
@@ -259,20 +260,3 @@ def _name(value: Any) -> str | None:
 def _signed(number: int) -> int:
     """Thread IDs are unsigned 64-bit numbers on some systems; columns are signed."""
     return number if number < 2**63 else number - 2**64
-
-
-def _is_rejection(error: Exception) -> bool:
-    """The database is well and refuses these rows; anything else may pass with time."""
-    from sqlalchemy import exc
-
-    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
-        return False
-    return isinstance(error, exc.StatementError) and not isinstance(
-        error, (exc.OperationalError, exc.InterfaceError)
-    )
-
-
-def _words(error: Exception) -> str:
-    """What went wrong, without statement, parameters or URL."""
-    inner = getattr(error, "orig", None) or error
-    return f"{type(inner).__name__}: {str(inner).splitlines()[0] if str(inner) else ''}"[:300]
