@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import NullPool
 
 from proletto_otel import setup_telemetry
 from proletto_otel.error_logging import logger
@@ -20,6 +21,7 @@ def create_app(path: Path) -> Flask:
     db = SQLAlchemy()
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{path}"
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"poolclass": NullPool}
 
     # Initialize database
     db.init_app(app)
