@@ -99,7 +99,8 @@ class Rooms:
         self.logs, self.warnings = logs_room.install(
             config,
             otlp=self.exporter.logs.put_many if sends_logs(config) else None,
-            lock_dir=self.state,
+            # files of one name rotate under one lock, whichever service writes them
+            lock_dir=self.state.parent if self.state is not None else None,
         )
         self.track = Track()
         self.slack, self.email = outlets.slack(config), outlets.email(config)

@@ -103,7 +103,7 @@ class Config:
     metric_interval_ms: int = setting("OTEL_METRIC_EXPORT_INTERVAL", 15_000, p.integer(100), "Interval between metric exports, ms.")
 
     # state and spool
-    state_dir: str = setting("PROLETTO_STATE_DIR", "", p.path, "What this host's workers share; empty: `.state` inside `LOG_DIR`.")
+    state_dir: str = setting("PROLETTO_STATE_DIR", "", p.path, "What this host's workers share, a folder for each service; empty: `.state` inside `LOG_DIR`.")
     spool_max_bytes: int = setting("PROLETTO_SPOOL_MAX_BYTES", 0, p.integer(0), "Disk space for what could not be delivered; 0: 512 MB, or 64 MB while no endpoint is configured.")
     spool_max_hours: float = setting("PROLETTO_SPOOL_MAX_HOURS", 48.0, p.number(0.01), "Age at which spooled telemetry is dropped and counted, hours.")
     shutdown_timeout_s: float = setting("PROLETTO_SHUTDOWN_TIMEOUT", 5.0, p.number(0.1, 60), "Longest time the exit of a process may wait for telemetry, seconds.")

@@ -124,7 +124,7 @@ def press(directory: Path, value: float) -> None:
 
 def leader(server: Server) -> int | None:
     """The worker that holds the lock."""
-    lock = server.directory / "logs" / ".state" / "leader.lock"
+    lock = server.directory / "logs" / ".state" / "proletto" / "leader.lock"
     if not lock.exists():
         return None
     inode = str(lock.stat().st_ino)
@@ -137,7 +137,9 @@ def leader(server: Server) -> int | None:
 
 def settled(server: Server) -> bool:
     """Whether every letter was delivered and struck off: a kill between both may tell twice."""
-    with closing(sqlite3.connect(server.directory / "logs" / ".state" / "store.sqlite")) as db:
+    with closing(
+        sqlite3.connect(server.directory / "logs" / ".state" / "proletto" / "store.sqlite")
+    ) as db:
         return db.execute("SELECT COUNT(*) FROM alert_outbox").fetchone() == (0,)
 
 

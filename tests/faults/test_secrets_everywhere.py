@@ -164,8 +164,8 @@ def test_no_secret_is_kept_for_later(tmp_path: Path) -> None:
     assert records["otlp_logs"]["spooled"] >= 10 * len(CANARIES)
     assert any("spool/traces" in place for place in found.evidence)
     assert 200 <= found.status["groups"]
-    assert b"Kind17" in found.evidence["logs/.state/store.sqlite"] + found.evidence.get(
-        "logs/.state/store.sqlite-wal", b""
+    assert b"Kind17" in found.evidence["logs/.state/proletto/store.sqlite"] + found.evidence.get(
+        "logs/.state/proletto/store.sqlite-wal", b""
     )
 
 

@@ -194,7 +194,7 @@ def serving(shop: Program, parent: int) -> list[int]:
 
 def publishers(shop: Program) -> set[int]:
     """Processes that left numbers in the state directory."""
-    files = (shop.logs / ".state" / "workers").glob("*-*.*")
+    files = (shop.logs / ".state").glob("*/workers/*-*.*")
     return {int(path.name.partition("-")[0]) for path in files}
 
 
@@ -370,5 +370,5 @@ def interleaved(programs: list[Program], ids: list[str]) -> list[list[float]]:
 
 def spooled(shop: Program) -> list[Path]:
     """Undelivered parcels on disk."""
-    spool = shop.logs / ".state" / "spool"
-    return [path for path in spool.rglob("*") if path.is_file() and path.stat().st_size]
+    found = (shop.logs / ".state").glob("*/spool/**/*")
+    return [path for path in found if path.is_file() and path.stat().st_size]

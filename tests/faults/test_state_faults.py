@@ -39,7 +39,7 @@ class Shop:
     """An application that is asked without a pause, with every part of monitoring at work."""
 
     def __init__(self, state: Path) -> None:
-        self.state = state
+        self.state = state / "proletto"
         self.answers: Counter[tuple[int, str]] = Counter()
         self.stock = True
         self.raised: list[BaseException] = []
@@ -181,7 +181,7 @@ def test_state_directory_removed(start: Callable[..., Shop]) -> None:
     shop.is_watched("Before")
     shop.answered(20)
     counted = shop.counted()
-    shutil.rmtree(shop.state)
+    shutil.rmtree(shop.state.parent)
     shop.answered(20)
 
     assert counted + 20 <= shop.counted()

@@ -37,7 +37,7 @@ def test_the_lead_passes_on_when_the_leader_is_killed(tmp_path: Path) -> None:
     """Host gauges come from one worker; it is killed, and another goes on within an interval."""
     settings = {"MONITOR_SAMPLE_INTERVAL": str(INTERVAL_S)}
     with serving(tmp_path, "-w", "4", **settings) as server:
-        workers = server.directory / "logs" / ".state" / "workers"
+        workers = server.directory / "logs" / ".state" / "proletto" / "workers"
         until(lambda: len(list(workers.glob("*.live"))) == 4, 20)
         until(lambda: leader(server) in server.pids(), 10)
         until(lambda: len(samples(server, LOAD)) == 1, 10)

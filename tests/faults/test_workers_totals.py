@@ -90,3 +90,23 @@ def test_numbers_never_fall_while_workers_come_and_go(tmp_path: Path) -> None:
 
     assert [] == watch.fell
     assert watch.scrapes > 10
+
+
+def test_services_that_share_a_log_directory_keep_their_numbers(tmp_path: Path) -> None:
+    """Two services write their logs side by side; neither counts the requests of the other."""
+    logs = str(tmp_path / "logs")
+    for name in ("shop", "stock"):
+        (tmp_path / name).mkdir()
+    with (
+        serving(tmp_path / "shop", "-w", "2", LOG_DIR=logs, APP_NAME="shop") as shop,
+        serving(tmp_path / "stock", "-w", "2", LOG_DIR=logs, APP_NAME="stock") as stock,
+    ):
+        traffic = Traffic(shop, 120), Traffic(stock, 240)
+        for each in traffic:
+            each.wait()
+        for server, sent in zip((shop, stock), traffic, strict=True):
+            until(lambda s=server, t=sent: all(s.counts() == t.answered for _ in range(4)), 5)
+
+    found = {path.name for path in (tmp_path / "logs").iterdir()}
+    assert {"shop.log", "stock.log", ".state"} <= found
+    assert {"shop", "stock"} == {p.name for p in Path(logs, ".state").iterdir() if p.is_dir()}
