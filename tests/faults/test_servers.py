@@ -299,10 +299,20 @@ TWO_LINES = """    import time
     return jsonify"""
 
 
-def test_requests_at_the_same_time_keep_their_ids_apart(shop: Program, sink: OtlpSink) -> None:
-    """Eight threads, 500 requests: each line and each span has the ID of its own request."""
+CONCURRENT = {
+    "gthread": ("--worker-class", "gthread", "--threads", "8"),
+    "gevent": ("--worker-class", "gevent"),
+    "gevent, loaded before the fork": ("--worker-class", "gevent", "--preload"),
+}
+
+
+@pytest.mark.parametrize("options", CONCURRENT.values(), ids=CONCURRENT)
+def test_requests_at_the_same_time_keep_their_ids_apart(
+    shop: Program, sink: OtlpSink, options: tuple[str, ...]
+) -> None:
+    """Threads or greenlets, 500 requests: each line and each span has the ID of its request."""
     shop.app.write_text(APP.replace("    return jsonify", TWO_LINES))
-    start_gunicorn(shop, "--workers", "1", "--worker-class", "gthread", "--threads", "8")
+    start_gunicorn(shop, "--workers", "1", *options)
     ids = names(500)
 
     shop.ask(ids, clients=16)
