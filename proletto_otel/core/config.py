@@ -16,6 +16,8 @@ from proletto_otel.core.parsing import Misfit, Parser, Secret
 
 MAX_SHOWN = 60
 """Characters of a bad value that a message repeats."""
+DAY_S = 86_400
+"""The longest interval: a longer one is a slip, and no clock of the system waits 1e300 s."""
 
 
 def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
@@ -82,8 +84,8 @@ class Config:
     log_queue: int = setting("OTEL_BLRP_MAX_QUEUE_SIZE", 16384, p.integer(1), "Log records waiting for export; beyond it the oldest is dropped and counted.")
     trace_batch: int = setting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, p.integer(1), "Spans in one export request.")
     log_batch: int = setting("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 512, p.integer(1), "Log records in one export request.")
-    trace_delay_ms: int = setting("OTEL_BSP_SCHEDULE_DELAY", 500, p.integer(1), "Longest wait before spans are exported, ms.")
-    log_delay_ms: int = setting("OTEL_BLRP_SCHEDULE_DELAY", 500, p.integer(1), "Longest wait before log records are exported, ms.")
+    trace_delay_ms: int = setting("OTEL_BSP_SCHEDULE_DELAY", 500, p.integer(1, DAY_S * 1000), "Longest wait before spans are exported, ms.")
+    log_delay_ms: int = setting("OTEL_BLRP_SCHEDULE_DELAY", 500, p.integer(1, DAY_S * 1000), "Longest wait before log records are exported, ms.")
 
     # OTLP
     otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318", p.url, "The OpenTelemetry Collector; `/v1/<signal>` is appended.")
@@ -91,16 +93,16 @@ class Config:
     otlp_metrics_endpoint: str = setting("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "", p.url, "Full URL for metrics, used as it is.")
     otlp_logs_endpoint: str = setting("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "", p.url, "Full URL for logs, used as it is.")
     otlp_protocol: str = setting("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", p.choice("http/protobuf", "grpc"), "`grpc` needs the extra `proletto_otel[grpc]`.")
-    otlp_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_HEADERS", {}, p.secret_pairs, "Headers of export requests, `key=value,key=value`.")
-    otlp_traces_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_TRACES_HEADERS", {}, p.secret_pairs, "The same for traces alone.")
-    otlp_metrics_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_METRICS_HEADERS", {}, p.secret_pairs, "The same for metrics alone.")
-    otlp_logs_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_LOGS_HEADERS", {}, p.secret_pairs, "The same for logs alone.")
+    otlp_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_HEADERS", {}, p.headers, "Headers of export requests, `key=value,key=value`.")
+    otlp_traces_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_TRACES_HEADERS", {}, p.headers, "The same for traces alone.")
+    otlp_metrics_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_METRICS_HEADERS", {}, p.headers, "The same for metrics alone.")
+    otlp_logs_headers: dict[str, Secret] = setting("OTEL_EXPORTER_OTLP_LOGS_HEADERS", {}, p.headers, "The same for logs alone.")
     otlp_compression: str = setting("OTEL_EXPORTER_OTLP_COMPRESSION", "auto", p.choice("auto", "gzip", "none"), "Compression of export requests; `auto`: gzip, except to this machine.")
     otlp_certificate: str = setting("OTEL_EXPORTER_OTLP_CERTIFICATE", "", p.path, "File with the certificates to trust.")
     otlp_client_certificate: str = setting("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "", p.path, "File with our own certificate.")
     otlp_client_key: str = setting("OTEL_EXPORTER_OTLP_CLIENT_KEY", "", p.path, "File with the key of our own certificate.")
     otlp_timeout_ms: int = setting("OTEL_EXPORTER_OTLP_TIMEOUT", 2000, p.integer(100, 10_000, "a number of milliseconds"), "Longest wait for an answer of the collector, ms.")
-    metric_interval_ms: int = setting("OTEL_METRIC_EXPORT_INTERVAL", 15_000, p.integer(100), "Interval between metric exports, ms.")
+    metric_interval_ms: int = setting("OTEL_METRIC_EXPORT_INTERVAL", 15_000, p.integer(100, DAY_S * 1000), "Interval between metric exports, ms.")
 
     # state and spool
     state_dir: str = setting("PROLETTO_STATE_DIR", "", p.path, "What this host's workers share, a folder for each service; empty: `.state` inside `LOG_DIR`.")
@@ -120,7 +122,7 @@ class Config:
     slack_api_url: str = setting("SLACK_API_URL", "https://slack.com/api/", p.url, "Base of the bot API (a proxy, a test).")
     slack_allow_insecure: bool = setting("PROLETTO_SLACK_ALLOW_INSECURE", False, p.flag, "1: accept Slack URLs that are not https on Slack's hosts.")
     slack_level: int = setting("PROLETTO_SLACK_LEVEL", 50, p.level, "Minimum level of log records sent to Slack.")
-    slack_window_s: float = setting("PROLETTO_SLACK_WINDOW", 300.0, p.number(0.1), "Seconds in which a repeated error is held back and counted.")
+    slack_window_s: float = setting("PROLETTO_SLACK_WINDOW", 300.0, p.number(0.1, 7 * DAY_S), "Seconds in which a repeated error is held back and counted.")
 
     # email and webhook
     smtp_host: str = setting("SMTP_HOST", "", p.text, "Mail server; empty: no email.")
@@ -134,14 +136,14 @@ class Config:
 
     # monitoring
     monitor_max_samples: int = setting("MONITOR_MAX_SAMPLES", 100, p.integer(1, 1_000_000), "Maximum number of metric samples to store.")
-    monitor_sample_interval: float = setting("MONITOR_SAMPLE_INTERVAL", 60.0, p.number(0.1), "Interval between system metric samples (seconds).")
+    monitor_sample_interval: float = setting("MONITOR_SAMPLE_INTERVAL", 60.0, p.number(0.1, DAY_S), "Interval between system metric samples (seconds).")
     monitor_system_metrics: bool = setting("MONITOR_SYSTEM_METRICS", True, p.flag, "Enable system metrics collection (0/1).")
     monitor_scheduled_checks: bool = setting("MONITOR_SCHEDULED_CHECKS", True, p.flag, "Enable scheduled health checks (0/1).")
     monitor_unhealthy_threshold: int = setting("MONITOR_UNHEALTHY_THRESHOLD", 3, p.integer(1, 1000), "Number of failures before service is marked unhealthy.")
-    monitor_health_check_interval: float = setting("MONITOR_HEALTH_CHECK_INTERVAL", 60.0, p.number(0.1), "Interval between health checks (seconds).")
+    monitor_health_check_interval: float = setting("MONITOR_HEALTH_CHECK_INTERVAL", 60.0, p.number(0.1, DAY_S), "Interval between health checks (seconds).")
     alerts: str = setting("PROLETTO_ALERTS", "local", p.choice("local", "grafana", "both"), "Who tells people about alerts: this process, Grafana, or both.")
     alert_slack_severity: str = setting("PROLETTO_ALERT_SLACK_SEVERITY", "critical", p.choice("warning", "critical", "none"), "Alerts of this severity and above go to Slack.")
-    alert_interval_s: float = setting("PROLETTO_ALERT_INTERVAL", 5.0, p.number(0.05), "Interval between evaluations of thresholds (seconds).")
+    alert_interval_s: float = setting("PROLETTO_ALERT_INTERVAL", 5.0, p.number(0.05, DAY_S), "Interval between evaluations of thresholds (seconds).")
     default_thresholds: bool = setting("PROLETTO_DEFAULT_THRESHOLDS", True, p.flag, "Register the default thresholds.")
 
     # pages
@@ -180,7 +182,7 @@ class Setting:
     @property
     def is_secret(self) -> bool:
         """Whether the value must not be shown."""
-        return self.parser in (p.secret, p.secret_pairs)
+        return self.parser in (p.secret, p.headers)
 
 
 SETTINGS = tuple(Setting.of(row) for row in fields(Config) if row.metadata)

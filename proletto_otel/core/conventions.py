@@ -127,8 +127,14 @@ def prometheus_name(name: str, kind: str, unit: str) -> str:
 
 
 def label_name(attribute: str) -> str:
-    """The Prometheus label of an attribute."""
-    return re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
+    """The Prometheus label of an attribute, as Prometheus' OTLP receiver makes it.
+
+    Rules: github.com/prometheus/otlptranslator v1.0.0, `LabelNamer` as Prometheus 3 sets it.
+    """
+    label = re.sub(r"[^a-zA-Z0-9]+", "_", attribute)
+    if label[:1].isdigit():
+        return f"key_{label}"
+    return label if label[:1].isalpha() else f"key{label}"
 
 
 # --- request ----------------------------------------------------------------------------------

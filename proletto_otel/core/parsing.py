@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -114,9 +115,9 @@ def integer(low: float = -math.inf, high: float = math.inf, what: str = "a whole
 
 def _range(what: str, low: float, high: float) -> str:
     if low > -math.inf and high < math.inf:
-        return f"{what} from {low:g} to {high:g}"
+        return f"{what} from {low:.15g} to {high:.15g}"
     if low > -math.inf:
-        return f"{what}, {low:g} or more"
+        return f"{what}, {low:.15g} or more"
     return what
 
 
@@ -202,8 +203,16 @@ def _secret(value: Any) -> Secret:
     return Secret(value)
 
 
-def _pairs_secret(value: Any) -> dict[str, Secret]:
-    return {key: Secret(text) for key, text in _pairs(value).items()}
+_header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_header_value = re.compile(r"[\t -~\x80-\xff]*").fullmatch
+
+
+def _headers(value: Any) -> dict[str, Secret]:
+    """Names and values that HTTP can carry (RFC 9110, section 5); others no request would pass."""
+    found = _pairs(value)
+    if not all(_header_name(name) and _header_value(text) for name, text in found.items()):
+        raise ValueError
+    return {name: Secret(text) for name, text in found.items()}
 
 
 flag = Parser("1 or 0 (also true/false, yes/no, on/off)", _bool)
@@ -219,4 +228,6 @@ url = Parser("a URL that begins with http:// or https://", _url)
 words = Parser("a comma-separated list", _words)
 pairs = Parser("a comma-separated list of key=value", _pairs)
 secret = Parser("a text in one line", _secret)
-secret_pairs = Parser("a comma-separated list of key=value", _pairs_secret)
+headers = Parser(
+    "a comma-separated list of name=value, each fit for an HTTP header in one line", _headers
+)

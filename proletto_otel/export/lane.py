@@ -289,7 +289,8 @@ class Lane:
         except OSError as error:
             why = reason(error)
             message = "undelivered telemetry cannot be kept in %s: %s"
-            notice("otlp:spool", message, self._spool.directory, error.strerror or why)
+            where = self._spool.directory or "a file"
+            notice("otlp:spool", message, where, error.strerror or why)
             return why
         return ""
 

@@ -178,8 +178,6 @@ def _labels(attributes: Attributes) -> str:
     values: dict[str, str] = {}
     for attribute, value in attributes:
         label = label_name(attribute)
-        if label[:1].isdigit():
-            label = f"_{label}"
         text = str(value).lower() if isinstance(value, bool) else str(value)
         values[label] = f"{values[label]};{text}" if label in values else text
     return ",".join(f'{k}="{v.translate(_escapes)}"' for k, v in values.items())

@@ -27,6 +27,15 @@ Attributes = Any
 OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
 
 
+class Nothing:
+    """In place of an instrument that the SDK refuses."""
+
+    def _leave(self, *_: Any) -> None:
+        """Measure nothing."""
+
+    add = record = set = _leave
+
+
 class Bounded:
     """A synchronous instrument with a limit on its series."""
 
@@ -135,22 +144,29 @@ class UserMeter(api.Meter):
         self._metrics = metrics
         self._scope = (name, version)
 
+    def _made(self, create: str, name: str, *rest: Any, **more: Any) -> Any:
+        """The SDK's instrument; where it refuses one, nothing is measured and nothing raised."""
+        try:
+            return getattr(self._metrics.sdk(self._scope), create)(name, *rest, **more)
+        except Exception as error:
+            message = "%s(%s): no such instrument, what it would measure is lost: %s"
+            notice(f"meter:{name}", message, create, ascii(name)[:80], ascii(str(error))[:200])
+            return Nothing()
+
     def _bounded(self, kind: type[Any], create: str, name: str, *rest: Any, **more: Any) -> Any:
         return self._metrics.instrument(
-            (self._scope, name.lower(), kind),
-            lambda: kind(
-                lambda: getattr(self._metrics.sdk(self._scope), create)(name, *rest, **more)
-            ),
+            (self._scope, str(name).lower(), kind),
+            lambda: kind(lambda: self._made(create, name, *rest, **more)),
         )
 
     def _watched(
         self, kind: type[Any], create: str, name: str, callbacks: Any, unit: str, description: str
     ) -> Any:
         def make(own: Any) -> Any:
-            return getattr(self._metrics.sdk(self._scope), create)(name, own, unit, description)
+            return self._made(create, name, own, unit, description)
 
         made = self._metrics.instrument(
-            (self._scope, name.lower(), kind), lambda: kind(make, callbacks)
+            (self._scope, str(name).lower(), kind), lambda: kind(make, callbacks)
         )
         made.callbacks = list(callbacks or ())
         return made
@@ -274,8 +290,9 @@ class UserMetrics(api.MeterProvider):
 
 
 def _build() -> tuple[MeterProvider, Any]:
-    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
     from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+    from opentelemetry.sdk.resources import Resource
 
     class Reader(MetricReader):
         """Keeps the latest collection; cumulative, as Prometheus wants it."""
@@ -302,4 +319,9 @@ def _build() -> tuple[MeterProvider, Any]:
             MeterProvider._all_metric_readers_lock = threading.Lock()
 
     reader = Reader()
-    return Provider([reader], shutdown_on_exit=False), reader
+    # all that the SDK would read from the environment, where a misspelt word makes it raise
+    given: dict[str, Any] = {
+        "resource": Resource.get_empty(),
+        "exemplar_filter": TraceBasedExemplarFilter(),
+    }
+    return Provider([reader], shutdown_on_exit=False, **given), reader

@@ -175,8 +175,9 @@ class Exchange(RequestContext):
     def broke(self, error: BaseException) -> None:
         """The application raised instead of returning a body."""
         self.failed(error)
-        if not self.status and isinstance(error, Exception):
-            self.status = 500  # what every WSGI server answers now
+        if isinstance(error, Exception):
+            # what every WSGI server answers now, whatever the application began to say
+            self.status, self.response_size = 500, None
         self.finish()
 
     def over(self, body: Body, wrapper: Any) -> Body:

@@ -27,6 +27,17 @@ GARBAGE = "\x1b[31m,,=\x00nonsense"
 FITS_ANYTHING = {"a text", "a comma-separated list"}
 
 
+@pytest.mark.parametrize(
+    "bad", ["\u00e9=1", "a=\u20ac", "bad name=1", "a=b\nc=d", "a=b%0d%0ac", "a"]
+)
+def test_headers_that_http_cannot_carry_are_named_and_not_shown(bad: str) -> None:
+    """They would fail at every request, and what waits for it would wait for ever."""
+    found, (said,) = load({}, {}, {"OTEL_EXPORTER_OTLP_LOGS_HEADERS": bad})
+
+    assert {} == found.otlp_logs_headers
+    assert said.startswith("OTEL_EXPORTER_OTLP_LOGS_HEADERS='***': expected a comma-separated list")
+
+
 @pytest.mark.parametrize(("variable", "default"), SPECIFIED.items())
 def test_specified_variables_keep_name_and_default(variable: str, default: object) -> None:
     """Every variable of the specification keeps its name and default."""

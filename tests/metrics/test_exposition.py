@@ -146,6 +146,23 @@ def test_attributes_that_become_one_label_share_it() -> None:
     assert [key("shop_thing", a_b="x;y")] == list(samples(body))
 
 
+@pytest.mark.parametrize(
+    ("attribute", "label"),
+    [
+        ("http.route", "http_route"), ("a..b", "a_b"), ("1st", "key_1st"), ("_own", "key_own"),
+        ("\u00e9-x", "key_x"), ("__name__", "key_name_"), ("\u00e9\u00e9", "key_"), ("", "key"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("accept", "parser"), [("", parse_text), (OPEN, parse_open)])
+def test_labels_are_named_as_prometheus_names_them(
+    attribute: str, label: str, accept: str, parser
+) -> None:
+    """Names that Prometheus keeps for itself, or would refuse, never make a page unreadable."""
+    body = render([family("gauge", 1, ((attribute, "x"),))], accept)[0]
+
+    assert [key("shop_thing", **{label: "x"})] == list(samples(body, parser))
+
+
 def test_two_metrics_of_one_name_do_not_break_the_page() -> None:
     """Prometheus refuses a page with a name twice: the first one is shown."""
     body = render([family("gauge", 1), family("gauge", 2, name="shop_thing")])[0]

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.meters import MAX_CELLS, Family, Histogram, Registry
+from proletto_otel.core.silence import forget_notices
 from proletto_otel.metrics.source import Source
 from proletto_otel.metrics.user import UserMeter, UserMetrics
 
@@ -56,6 +58,33 @@ def test_numbers_arrive(
         family.name, family.kind, family.unit, family.description,
     )  # fmt: skip
     assert {("a",): expected} == values(family)
+
+
+def test_a_misspelt_setting_of_the_sdk_does_not_reach_the_caller(
+    monkeypatch: pytest.MonkeyPatch, metrics: UserMetrics, meter: UserMeter
+) -> None:
+    """The SDK would raise where the first instrument is made, in the middle of a request."""
+    monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", "trace-based")
+
+    meter.create_counter("shop.thing").add(2)
+
+    assert {(): 2} == values(only(metrics))
+
+
+@pytest.mark.parametrize("name", ["bad name", "", None, "caf\u00e9", "a" * 300])
+def test_an_instrument_the_sdk_refuses_is_named_and_measures_nothing(
+    metrics: UserMetrics, meter: UserMeter, caplog: pytest.LogCaptureFixture, name: Any
+) -> None:
+    """The caller goes on with an instrument that can be used."""
+    forget_notices()
+    meter.create_counter(name).add(1)
+    meter.create_histogram(name).record(1)
+    meter.create_gauge(name).set(1)
+    meter.create_observable_counter(name, [lambda _: [Observation(1)]])
+
+    assert [] == metrics.collect()
+    (said,) = caplog.messages
+    assert said.startswith(f"create_counter({ascii(name)[:80]}): no such instrument")
 
 
 def test_histograms_arrive(metrics: UserMetrics, meter: UserMeter) -> None:

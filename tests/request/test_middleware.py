@@ -275,6 +275,23 @@ def test_propagating_exception_leaves_unchanged(rig: Rig) -> None:
     assert {("GET", "/fail", 500, "ValueError"): 1} == rig.series()
 
 
+def test_an_error_after_the_response_began_counts_as_the_500_it_is(rig: Rig) -> None:
+    """A teardown that fails: the server takes the 200 back and answers 500."""
+    rig.app.testing = True
+    rig.app.teardown_request(lambda _: 1 / 0)
+
+    @rig.app.get("/late")
+    def late() -> str:
+        return "fine"
+
+    with pytest.raises(ZeroDivisionError):
+        rig.call("/late")
+
+    assert {("GET", "/late", 500, "ZeroDivisionError"): 1} == rig.series()
+    assert 500 == rig.span["attributes"]["http.response.status_code"]
+    assert [500] == [line.status for line in rig.access]
+
+
 def test_base_exception_passes_and_keeps_its_route(rig: Rig) -> None:
     """A worker told to exit in the middle of a request leaves a span that says where."""
 
