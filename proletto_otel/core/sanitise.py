@@ -37,6 +37,8 @@ _UNSAFE = re.compile(
 )
 """C0, DEL, C1, bidi and invisible controls, line separators, lone surrogates, tags."""
 _UNSAFE_IN_BLOCK = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+_colour = re.compile("\x1b\\[[0-9;]*m").sub
+"""Colours and other styles of a terminal (ECMA-48, SGR), which tell nothing in a log."""
 _ordinary_path = re.compile(
     r"(?!.*(?:[0-9-]{12}|[A-Za-z0-9_-]{20}))/[A-Za-z0-9_./-]{0,99}"
 ).fullmatch
@@ -71,7 +73,10 @@ class Sanitiser:
         self._short = 0 if self.redactor.thorough else SHORT
 
     def text(self, text: str) -> str:
-        """One line of printable text: secrets and control characters replaced, cut to size."""
+        """One line of printable text: secrets and control characters replaced, cut to size.
+
+        Terminal colours go without a trace.
+        """
         if len(text) < self._short and _plain(text) and "--" not in text:
             return text
         try:
@@ -157,6 +162,8 @@ class Sanitiser:
         if length > self.max_text:
             # the margin keeps a secret whole that lies across the cut
             text = text[: self.max_text + 2048]
+        if "\x1b" in text:
+            text = _colour("", text)
         text = self._redact(text)
         if not (text.isascii() and text.isprintable()):
             text = unsafe.sub(_escaped, text)

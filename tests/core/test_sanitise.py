@@ -81,6 +81,19 @@ def test_other_scripts_stay(clean: Sanitiser) -> None:
     assert text == clean.text(text)
 
 
+@pytest.mark.parametrize("kind", ["text", "block"])
+def test_colours_go_other_controls_show(clean: Sanitiser, kind: str) -> None:
+    """Coloured output (Werkzeug, click) is readable; what moves the cursor stays visible."""
+    text = "\x1b[31m\x1b[1mWARNING:\x1b[0m a development server \x1b[38;5;9mred\x1b[m \x1b[2J"
+
+    assert "WARNING: a development server red \\x1b[2J" == getattr(clean, kind)(text)
+
+
+def test_a_colour_hides_no_secret(clean: Sanitiser) -> None:
+    """A key stays beside its value, whatever is between them."""
+    assert "hunter2" not in clean.text("pass\x1b[1mword=\x1b[0m\x1b[32mhunter2secret")
+
+
 def test_block_keeps_lines(clean: Sanitiser) -> None:
     """In a traceback newlines and tabs stay."""
     assert "a\n\tb\\x1b\\r" == clean.block("a\n\tb\x1b\r")
