@@ -41,9 +41,9 @@ span_attribute: Attribute = attribute(b"\x4a")
 log_attribute, log_attributes = attribute_and_all(b"\x32")
 span_constant: Attribute = constant(span_attribute)
 log_constant: Attribute = constant(log_attribute)
+event_attribute: Attribute = attribute(b"\x1a")
 span_request_id = of_name(span_attribute, REQUEST_ID)
 log_request_id = of_name(log_attribute, REQUEST_ID)
-_event_attribute = attribute(b"\x1a")
 _link_attribute = attribute(b"\x22")
 
 _span_times = struct.Struct("<QBQBBI").pack
@@ -115,11 +115,10 @@ def _status(code: int, message: str) -> bytes:
     return field(b"\x7a", field(b"\x12", text(message)) + content if message else content)
 
 
-def event(name: str, time_ns: int, values: Mapping[str, Any] | None, dropped: int = 0) -> bytes:
-    """An event, ready for the `events` of `span`."""
-    content = b"\x09" + _uint64(time_ns) + field(b"\x12", text(name))
-    content += attributes(values, _event_attribute) + _count(b"\x20", dropped)
-    return field(b"\x5a", content)
+def event(name: str, time_ns: int, attributes: bytes, dropped: int = 0) -> bytes:
+    """An event, ready for the `events` of `span`; *attributes* are joined `event_attribute`s."""
+    content = b"\x09" + _uint64(time_ns) + field(b"\x12", text(name)) + attributes
+    return field(b"\x5a", content + _count(b"\x20", dropped))
 
 
 def link(context: SpanContext, values: Mapping[str, Any] | None, dropped: int = 0) -> bytes:
@@ -159,7 +158,12 @@ def sdk_span(finished: ReadableSpan) -> bytes:
 
 def _events(finished: ReadableSpan) -> bytes:
     parts = [
-        event(e.name, e.timestamp, e.attributes, getattr(e, "dropped_attributes", 0))
+        event(
+            e.name,
+            e.timestamp,
+            attributes(e.attributes, event_attribute),
+            getattr(e, "dropped_attributes", 0),
+        )
         for e in finished.events
     ]
     for x in finished.links:

@@ -281,11 +281,10 @@ class AccessLog:
         self._users = parts("user_id")
 
     def finished(self, request: Finished) -> None:
-        """Write the line of *request*; never raises."""
+        """Write the line of *request* at once; never raises."""
         for record in self.made((request,))[0]:
             if record is not None:
-                self._pipeline.behind.first(record)
-                self._pipeline.fan_out(record)
+                self._pipeline.fan_out_at_once(record)
 
     def made(self, requests: Sequence[Finished]) -> Made:
         """The lines of *requests*, `None` for one that gets none, and where they go together."""

@@ -159,9 +159,13 @@ class Behind:
 
 def _shares(batch: list[Owed]) -> Iterator[tuple[WriteMany, list[Record]]]:
     """Every way, and its records of *batch* in order; there are few kinds of debts in one."""
+    hows = {id(how): how for _, how in batch}
+    if len(hows) == 1:
+        yield from _share_of_one_kind(batch)
+        return
     ways_of: dict[int, Ways] = {}
     records_of: dict[int, Iterator[Record | None]] = {}
-    for kind, how in {id(how): how for _, how in batch}.items():
+    for kind, how in hows.items():
         records, ways_of[kind] = _kept(how, [thing for thing, other in batch if other is how])
         records_of[kind] = chain(records, repeat(None))
     kinds = [id(how) for _, how in batch]
@@ -172,6 +176,14 @@ def _shares(batch: list[Owed]) -> Iterator[tuple[WriteMany, list[Record]]]:
         share = [record for record, kind in pairs if record is not None and kind in takes]
         if share:
             yield way, share
+
+
+def _share_of_one_kind(batch: list[Owed]) -> Iterator[tuple[WriteMany, list[Record]]]:
+    """As `_shares`, where all goes the same ways: most batches."""
+    records, ways = _kept(batch[0][1], [thing for thing, _ in batch])
+    share = [record for record in records if record is not None]
+    for way in ways if share else ():
+        yield way, share
 
 
 def _kept(how: Ways | Make, things: list[Any]) -> Made:

@@ -69,6 +69,7 @@ class Pipeline:
         self._listeners: tuple[tuple[int, Write, Write], ...] = ()
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._ways: dict[int, tuple[Write, ...]] = {}
+        self._ways_at_once: dict[int, tuple[Write, ...]] = {}
         self._together: dict[int, Ways] = {}
         self._console: tuple[Write, ...] = ()
         self._lost_early = 0
@@ -143,16 +144,17 @@ class Pipeline:
         """Send records to these sinks and no others."""
         self.sinks = sinks = tuple(sinks)
         self._console = tuple(self._way(s) for s in sinks if s.console)
-        self._ways, self._together = {}, {}
+        self._ways, self._ways_at_once, self._together = {}, {}, {}
 
     def _way(self, sink: Sink) -> Write:
         return sink.write if sink.counts else self._counted(sink)
 
-    def _ways_of(self, level: int) -> tuple[Write, ...]:
-        ways = self._sink_ways([s for s in self.sinks if level >= s.level], level)
+    def _found(self, level: int, known: dict[int, tuple[Write, ...]]) -> tuple[Write, ...]:
+        at_once = level >= WARNING or known is self._ways_at_once
+        ways = self._sink_ways([s for s in self.sinks if level >= s.level], at_once)
         ways += [way for low, _, way in self._listeners if level >= low]
-        if len(self._ways) < 100:  # a program has few levels; one that invents them stays bounded
-            self._ways[level] = tuple(ways)
+        if len(known) < 100:  # a program has few levels; one that invents them stays bounded
+            known[level] = tuple(ways)
         return tuple(ways)
 
     def together(self, level: int) -> Ways:
@@ -165,13 +167,13 @@ class Pipeline:
             ways = self._together[level] = (*own, *heard)
         return ways
 
-    def _sink_ways(self, sinks: list[Sink], level: int) -> list[Write]:
+    def _sink_ways(self, sinks: list[Sink], at_once: bool) -> list[Write]:
         """Safe copies first; where there is one, the others' copies of ordinary lines may wait."""
         now = [s for s in sinks if not s.may_wait]
         late = [s for s in sinks if s.may_wait]
         if not late or not any(s.safe_copy for s in now):
             return [self._way(s) for s in sinks]
-        if level >= WARNING:
+        if at_once:
             return [self.behind.first, *(self._way(s) for s in sinks)]
         return [*(self._way(s) for s in now), self.behind.later(tuple(s.write_many for s in late))]
 
@@ -238,9 +240,16 @@ class Pipeline:
 
     def fan_out(self, record: Record) -> None:
         """Hand a clean record to every sink and listener of its level."""
-        ways = self._ways.get(record.level)
+        self._hand(record, self._ways)
+
+    def fan_out_at_once(self, record: Record) -> None:
+        """As `fan_out`, and no sink's copy waits, whatever the level."""
+        self._hand(record, self._ways_at_once)
+
+    def _hand(self, record: Record, known: dict[int, tuple[Write, ...]]) -> None:
+        ways = known.get(record.level)
         if ways is None:
-            ways = self._ways_of(record.level)
+            ways = self._found(record.level, known)
         for write in ways:
             try:
                 write(record)

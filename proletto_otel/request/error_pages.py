@@ -6,16 +6,23 @@ Only where the application has no handler of its own for it, whenever that is re
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, current_app, jsonify, request
+from flask import current_app, request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import InternalServerError
+from werkzeug.http import parse_accept_header
 
 from proletto_otel.core.context import request_id
 
 if TYPE_CHECKING:
     from flask import Flask
+
+HTML, JSON = "text/html", "application/json"
+MAX_KNOWN, MAX_KNOWN_LENGTH = 64, 256
+"""Accept headers whose meaning is kept, and their length."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Internal Server Error</title></head>
@@ -33,25 +40,30 @@ def register(app: Flask) -> None:
 
 def answer(error: Exception) -> Any:
     """HTML or JSON by the Accept header; a more general handler of the application goes first."""
-    own = _general_handler(error)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy is slow
+    own = _general_handler(error, app)
     if own is not None:
-        return current_app.ensure_sync(own)(error)
-    found = request_id() or ""
-    best = request.accept_mimetypes.best_match(("text/html", "application/json"), "text/html")
-    if best == "application/json":
-        response = jsonify(error="Internal Server Error", request_id=found)
-    else:
-        response = Response(PAGE.format(id=escape(found)), mimetype="text/html")
-    response.status_code = 500
-    return response
+        return app.ensure_sync(own)(error)
+    found, accept = request_id() or "", request.headers.get("Accept", "")
+    if (_wants_json if len(accept) <= MAX_KNOWN_LENGTH else _wants_json.__wrapped__)(accept):
+        text = app.json.dumps({"error": "Internal Server Error", "request_id": found}) + "\n"
+        return app.response_class(text, 500, content_type="application/json")
+    page = PAGE.format(id=escape(found))
+    return app.response_class(page, 500, content_type="text/html; charset=utf-8")
 
 
-def _general_handler(error: Exception) -> Callable[[Any], Any] | None:
+@lru_cache(MAX_KNOWN)
+def _wants_json(accept: str) -> bool:
+    best = parse_accept_header(accept, MIMEAccept).best_match((HTML, JSON), HTML)
+    return best == JSON
+
+
+def _general_handler(error: Exception, app: Flask) -> Callable[[Any], Any] | None:
     """The application's handler for `HTTPException` or `Exception`, if it has one."""
     if not isinstance(error, InternalServerError):
         return None
     for scope in (*request.blueprints, None):
-        handlers = current_app.error_handler_spec[scope][None]
+        handlers = app.error_handler_spec[scope][None]
         for kind in type(error).__mro__:
             handler = handlers.get(kind)
             if handler is not None and handler is not answer:

@@ -246,5 +246,8 @@ class Recorder:
 
 def error_message(error: BaseException) -> str:
     """`ValueError: boom`, cleaned, for the span's status."""
-    facts = exceptions.describe(error)
+    return exceptions.describe(error).form("message", _message)
+
+
+def _message(facts: exceptions.ExceptionFacts) -> str:
     return clean_text(f"{facts.type}: {facts.message}")

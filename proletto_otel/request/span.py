@@ -15,11 +15,6 @@ from opentelemetry.trace.span import TraceState
 from opentelemetry.util import types
 
 from proletto_otel.core import exceptions, sanitise
-from proletto_otel.core.conventions import (
-    EXCEPTION_MESSAGE,
-    EXCEPTION_STACKTRACE,
-    EXCEPTION_TYPE,
-)
 from proletto_otel.export import encode
 from proletto_otel.export.wire import varint
 from proletto_otel.request.propagation import SAMPLED, Parent
@@ -30,7 +25,7 @@ from proletto_otel.request.span_parts import (
     REMOTE,
     ROOT,
     Event,
-    clean_attributes,
+    cut_attributes,
     identity,
 )
 from proletto_otel.request.span_parts import (
@@ -125,7 +120,11 @@ class RequestSpan(Span):
             self._add(name, dict(attributes or {}), timestamp)
 
     def _add(
-        self, name: str, attributes: Mapping[str, Any], timestamp: int | None, stacktrace: str = ""
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        timestamp: int | None,
+        exception: exceptions.ExceptionFacts | None = None,
     ) -> None:
         if self.events is None:
             self.events = []
@@ -133,7 +132,7 @@ class RequestSpan(Span):
         elif len(self.events) >= self.limits.events:
             del self.events[0]
             self._lost(LOST_EVENTS)
-        self.events.append(Event(name, timestamp or time.time_ns(), attributes, stacktrace))
+        self.events.append(Event(name, timestamp or time.time_ns(), attributes, exception))
 
     def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
         """Link another span; past the limit further links are left out."""
@@ -174,9 +173,7 @@ class RequestSpan(Span):
         if not self.recording or exception is self.recorded:
             return
         self.recorded = exception
-        facts = exceptions.describe(exception)
-        about = {EXCEPTION_TYPE: facts.type, EXCEPTION_MESSAGE: facts.message}
-        self._add("exception", {**about, **(attributes or {})}, timestamp, facts.traceback)
+        self._add("exception", dict(attributes or {}), timestamp, exceptions.describe(exception))
 
     def end(self, end_time: int | None = None) -> None:
         """End early; the span is sent when the request is over all the same."""
@@ -254,20 +251,15 @@ class RequestSpan(Span):
         return b"".join(made) + (self._losses() if self.dropped else b"")
 
     def _event(self, event: Event) -> bytes:
-        values = self._plain(event.attributes)
-        if event.stacktrace:
-            values[EXCEPTION_STACKTRACE] = event.stacktrace[-self.limits.length :]
-        return encode.event(self._clean(event.name), event.time_ns, values)
+        attributes = event.encoded_attributes(self.limits.length)
+        return encode.event(self._clean(event.name), event.time_ns, attributes)
 
     def _losses(self) -> bytes:
         """How many attributes, events and links the limits left out, for the backend to show."""
         return b"".join([tag + varint(n) for tag, n in (self.dropped or {}).items()])
 
     def _plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: self._cut(v) for k, v in clean_attributes(attributes).items()}
-
-    def _cut(self, value: Any) -> Any:
-        return value[: self.limits.length] if isinstance(value, str) else value
+        return cut_attributes(attributes, self.limits.length)
 
     def _clean(self, text: str) -> str:
         return sanitise.get().text(text) if text else text

@@ -11,6 +11,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from proletto_otel.core import sanitise
+from proletto_otel.core.conventions import (
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+)
+from proletto_otel.core.exceptions import ExceptionFacts
 from proletto_otel.export import encode
 from proletto_otel.export.wire import field, text
 
@@ -51,8 +57,33 @@ class Event(NamedTuple):
     name: str
     time_ns: int
     attributes: Mapping[str, Any]
-    stacktrace: str = ""
-    """Clean already, and of many lines, which other texts are not."""
+    exception: ExceptionFacts | None = None
+    """What it tells of beside its attributes; clean already."""
+
+    def encoded_attributes(self, longest: int) -> bytes:
+        """Its attributes as OTLP, clean, of *longest* characters a text at most."""
+        facts, own = self.exception, self.attributes
+        if facts is None:
+            return _event_attributes(cut_attributes(own, longest))
+        if not own:
+            return facts.form(
+                f"span event of {longest}",
+                lambda facts: _event_attributes(_exception(facts, longest)),
+            )
+        return _event_attributes(_exception(facts, longest) | cut_attributes(own, longest))
+
+
+def _event_attributes(values: Mapping[str, Any]) -> bytes:
+    return encode.attributes(values, encode.event_attribute)
+
+
+def _exception(facts: ExceptionFacts, longest: int) -> dict[str, Any]:
+    """The attributes of an exception's event; the end of a traceback says most."""
+    return {
+        EXCEPTION_TYPE: facts.type[:longest],
+        EXCEPTION_MESSAGE: facts.message[:longest],
+        EXCEPTION_STACKTRACE: facts.traceback[-longest:],
+    }
 
 
 def clean_text(text: str) -> str:
@@ -63,6 +94,12 @@ def clean_text(text: str) -> str:
 @lru_cache(32)
 def _cleaned(sanitiser: sanitise.Sanitiser, text: str) -> str:
     return sanitiser.text(text)
+
+
+def cut_attributes(attributes: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """As `clean_attributes`, texts cut to *longest* characters."""
+    clean = clean_attributes(attributes)
+    return {k: v[:longest] if isinstance(v, str) else v for k, v in clean.items()}
 
 
 def clean_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

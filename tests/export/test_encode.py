@@ -158,7 +158,7 @@ def test_span_arrives_as_it_was(
         encode.span(
             trace_id=trace_id, span_id=span_id, parent_id=parent_id, name=name, kind=kind,
             start_ns=start, end_ns=end, attributes=encode.span_attribute("k", 7),
-            events=encode.event("e", end, {"a": "b"}), status_code=status[0],
+            events=encode.event("e", end, encode.event_attribute("a", "b")), status_code=status[0],
             status_message=status[1], flags=flags, trace_state=trace_state,
         )
     )  # fmt: skip
