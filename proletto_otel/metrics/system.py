@@ -23,6 +23,11 @@ SAMPLE_S = 0.5
 HOST, CONTAINER = "host", "container"
 FRESH_S = 2.0
 """A sample of this worker is not taken more often than this."""
+COSTLY = 1000
+"""What took so long is asked again only after so many times as long: connections are found by a walk
+over the host's whole socket table, 9 ms with an empty one and more on a busy host."""
+OLDEST_S = 60.0
+"""But no number is older than this."""
 PSEUDO = frozenset(
     ("autofs", "devtmpfs", "overlay", "proc", "squashfs", "sysfs", "tmpfs", "fuse.portal", "ramfs")
 )
@@ -106,6 +111,7 @@ class SystemSampler:
         self._process: Any = None
         self._worker: dict[str, float] = {}
         self._worker_at = float("-inf")
+        self._connections, self._connections_until = 0, float("-inf")
         self._host_cpu, self._container_cpu, self._worker_cpu = Share(), Share(), Share()
         self._collected = [stats["collections"] for stats in gc.get_stats()]
 
@@ -124,7 +130,7 @@ class SystemSampler:
         return taken
 
     def worker(self) -> dict[str, float]:
-        """CPU, memory, threads, files and connections of this process, at most 2 s old."""
+        """CPU, memory, threads and files of this process, at most 2 s old, and connections."""
         if self._clock() - self._worker_at >= FRESH_S:
             self._worker_at, self._worker = self._clock(), self._measure_worker()
         return self._worker
@@ -137,7 +143,7 @@ class SystemSampler:
             c.PROCESS_MEMORY_USAGE.name: lambda: own.memory_info().rss,
             c.PROCESS_THREAD_COUNT.name: lambda: own.num_threads(),
             c.PROCESS_OPEN_FILES.name: lambda: own.num_fds(),
-            c.PROCESS_CONNECTIONS.name: lambda: len(own.net_connections("inet")),
+            c.PROCESS_CONNECTIONS.name: lambda: self._connections_of_worker(own),
         }
         for name, ask in asked.items():
             _put(found, name, self._refusable(ask))
@@ -161,6 +167,14 @@ class SystemSampler:
     def _cpu_of_worker(self, own: Any) -> float | None:
         times = own.cpu_times()
         return self._worker_cpu.of(times.user + times.system, self._clock())
+
+    def _connections_of_worker(self, own: Any) -> float:
+        began = self._clock()
+        if began >= self._connections_until:
+            self._connections = len(own.net_connections("inet"))
+            ended = self._clock()
+            self._connections_until = ended + min(COSTLY * (ended - began), OLDEST_S)
+        return self._connections
 
     def collections(self) -> Observations:
         """Runs of the garbage collector by generation; those of the parent are not ours."""

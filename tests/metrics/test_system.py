@@ -227,6 +227,55 @@ raise SystemExit(os.waitstatus_to_exitcode(status))
     assert 0 == subprocess.run([sys.executable, "-c", script], check=False).returncode
 
 
+def test_connections_are_asked_for_as_rarely_as_they_are_costly(machine: Machine) -> None:
+    """The walk over the host's sockets takes no more than a thousandth of the time."""
+    time, asked = 100.0, []
+
+    class Process:
+        pid = os.getpid()
+
+        def net_connections(self, kind: str) -> list[str]:
+            nonlocal time
+            time += 0.009
+            asked.append(kind)
+            return ["a"] * len(asked)
+
+    machine.Process = Process
+    sampler = SystemSampler(machine, cgroup=NOTHING, clock=lambda: time, now=lambda: 0.0)
+    seen = []
+    for _ in range(6):
+        seen.append(sampler.worker()["system.network.connection.count"])
+        time += 3.5
+
+    assert [1, 1, 1, 2, 2, 2] == seen
+    assert ["inet"] * 2 == asked
+
+
+def test_connections_are_never_older_than_a_minute(machine: Machine) -> None:
+    """However long the walk over the sockets takes."""
+    time, asked = 100.0, []
+
+    class Process:
+        pid = os.getpid()
+
+        def net_connections(self, kind: str) -> list[str]:
+            nonlocal time
+            time += 5.0
+            asked.append(kind)
+            return []
+
+    machine.Process = Process
+    sampler = SystemSampler(machine, cgroup=NOTHING, clock=lambda: time, now=lambda: 0.0)
+    sampler.worker()
+    time += 59.0
+    sampler.worker()
+    assert 1 == len(asked)
+    time += 2.0
+    sampler.worker()
+
+    assert 2 == len(asked)
+
+
 def test_a_child_does_not_inherit_the_garbage_collectors_runs() -> None:
     """Runs of the parent's collector are not counted once more by each child."""
     gc.collect()
