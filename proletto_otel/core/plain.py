@@ -38,6 +38,8 @@ _TEXTUAL: tuple[type, ...] = (
     range, slice,
 )  # fmt: skip
 _SEQUENCES = (list, tuple, set, frozenset, deque)
+_NAMING, _NAMED = ("name", "key", "Name", "Key"), ("value", "Value")
+"""A mapping may tell of a name and its value: `{"name": "password", "value": …}`."""
 
 
 class Walk:
@@ -116,11 +118,16 @@ class Walk:
 
     def _mapping(self, items: Iterable[tuple[Any, Any]], size: int, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        announced = False
         for name, value in islice(items, self._clean.max_keys):
             if not self._more():
                 found["..."] = self._words.TOO_MANY
                 return found
             key, secret = self._clean.name(name)
+            if key in _NAMING:
+                announced = self._announced(value, pair=True)
+            elif announced and key in _NAMED:
+                secret = True
             found[key] = (
                 self._clean.hidden(key, value) if secret else self.guarded_inner(value, depth)
             )

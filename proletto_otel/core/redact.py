@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote, unquote, unquote_plus
 
 from proletto_otel.core import secret_keys
+from proletto_otel.core import secret_places as places
 from proletto_otel.core import secret_shapes as shapes
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.silence import failed
@@ -19,30 +20,10 @@ MAX_KNOWN_KEYS = 4096
 """Names whose decision is remembered; a program uses a few hundred."""
 MAX_KEY = 200
 
-NAME = re.compile(
-    r"""(?<![\w.-])([A-Za-z_][\w.-]{0,80})
-    (?:\\*["'\])]{0,2}\s{0,3}(?:=>|:=|==?|:|%3[aAdD])(?:\s|%20|\+){0,3}
-    | ["'],(?:\s|%20|\+){0,3}(?=b?["']))""",
-    re.VERBOSE,
-)
-"""What stands before a value: `name=`, `"name": `, `('name', `, `(name)=`, `name%3D`."""
-VALUE = re.compile(
-    r"""\\+"(?:[^"\\]|\\(?!["\\]))*\\*"? | [bru]{0,2}"(?:[^"\\]|\\.)*"?
-    | [bru]{0,2}'(?:[^'\\]|\\.)*'? | \([^()\n]*\) | \[[^\[\]\n]*\] | \{[^{}\n]*\}
-    | (?:[^\s&"'<>;,]|[,;](?!\s|[\w.-]+[=:]|$))+""",
-    re.VERBOSE | re.DOTALL,
-)
-HEADER = re.compile(
-    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\*[\"']?\s{0,3}[:=](?:\s|%20|\+){0,3}\\*[\"']?)"
-    r"(?!\[redacted)((?:digest|aws4)[^'\n]+|(?<=cookie: )[^\"'\n]+"
-    r"|[\w-]+ +[^\s\"',\\]+|[^\s\"',\\]+)"
-)
-XML = re.compile(r"(<([\w.:-]{1,80})(?: [^<>]{0,200})?>)([^<]{1,4000})(?=</)")
-OPTION = re.compile(r"(?<![\w-])(--?([A-Za-z][\w.-]{1,40})\s{1,3})([^\s-]\S*)")
-
 HARMLESS_VALUES = secret_keys.word_set(
     """none null nil true false undefined unknown required invalid expired missing empty wrong
     incorrect not is are was must the a an too ok yes no unset str string int bytes bool optional
+    this that your please cannot should does has have with by
     accepted rejected refused revoked rotated changed valid failed error denied and or for
     default n/a - * ? %s %r {} ... **** ***** ****** ******* ******** ***"""
 )
@@ -53,7 +34,7 @@ _CLOSERS = ")]}.:!?"
 
 _FRAGMENTS = secret_keys.word_set(
     "pass pw secret token key auth cookie cred sid sess csrf xsrf jwt bearer cv ssn dsn otp mfa pin"
-    " conn sig hmac card hook identif"
+    " conn sig hmac card hook identif kennw senha contras"
 )
 """Every secret name holds one of these; a text with none of them names no secret."""
 
@@ -134,6 +115,7 @@ class Redactor:
     def text(self, text: str) -> str:
         """*text* with every secret replaced by `[redacted]`."""
         if is_ordinary(text):
+            text = _without_marks(text)
             return self._own(text) if self.thorough else text
         return self._own(self._scan(text))
 
@@ -163,14 +145,17 @@ class Redactor:
         if "PRIVATE KEY" in text:
             text = shapes.PRIVATE_KEY.sub(REDACTED, text)
         if "cookie" in low or "authorization" in low:
-            text = HEADER.sub(self._header, text)
+            text = places.HEADER.sub(self._header, text)
         text = shapes.TOKENS.sub(REDACTED, text)
         text = shapes.SCHEMES.sub(_scheme, text)
+        if "code=" in low and "state=" in low:
+            text = places.OAUTH_CODE.sub(rf"\1{REDACTED}", text)
+        text = _without_marks(text)
         text = shapes.CARD.sub(_card, text)
         if any(fragment in low for fragment in self._fragments):
             text = self._by_name(text, literals_only)
         if "Failing row" in text:
-            text = shapes.ROW_VALUES.sub(rf"\1({REDACTED})", text)
+            text = places.ROW_VALUES.sub(rf"\1({REDACTED})", text)
         if depth and not literals_only and ("%" in text or "+" in text):  # a URL in a URL
             text = shapes.ENCODED.sub(lambda match: self._encoded(match.group(), depth - 1), text)
         return text
@@ -189,23 +174,25 @@ class Redactor:
     def _by_name(self, text: str, literals_only: bool) -> str:
         if "[parameters:" in text or "nsert" in text or "NSERT" in text:
             text = self._sql(text)
+        if "alue" in text or "form-data" in text:
+            text = places.PAIR.sub(self._pair, text)
         text = self._named(text, literals_only)
         if "</" in text:
-            text = XML.sub(self._element, text)
+            text = places.XML.sub(self._element, text)
         if "-" in text:
-            text = OPTION.sub(self._option, text)
-        return shapes.SQL_SECRET_TEXT.sub(rf"\1{REDACTED}", text)
+            text = places.OPTION.sub(self._option, text)
+        return places.SQL_SECRET_TEXT.sub(rf"\1{REDACTED}", text)
 
     def _named(self, text: str, literals_only: bool) -> str:
         """Replace values after secret names; a value after another name is searched in turn."""
-        parts, done, match = [], 0, NAME.search(text)
+        parts, done, match = [], 0, places.NAME.search(text)
         while match is not None:
             position = match.end()
-            value = VALUE.match(text, position) if self.key(match.group(1)) else None
+            value = places.VALUE.match(text, position) if self.key(match.group(1)) else None
             if value is not None and (not literals_only or _is_literal(value.group())):
                 parts += [text[done:position], _stand_in(value.group())]
                 done = position = value.end()
-            match = NAME.search(text, position)
+            match = places.NAME.search(text, position)
         return "".join((*parts, text[done:]))
 
     def _header(self, match: re.Match[str]) -> str:
@@ -217,6 +204,10 @@ class Redactor:
     def _element(self, match: re.Match[str]) -> str:
         return match.group(1) + REDACTED if self.key(match.group(2)) else match.group()
 
+    def _pair(self, match: re.Match[str]) -> str:
+        start, name, between = match.groups()
+        return f"{start}{name}{between}{REDACTED}" if self.key(name) else match.group()
+
     def _option(self, match: re.Match[str]) -> str:
         start, name, value = match.groups()
         if not self.key(name) or value.lower() in HARMLESS_VALUES or value.startswith("[redacted"):
@@ -227,8 +218,8 @@ class Redactor:
         """Values that SQL keeps away from their column's name."""
         if any(self.key(word) for word in re.findall(r"\w{2,60}", text[:8000])):
             end = max(text.rfind(closer) for closer in (")]", "]]", "}]")) + 2
-            text = shapes.SQL_PARAMETERS.sub(self._parameters, text[:end]) + text[end:]
-        return shapes.SQL_INSERT.sub(self._insert, text)
+            text = places.SQL_PARAMETERS.sub(self._parameters, text[:end]) + text[end:]
+        return places.SQL_INSERT.sub(self._insert, text)
 
     def _parameters(self, match: re.Match[str]) -> str:
         start, values, end = match.groups()
@@ -238,7 +229,7 @@ class Redactor:
     def _insert(self, match: re.Match[str]) -> str:
         start, columns, values = match.groups()
         if any(self.key(column) for column in re.findall(r"\w+", columns)):
-            values = shapes.SQL_TEXT.sub(REDACTED, values)
+            values = places.SQL_TEXT.sub(REDACTED, values)
         return str(start) + str(values)
 
     def _own(self, text: str) -> str:
@@ -246,8 +237,8 @@ class Redactor:
             return text
         if self._emails and "@" in text:
             text = shapes.EMAIL.sub(REDACTED, text)
-        if self._sql_literals and shapes.SQL_STATEMENT.search(text):
-            text = shapes.SQL_NUMBER.sub("?", shapes.SQL_TEXT.sub("?", text))
+        if self._sql_literals and places.SQL_STATEMENT.search(text):
+            text = places.SQL_NUMBER.sub("?", places.SQL_TEXT.sub("?", text))
         for pattern in self._patterns:
             text = pattern.sub(REDACTED, text)
         return text if self._callback is None else self._ask(self._callback, text)
@@ -295,6 +286,29 @@ def _stand_in(value: str) -> str:
 def _credentials(match: re.Match[str]) -> str:
     user = match.group(1)
     return REDACTED if user is None else f"{user}:{REDACTED}@"
+
+
+def _without_marks(text: str) -> str:
+    """Secrets that no `=`, `:` or quote need stand before."""
+    if "assword" in text or "assphrase" in text or "key " in text:
+        text = places.PROSE.sub(_said, text)
+    if " -" in text or "'-" in text or '"-' in text:
+        text = _options_of_programs(text)
+    return text
+
+
+def _options_of_programs(text: str) -> str:
+    low = text.lower()
+    if "curl" in low:
+        text = places.CURL_USER.sub(rf"\1{REDACTED}", text)
+    if any(program in low for program in places.PROGRAMS):
+        text = places.PROGRAM_SECRET.sub(rf"\1{REDACTED}", text)
+    return text
+
+
+def _said(match: re.Match[str]) -> str:
+    start, value = match.groups()
+    return start + REDACTED if shapes.looks_chosen(value) else match.group()
 
 
 def _scheme(match: re.Match[str]) -> str:

@@ -23,7 +23,7 @@ SECRET_WORDS = word_set(
     pincode connectionstring signature sig hmac creditcard cardnumber cardno cardpin sessionkey
     webhookurl pw pass
     authtoken accesstoken refreshtoken idtoken sessiontoken bearertoken clientsecret appsecret
-    secretaccesskey accesskeyid auth"""
+    secretaccesskey accesskeyid auth appkey passwort kennwort contrasena senha"""
 )
 """A name is secret when one of its words, or two or three neighbours joined, is one of these."""
 

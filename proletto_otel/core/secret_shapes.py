@@ -1,7 +1,7 @@
 """What a secret looks like without a name: tokens with a known prefix, DSNs, cards, keys.
 
 Each pattern runs in time linear in the text. Which names promise a secret lives in
-`core.secret_keys`; the two are put together in `core.redact`.
+`core.secret_keys`, where they stand in `core.secret_places`; `core.redact` puts it together.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ TOKENS = re.compile(
     | shp(?:at|ss|ca|pa)_[a-fA-F0-9]{24,} | sq0[a-z]{3}-[A-Za-z0-9_-]{20,}
     | (?:SK|AC)[0-9a-f]{32} | key-[0-9a-f]{32} | glsa_[A-Za-z0-9_]{20,} | lin_api_[A-Za-z0-9]{20,}
     | \d{8,10}:[A-Za-z0-9_-]{35}                                  # Telegram bots
+    | AGE-SECRET-KEY-1[A-Z0-9]{40,}
     )(?![A-Za-z0-9])""",
     re.VERBOSE,
 )
@@ -51,7 +52,7 @@ CREDENTIALS = re.compile(
 
 SCHEMES = re.compile(
     r"\b((?:[Bb]earer|BEARER|[Bb]asic|BASIC|[Dd]igest|[Nn]egotiate|[Tt]oken)[ \t]{1,4})"
-    r"([A-Za-z0-9._~+/=-]{6,})"
+    r"(?!realm=)([A-Za-z0-9._~+/=-]{6,})"
 )
 """An authorization scheme and what may be its credential: `looks_random` decides."""
 
@@ -68,23 +69,6 @@ _ISSUERS = re.compile(
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
-
-ROW_VALUES = re.compile(r"(Failing row contains )\([^\n]*\)")
-"""PostgreSQL's DETAIL line repeats the whole row."""
-
-SQL_SECRET_TEXT = re.compile(r"(?i)\b((?:password|identified\s+by)\s+)(?:E?'(?:[^'\\]|''|\\.)*')")
-SQL_INSERT = re.compile(
-    r"(?is)(\binsert\s+into\s+[\w.\"`\[\]]{1,200}\s*\(([^()]{1,4000})\)\s*values\s*)(\(.*)"
-)
-SQL_STATEMENT = re.compile(
-    r"(?is)\b(?:select\b.{0,400}?\bfrom|insert\s+into|update\b.{0,400}?\bset|delete\s+from"
-    r"|replace\s+into|merge\s+into)\b"
-)
-SQL_TEXT = re.compile(r"'(?:[^'\\]|''|\\.)*'")
-SQL_NUMBER = re.compile(r"(?<![\w.$:%])\d+(?:\.\d+)?\b")
-SQL_PARAMETERS = re.compile(r"(?s)(\[parameters: )([(\[{].*?[)\]}])(\])")
-"""SQLAlchemy's error text repeats the bound values: `[parameters: ('bob', 'hunter2')]`."""
-
 
 ENCODED = re.compile(r"[^\s\"<>]+")
 """What may be a URL or a part of one: the redactor decides."""
@@ -109,3 +93,11 @@ def looks_random(text: str) -> bool:
     inner = text[1:]
     mixed = inner != inner.lower() and inner != inner.upper()
     return len(text) >= 20 or (mixed and len(text) >= 8) or text.endswith("=")
+
+
+_CLASSES = (str.islower, str.isupper, str.isdigit, "!@#$%^&*?~+".__contains__)
+
+
+def looks_chosen(text: str) -> bool:
+    """Whether *text* is more likely a password than a word: three of four kinds of characters."""
+    return sum(any(map(is_one, text)) for is_one in _CLASSES) >= 3

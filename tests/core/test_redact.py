@@ -44,6 +44,16 @@ def test_no_canary_survives_in_nested_values() -> None:
         assert canary.secret not in str(clean.fields({"facts": nested})), canary
 
 
+def test_a_mapping_may_tell_of_a_name_and_its_value() -> None:
+    """As environment variables, cookies and form fields are listed."""
+    clean = Sanitiser()
+    listed = [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "LANG", "value": "C"}]
+
+    assert {
+        "env": [{"name": "DB_PASSWORD", "value": REDACTED}, {"name": "LANG", "value": "C"}]
+    } == clean.fields({"env": listed})
+
+
 def test_secret_names_hide_any_value() -> None:
     """A value under a secret name is replaced whatever it is."""
     clean = Sanitiser()
@@ -179,7 +189,8 @@ def test_code_keeps_names_of_variables() -> None:
 REPEATED = (
     "a=", "password=(", "'a', ", "eyJ", "://a:", "<a>", "[parameters: (", "1 ", "a@", '\\"', "--a ",
     "select ", "insert into a (b) values (", "password='", "Cookie: ", "4111-", "a" * 50 + " ",
-    "-----BEGIN PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY-----", "mysql ", "docker login ", "redis-cli -", "curl -u a", "name=a ",
+    "key: \"a\" ", "password is ", "code=state=", "--", "password('", "sshpass -p",
 )  # fmt: skip
 
 

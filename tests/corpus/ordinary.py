@@ -216,6 +216,22 @@ WHERE token = $1
 password=****
 password=[redacted]
 def login(user, password: str) -> bool
+ValidationError: password: This field is required.
+WWW-Authenticate: Basic realm="shop"
+password hash upgraded to pbkdf2_sha256
+the password was changed by admin_user2
+API key rotation is scheduled for 2026-12-01
+docker run -p 8080:80 nginx
+mysql -u root -P 3306 -h db
+redis-cli -p 6379 ping
+curl -s -o out http://localhost:8080/health
+mkdir -p /var/lib/app/data
+GET /items?code=404&sort=asc
+zip code=90210 state=CA
+{"name": "color", "value": "red"}
+{"name": "token_type", "value": "bearer"}
+Content-Disposition: form-data; name="file"; filename="a.png"
+state: pending -> done
 """.strip().split("\n")
 
 EXCEPTIONS = (

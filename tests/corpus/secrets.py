@@ -27,7 +27,8 @@ class Canary:
 def canaries() -> list[Canary]:
     """All canaries; the same ones on every call."""
     rng = random.Random(20250510)
-    return [*_named(rng), *_shaped(rng), *_urls(rng), *_cards(rng), *_sql(rng), *_headers(rng)]
+    kinds = (_named, _shaped, _urls, _cards, _sql, _headers, _programs, _pairs, _said)
+    return [canary for kind in kinds for canary in kind(rng)]
 
 
 def keyed() -> list[tuple[str, str]]:
@@ -214,3 +215,54 @@ def _headers(rng: random.Random) -> list[Canary]:
         ("Authorization=Token {}", token),
     )
     return [Canary("header", shape.format(value), value) for shape, value in shapes]
+
+
+def _mixed(rng: random.Random) -> str:
+    """A password of several kinds of characters."""
+    return "Q" + _take(rng, string.ascii_lowercase, 6) + _take(rng, string.digits, 4) + "!x"
+
+
+def _filled(kind: str, shapes: tuple[str, ...], rng: random.Random) -> list[Canary]:
+    words = [_mixed(rng) for _ in shapes]
+    return [Canary(kind, s.replace("CANARY", w), w) for s, w in zip(shapes, words, strict=True)]
+
+
+def _programs(rng: random.Random) -> list[Canary]:
+    shapes = (
+        "tool --password=CANARY --verbose",
+        'tool --api-key="CANARY"',
+        "Command '['tool', '--token', 'CANARY']' returned non-zero exit status 1.",
+        '["tool", "--client-secret", "CANARY"]',
+        "curl -u admin:CANARY http://h/",
+        "Command '['curl', '--user', 'admin:CANARY', 'http://h/']' timed out",
+        "mysql -h db -u root -pCANARY shop",
+        "Command '['mysqldump', '-u', 'root', '-pCANARY', 'shop']' failed",
+        "sshpass -p CANARY ssh bob@h",
+        "docker login -u bob -p CANARY registry:5000",
+        "['docker', 'login', '-u', 'bob', '-p', 'CANARY']",
+        "redis-cli -h cache -p 6379 -a CANARY ping",
+    )
+    return _filled("program", shapes, rng)
+
+
+def _pairs(rng: random.Random) -> list[Canary]:
+    shapes = (
+        '{"name": "DB_PASSWORD", "value": "CANARY"}',
+        "[{'Name': 'password', 'Value': 'CANARY'}]",
+        '<add key="ApiKey" value="CANARY"/>',
+        "env:\n  - name: API_TOKEN\n    value: CANARY\n",
+        'Content-Disposition: form-data; name="password"\r\n\r\nCANARY\r\n--b',
+        "GET /callback?code=CANARY&state=af0ifjsldkj",
+        "SecretToken('CANARY')",
+    )
+    return _filled("pair", shapes, rng)
+
+
+def _said(rng: random.Random) -> list[Canary]:
+    shapes = (
+        "the password is CANARY",
+        'her password was "CANARY"',
+        "login failed for bob with password CANARY",
+        "API key CANARY is revoked",
+    )
+    return _filled("said", shapes, rng)
