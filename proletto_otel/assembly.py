@@ -35,6 +35,8 @@ from proletto_otel.state.ticker import Ticker
 
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
+WATCH_S = 1.0
+"""How long the standard library's records may miss the pipeline after a `dictConfig`."""
 FOLD_S = 2.0
 UPKEEP_S = 60.0
 
@@ -105,6 +107,7 @@ class Rooms:
         self.track = Track()
         self.slack, self.email = outlets.slack(config), outlets.email(config)
         self._error_rooms()
+        self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
         self.snapshots.section("requests", self.track.section, merge)
         self.monitoring = monitor._bind_later(self._sources(), lambda c: self.lifecycle.add(c))
         self._database: Any = None

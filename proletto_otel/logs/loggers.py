@@ -128,6 +128,16 @@ class Logger:
         """The lowest level that is recorded."""
         return self._own_level or self._pipeline.level
 
+    # as the standard library's loggers: what holds one can be copied, or sent to another process
+    def __copy__(self) -> Logger:
+        return self
+
+    def __deepcopy__(self, _: object) -> Logger:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.name, self._facts, self._own_level)
+
     def __repr__(self) -> str:
         return f"<Logger {self.name} ({logging.getLevelName(self.getEffectiveLevel())})>"
 
@@ -165,6 +175,12 @@ class Logger:
         if self._facts:
             facts = {**self._facts, **facts}
         self._pipeline.emit(self.name, level, event, facts, error, code, line)
+
+
+def _restored(name: str, facts: dict[str, Any], own_level: int) -> Logger:
+    made = Logger(name, facts)
+    made._own_level = own_level
+    return made
 
 
 def level_number(level: object) -> int:

@@ -104,6 +104,11 @@ class Installed:
         if self._root.level > self._level or self._root.level == logging.NOTSET:
             self._root.setLevel(self._level)
 
+    def watch(self) -> None:
+        """Come back where a `dictConfig` swept the root logger; its level is the program's."""
+        if self.handler not in self._root.handlers:
+            self._root.addHandler(self.handler)
+
     def adopt(self, app: Any, *, access_log: bool) -> None:
         """Take over what Flask and werkzeug print by themselves.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -365,6 +368,20 @@ def test_uninstall_leaves_the_program_as_it_was(room: Install) -> None:
 
     assert (handlers, level) == (list(root.handlers), root.level)
     assert not pipeline.ready
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_logger_can_be_copied_and_sent(room: Install, copied: Callable[[Any], Any]) -> None:
+    """What holds a logger can be copied, or pickled for another process; name and facts stay."""
+    made = room()
+    held = {"logger": get_logger("shop", order=7)}
+    copied(held)["logger"].warning("here")
+
+    assert [("shop", "here", 7)] == [
+        (line["logger"], line["message"], line["order"]) for line in made.lines
+    ]
 
 
 def test_logger_is_named_by_app_name(room: Install) -> None:

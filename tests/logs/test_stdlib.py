@@ -79,6 +79,25 @@ def test_handler_survives_a_dict_config(room: Install) -> None:
     assert ["here"] == [line["message"] for line in made.lines]
 
 
+def test_handler_comes_back_after_a_late_dict_config(room: Install) -> None:
+    """A `dictConfig` in the middle of the program: the level it set stays."""
+    import logging.config
+
+    made, root = room(), logging.getLogger()
+    before, level = list(root.handlers), root.level
+    logging.config.dictConfig(
+        {"version": 1, "disable_existing_loggers": False, "root": {"level": "ERROR"}}
+    )
+    made.logs.stdlib.watch()
+    made.logs.stdlib.watch()
+    logging.getLogger("x").warning("too low")
+    logging.getLogger("x").error("here")
+    root.handlers[:] = before
+    root.setLevel(level)
+
+    assert ["here"] == [line["message"] for line in made.lines]
+
+
 def test_basic_config_is_a_finding(room: Install, root: logging.Logger) -> None:
     """A console handler of the program prints each line twice, and that is said."""
     made = room()
