@@ -85,6 +85,11 @@ class Lane:
         self._passed = 0
         self._tries: dict[str, tuple[int, int]] = {}
 
+    def open(self) -> None:
+        """Accept records; the first batch waits as long as any, unless a flush asks for it."""
+        self.batcher.open()
+        self._pumped_at = self._clock()
+
     @property
     def pending(self) -> int:
         """Records in memory."""

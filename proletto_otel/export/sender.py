@@ -32,8 +32,10 @@ RESERVE_S = 0.5
 class Ticket:
     """Somebody waits until everything queued now is sent."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, misses: int) -> None:
         self.deadline = deadline
+        self.misses = misses
+        """How often something was not delivered before."""
         self.ok = False
         self.wake = Wake()
 
@@ -67,6 +69,8 @@ class Sender:
         self._stop_at: float | None = None
         self._ended = False
         self._sweep_at = 0.0
+        self._misses = 0
+        """Cycles in which something was not delivered."""
 
     def start(self) -> None:
         """Start the thread in this process; once is enough."""
@@ -76,7 +80,7 @@ class Sender:
         self._pid = os.getpid()
         self._wake = self._wake or Wake()
         for lane in self.lanes:
-            lane.batcher.open()
+            lane.open()
         if self.lanes:
             self._begin()
 
@@ -115,7 +119,7 @@ class Sender:
         if self._thread is None or not self._thread.is_alive():
             with self._turn:
                 return self._cycle(force=True, deadline=deadline)
-        ticket = Ticket(deadline)
+        ticket = Ticket(deadline, self._misses)
         self._tickets.append(ticket)
         self.wake()
         ticket.wake.wait(deadline - self._clock())
@@ -174,8 +178,9 @@ class Sender:
             tickets = [self._tickets.popleft() for _ in range(len(self._tickets))]
             deadline = min([t.deadline for t in tickets], default=self._clock() + FOREVER_S)
             everything = self._cycle(force=bool(tickets), deadline=deadline)
+            self._misses += not everything
             for ticket in tickets:
-                ticket.ok = everything
+                ticket.ok = everything and ticket.misses == self._misses
                 ticket.wake.set()
             self._nap(DRAIN_GAP_S if self._drain() else self._until_due_s())
 

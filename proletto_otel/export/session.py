@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import os
 import socket
 import ssl
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
 
 from proletto_otel.export.dial import dial
 from proletto_otel.export.endpoint import Endpoint, Peer
@@ -110,6 +113,8 @@ class Session:
         if self.peer.proxy is not None and self.peer.scheme == "http":
             target = self.peer.shown + endpoint.path
         connection.request("POST", target, parcel.body, dict(headers))
+        made: Any = partial(_response, time.monotonic() + patience_s)
+        connection.response_class = made
         response = connection.getresponse()
         body = response.read(MAX_ANSWER_BYTES)
         if response.will_close or not response.isclosed():
@@ -147,6 +152,48 @@ class Session:
                 tls.load_cert_chain(peer.client_certificate, peer.client_key or None)
             self._tls = tls
         return self._tls
+
+
+class _ByDeadline(io.RawIOBase):
+    """The bytes of a socket until a moment (monotonic), however slowly they drip in.
+
+    A socket's own timeout begins anew with every byte.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left_s)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Timed:
+    """A socket as `http.client.HTTPResponse` needs it; what it reads ends by *deadline*."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        return io.BufferedReader(_ByDeadline(self._sock, self._deadline))
+
+
+def _response(
+    deadline: float, sock: socket.socket, *args: Any, **options: Any
+) -> http.client.HTTPResponse:
+    timed: Any = _Timed(sock, deadline)
+    return http.client.HTTPResponse(timed, *args, **options)
 
 
 def _headers(endpoint: Endpoint, parcel: Parcel) -> dict[str, str]:

@@ -145,6 +145,18 @@ def test_records_leave_by_themselves(start: Start, sink: OtlpSink) -> None:
     until(lambda: law(exporter)["delivered"] == 1)
 
 
+def test_flush_tells_of_a_request_that_was_under_way(start: Start, sink: OtlpSink) -> None:
+    """What the sender had taken when a flush came belongs to it: refused is not delivered."""
+    sink.replies.append(Reply(401, delay_s=0.5))
+    exporter = start(by_itself=True)
+    exporter.logs.put(record("hello"))
+    until(lambda: not len(exporter.logs))
+
+    assert not flush(exporter)
+    assert {"rejected_401": 1} == law(exporter)["dropped"]
+    assert flush(exporter)
+
+
 def test_records_before_the_start_are_sent_after_it(start: Start, sink: OtlpSink) -> None:
     """What is logged at set-up waits for the process that serves."""
     exporter = start(begin=False)

@@ -135,6 +135,33 @@ def test_silent_server_is_unreachable(sink: OtlpSink) -> None:
     sink.hanging.clear()
 
 
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_answer_that_drips_is_given_up(begin: bytes) -> None:
+    """A byte now and then keeps no connection: the time is that of the whole answer."""
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        with peer, contextlib.suppress(OSError):
+            peer.sendall(begin)
+            while not over.wait(0.05):
+                peer.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        logs = endpoint(config(ENDPOINT=f"http://127.0.0.1:{server.getsockname()[1]}"), "logs", {})
+        began = time.monotonic()
+        try:
+            with pytest.raises(Unreachable, match="timeout"):
+                post(logs, parcel(), 0.3)
+        finally:
+            over.set()
+            thread.join()
+
+    assert time.monotonic() - began < 5
+
+
 def test_answer_that_is_not_http_is_unreachable() -> None:
     """Whatever speaks on that port, the sender gets one kind of error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
