@@ -161,9 +161,12 @@ def _retry_after(headers: Mapping[str, Any]) -> float | None:
     for name, value in headers.items():
         if name.lower() == "retry-after":
             try:
-                return min(max(float(value), 0.0), LONGEST_RETRY_AFTER_S)
+                seconds = float(value)
             except (TypeError, ValueError):
                 return None
+            return max(
+                0.0, min(LONGEST_RETRY_AFTER_S, seconds)
+            )  # in this order: not a number is 900
     return None
 
 
