@@ -290,7 +290,7 @@ def _credentials(match: re.Match[str]) -> str:
 
 def _without_marks(text: str) -> str:
     """Secrets that no `=`, `:` or quote need stand before."""
-    if "assword" in text or "assphrase" in text or "key " in text:
+    if "assword" in text or "assphrase" in text or "key " in text or "key%20" in text:
         text = places.PROSE.sub(_said, text)
     if " -" in text or "'-" in text or '"-' in text:
         text = _options_of_programs(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 NAME = re.compile(
-    r"""(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,80})
+    r"""(?:(?<![\w.-])|(?<=%20))-{0,2}([A-Za-z_][\w.-]{0,80})
     (?:\\*["'\])]{0,2}\s{0,3}(?:=>|:=|==?|:|%3[aAdD])(?:\s|%20|\+){0,3}
     | ["'],(?:\s|%20|\+){0,3}(?=b?["']) | \((?=["']))""",
     re.VERBOSE,
@@ -29,9 +29,14 @@ HEADER = re.compile(
 XML = re.compile(r"(<([\w.:-]{1,80})(?: [^<>]{0,200})?>)([^<]{1,4000})(?=</)")
 OPTION = re.compile(r"(?<![\w-])(--?([A-Za-z][\w.-]{1,40})\s{1,3})([^\s-]\S*)")
 
+_BLANK = r"(?:\s|%(?:20|0[aAdD])|\+|\\[nrt])"
+"""White space, in a URL or a Python literal too."""
+_IS = rf"{_BLANK}{{0,3}}(?:[:=]|%3[aAdD]){_BLANK}{{0,3}}"
+
 PROSE = re.compile(
-    r"((?i:\b(?:password|passphrase|passwd|api[ _-]?key)\s{1,3}(?:(?:is|was)\s{1,3})?)[\"'`]?)"
-    r"([^\s\"'`,;:/=()\[\]{}]{8,128})"
+    r"((?:\b|(?<=%20))(?i:password|passphrase|passwd|api(?:[ _-]|%20)?key)"
+    rf"{_BLANK}{{1,3}}(?:(?:is|was){_BLANK}{{1,3}})?\\*[\"'`]?)"
+    r"([^\s\"'`,;:/=()\[\]{}\\]{8,128})"
 )
 """What people write of a secret, `the password is …`; `looks_chosen` decides."""
 
@@ -39,9 +44,10 @@ OAUTH_CODE = re.compile(r"((?<![\w.-])code=)([^&\s\"'<>;]{8,4096})")
 """The code of an OAuth callback, which stands beside its `state`."""
 
 PAIR = re.compile(
-    r"""(?<![\w-])((?:[Nn]ame|[Kk]ey)\\*["']?\s{0,3}[:=]\s{0,3}\\*["']?)([\w.-]{1,80})(
-    \\*["']?[\s,;]{1,40}\\*["']?[Vv]alue\\*["']?\s{0,3}[:=]\s{0,3}\\*["']?
-    | "\r?\n\r?\n)(?!\[redacted)(?:(?<=["'])[^"'\\\n]{1,4000}|[^\s"',;}<>\\]{1,4000})""",
+    rf"""((?:(?<![\w-])|(?<=%20))(?:[Nn]ame|[Kk]ey)\\*["']?{_IS}\\*["']?)([\w.-]{{1,80}})(
+    \\*["']?(?:{_BLANK}|[,;|]){{1,40}}\\*["']?[Vv]alue\\*["']?{_IS}\\*["']?
+    | \\*"(?:{_BLANK}|\|){{2,40}})(?!\[redacted)
+    (?:(?<=["'])[^"'\\\n]{{1,4000}}|[^\s"',;}}<>\\]{{1,4000}})""",
     re.VERBOSE,
 )
 """A name and a value told apart: `{"name": "password", "value": …}`, XML, YAML, forms."""

@@ -100,7 +100,7 @@ def say_all(text: str, number: int, client: Any, tracer: Any) -> None:
     child_spans(text, tracer, kind)
     query = quote(text)
     headers = {"User-Agent": text, "Referer": "http://h/?" + query, "X-Note": text, "Cookie": text}
-    clean = {name: value.replace("\n", " ") for name, value in headers.items()}
+    clean = {name: " ".join(value.splitlines()) for name, value in headers.items()}
     client.get(f"/say/{quote(text)}?q={query}", headers=clean)
     client.get("/say/it?" + urlencode({"q": text}))
     client.post(f"/fail?kind={number % len(kinds)}", json={"text": text})
