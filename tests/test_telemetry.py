@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, Response, abort
 from opentelemetry import trace
 
 from proletto_otel import ConfigError, setup_telemetry
@@ -90,6 +90,26 @@ def test_error_page_of_the_application_wins(telemetry_capture: TelemetryCapture)
     app.register_error_handler(Exception, lambda error: ("theirs", 500))
 
     assert app.test_client().get("/fail").text == "theirs"
+
+
+def test_what_the_application_says_of_a_500_is_said(telemetry_capture: TelemetryCapture) -> None:
+    """`abort(500, …)`: its words stand on the page, escaped; its own response is the answer."""
+    app = make_app()
+    setup_telemetry(app)
+    app.add_url_rule("/words", "words", lambda: abort(500, "the <b>printer</b> is out"))
+    own = Response("own", 500)
+    app.add_url_rule("/own", "own", lambda: abort(500, response=own))
+    client = app.test_client()
+
+    page, plain = client.get("/words").text, client.get("/fail").text
+    words = client.get("/words", headers={"Accept": "application/json"}).get_json()
+
+    assert "<p>the &lt;b&gt;printer&lt;/b&gt; is out</p>" in page
+    assert client.get("/own").text == "own"
+    assert words["description"] == "the <b>printer</b> is out"
+    assert words["request_id"]
+    assert 1 == plain.count("<p>The request could not be answered")
+    assert 2 == plain.count("<p>")
 
 
 def test_same_arguments_give_the_same_handle(telemetry_capture: TelemetryCapture) -> None:

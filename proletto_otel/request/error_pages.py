@@ -27,7 +27,7 @@ MAX_KNOWN, MAX_KNOWN_LENGTH = 64, 256
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Internal Server Error</title></head>
 <body><h1>Internal Server Error</h1>
-<p>The request could not be answered. Please quote this ID when you report it:</p>
+{said}<p>The request could not be answered. Please quote this ID when you report it:</p>
 <p><code>{id}</code></p></body></html>
 """
 
@@ -44,12 +44,21 @@ def answer(error: Exception) -> Any:
     own = _general_handler(error, app)
     if own is not None:
         return app.ensure_sync(own)(error)
-    found, accept = request_id() or "", request.headers.get("Accept", "")
+    if getattr(error, "response", None) is not None:
+        return error  # `abort(500, response=…)`: the application answers itself
+    found, said, accept = request_id() or "", _said(error), request.headers.get("Accept", "")
     if (_wants_json if len(accept) <= MAX_KNOWN_LENGTH else _wants_json.__wrapped__)(accept):
-        text = app.json.dumps({"error": "Internal Server Error", "request_id": found}) + "\n"
+        facts = {"error": "Internal Server Error", "request_id": found}
+        text = app.json.dumps({**facts, "description": said} if said else facts) + "\n"
         return app.response_class(text, 500, content_type="application/json")
-    page = PAGE.format(id=escape(found))
+    page = PAGE.format(id=escape(found), said=f"<p>{escape(said)}</p>\n" if said else "")
     return app.response_class(page, 500, content_type="text/html; charset=utf-8")
+
+
+def _said(error: Exception) -> str:
+    """What the application itself tells the user: `abort(500, "…")`."""
+    said = getattr(error, "description", None)
+    return str(said) if said and said != InternalServerError.description else ""
 
 
 @lru_cache(MAX_KNOWN)
