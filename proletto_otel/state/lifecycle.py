@@ -20,6 +20,9 @@ from proletto_otel.state import process
 
 GATE_WAIT_S = 1.0
 """Longest time a fork waits for our threads to finish what must not be torn."""
+LOCK_WAIT_S = 0.5
+"""Longest time an end waits for a start under way: a server in C may end the process in the very
+thread that is being started, and who starts it would wait for that thread for ever."""
 LAST_S = 0.5
 """Share of the shutdown's budget for components that stop when the others have (`stops_last`)."""
 NO_THREADS_AT_EXIT = sys.version_info >= (3, 12)
@@ -137,9 +140,11 @@ class Lifecycle:
 
         A process that ends before it was active has records to deliver all the same.
         """
-        with self._lock:
-            was_closed, self._closed = self._closed, True
-            self._active_in = 0
+        held = self._lock.acquire(timeout=LOCK_WAIT_S)
+        was_closed, self._closed = self._closed, True
+        self._active_in = 0
+        if held:
+            self._lock.release()
         process.unwatch(self)
         if was_closed:
             return

@@ -269,6 +269,26 @@ def test_a_short_script_delivers_at_its_end(python: str) -> None:
     assert ["part stop parent"] == run("life = Lifecycle([Part()]); life.begin()", python)
 
 
+@pytest.mark.parametrize("python", pythons())
+def test_an_end_does_not_wait_for_a_start_that_hangs(python: str) -> None:
+    """A late part that never comes up: the others stop all the same, on every supported Python."""
+    said = run(
+        """
+begun = threading.Event()
+class Stuck(Part):
+    def start(self):
+        begun.set(); threading.Event().wait()
+
+life = Lifecycle([Part()]); life.begin(); life.activate()
+threading.Thread(target=life.add, args=(Stuck("late"),), daemon=True).start()
+begun.wait()
+""",
+        python,
+    )
+
+    assert "part stop parent" in said
+
+
 def test_a_second_shutdown_is_harmless() -> None:
     """Program, signal and exit may all shut down: each part stops once, and nothing restarts."""
     said = run(
