@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ class SharedAlerts:
         at = self._now()
         connection.executemany(
             "INSERT OR REPLACE INTO alert_states (name, boot, at, body) VALUES (?, ?, ?, ?)",
-            [(s.name, self.boot, at, orjson.dumps(asdict(s))) for s in states],
+            [(s.name, self.boot, at, orjson.dumps(s)) for s in states],
         )
         connection.execute("DELETE FROM alert_states WHERE at < ?", (at - FORGET_S,))
 
@@ -147,7 +147,7 @@ class SharedAlerts:
         self, connection: sqlite3.Connection, notice: Notice, channels: Iterable[str]
     ) -> list[Letter]:
         """Write a notice into the past and into the outbox of each channel."""
-        body = orjson.dumps(asdict(notice))
+        body = orjson.dumps(notice)
         connection.execute(
             "INSERT INTO alert_events (at, name, body) VALUES (?, ?, ?)",
             (notice.at, notice.name, body),
@@ -201,7 +201,7 @@ class SharedAlerts:
         """Remember a reading of the request totals for the next leader."""
         connection.execute(
             "INSERT OR REPLACE INTO alert_window (boot, mono, body) VALUES (?, ?, ?)",
-            (self.boot, mono, orjson.dumps(asdict(totals))),
+            (self.boot, mono, orjson.dumps(totals)),
         )
         connection.execute(
             "DELETE FROM alert_window WHERE boot != ? OR mono < ? OR mono > ?",

@@ -23,7 +23,7 @@ SAMPLE_S = 0.5
 HOST, CONTAINER = "host", "container"
 FRESH_S = 2.0
 """A sample of this worker is not taken more often than this."""
-COSTLY = 1000
+COSTLY = 5000
 """What took long is asked again only after so many times as long: connections are found by a walk
 over the host's whole socket table, 9 ms with an empty one and more on a busy host."""
 OLDEST_S = 60.0
