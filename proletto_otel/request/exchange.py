@@ -27,6 +27,8 @@ Body = Iterable[bytes]
 Headers = list[tuple[str, str]]
 Environ = dict[str, Any]
 
+NO_CONTEXT = Context()
+"""In place of the trace context of a request whose body is closed."""
 GONE: Environ = {}
 """In place of the environ of a request that is over."""
 COMPLETE = (list, tuple)
@@ -271,6 +273,9 @@ class Exchange(RequestContext):
             self.finish()
             leave_trace(attached)
             leave_request(token)
+            # nobody asks for these any more, and the collector need not look through them while
+            # the request waits to be settled
+            self.otel, self.ready, self.breadcrumbs = NO_CONTEXT, (), None
 
     def finish(self, ended: float = 0.0) -> None:
         """Count the request and send its span; the second call does nothing.
