@@ -258,6 +258,6 @@ def sends_traces(config: Config) -> bool:
 
 def log_alert(level: int, message: str, facts: Mapping[str, Any]) -> None:
     """One log record of an alert."""
-    from proletto_otel.logs.record import NOWHERE
+    from proletto_otel.logs.place import NOWHERE
 
     pipeline.emit("proletto.alerts", level, message, facts, None, NOWHERE, 0)

@@ -6,7 +6,8 @@ It runs once for each record, before the sinks. What counts as a secret lives in
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from proletto_otel.core import plain
@@ -115,7 +116,10 @@ class Sanitiser:
         """The facts of a record: names cleaned, secrets by name and value replaced."""
         clean: dict[str, Any] = {}
         walk = None
-        for name, value in fields.items():
+        items: Iterable[tuple[Any, Any]] = fields.items()
+        if len(fields) > self.max_keys:
+            items = islice(items, self.max_keys)
+        for name, value in items:
             known = self._known.get(name) if type(name) is str else None
             key, secret = known or self.name(name)
             kind = type(value)
@@ -129,8 +133,6 @@ class Sanitiser:
             else:
                 walk = walk or plain.Walk(self)
                 clean[key] = walk.guarded(value, self.depth)
-            if len(clean) >= self.max_keys:
-                break
         return clean
 
     def name(self, name: Any) -> tuple[str, bool]:

@@ -6,8 +6,10 @@ is dropped and counted. Sending lives in `export.lane`, the thread in `export.se
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import accumulate, repeat
 from typing import cast
 
 from proletto_otel.core.ledger import Ledger
@@ -103,25 +105,30 @@ class Batcher:
 
     def take(self) -> dict[bytes, list[bytes]]:
         """The next batch, items by scope; empty when there is none. `settle` ends it."""
-        own: list[bytes] = []
-        groups = {b"": own}
-        size, taken = 0, self.taken
-        for _ in range(self.max_items - len(taken)):
-            try:
-                taken.append(entry := self._queue.popleft())
-            except IndexError:  # empty
-                break
-            if type(entry) is bytes:
-                own.append(entry)
-                size += len(entry)
-            else:
-                scope, item = cast("tuple[bytes, bytes]", entry)
-                groups.setdefault(scope, []).append(item)
-                size += len(item)
-            if size >= self._max_bytes:
-                break
+        start = len(self.taken)
+        with contextlib.suppress(IndexError):  # fewer than that wait
+            take = map(deque.popleft, repeat(self._queue, self.max_items - start))
+            self.taken.extend(take)
+        found = self.taken[start:]
+        if set(map(type, found)) == {bytes}:  # most batches
+            groups = {b"": cast("list[bytes]", found)}
+        else:
+            groups = _by_scope(found)
+        size = sum(sum(map(len, items)) for items in groups.values())
+        if size >= self._max_bytes and len(found) > 1:
+            return self._fewer(found)
         self.bytes -= size
-        return groups if own else {s: items for s, items in groups.items() if items}
+        return groups
+
+    def _fewer(self, found: list[Queued]) -> dict[bytes, list[bytes]]:
+        """As many of the items as one request may hold; the others go back."""
+        sizes = accumulate(map(_size, found))
+        fitting = next(n for n, size in enumerate(sizes, 1) if size >= self._max_bytes)
+        del self.taken[len(self.taken) - len(found) + fitting :]
+        self._queue.extendleft(reversed(found[fitting:]))
+        size = sum(map(_size, found[:fitting]))
+        self.bytes -= size
+        return _by_scope(found[:fitting])
 
     def settle(self) -> None:
         """The batch is a request now."""
@@ -164,6 +171,14 @@ class Batcher:
         if self.enabled:
             self._emitted.add(1)
             self._ledger.dropped(self.sink, AFTER_SHUTDOWN)
+
+
+def _by_scope(entries: list[Queued]) -> dict[bytes, list[bytes]]:
+    groups: dict[bytes, list[bytes]] = {}
+    for entry in entries:
+        scope, item = (b"", entry) if isinstance(entry, bytes) else entry
+        groups.setdefault(scope, []).append(item)
+    return groups
 
 
 def _size(entry: Queued) -> int:

@@ -5,8 +5,9 @@ The items come from `export.encode`; who sends them is `export.sender`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from proletto_otel.export.wire import attribute, field, fields, text, varint
@@ -17,10 +18,12 @@ _scope_attribute = attribute(b"\x1a")
 
 
 class _Tags(dict[int, bytes]):
-    """Field number and length of an item, kept by its length."""
+    """Field number and length of an item, kept by its length unless it is longer than most."""
 
     def __missing__(self, size: int) -> bytes:
-        made = self[size] = b"\x12" + varint(size)
+        made = b"\x12" + varint(size)
+        if size < LONG:
+            self[size] = made
         return made
 
 
@@ -48,7 +51,7 @@ def any_scope(found: Any) -> bytes:
     return scope(found.name, found.version or "", found.schema_url or "", values)
 
 
-def request(resource: bytes, groups: Iterable[tuple[bytes, Iterable[bytes]]]) -> bytes:
+def request(resource: bytes, groups: Iterable[tuple[bytes, Sequence[bytes]]]) -> bytes:
     """An export request of spans, log records or metrics: the three have the same shape.
 
     Args:
@@ -57,11 +60,10 @@ def request(resource: bytes, groups: Iterable[tuple[bytes, Iterable[bytes]]]) ->
     """
     content = [field(b"\x0a", resource)]
     for scope_bytes, items in groups:
-        parts = [scope_bytes]
-        for item in items:
-            size = len(item)
-            parts += (_TAGS[size] if size < LONG else b"\x12" + varint(size), item)
-        content += (b"\x12" + varint(sum(map(len, parts))), *parts)
+        tags = list(map(_TAGS.__getitem__, map(len, items)))
+        size = len(scope_bytes) + sum(map(len, tags)) + sum(map(len, items))
+        content += (b"\x12" + varint(size), scope_bytes)
+        content += chain.from_iterable(zip(tags, items, strict=True))
     # joined once: a batch has hundreds of kilobytes
     return b"".join((b"\x0a" + varint(sum(map(len, content))), *content))
 

@@ -33,11 +33,12 @@ from proletto_otel.export.encode import (
     severity,
 )
 from proletto_otel.logs.behind import Made
-from proletto_otel.logs.building import Builder, this_process
+from proletto_otel.logs.building import Builder
 from proletto_otel.logs.clock import MILLISECONDS, local, utc
 from proletto_otel.logs.json_line import members, quoted
 from proletto_otel.logs.pipeline import Pipeline
-from proletto_otel.logs.record import NOWHERE, Record
+from proletto_otel.logs.place import Code, Place, this_process
+from proletto_otel.logs.record import Record
 
 QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
 """Probes and scrapes: a line each would bury the others. A failure (5xx) still gets its line."""
@@ -47,7 +48,8 @@ MAX_PATHS = 64
 MAX_KNOWN = 4096
 """Clients, sizes and users that are kept ready."""
 INFO = logging.INFO
-_MODULE = "access"
+_CODE = Code("", "", "")
+_CODE.module = "access"
 _double = struct.Struct("<d").pack
 _DURATION_OTLP = log_attribute(ACCESS_DURATION_MS, 0.5)[:-8]
 """The attribute without the eight bytes of its number, which come last."""
@@ -87,16 +89,16 @@ class Frame:
     def __init__(self, logger: str, build: Builder) -> None:
         self.logger = logger
         self.build = build
-        self.environment = build.environment
+        self.place = Place(logger, INFO, _CODE)
         self.process_id = this_process.id
-        code = {"module": _MODULE, "function": "", "line": 0, "process_id": self.process_id}
+        code = {"module": _CODE.module, "function": "", "line": 0, "process_id": self.process_id}
         self.start = f'",{members({"level": "INFO", "logger": logger})},"message":'
         """The JSON members before the message."""
         self.middle = f',{members(code)},"thread_id":'
         """Those between the message and the thread's number."""
-        self.end = f",{members({'environment': self.environment})},"
+        self.end = f",{members({'environment': this_process.environment})},"
         """Those behind it."""
-        self.otlp = log_attribute(LOGGER_NAME, logger)
+        self.otlp = log_attribute(LOGGER_NAME, self.place.logger)
 
 
 class Line:
@@ -174,31 +176,18 @@ class Kind:
 class AccessRecord(Record):
     """A record whose message says it all: text lines do not repeat its facts.
 
-    It is made into a sink's form when a sink asks. What is the same in every access line belongs
-    to the class.
+    It is made into a sink's form when a sink asks.
     """
 
     __slots__ = ("parts", "ready", "took_us", "whose")
 
     facts_in_line = False
-    level = INFO
-    level_name = "INFO"
-    module = _MODULE
-    function = ""
-    line = 0
-    code = NOWHERE
-    exception = None
-    fingerprint = ""
-    breadcrumbs = ()
 
     def __init__(self, ready: Line, parts: tuple[Part, Part, Part], request: Finished) -> None:
-        frame = ready.frame
+        self.place = ready.frame.place
         self.ready = ready
         self.parts = parts
         """Client, size, user."""
-        self.logger = frame.logger
-        self.environment = frame.environment
-        self.process_id = frame.process_id
         self.message = ready.message
         self.time_ns = request.end_ns
         self.thread_id = request.thread_id

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +16,9 @@ from proletto_otel.core.config import Config
 from proletto_otel.core.silence import silence
 from proletto_otel.logs import loggers, rendering, structlog_bridge, uncaught
 from proletto_otel.logs.access import AccessLog
-from proletto_otel.logs.building import this_process
 from proletto_otel.logs.errors_counted import count_error
 from proletto_otel.logs.pipeline import Pipeline, pipeline
-from proletto_otel.logs.record import Record
+from proletto_otel.logs.place import this_process
 from proletto_otel.logs.sinks.base import Sink
 from proletto_otel.logs.sinks.console import ConsoleSink, to_stderr
 from proletto_otel.logs.sinks.daily import DailyFileSink
@@ -30,12 +30,8 @@ from proletto_otel.logs.stdlib import Installed
 ERROR = 40
 
 
-def _line(record: Record) -> bytes:
-    return record._text_line or record.text_line
-
-
-def _json(record: Record) -> bytes:
-    return record._json or record.json
+_line = operator.attrgetter("text_line")
+_json = operator.attrgetter("json")
 
 
 class Logs:

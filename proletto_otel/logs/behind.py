@@ -65,10 +65,16 @@ class Behind:
         """A way that hands records to *ways* in a moment."""
 
         def wait(record: Record) -> None:
-            if not self.owe(record, ways):
+            if not self.running:
                 self.first(record)
                 for way in ways:
                     way((record,))
+                return
+            # as `owe`, without the call: every line pays for it
+            owed = self._owed
+            owed.append((record, ways))
+            if not 1 < len(owed) < BATCH:
+                self._due()
 
         return wait
 
@@ -83,12 +89,15 @@ class Behind:
             return False
         owed = self._owed
         owed.append((thing, how))
-        waiting = len(owed)
-        if waiting >= BATCH:
-            self.write()
-        elif waiting == 1:
-            self._wake.set()
+        if not 1 < len(owed) < BATCH:
+            self._due()
         return True
+
+    def _due(self) -> None:
+        if len(self._owed) >= BATCH:
+            self.write()
+        else:
+            self._wake.set()
 
     def first(self, record: Record) -> None:
         """A way for records that cannot wait: what was logged before comes before."""

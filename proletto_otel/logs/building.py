@@ -6,7 +6,6 @@ Everything foreign is sanitised and redacted here, once. Where records go lives 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -19,7 +18,8 @@ from proletto_otel.core.conventions import LOG_FIELDS, ORIGINAL_LENGTH, TRUNCATE
 from proletto_otel.core.exceptions import describe
 from proletto_otel.core.trace_context import current_span
 from proletto_otel.logs import reported
-from proletto_otel.logs.record import Code, Record
+from proletto_otel.logs.place import Place
+from proletto_otel.logs.record import ErrorRecord, Record
 
 MAX_KNOWN_TEXTS = 4096
 MAX_KNOWN_LENGTH = 200
@@ -31,62 +31,40 @@ _get_ident = threading.get_ident
 _time_ns = time.time_ns
 
 
-class Process:
-    """This process's number, known without a system call per record."""
-
-    def __init__(self) -> None:
-        self.look()
-
-    def look(self) -> None:
-        """Ask the system (after a fork)."""
-        self.id = os.getpid()
-
-
-this_process = Process()
-os.register_at_fork(after_in_child=this_process.look)
-
-
 class Builder:
     """Builds records.
 
     Args:
-        environment: Of the application.
         breadcrumbs: Log events a request remembers for its error report.
     """
 
-    def __init__(self, environment: str = "development", breadcrumbs: int = 0) -> None:
-        self.environment = environment
+    def __init__(self, breadcrumbs: int = 0) -> None:
         self.breadcrumbs = breadcrumbs
         self._known: dict[str, str] = {}
 
     def record(
         self,
-        logger: str,
-        level: int,
+        place: Place,
         event: str,
         fields: Mapping[str, Any],
         error: BaseException | None,
-        code: Code,
-        line: int,
         time_ns: int = 0,
     ) -> Record:
-        """Build the clean record of `Pipeline.emit`; *logger* is a clean name."""
+        """Build the clean record of `Pipeline.say`."""
         context = current_request()
         facts = self._facts(fields, context)
         message = self._known.get(event)
         if message is None:
             message = self._clean(event, facts)
-        record = Record(time_ns or _time_ns(), level, logger, message, facts)
-        record.code, record.line = code, line
-        record.module, record.function = code.module, code.function
-        record.process_id, record.thread_id = this_process.id, _get_ident()
-        record.environment = self.environment
-        if context is not None:
-            self._place(record, context)
+        when, whose = time_ns or _time_ns(), self._whose(context)
+        record: Record
+        if error is None and place.level < ERROR:
+            record = Record(when, place, message, facts, _get_ident(), *whose)
         else:
-            self._trace(record)
-        if level >= ERROR or error is not None:
+            record = ErrorRecord(when, place, message, facts, _get_ident(), *whose)
             self._blame(record, error, context)
+        if context is not None and self.breadcrumbs:
+            self._remember(record, context)
         return record
 
     def _facts(self, fields: Mapping[str, Any], context: RequestContext | None) -> dict[str, Any]:
@@ -97,7 +75,7 @@ class Builder:
             fields = {**fields, "user_id": context.user_id}
         if not fields:
             return {}
-        clean = sanitise.get().fields(fields)
+        clean = sanitise._default.fields(fields)
         if _RESERVED.isdisjoint(clean):
             return clean
         return rename_reserved(clean)
@@ -113,37 +91,30 @@ class Builder:
             self._known[event] = clean
         return clean
 
-    def _place(self, record: Record, context: RequestContext) -> None:
-        record.request_id = context.request_id
+    @staticmethod
+    def _whose(context: RequestContext | None) -> tuple[str, str, str, int]:
+        """Request ID, trace ID, span ID and flags."""
         span = current_span()
+        if context is None:
+            return ("", *_ids(span))
         if span is context.span or span is None:
-            record.trace_id, record.span_id = context.trace_id, context.span_id
-            record.flags = 1 if context.sampled and context.trace_id else 0
-        else:
-            self._trace(record)
-        if self.breadcrumbs:
-            crumbs = context.breadcrumbs
-            if crumbs is None:
-                crumbs = context.breadcrumbs = []
-            if record.level >= ERROR:
-                record.breadcrumbs = tuple(crumbs)
-            crumbs.append(record)
-            if len(crumbs) > self.breadcrumbs:
-                del crumbs[0]
+            trace_id = context.trace_id
+            flags = 1 if trace_id and context.sampled else 0
+            return context.request_id, trace_id, context.span_id, flags
+        return (context.request_id, *_ids(span))
+
+    def _remember(self, record: Record, context: RequestContext) -> None:
+        crumbs = context.breadcrumbs
+        if crumbs is None:
+            crumbs = context.breadcrumbs = []
+        crumbs.append(record)
+        if len(crumbs) > self.breadcrumbs:
+            del crumbs[0]
 
     @staticmethod
-    def _trace(record: Record) -> None:
-        span = current_span()
-        if span is None:
-            return
-        found = span.get_span_context()
-        if found.is_valid:
-            record.trace_id = f"{found.trace_id:032x}"
-            record.span_id = f"{found.span_id:016x}"
-            record.flags = int(found.trace_flags) & 1
-
-    @staticmethod
-    def _blame(record: Record, error: BaseException | None, context: RequestContext | None) -> None:
+    def _blame(
+        record: ErrorRecord, error: BaseException | None, context: RequestContext | None
+    ) -> None:
         if error is not None:
             record.exception = describe(error)
             if record.level >= ERROR:
@@ -151,6 +122,15 @@ class Builder:
                 reported.mark(error, context)
         else:
             record.fingerprint = reported.event_fingerprint(record)
+        if record.level >= ERROR and context is not None and context.breadcrumbs:
+            record.breadcrumbs = tuple(context.breadcrumbs)
+
+
+def _ids(span: Any) -> tuple[str, str, int]:
+    found = span.get_span_context() if span is not None else None
+    if found is None or not found.is_valid:
+        return "", "", 0
+    return f"{found.trace_id:032x}", f"{found.span_id:016x}", int(found.trace_flags) & 1
 
 
 def rename_reserved(facts: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from proletto_otel.core.exceptions import describe
 from proletto_otel.core.silence import silence
 from proletto_otel.logs import loggers, reported
 from proletto_otel.logs.loggers import Logger
-from proletto_otel.logs.record import NOWHERE, Code
+from proletto_otel.logs.place import NOWHERE, Code
 
 ERROR = logging.ERROR
 NEVER_SWALLOWED = (KeyboardInterrupt, SystemExit, GeneratorExit)

@@ -17,15 +17,16 @@ class Clock:
         self._split = split
         self._dot = dot
         self._second: tuple[int, str] = (-1, "")
-        self._moment: tuple[int, str] = (-1, "")
+        self.moment: tuple[int, str] = (-1, "")
+        """The latest millisecond, and how it is written."""
 
     def __call__(self, time_ns: int) -> str:
         """*time_ns* with milliseconds."""
         moment = time_ns // 1_000_000
-        known, text = self._moment
+        known, text = self.moment
         if moment != known:
             text = self._begin(moment // 1000) + MILLISECONDS[moment % 1000]
-            self._moment = (moment, text)  # one store: threads see a pair that belongs together
+            self.moment = (moment, text)  # one store: threads see a pair that belongs together
         return text
 
     def _begin(self, second: int) -> str:

@@ -16,7 +16,7 @@ from proletto_otel.core.silence import silence
 from proletto_otel.logs import arguments, loggers, reported
 from proletto_otel.logs.capture import ERROR, NEVER_SWALLOWED, Capture, ExceptionTypes, write
 from proletto_otel.logs.loggers import Logger
-from proletto_otel.logs.record import NOWHERE, Code
+from proletto_otel.logs.place import NOWHERE, Code
 from proletto_otel.logs.wrapping import NO_RESULT, Around, wrap
 
 P = ParamSpec("P")

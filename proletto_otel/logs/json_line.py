@@ -13,23 +13,25 @@ import orjson
 from proletto_otel.core.exceptions import ExceptionFacts
 from proletto_otel.core.remembered import Remembered
 from proletto_otel.logs.clock import utc
+from proletto_otel.logs.place import Place, this_process
 from proletto_otel.logs.record import Record
 
 _APPEND_NEWLINE = orjson.OPT_APPEND_NEWLINE
-MAX_PLACES = 4096
 MAX_MESSAGES = 4096
+MAX_THREADS = 1024
 MAX_KEPT = 200
 """Characters of a message whose quoted form is kept: short ones are mostly literals."""
 
 
 def json_line(record: Record) -> bytes:
     """*record* as a line of JSON, with its newline."""
-    start, middle, end = _places[
-        record.level_name, record.logger, record.module, record.function, record.line,
-        record.process_id, record.environment,
-    ]  # fmt: skip
-    message = record.message
-    words = _messages[message] if len(message) <= MAX_KEPT else quoted(message)
+    place, message, moment = record.place, record.message, record.time_ns // 1_000_000
+    start, middle = place.json or _prepare(place)
+    known, when = _now
+    if known != moment:
+        when = _when(moment)
+    words = _messages[message] if len(message) <= MAX_KEPT else quoted(message).encode()
+    who = this_process.json.get(record.thread_id) or _who(record.thread_id)
     request_id, trace_id, span_id, whose = _owner
     if (
         request_id is not record.request_id
@@ -37,41 +39,63 @@ def json_line(record: Record) -> bytes:
         or trace_id is not record.trace_id
     ):
         whose = _whose(record)
-    when, thread = utc(record.time_ns), record.thread_id
-    line = f'{{"timestamp":"{when}",{start}{words}{middle}{thread}{end}{whose}'
-    if record.fingerprint:
-        line += f',"fingerprint":"{record.fingerprint}"'
-    if record.exception is not None:
-        line += record.exception.form("json", _exception)
-    if record.fields:
-        line += f",{members(record.fields)}"
-    return (line + "}\n").encode()
+    blame = _blame(record) if record.fingerprint or record.exception is not None else b""
+    facts = b"," + encode(record.fields)[1:] if record.fields else b"}\n"
+    return b"".join((when, start, words, middle, who, whose, blame, facts))
 
 
-def _place(key: tuple[Any, ...]) -> tuple[str, str, str]:
-    """What stands before the message, between it and the thread, and behind that."""
-    level, logger, module, function, line, process_id, environment = key
-    code = {"module": module, "function": function, "line": line, "process_id": process_id}
-    return (
-        f'{members({"level": level, "logger": logger})},"message":',
-        f',{members(code)},"thread_id":',
-        f",{members({'environment': environment})}",
-    )
+_now: tuple[int, bytes] = (-1, b"")
 
 
-_Owner = tuple[str, str, str, str]
-_owner: _Owner = ("", "", "", "")
+def _when(moment: int) -> bytes:
+    """The beginning of lines of this millisecond."""
+    global _now
+    when = f'{{"timestamp":"{utc(moment * 1_000_000)}",'.encode()
+    _now = (moment, when)  # one store: they belong together
+    return when
 
 
-def _whose(record: Record) -> str:
+def _prepare(place: Place) -> tuple[bytes, bytes]:
+    """What stands before the message, and between it and the process's number."""
+    code = {"module": place.code.module, "function": place.code.function, "line": place.line}
+    before = f'{members({"level": place.level_name, "logger": place.logger})},"message":'
+    place.json = made = (before.encode(), f",{members(code)},".encode())
+    return made
+
+
+def _who(thread_id: int) -> bytes:
+    """Process, thread and environment; bounded, since programs start threads without end."""
+    facts = {
+        "process_id": this_process.id,
+        "thread_id": thread_id,
+        "environment": this_process.environment,
+    }
+    if len(this_process.json) >= MAX_THREADS:
+        this_process.json = {}
+    who = this_process.json[thread_id] = members(facts).encode()
+    return who
+
+
+_Owner = tuple[str, str, str, bytes]
+_owner: _Owner = ("", "", "", b"")
+
+
+def _whose(record: Record) -> bytes:
     """The members that say whose request it was: the same for all records of a request's span."""
     global _owner
     request_id, trace_id, span_id = record.request_id, record.trace_id, record.span_id
-    whose = f',"request_id":{quoted(request_id)}' if request_id else ""
+    said = f',"request_id":{quoted(request_id)}' if request_id else ""
     if trace_id:
-        whose += f',"trace_id":"{trace_id}","span_id":"{span_id}"'
+        said += f',"trace_id":"{trace_id}","span_id":"{span_id}"'
+    whose = said.encode()
     _owner = (request_id, trace_id, span_id, whose)  # one store: they belong together
     return whose
+
+
+def _blame(record: Record) -> bytes:
+    """The members that only errors have."""
+    said = f',"fingerprint":"{record.fingerprint}"'.encode() if record.fingerprint else b""
+    return said if record.exception is None else said + record.exception.form("json", _exception)
 
 
 def quoted(value: object) -> str:
@@ -104,9 +128,8 @@ def exception_member(facts: ExceptionFacts) -> dict[str, Any]:
     return member if facts.locals is None else {**member, "locals": facts.locals}
 
 
-def _exception(facts: ExceptionFacts) -> str:
-    return f",{members({'exception': exception_member(facts)})}"
+def _exception(facts: ExceptionFacts) -> bytes:
+    return b"," + encode({"exception": exception_member(facts)})[1:-2]
 
 
-_places: Remembered[tuple[str, str, str]] = Remembered(_place, MAX_PLACES)
-_messages: Remembered[str] = Remembered(quoted, MAX_MESSAGES)
+_messages: Remembered[bytes] = Remembered(lambda text: quoted(text).encode(), MAX_MESSAGES)

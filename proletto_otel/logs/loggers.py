@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from proletto_otel.logs.pipeline import Pipeline, pipeline
-from proletto_otel.logs.record import NOWHERE, Code
+from proletto_otel.logs.place import NOWHERE, Code
 
 _STDLIB_WORDS = ("exc_info", "extra", "stack_info", "stacklevel")
 _getframe = sys._getframe
@@ -159,8 +159,8 @@ class Logger:
             return
         if self._facts:
             facts = {**self._facts, **facts}
-        code = Code.of(frame.f_code)
-        self._pipeline.emit(self.name, level, event, facts, error, code, frame.f_lineno)
+        to = self._pipeline
+        to.say(to.places.of_frame(frame, level, self.name), event, facts, error)
 
     def emit(
         self,

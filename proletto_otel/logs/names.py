@@ -15,18 +15,19 @@ INNER = ("proletto_otel", "opentelemetry")
 CLIENTS = ("urllib3", "requests", "grpc", "slack_sdk", "sqlalchemy", "http.client")
 """Loggers of the clients through which telemetry is sent."""
 INNER_PER_MINUTE = 30
-MAX_NAMES = 2000
 
 
 class NameFacts:
     """One logger name, resolved once."""
 
-    __slots__ = ("_left", "_minute", "clean", "client", "inner")
+    __slots__ = ("_left", "_minute", "clean", "client", "free", "inner")
 
     def __init__(self, name: str) -> None:
         self.clean = sanitise.get().text(name)
         self.inner = _below(name, INNER)
         self.client = _below(name, CLIENTS)
+        self.free = not (self.inner or self.client)
+        """Whether its records always travel."""
         self._minute = -1
         self._left = 0
 
@@ -43,26 +44,6 @@ class NameFacts:
     def held_back(self) -> bool:
         """Whether its records stay on the console now."""
         return self.inner or (self.client and get_value(_SUPPRESS_INSTRUMENTATION_KEY) is not None)
-
-
-class Names:
-    """The names seen so far; a program that invents names at run time stays bounded."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, NameFacts] = {}
-
-    def get(self, name: str) -> NameFacts:
-        """The facts of *name*."""
-        found = self._known.get(name)
-        if found is None:
-            if len(self._known) >= MAX_NAMES:
-                self._known = {}
-            found = self._known[name] = NameFacts(name)
-        return found
-
-    def forget(self) -> None:
-        """Resolve every name anew (another sanitiser, a test)."""
-        self._known = {}
 
 
 def _below(name: str, roots: tuple[str, ...]) -> bool:

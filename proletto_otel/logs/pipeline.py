@@ -19,8 +19,9 @@ from proletto_otel.core import parsing, silence
 from proletto_otel.core.ledger import ledger
 from proletto_otel.logs.behind import Behind, Ways, WriteMany
 from proletto_otel.logs.building import Builder
-from proletto_otel.logs.names import NameFacts, Names
-from proletto_otel.logs.record import Code, Record
+from proletto_otel.logs.names import NameFacts
+from proletto_otel.logs.place import DEFAULT_ENVIRONMENT, Code, Place, Places, this_process
+from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.base import Sink
 from proletto_otel.logs.sinks.console import ConsoleSink
 
@@ -65,7 +66,7 @@ class Pipeline:
         self.build = Builder()
         self.ready = False
         """Whether set-up has come; until then records are printed and kept."""
-        self.names = Names()
+        self.places = Places()
         self._listeners: tuple[tuple[int, Write, Write], ...] = ()
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._ways: dict[int, tuple[Write, ...]] = {}
@@ -105,8 +106,9 @@ class Pipeline:
     def open(self, *, level: int, environment: str, breadcrumbs: int) -> None:
         """Set-up has come; `hand_over` follows when all sinks are there."""
         self.level = level
-        self.build = Builder(environment, breadcrumbs)
-        self.names.forget()
+        self.build = Builder(breadcrumbs)
+        this_process.serve(environment)
+        self.places.forget()
         self.ready = True
 
     def hand_over(self) -> None:
@@ -122,7 +124,6 @@ class Pipeline:
             self._replay(self._early.popleft(), late)
 
     def _replay(self, record: Record, late: list[tuple[int, Write]]) -> None:
-        record.environment = self.build.environment
         record.forget_lines()
         for level, write in late:
             if record.level >= max(level, self.level):
@@ -136,7 +137,8 @@ class Pipeline:
         self._lost_early = 0
         self.level = first_level()
         self.build = Builder()
-        self.names.forget()
+        this_process.serve(DEFAULT_ENVIRONMENT)
+        self.places.forget()
         self.ready = False
         self.use((ConsoleSink(),))
 
@@ -229,12 +231,27 @@ class Pipeline:
             time_ns: When, unix time; 0 is now.
         """
         try:
-            name = self.names.get(logger)
-            record = self.build.record(name.clean, level, event, fields, error, code, line, time_ns)
-            if _thread.suppressed or name.inner or (name.client and name.held_back()):
-                self._console_only(name, record)
+            place = self.places.of(logger, level, code, line)
+        except Exception as broken:  # a name that is none
+            self._lost(broken)
+        else:
+            self.say(place, event, fields, error, time_ns)
+
+    def say(
+        self,
+        place: Place,
+        event: str,
+        fields: Mapping[str, Any],
+        error: BaseException | None,
+        time_ns: int = 0,
+    ) -> None:
+        """As `emit`, for a caller who knows the place already."""
+        try:
+            record = self.build.record(place, event, fields, error, time_ns)
+            if _thread.suppressed or (not place.name.free and place.name.held_back()):
+                self._console_only(place.name, record)
             else:
-                self.fan_out(record)
+                self._hand(record, self._ways)
         except Exception as broken:
             self._lost(broken)
 
@@ -247,9 +264,9 @@ class Pipeline:
         self._hand(record, self._ways_at_once)
 
     def _hand(self, record: Record, known: dict[int, tuple[Write, ...]]) -> None:
-        ways = known.get(record.level)
+        ways = known.get(record.place.level)
         if ways is None:
-            ways = self._found(record.level, known)
+            ways = self._found(record.place.level, known)
         for write in ways:
             try:
                 write(record)

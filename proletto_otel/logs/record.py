@@ -5,12 +5,10 @@ How it looks as text and JSON lives in `logs.rendering`, as OTLP bytes in `logs.
 
 from __future__ import annotations
 
-import logging
-from types import CodeType
 from typing import Any, ClassVar, Protocol
 
 from proletto_otel.core.exceptions import ExceptionFacts
-from proletto_otel.export.encode import log_attributes
+from proletto_otel.logs.place import Code, Place, this_process
 
 
 class Renderer(Protocol):
@@ -31,9 +29,8 @@ class Record:
     """
 
     __slots__ = (
-        "_json", "_text_line", "breadcrumbs", "code", "environment", "exception", "fields",
-        "fingerprint", "flags", "function", "level", "level_name", "line", "logger", "message",
-        "module", "process_id", "request_id", "span_id", "thread_id", "time_ns", "trace_id",
+        "_json", "_text_line", "fields", "flags", "message", "place", "request_id", "span_id",
+        "thread_id", "time_ns", "trace_id",
     )  # fmt: skip
 
     renderer: ClassVar[Renderer]
@@ -42,45 +39,86 @@ class Record:
     otlp: ClassVar[Any] = b""
     """The record as OTLP bytes where its kind knows them; else `logs.sinks.otlp` makes them."""
 
+    exception: ExceptionFacts | None = None
+    fingerprint: str = ""
+    """16 hex digits on errors, else empty."""
+    breadcrumbs: tuple[Record, ...] = ()
+    """On errors: the log events of the same request before this one, oldest first."""
+
     def __init__(
         self,
         time_ns: int,
-        level: int,
-        logger: str,
+        place: Place,
         message: str,
         fields: dict[str, Any],
+        thread_id: int = 0,
+        request_id: str = "",
+        trace_id: str = "",
+        span_id: str = "",
+        flags: int = 0,
     ) -> None:
         self.time_ns = time_ns
         """Unix time."""
-        self.level = level
-        self.level_name = LEVEL_NAMES.get(level) or logging.getLevelName(level)
-        self.logger = logger
+        self.place = place
         self.message = message
         """The event, without the facts."""
         self.fields = fields
         """The caller's facts: plain JSON types, never a reserved name."""
-        self.module = ""
-        self.function = ""
-        self.line = 0
-        self.code: Code = NOWHERE
-        """Where the call stands in the source."""
-        self.process_id = 0
-        self.thread_id = 0
-        self.environment = ""
-        self.exception: ExceptionFacts | None = None
-        self.fingerprint = ""
-        """16 hex digits on errors, else empty."""
-        self.request_id = ""
-        self.trace_id = ""
+        self.thread_id = thread_id
+        self.request_id = request_id
+        self.trace_id = trace_id
         """32 hex digits or empty."""
-        self.span_id = ""
+        self.span_id = span_id
         """16 hex digits or empty."""
-        self.flags = 0
+        self.flags = flags
         """1 when the trace is sampled."""
-        self.breadcrumbs: tuple[Record, ...] = ()
-        """On errors: the log events of the same request before this one, oldest first."""
         self._json: bytes | None = None
         self._text_line: bytes | None = None
+
+    @property
+    def level(self) -> int:
+        """Number of the level."""
+        return self.place.level
+
+    @property
+    def level_name(self) -> str:
+        """Name of the level."""
+        return self.place.level_name
+
+    @property
+    def logger(self) -> str:
+        """Name of the logger."""
+        return self.place.logger
+
+    @property
+    def code(self) -> Code:
+        """The calling function."""
+        return self.place.code
+
+    @property
+    def line(self) -> int:
+        """Line of the call; 0 where it is not known."""
+        return self.place.line
+
+    @property
+    def module(self) -> str:
+        """Name of the calling file, without directory and ending."""
+        return self.place.code.module
+
+    @property
+    def function(self) -> str:
+        """Name of the calling function."""
+        return self.place.code.function
+
+    @property
+    def environment(self) -> str:
+        """Of the application."""
+        return this_process.environment
+
+    @property
+    def process_id(self) -> int:
+        """The process: a record never leaves the one that made it."""
+        return this_process.id
 
     @property
     def json(self) -> bytes:
@@ -98,10 +136,6 @@ class Record:
             line = self._text_line = self.renderer.text_line(self)
         return line
 
-    def otlp_fields(self) -> bytes:
-        """The facts as OTLP attributes."""
-        return log_attributes(self.fields)
-
     def forget_lines(self) -> None:
         """Render anew when asked (the format or the environment became known)."""
         self._json = self._text_line = None
@@ -112,41 +146,13 @@ class Record:
         return self.text_line.decode()[:-1]
 
 
-class Code:
-    """A function in the source, resolved once per code object."""
+class ErrorRecord(Record):
+    """A record with an exception, or of level ERROR and above: the few that have to be blamed."""
 
-    __slots__ = ("function", "module", "path", "qualified")
+    __slots__ = ("breadcrumbs", "exception", "fingerprint")
 
-    def __init__(self, path: str, function: str, qualified: str) -> None:
-        self.path = path
-        self.module = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or path
-        self.function = function
-        self.qualified = qualified
-
-    @classmethod
-    def of(cls, code: CodeType) -> Code:
-        """The place of *code*; dozens of ns when it was seen before."""
-        found = _codes.get(code)
-        if found is None:
-            if len(_codes) > MAX_CODES:
-                _codes.clear()
-            qualified = getattr(code, "co_qualname", code.co_name)  # since Python 3.11
-            found = _codes[code] = cls.named(code.co_filename, code.co_name, qualified)
-        return found
-
-    @classmethod
-    def named(cls, path: str, function: str, qualified: str = "") -> Code:
-        """A place known by its names only."""
-        return cls(*(ascii_if_odd(name) for name in (path, function, qualified or function)))
-
-
-def ascii_if_odd(name: str) -> str:
-    """*name*, its odd characters escaped: code made at run time can be called anything."""
-    return name if name.isprintable() else name.encode("ascii", "backslashreplace").decode()
-
-
-MAX_CODES = 10_000
-"""Functions that are remembered; programs that make code at run time stay bounded."""
-_codes: dict[CodeType, Code] = {}
-NOWHERE = Code("", "", "")
-LEVEL_NAMES = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.exception = None
+        self.fingerprint = ""
+        self.breadcrumbs = ()

@@ -17,7 +17,8 @@ from typing import Any
 from proletto_otel.core.exceptions import ExceptionFacts
 from proletto_otel.logs.clock import local
 from proletto_otel.logs.json_line import json_line, quoted
-from proletto_otel.logs.record import Record, ascii_if_odd
+from proletto_otel.logs.place import Place, ascii_if_odd
+from proletto_otel.logs.record import Record
 
 DEFAULT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 _FIELD = re.compile(r"%(?:\((\w+)\)([#0\- +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa])|(%))")
@@ -46,8 +47,8 @@ class Renderer:
         if request_id and not self._shows_id:
             whose = f" request_id={request_id}"
         if self.plain:
-            when, level = local(record.time_ns), record.level_name
-            text = f"{when} - {record.logger} - {level} - {message}{facts}{whose}\n"
+            when, place = local(record.time_ns), record.place
+            text = f"{when} - {place.logger} - {place.level_name} - {message}{facts}{whose}\n"
         else:
             message += facts + whose
             text = self._template % tuple([get(record, message) for get in self._getters]) + "\n"
@@ -149,7 +150,7 @@ _NAMES: dict[str, Callable[[Record, str], Any]] = {
     "threadName": _thread_name,
     "trace_id": lambda r, _: r.trace_id or "-",
 }
-_EXAMPLE = Record(0, 20, "example", "", {})
+_EXAMPLE = Record(0, Place("example", 20), "", {})
 
 Record.renderer = Renderer()
 

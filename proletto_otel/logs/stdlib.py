@@ -14,14 +14,13 @@ from typing import Any
 from proletto_otel.logs import reported
 from proletto_otel.logs.loggers import error_of, safe_str, text_of
 from proletto_otel.logs.pipeline import Pipeline
-from proletto_otel.logs.record import Code
+from proletto_otel.logs.place import Code, Place
 
 _STANDARD = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
 _STANDARD_COUNT = len(_STANDARD)
 _INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
 """Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
 _NOT_FACTS = {*_STANDARD, *_INJECTED, "asctime", "message", "taskName", "color_message"}
-MAX_PLACES = 4096
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -31,7 +30,6 @@ class PipelineHandler(logging.Handler):
     def __init__(self, to: Pipeline) -> None:
         super().__init__()
         self._pipeline = to
-        self._places: dict[tuple[str, str], Code] = {}
 
     def createLock(self) -> None:  # noqa: N802  the standard library's name
         """No lock: a signal handler may log."""
@@ -48,19 +46,15 @@ class PipelineHandler(logging.Handler):
         """Hand *record* over."""
         event, fields = _event(record)
         error = error_of(record.exc_info) if record.exc_info else None
-        self._pipeline.emit(
-            record.name, record.levelno, event, fields, error,
-            self._place(record), record.lineno, int(record.created * 1e9),
-        )  # fmt: skip
+        place = self._place(record)
+        self._pipeline.say(place, event, fields, error, int(record.created * 1e9))
 
-    def _place(self, record: logging.LogRecord) -> Code:
-        key = (record.pathname, record.funcName or "")
-        found = self._places.get(key)
-        if found is None:
-            if len(self._places) >= MAX_PLACES:
-                self._places = {}
-            found = self._places[key] = Code.named(*key)
-        return found
+    def _place(self, record: logging.LogRecord) -> Place:
+        path, function, line = record.pathname, record.funcName or "", record.lineno
+        level, name, places = record.levelno, record.name, self._pipeline.places
+        key = (path, function, line, level, name)
+        found = places.known.get(key)
+        return found or places.make(key, name, level, Code.named(path, function), line)
 
 
 def _event(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:

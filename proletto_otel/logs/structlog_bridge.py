@@ -20,7 +20,7 @@ from typing import Any
 from proletto_otel.core.silence import silence
 from proletto_otel.logs.loggers import level_number, logger, safe_str, stdlib_words, text_of
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.record import NOWHERE, Code
+from proletto_otel.logs.place import NOWHERE, Code
 
 _LEVELS = {"warn": 30, "exception": 40, "fatal": 50, "msg": 20}
 _INNER = ("structlog", "proletto_otel.logs.structlog_bridge")

@@ -16,7 +16,7 @@ from proletto_otel.core.silence import silence
 from proletto_otel.logs import reported
 from proletto_otel.logs.loggers import logger
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.record import NOWHERE, Code
+from proletto_otel.logs.place import NOWHERE, Code
 
 CRITICAL = 50
 _QUIET = (KeyboardInterrupt, SystemExit, GeneratorExit)

@@ -15,6 +15,7 @@ import pytest
 from proletto_otel.core.ledger import ledger
 from proletto_otel.core.meters import registry
 from proletto_otel.logs import rendering
+from proletto_otel.logs.place import Place
 from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.files import SizedFileSink
 
@@ -43,7 +44,7 @@ def made(directory: Path) -> SizedFileSink:
 
 def write(sink: SizedFileSink, first: int, count: int) -> None:
     for n in range(first, first + count):
-        sink.write(Record(time.time_ns(), 20, "test", f"record {n:06d} " + "x" * 333, {}))
+        sink.write(Record(time.time_ns(), Place("test", 20), f"record {n:06d} " + "x" * 333, {}))
 
 
 def numbers(path: Path) -> list[int]:

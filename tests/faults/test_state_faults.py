@@ -175,13 +175,19 @@ def test_garbage_in_the_store(start: Callable[..., Shop]) -> None:
     shop.is_whole()
 
 
+def removed(directory: Path) -> bool:
+    """Whether it is gone for a moment: the program writes into it meanwhile."""
+    shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()
+
+
 def test_state_directory_removed(start: Callable[..., Shop]) -> None:
     """rm -rf: made anew, with a leader, a store and the workers' numbers."""
     shop = start()
     shop.is_watched("Before")
     shop.answered(20)
     counted = shop.counted()
-    shutil.rmtree(shop.state.parent)
+    until(lambda: removed(shop.state.parent))
     shop.answered(20)
 
     assert counted + 20 <= shop.counted()

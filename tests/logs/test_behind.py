@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from proletto_otel.logs.behind import Behind, Made
+from proletto_otel.logs.place import Place
 from proletto_otel.logs.record import Record
 
 
@@ -25,7 +26,7 @@ def test_last_lines_before_a_quiet_time_are_written(attempt: int) -> None:
 
     behind.start()
     try:
-        record = Record(time.time_ns(), 20, "test", f"line {attempt}", {})
+        record = Record(time.time_ns(), Place("test", 20), f"line {attempt}", {})
         behind.later((write,))(record)
 
         assert arrived.wait(10)
@@ -46,7 +47,7 @@ def test_flush_waits_for_a_batch_that_another_thread_writes() -> None:
 
     behind.start()
     try:
-        behind.later((write,))(Record(time.time_ns(), 20, "test", "line", {}))
+        behind.later((write,))(Record(time.time_ns(), Place("test", 20), "line", {}))
         assert began.wait(10)
         threading.Timer(0.05, go_on.set).start()
 
@@ -71,20 +72,20 @@ def test_promise_is_kept_together_with_the_lines_around_it() -> None:
 
     late = behind.later((to_text,))
     behind.running = True
-    late(Record(0, 20, "test", "first", {}))
+    late(Record(0, Place("test", 20), "first", {}))
     both = (to_json, to_text)
     made: list[list[str]] = []
 
     def make(things: list[str]) -> Made:
         made.append(things)
-        records = [Record(0, 20, "test", t, {}) if t != "quiet" else None for t in things]
+        records = [Record(0, Place("test", 20), t, {}) if t != "quiet" else None for t in things]
         return records, both
 
     assert behind.owe("second", make)
     assert behind.owe("broken", lambda things: 1 / 0)
     assert behind.owe("quiet", make)
     assert behind.owe("nothing", lambda things: ((), ()))
-    late(Record(0, 20, "test", "third", {}))
+    late(Record(0, Place("test", 20), "third", {}))
     assert behind.owe("fourth", make)
 
     assert behind.flush()

@@ -15,6 +15,7 @@ import pytest
 from proletto_otel.core.ledger import ledger
 from proletto_otel.core.meters import registry
 from proletto_otel.logs.loggers import logger
+from proletto_otel.logs.place import Place
 from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.daily import DailyFileSink
 from proletto_otel.logs.sinks.files import SizedFileSink
@@ -47,7 +48,7 @@ def daily(tmp_path: Path, backups: int = 3) -> DailyFileSink:
 
 
 def record(n: int, time_ns: int = 0) -> Record:
-    return Record(time_ns or time.time_ns(), 40, "test", f"record {n:06d}", {})
+    return Record(time_ns or time.time_ns(), Place("test", 40), f"record {n:06d}", {})
 
 
 def numbers(*paths: Path) -> list[int]:

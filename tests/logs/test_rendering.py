@@ -9,6 +9,7 @@ import pytest
 from proletto_otel.core import context
 from proletto_otel.logs.clock import local, utc
 from proletto_otel.logs.loggers import logger
+from proletto_otel.logs.place import Place
 from proletto_otel.logs.record import Record
 from proletto_otel.logs.rendering import Renderer
 from tests.logs.conftest import Room
@@ -64,7 +65,7 @@ def test_all_names_render() -> None:
     """No name of the standard library's documentation is missing."""
     renderer = Renderer(" ".join(f"%({name})s" for name in ALL_NAMES))
 
-    assert b"event" in renderer.text_line(Record(NOON_NS, 20, "x", "event", {}))
+    assert b"event" in renderer.text_line(Record(NOON_NS, Place("x", 20), "event", {}))
 
 
 @pytest.mark.parametrize(

@@ -19,15 +19,18 @@ from proletto_otel.core.conventions import (
     LOGGER_NAME,
 )
 from proletto_otel.core.exceptions import ExceptionFacts
+from proletto_otel.core.remembered import Remembered
 from proletto_otel.export.encode import (
     log_attribute,
+    log_attributes,
     log_body,
     log_constant,
     log_owner,
     log_start,
 )
 from proletto_otel.export.encode import severity as encoded_severity
-from proletto_otel.logs.record import Code, Record
+from proletto_otel.logs.place import Place
+from proletto_otel.logs.record import Record
 from proletto_otel.logs.sinks.base import Sink
 
 SEVERITIES = {
@@ -38,8 +41,11 @@ SEVERITIES = {
     50: (21, "FATAL"),
 }
 """Level: OTLP severity number and text."""
-_SEVERITIES = {level: encoded_severity(*facts) for level, facts in SEVERITIES.items()}
-MAX_PLACES = 4096
+
+MAX_BODIES = 4096
+MAX_KEPT = 200
+"""Characters of a message whose bytes are kept: short ones are mostly literals."""
+_bodies: Remembered[bytes] = Remembered(log_body, MAX_BODIES)
 
 
 class OtlpSink(Sink):
@@ -53,7 +59,6 @@ class OtlpSink(Sink):
     def __init__(self, put: Callable[[Sequence[bytes]], None], level: int = 0) -> None:
         self.level = level
         self._put = put
-        self._places: dict[tuple[Code, int, str], bytes] = {}
         self._request: tuple[str, str, bytes] = ("", "", b"")
 
     def write(self, record: Record) -> None:
@@ -70,33 +75,20 @@ class OtlpSink(Sink):
         ready: bytes = record.otlp
         if ready:
             return ready
-        key = (record.code, record.line, record.logger)
-        attributes = record.otlp_fields()
+        attributes = log_attributes(record.fields) if record.fields else b""
         if record.fingerprint or record.exception is not None:
             attributes += _error_attributes(record)
         request_id, span_id, whose = self._request
         if request_id is not record.request_id or span_id is not record.span_id:
             whose = self._whose(record)
+        place, message = record.place, record.message
+        body = _bodies[message] if len(message) <= MAX_KEPT else log_body(message)
         return b"".join(
             (
-                log_start(record.time_ns, record.flags),
-                _SEVERITIES.get(record.level) or encoded_severity(*severity(record)),
-                log_body(record.message), self._places.get(key) or self._place(key),
+                log_start(record.time_ns, record.flags), place.otlp or _prepare(place), body,
                 attributes, whose,
             )
         )  # fmt: skip
-
-    def _place(self, key: tuple[Code, int, str]) -> bytes:
-        code, line, logger = key
-        if len(self._places) >= MAX_PLACES:
-            self._places = {}
-        place = log_attribute(LOGGER_NAME, logger)
-        if code.path:
-            place += log_attribute(CODE_FILE_PATH, code.path)
-            place += log_attribute(CODE_FUNCTION_NAME, code.qualified)
-            place += log_attribute(CODE_LINE_NUMBER, line)
-        self._places[key] = place
-        return place
 
     def _whose(self, record: Record) -> bytes:
         """The request ID and the trace; the same for all records of a request's span."""
@@ -106,10 +98,24 @@ class OtlpSink(Sink):
         return whose
 
 
-def severity(record: Record) -> tuple[int, str]:
-    """OTLP severity of a level between or beyond the five usual ones."""
-    nearest = max((level for level in SEVERITIES if level <= record.level), default=0)
-    return (SEVERITIES[nearest][0] if nearest else 1), record.level_name
+def _prepare(place: Place) -> bytes:
+    """The severity, and the attributes that say who speaks and where."""
+    ready = encoded_severity(*severity(place)) + log_attribute(LOGGER_NAME, place.logger)
+    if place.code.path:
+        ready += log_attribute(CODE_FILE_PATH, place.code.path)
+        ready += log_attribute(CODE_FUNCTION_NAME, place.code.qualified)
+        ready += log_attribute(CODE_LINE_NUMBER, place.line)
+    place.otlp = ready
+    return ready
+
+
+def severity(place: Place) -> tuple[int, str]:
+    """OTLP severity of a level, also between or beyond the five usual ones."""
+    level = place.level
+    if level in SEVERITIES:
+        return SEVERITIES[level]
+    nearest = max((known for known in SEVERITIES if known <= level), default=0)
+    return (SEVERITIES[nearest][0] if nearest else 1), place.level_name
 
 
 def _error_attributes(record: Record) -> bytes:
