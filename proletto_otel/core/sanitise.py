@@ -27,6 +27,8 @@ MAX_NODES = 2_000
 MAX_KEY = 200
 MAX_KNOWN_KEYS = 4096
 
+BIG = 10**12
+"""A number below it has fewer digits than a card's."""
 SHORT = 13
 """A text shorter than a card number and without `=`, `:` or quotes can hold no secret."""
 
@@ -71,6 +73,7 @@ class Sanitiser:
         self.max_keys = keys
         self._redact = self.redactor.text
         self._known: dict[str, tuple[str, bool]] = {}
+        self._harmless: set[str] = set()
         self._short = 0 if self.redactor.thorough else SHORT
 
     def text(self, text: str) -> str:
@@ -128,12 +131,39 @@ class Sanitiser:
             elif kind is str:
                 word = len(value) < self._short and value.isalnum()
                 clean[key] = value if word else self.text(value)
-            elif value is None or kind is bool or (kind is int and -(10**12) < value < 10**12):
+            elif value is None or kind is bool or (kind is int and -BIG < value < BIG):
                 clean[key] = value
             else:
                 walk = walk or plain.Walk(self)
                 clean[key] = walk.guarded(value, self.depth)
         return clean
+
+    def leaves(self, fields: Mapping[str, Any]) -> bool:
+        """Whether `fields` would change nothing: most facts are short words and numbers."""
+        harmless, short = self._harmless, self._short
+        if not short or len(fields) > self.max_keys:
+            return False
+        for name, value in fields.items():
+            if type(name) is not str or not (name in harmless or self._is_harmless(name)):
+                return False
+            kind = type(value)
+            if kind is str:
+                word = len(value) < short and value.isalnum()
+                if not word and self.text(value) is not value:
+                    return False
+            elif not (value is None or kind is bool or (kind is int and -BIG < value < BIG)):
+                return False
+        return True
+
+    def _is_harmless(self, name: str) -> bool:
+        """Whether *name* stays as it is, and what stands under it is no secret."""
+        if self.name(name) != (name, False):
+            return False
+        if len(name) <= MAX_KEY:
+            if len(self._harmless) >= MAX_KNOWN_KEYS:
+                self._harmless = set()
+            self._harmless.add(name)
+        return True
 
     def name(self, name: Any) -> tuple[str, bool]:
         """A clean key, and whether it promises a secret; remembered for texts."""

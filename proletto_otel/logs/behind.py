@@ -179,12 +179,14 @@ def _shares(batch: list[Owed]) -> Iterator[tuple[WriteMany, list[Record]]]:
         records_of[kind] = chain(records, repeat(None))
     kinds = [id(how) for _, how in batch]
     order = list(map(next, map(records_of.__getitem__, kinds)))
+    shares: dict[frozenset[int], list[Record]] = {}
     for way in dict.fromkeys(chain.from_iterable(ways_of.values())):
-        takes = {kind for kind, ways in ways_of.items() if way in ways}
-        pairs = zip(order, kinds, strict=True)
-        share = [record for record, kind in pairs if record is not None and kind in takes]
-        if share:
-            yield way, share
+        takes = frozenset(kind for kind, ways in ways_of.items() if way in ways)
+        if takes not in shares:
+            pairs = zip(order, kinds, strict=True)
+            shares[takes] = [r for r, kind in pairs if r is not None and kind in takes]
+        if shares[takes]:
+            yield way, shares[takes]
 
 
 def _share_of_one_kind(batch: list[Owed]) -> Iterator[tuple[WriteMany, list[Record]]]:

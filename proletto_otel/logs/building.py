@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from proletto_otel.core import context as contexts
@@ -46,28 +45,29 @@ class Builder:
         self,
         place: Place,
         event: str,
-        fields: Mapping[str, Any],
+        fields: dict[str, Any],
         error: BaseException | None,
         time_ns: int = 0,
     ) -> Record:
-        """Build the clean record of `Pipeline.say`."""
+        """Build the clean record of `Pipeline.say`, which keeps *fields*."""
         context = current_request()
         facts = self._facts(fields, context)
         message = self._known.get(event)
         if message is None:
             message = self._clean(event, facts)
-        when, whose = time_ns or _time_ns(), self._whose(context)
-        record: Record
-        if error is None and place.level < ERROR:
-            record = Record(when, place, message, facts, _get_ident(), *whose)
-        else:
-            record = ErrorRecord(when, place, message, facts, _get_ident(), *whose)
+        request_id, trace_id, span_id, flags = self._whose(context)
+        kind = Record if error is None and place.level < ERROR else ErrorRecord
+        record = kind(
+            time_ns or _time_ns(), place, message, facts, _get_ident(), request_id, trace_id,
+            span_id, flags,
+        )  # fmt: skip
+        if isinstance(record, ErrorRecord):
             self._blame(record, error, context)
         if context is not None and self.breadcrumbs:
             self._remember(record, context)
         return record
 
-    def _facts(self, fields: Mapping[str, Any], context: RequestContext | None) -> dict[str, Any]:
+    def _facts(self, fields: dict[str, Any], context: RequestContext | None) -> dict[str, Any]:
         bound = context.facts if context is not None else contexts.bound()
         if bound:
             fields = {**bound, **fields}
@@ -75,7 +75,8 @@ class Builder:
             fields = {**fields, "user_id": context.user_id}
         if not fields:
             return {}
-        clean = sanitise._default.fields(fields)
+        sanitiser = sanitise.get()
+        clean = fields if sanitiser.leaves(fields) else sanitiser.fields(fields)
         if _RESERVED.isdisjoint(clean):
             return clean
         return rename_reserved(clean)

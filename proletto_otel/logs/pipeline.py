@@ -235,17 +235,17 @@ class Pipeline:
         except Exception as broken:  # a name that is none
             self._lost(broken)
         else:
-            self.say(place, event, fields, error, time_ns)
+            self.say(place, event, dict(fields), error, time_ns)
 
     def say(
         self,
         place: Place,
         event: str,
-        fields: Mapping[str, Any],
+        fields: dict[str, Any],
         error: BaseException | None,
         time_ns: int = 0,
     ) -> None:
-        """As `emit`, for a caller who knows the place already."""
+        """As `emit`, for a caller who knows the place already and has no more use for *fields*."""
         try:
             record = self.build.record(place, event, fields, error, time_ns)
             if _thread.suppressed or (not place.name.free and place.name.held_back()):

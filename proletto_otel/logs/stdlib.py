@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -21,7 +20,6 @@ _STANDARD_COUNT = len(_STANDARD)
 _INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
 """Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
 _NOT_FACTS = {*_STANDARD, *_INJECTED, "asctime", "message", "taskName", "color_message"}
-_NOTHING: Mapping[str, Any] = {}
 
 
 class PipelineHandler(logging.Handler):
@@ -57,10 +55,10 @@ class PipelineHandler(logging.Handler):
         return found or places.make(key, name, level, Code.named(path, function), line)
 
 
-def _event(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
+def _event(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     """The message and the facts of a record; a structlog event dictionary counts as both."""
     members = record.__dict__
-    fields: Mapping[str, Any] = _NOTHING
+    fields: dict[str, Any] = {}
     if len(members) > _STANDARD_COUNT:
         # what `extra` adds comes after the standard members
         fields = {
