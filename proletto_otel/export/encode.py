@@ -47,7 +47,7 @@ log_request_id = of_name(log_attribute, REQUEST_ID)
 _link_attribute = attribute(b"\x22")
 
 _span_times = struct.Struct("<QBQBBI").pack
-_LOG_FLAGS = tuple(b"E" + struct.pack("<I", flags) for flags in range(256))
+_log_start = struct.Struct("<BQBQBI").pack
 _BODIES = tuple(b"*%c\x0a%c" % (size + 2, size) for size in range(120))
 """What comes before a body of so many bytes."""
 _uint64 = struct.Struct("<Q").pack
@@ -230,8 +230,7 @@ def log_record(
 # A log record may be joined of ready parts in any order: these four, `severity`, `log_attribute`.
 def log_start(time_ns: int, flags: int) -> bytes:
     """The times and flags of a log record, as in `log_record`."""
-    moment = time_ns.to_bytes(8, "little")
-    return b"\x09" + moment + b"Y" + moment + _LOG_FLAGS[flags & 255]
+    return _log_start(0x09, time_ns, 0x59, time_ns, 0x45, flags)
 
 
 def log_body(body: str) -> bytes:

@@ -35,7 +35,7 @@ from proletto_otel.export.encode import (
 from proletto_otel.logs.behind import Made
 from proletto_otel.logs.building import Builder
 from proletto_otel.logs.clock import MILLISECONDS, local, utc
-from proletto_otel.logs.json_line import members, quoted
+from proletto_otel.logs.json_line import members, needs_no_quoting, quoted
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.place import Code, Place, this_process
 from proletto_otel.logs.record import Record
@@ -111,7 +111,7 @@ class Line:
         self.frame = frame
         self.facts = {URL_PATH: clean, **kind.facts}
         self.message = message = f"{kind.method} {clean} {kind.status}"
-        if clean is path and _needs_no_quoting(clean):
+        if clean is path and needs_no_quoting(clean):
             named, words = f'"{URL_PATH}":"{clean}"', f'"{message}"'
         else:
             named, words = members({URL_PATH: clean}), quoted(message)
@@ -123,11 +123,6 @@ class Line:
         path_otlp = log_attribute(URL_PATH, clean)
         self.otlp = b"".join((log_body(message), kind.otlp, path_otlp, _DURATION_OTLP))
         """The OTLP record between its flags and the number of the duration."""
-
-
-def _needs_no_quoting(text: str) -> bool:
-    odd = "\\" in text or '"' in text
-    return not odd and text.isascii() and text.isprintable()
 
 
 class Part:

@@ -84,7 +84,7 @@ def _whose(record: Record) -> bytes:
     """The members that say whose request it was: the same for all records of a request's span."""
     global _owner
     request_id, trace_id, span_id = record.request_id, record.trace_id, record.span_id
-    said = f',"request_id":{quoted(request_id)}' if request_id else ""
+    said = f',"request_id":{quoted_text(request_id)}' if request_id else ""
     if trace_id:
         said += f',"trace_id":"{trace_id}","span_id":"{span_id}"'
     whose = said.encode()
@@ -96,6 +96,17 @@ def _blame(record: Record) -> bytes:
     """The members that only errors have."""
     said = f',"fingerprint":"{record.fingerprint}"'.encode() if record.fingerprint else b""
     return said if record.exception is None else said + record.exception.form("json", _exception)
+
+
+def quoted_text(text: str) -> str:
+    """A text as JSON: most need no more than quotes."""
+    return f'"{text}"' if needs_no_quoting(text) else quoted(text)
+
+
+def needs_no_quoting(text: str) -> bool:
+    """Whether a text in quotes is JSON as it stands."""
+    odd = "\\" in text or '"' in text
+    return not odd and text.isascii() and text.isprintable()
 
 
 def quoted(value: object) -> str:

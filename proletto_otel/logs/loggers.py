@@ -19,7 +19,7 @@ from typing import Any
 from proletto_otel.logs.pipeline import Pipeline, pipeline
 from proletto_otel.logs.place import NOWHERE, Code
 
-_STDLIB_WORDS = ("exc_info", "extra", "stack_info", "stacklevel")
+_STDLIB_WORDS = frozenset(("exc_info", "extra", "stack_info", "stacklevel"))
 _getframe = sys._getframe
 
 
@@ -150,7 +150,7 @@ class Logger:
         frame: FrameType | None,
     ) -> None:
         error: BaseException | None = None
-        if not facts.keys().isdisjoint(_STDLIB_WORDS):
+        if not _STDLIB_WORDS.isdisjoint(facts):
             error, frame = stdlib_words(facts, frame)
         if type(event) is not str or args:
             event = text_of(event, args)

@@ -233,7 +233,7 @@ class Pipeline:
         try:
             place = self.places.of(logger, level, code, line)
         except Exception as broken:  # a name that is none
-            self._lost(broken)
+            self.lost(broken)
         else:
             self.say(place, event, dict(fields), error, time_ns)
 
@@ -253,7 +253,7 @@ class Pipeline:
             else:
                 self._hand(record, self._ways)
         except Exception as broken:
-            self._lost(broken)
+            self.lost(broken)
 
     def fan_out(self, record: Record) -> None:
         """Hand a clean record to every sink and listener of its level."""
@@ -294,7 +294,8 @@ class Pipeline:
             raise error
 
     @staticmethod
-    def _lost(error: Exception) -> None:
+    def lost(error: Exception) -> None:
+        """A record could not be made; strict, as in tests, that is an error."""
         silence.failed("logs.emit", error)
         if silence.strict:
             raise error
@@ -303,7 +304,10 @@ class Pipeline:
 def _one_by_one(way: Write) -> WriteMany:
     def write(records: Sequence[Record]) -> None:
         for record in records:
-            way(record)
+            try:
+                way(record)
+            except Exception as error:  # the others still have to be written
+                silence.failed("logs.sink", error)
 
     return write
 

@@ -87,7 +87,18 @@ class Place:
     Sinks keep here what they made of it.
     """
 
-    __slots__ = ("code", "json", "level", "level_name", "line", "logger", "name", "otlp", "source")
+    __slots__ = (
+        "code",
+        "json",
+        "level",
+        "level_name",
+        "line",
+        "logger",
+        "name",
+        "otlp",
+        "source",
+        "text",
+    )
 
     def __init__(
         self, name: NameFacts | str, level: int, code: Code = NOWHERE, line: int = 0
@@ -103,6 +114,8 @@ class Place:
         """What must live as long as this does."""
         self.json: tuple[bytes, bytes] | None = None
         """For `logs.json_line`: what stands before the message and behind it."""
+        self.text = f" - {self.logger} - {self.level_name} - "
+        """Between time and message in the default format."""
         self.otlp = b""
         """For `logs.sinks.otlp`: severity and attributes."""
 

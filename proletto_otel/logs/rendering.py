@@ -47,8 +47,10 @@ class Renderer:
         if request_id and not self._shows_id:
             whose = f" request_id={request_id}"
         if self.plain:
-            when, place = local(record.time_ns), record.place
-            text = f"{when} - {place.logger} - {place.level_name} - {message}{facts}{whose}\n"
+            known, when = local.moment
+            if known != record.time_ns // 1_000_000:
+                when = local(record.time_ns)
+            text = f"{when}{record.place.text}{message}{facts}{whose}\n"
         else:
             message += facts + whose
             text = self._template % tuple([get(record, message) for get in self._getters]) + "\n"

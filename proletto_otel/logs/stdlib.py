@@ -11,11 +11,14 @@ from itertools import islice
 from typing import Any
 
 from proletto_otel.logs import reported
-from proletto_otel.logs.loggers import error_of, safe_str, text_of
+from proletto_otel.logs.loggers import error_of, level_number, safe_str, text_of
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.place import Code, Place
 
 _STANDARD = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+_FUNCTION_NAMES = (str, type(None))
+MAX_TIME_NS = 1 << 62
+"""In the year 2116; what formats and protocols hold is a little more."""
 _STANDARD_COUNT = len(_STANDARD)
 _INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
 """Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
@@ -35,17 +38,29 @@ class PipelineHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Hand *record* over unless its level is too low or a filter says no."""
-        if record.levelno < self._pipeline.level or (self.filters and not self.filter(record)):
-            return False
-        self.emit(record)
+        try:
+            if not _is_usual(record):
+                record = _usual(record)
+            if record.levelno < self._pipeline.level or not self._passes(record):
+                return False
+            self.emit(record)
+        except Exception as broken:
+            self._pipeline.lost(broken)
         return True
+
+    def _passes(self, record: logging.LogRecord) -> bool:
+        """What the filters say that a program put on this handler; one that fails says nothing."""
+        try:
+            return not self.filters or bool(self.filter(record))
+        except Exception:
+            return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand *record* over."""
         event, fields = _event(record)
         error = error_of(record.exc_info) if record.exc_info else None
         place = self._place(record)
-        self._pipeline.say(place, event, fields, error, int(record.created * 1e9))
+        self._pipeline.say(place, event, fields, error, _time_ns(record))
 
     def _place(self, record: logging.LogRecord) -> Place:
         path, function, line = record.pathname, record.funcName or "", record.lineno
@@ -53,6 +68,39 @@ class PipelineHandler(logging.Handler):
         key = (path, function, line, level, name)
         found = places.known.get(key)
         return found or places.make(key, name, level, Code.named(path, function), line)
+
+
+def _is_usual(record: logging.LogRecord) -> bool:
+    """Whether it says who speaks and where as the standard library does."""
+    return (
+        type(record.name) is str
+        and type(record.levelno) is int
+        and type(record.pathname) is str
+        and type(record.lineno) is int
+        and type(record.funcName) in _FUNCTION_NAMES
+    )
+
+
+def _usual(record: logging.LogRecord) -> logging.LogRecord:
+    """A copy of a record that was made by hand, or came over a network, that does."""
+    usual = logging.makeLogRecord(record.__dict__)
+    level, line = record.levelno, record.lineno
+    usual.levelno = level_number(level) if isinstance(level, (int, str)) else logging.INFO
+    usual.lineno = line if isinstance(line, int) else 0
+    usual.name = safe_str(record.name) if record.name else "root"
+    usual.pathname = safe_str(record.pathname) if record.pathname else ""
+    usual.funcName = safe_str(record.funcName) if record.funcName else ""
+    return usual
+
+
+def _time_ns(record: logging.LogRecord) -> int:
+    """When it was made, unix time; 0 (now) for a time that is none, as code that makes records by
+    hand may leave it."""
+    try:
+        time_ns = int(record.created * 1e9)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return time_ns if 0 < time_ns < MAX_TIME_NS else 0
 
 
 def _event(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from proletto_otel.core.ledger import ledger
 from proletto_otel.logs.behind import Behind, Made
+from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.place import Place
 from proletto_otel.logs.record import Record
+from tests.logs.conftest import Room, balance
 
 
 @pytest.mark.parametrize("attempt", range(20))
@@ -92,3 +95,24 @@ def test_promise_is_kept_together_with_the_lines_around_it() -> None:
     assert [["second", "quiet", "fourth"]] == made
     assert [["first", "second", "third", "fourth"]] == text
     assert [["second", "fourth"]] == json
+
+
+def test_a_record_that_cannot_be_written(room: Callable[..., Room]) -> None:
+    """One of many: the others arrive in every sink, and it is counted where it is lost."""
+    made = room(log_level="DEBUG")
+    place = Place("test", 20)
+    times = [time.time_ns(), -(10**30), time.time_ns()]  # no clock says that
+    records = [Record(moment, place, f"line {n}", {}) for n, moment in enumerate(times)]
+
+    for sink in pipeline.sinks:
+        if sink.name != "error_file":
+            sink.write_many(records)
+
+    assert ["line 0", "line 2"] == [line["message"] for line in made.lines]
+    assert ["line 0", "line 2"] == [item.body.string_value for item in made.otlp]
+    assert 2 == made.text().count("line ")
+    for name in ("console", "file", "json_file"):
+        told = 1 if name == "console" else 0  # our own notice goes there
+        assert (3 + told, 3 + told) == balance(name)
+        assert {"error": 1} == ledger.totals()[name]["dropped"]
+    assert {"encode_error": 1} == ledger.totals()["otlp_logs"]["dropped"]

@@ -121,6 +121,47 @@ def check_stdlib(
     library.info("neighbour", extra={"n": counter[0]})
 
 
+ODD = (None, -1, -1.5, "x", "", [], {}, float("nan"), float("inf"), 1e30, 10**30, object(), True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["created", "name", "levelno", "levelname", "pathname", "lineno", "funcName", "thread", "msecs",
+     "process", "module", "exc_info", "exc_text", "stack_info", "args", "msg"],
+)  # fmt: skip
+def test_records_made_by_hand(audited: Room, name: str) -> None:
+    """As code does that gets records over a network: none raises, none takes others with it."""
+    for number, value in enumerate(ODD):
+        record = logging.makeLogRecord({"levelno": 50, "name": library.name, "msg": "by hand"})
+        record.__dict__[name] = value
+        library.info("neighbour", extra={"n": 2 * number})
+        audited.logs.stdlib.handler.handle(record)  # a logger itself fails on an odd level
+        library.info("neighbour", extra={"n": 2 * number + 1})
+
+    neighbours = [line["n"] for line in audited.lines if line["message"] == "neighbour"]
+    assert list(range(2 * len(ODD))) == neighbours
+    made = len(audited.lines)
+    assert made >= 2 * len(ODD) + (3 if name == "levelno" else len(ODD))
+    for sink in ("console", "file", "json_file"):
+        assert (made, made) == balance(sink)
+
+
+def test_a_raising_filter(audited: Room) -> None:
+    """A filter on our handler that fails costs neither the request nor the record."""
+
+    def broken(_: logging.LogRecord) -> bool:
+        raise RuntimeError("filter")
+
+    handler = audited.logs.stdlib.handler
+    handler.addFilter(broken)
+    try:
+        library.info("kept")
+    finally:
+        handler.removeFilter(broken)
+
+    assert ["kept"] == [line["message"] for line in audited.lines]
+
+
 @pytest.mark.parametrize("check", [check_ours, check_stdlib])
 def test_no_call_raises(audited: Room, check: Callable[[list[int]], None]) -> None:
     """Hostile calls of our logger and of the standard library: all recorded."""

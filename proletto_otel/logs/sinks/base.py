@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proletto_otel.core.ledger import ledger
+from proletto_otel.core.silence import failed
 from proletto_otel.logs.record import Record
 
 
@@ -58,7 +59,10 @@ class Sink:
     def write_many(self, records: Sequence[Record]) -> None:
         """Take several records at once; only sinks that `may_wait` are asked to."""
         for record in records:
-            self.write(record)
+            try:
+                self.write(record)
+            except Exception as error:  # the others still have to be written
+                failed("logs.sink", error)
 
     def start(self) -> None:
         """Begin, in the process that serves; threads and sockets may start here."""

@@ -75,9 +75,14 @@ class ConsoleSink(Sink):
         if self._descriptor < 0 or sys.stdout is not self._known:
             super().write_many(records)
             return
+        try:
+            lines = b"".join([record.text_line for record in records])
+        except Exception:
+            super().write_many(records)  # the one that fails is counted by itself
+            return
         self._emitted.add(len(records))
         try:
-            write_all(self._descriptor, b"".join([record.text_line for record in records]))
+            write_all(self._descriptor, lines)
         except OSError as error:
             reason = "broken_pipe" if isinstance(error, BrokenPipeError) else "closed"
             self._drop(reason, len(records))

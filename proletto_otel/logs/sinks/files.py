@@ -88,8 +88,8 @@ class FileSink(Sink):
     def write(self, record: Record) -> None:
         """Append the record's line; what cannot be written is counted."""
         self._emitted.value += 1
-        line = self._line_of(record)
         try:
+            line = self._line_of(record)
             if not self._from <= record.time_ns < self._until:
                 self._look(record.time_ns)
             written = _write(self._fd, line)
@@ -108,7 +108,11 @@ class FileSink(Sink):
 
     def write_many(self, records: Sequence[Record]) -> None:
         """Append many lines with one call; any trouble is settled line by line."""
-        lines = list(map(self._line_of, records))
+        try:
+            lines = list(map(self._line_of, records))
+        except Exception:
+            super().write_many(records)  # the one that fails is counted by itself
+            return
         text, now_ns = b"".join(lines), records[-1].time_ns
         roomy = not self.limit or len(text) * BATCH_MARGIN < self.limit
         if not (self._may_join(now_ns) and roomy):

@@ -19,6 +19,7 @@ from proletto_otel.core.conventions import (
     LOGGER_NAME,
 )
 from proletto_otel.core.exceptions import ExceptionFacts
+from proletto_otel.core.ledger import ledger
 from proletto_otel.core.remembered import Remembered
 from proletto_otel.export.encode import (
     log_attribute,
@@ -63,12 +64,21 @@ class OtlpSink(Sink):
 
     def write(self, record: Record) -> None:
         """Queue the record."""
-        self._put((self.encode(record),))
+        try:
+            self._put((self.encode(record),))
+        except Exception:
+            ledger.emitted(self.name)
+            ledger.dropped(self.name, "encode_error")
+            raise
 
     def write_many(self, records: Sequence[Record]) -> None:
         """Queue many records."""
-        encode = self.encode
-        self._put([encode(record) for record in records])
+        try:
+            items = list(map(self.encode, records))
+        except Exception:
+            super().write_many(records)  # the one that fails is counted by itself
+        else:
+            self._put(items)
 
     def encode(self, record: Record) -> bytes:
         """The record as an OTLP `LogRecord`."""
