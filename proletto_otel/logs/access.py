@@ -87,7 +87,6 @@ class Frame:
     """What all access lines of a process share."""
 
     def __init__(self, logger: str, build: Builder) -> None:
-        self.logger = logger
         self.build = build
         self.place = Place(logger, INFO, _CODE)
         self.process_id = this_process.id
@@ -119,7 +118,7 @@ class Line:
         """The JSON line between its timestamp and the thread's number."""
         self.json_end = f",{named},{kind.json}"
         """The JSON line behind the duration."""
-        self.text = f" - {frame.logger} - INFO - {message} request_id="
+        self.text = f"{frame.place.text}{message} request_id="
         path_otlp = log_attribute(URL_PATH, clean)
         self.otlp = b"".join((log_body(message), kind.otlp, path_otlp, _DURATION_OTLP))
         """The OTLP record between its flags and the number of the duration."""

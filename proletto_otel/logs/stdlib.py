@@ -16,13 +16,13 @@ from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.place import Code, Place
 
 _STANDARD = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
-_FUNCTION_NAMES = (str, type(None))
-MAX_TIME_NS = 1 << 62
-"""In the year 2116; what formats and protocols hold is a little more."""
 _STANDARD_COUNT = len(_STANDARD)
 _INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
 """Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
 _NOT_FACTS = {*_STANDARD, *_INJECTED, "asctime", "message", "taskName", "color_message"}
+_FUNCTION_NAMES = (str, type(None))
+MAX_TIME_NS = 1 << 62
+"""In the year 2116; what formats and protocols hold is a little more."""
 
 
 class PipelineHandler(logging.Handler):
