@@ -255,12 +255,8 @@ class Pipeline:
         except Exception as broken:
             self.lost(broken)
 
-    def fan_out(self, record: Record) -> None:
-        """Hand a clean record to every sink and listener of its level."""
-        self._hand(record, self._ways)
-
     def fan_out_at_once(self, record: Record) -> None:
-        """As `fan_out`, and no sink's copy waits, whatever the level."""
+        """Hand a clean record to every sink and listener; no copy waits, whatever the level."""
         self._hand(record, self._ways_at_once)
 
     def _hand(self, record: Record, known: dict[int, tuple[Write, ...]]) -> None:
