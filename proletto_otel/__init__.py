@@ -1,6 +1,6 @@
 """Error logging and monitoring for Flask on OpenTelemetry, switched on with one call.
 
-`setup_telemetry(app)` is the front door; see `proletto_otel.telemetry`.
+`setup_telemetry(app)` is the front door; see `proletto_otel.setup.telemetry`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from proletto_otel.core.context import background, bind, carry, unbind
     from proletto_otel.core.errors import ConfigError
-    from proletto_otel.telemetry import Telemetry, setup_telemetry
+    from proletto_otel.setup.telemetry import Telemetry, setup_telemetry
 
 __all__ = [
     "ConfigError",
@@ -28,8 +28,8 @@ _HOMES = {
     "carry": "proletto_otel.core.context",
     "unbind": "proletto_otel.core.context",
     "ConfigError": "proletto_otel.core.errors",
-    "Telemetry": "proletto_otel.telemetry",
-    "setup_telemetry": "proletto_otel.telemetry",
+    "Telemetry": "proletto_otel.setup.telemetry",
+    "setup_telemetry": "proletto_otel.setup.telemetry",
 }
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from proletto_otel.logs.capture import ErrorCapture
-from proletto_otel.logs.decorators import handle_errors, log_function_call
-from proletto_otel.logs.loggers import Logger, get_logger, logger
+from proletto_otel.logs.api.capture import ErrorCapture
+from proletto_otel.logs.api.decorators import handle_errors, log_function_call
+from proletto_otel.logs.api.loggers import Logger, get_logger, logger
 
 __all__ = [
     "ErrorCapture",
@@ -37,6 +37,6 @@ def add_db_handler(db: Any) -> None:
     Raises:
         ConfigError: *db* is none of these.
     """
-    from proletto_otel import telemetry  # the front door owns the life of sinks
+    from proletto_otel.setup import telemetry  # the front door owns the life of sinks
 
     telemetry.add_database(db)

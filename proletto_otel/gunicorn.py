@@ -27,7 +27,7 @@ logger_class = Logger
 
 def post_worker_init(worker: Any) -> None:
     """Start threads and connections in this worker."""
-    from proletto_otel.telemetry import current_telemetry
+    from proletto_otel.setup.telemetry import current_telemetry
 
     telemetry = current_telemetry()
     if telemetry is not None:
@@ -36,7 +36,7 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Flush within the shutdown budget."""
-    from proletto_otel.telemetry import current_telemetry
+    from proletto_otel.setup.telemetry import current_telemetry
 
     telemetry = current_telemetry()
     if telemetry is not None:

@@ -1,7 +1,7 @@
 """`init_app(app, db=db)`: monitoring for a Flask application, as its documentation writes it.
 
 The same as `setup_telemetry(app, db=db)`; calling both is fine. The routes live in
-`dashboard.routes`.
+`web.routes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask
 
-from proletto_otel.telemetry import Telemetry, setup_telemetry
+from proletto_otel.setup.telemetry import Telemetry, setup_telemetry
 
 __all__ = ["init_app"]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from proletto_otel import telemetry as front
-from proletto_otel.assembly import Outlets
 from proletto_otel.export.memory import MemoryExporter
-from proletto_otel.telemetry import Telemetry
+from proletto_otel.setup import telemetry as front
+from proletto_otel.setup.components import TestDoubles
+from proletto_otel.setup.telemetry import Telemetry
 
 Plain = dict[str, Any]
 
@@ -27,7 +27,7 @@ class TelemetryCapture:
         """Messages for Slack: `{"text": …, "blocks": […]}`."""
         self.emails: list[Plain] = []
         """Emails: `{"subject": …, "to": […], "text": …}`."""
-        self.outlets = Outlets(
+        self.doubles = TestDoubles(
             exporter=lambda *_: self._exporter,
             slack=lambda _: self._post,
             email=lambda _: self._send,
@@ -119,7 +119,7 @@ def capture(directory: str | os.PathLike[str]) -> Iterator[TelemetryCapture]:
     made = TelemetryCapture()
     before = _environment({"LOG_DIR": os.fspath(directory)})
     front.reset()
-    restore = front.use_outlets(made.outlets)
+    restore = front.use_test_doubles(made.doubles)
     try:
         yield made
     finally:

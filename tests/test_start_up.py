@@ -24,7 +24,7 @@ print(*sorted(set(sys.modules) - before), file=sys.stderr)
 NOT_AT_SET_UP = {
     "asyncio", "grpc", "google.protobuf", "multiprocessing", "opentelemetry.sdk", "psutil", "redis",
     "requests", "slack_sdk", "smtplib", "sqlalchemy", "structlog", "yaml",
-    "proletto_otel.alerts.runtime", "proletto_otel.health.engine", "proletto_otel.stack",
+    "proletto_otel.monitoring.runtime", "proletto_otel.health.engine", "proletto_otel.stack",
 }  # fmt: skip
 
 
@@ -37,5 +37,5 @@ def test_set_up_imports_only_what_every_program_needs(tmp_path: Path) -> None:
     at_set_up, at_first_request = (set(line.split()) for line in done.stderr.splitlines()[:2])
 
     assert set() == NOT_AT_SET_UP & at_set_up
-    assert "proletto_otel.telemetry" in at_set_up
+    assert "proletto_otel.setup.telemetry" in at_set_up
     assert "proletto_otel.health.engine" in at_first_request

@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from proletto_otel.alerts.indicators import Indicator
-from proletto_otel.alerts.message import Notice, Origin, notice
-from proletto_otel.alerts.notifiers.base import EXPIRES_S, Notifier
+from proletto_otel.alerts.notices import Origin, notice
 from proletto_otel.alerts.readings import Reading, Readings
-from proletto_otel.alerts.shared import Letter, SharedAlerts
 from proletto_otel.alerts.silences import SILENCE, Silence, of, quiet
 from proletto_otel.alerts.states import AlertState, advance
-from proletto_otel.alerts.thresholds import CRITICAL, OK, RANK, WARNING, Threshold
-from proletto_otel.core.ledger import Ledger
-from proletto_otel.core.ledger import ledger as process_ledger
+from proletto_otel.alerts.store import AlertStore
+from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.metrics.delivery import Ledger
+from proletto_otel.core.metrics.delivery import ledger as process_ledger
+from proletto_otel.core.severity import CRITICAL, OK, RANK, WARNING
+from proletto_otel.notify.notification import Notice
+from proletto_otel.notify.notifier import EXPIRES_S, Notifier
+from proletto_otel.notify.outbox import OutboxEntry
 from proletto_otel.state.store import StoreUnavailable
 
 ADOPT_S = 30.0
@@ -56,7 +59,7 @@ class Evaluator:
     name = "alerts"
 
     def __init__(
-        self, shared: SharedAlerts, readings: Readings, notifiers: Sequence[Notifier],
+        self, shared: AlertStore, readings: Readings, notifiers: Sequence[Notifier],
         origin: Origin, *,
         thresholds: Callable[[], Iterable[Threshold]],
         indicator: Callable[[str], Indicator],
@@ -115,8 +118,8 @@ class Evaluator:
         facts = {t.name: self._facts(t) for t in thresholds if _beyond(t, reading.value(t))}
         return Round(mono, self._now(), reading, thresholds, facts)
 
-    def _with_store(self, now: Round) -> list[Letter]:
-        letters: list[Letter] = []
+    def _with_store(self, now: Round) -> list[OutboxEntry]:
+        letters: list[OutboxEntry] = []
         with self.shared.transaction() as connection:
             stored = self.shared.states(connection)
             before = {**stored, **self._own} if self._was_alone else {**self._own, **stored}
@@ -133,11 +136,11 @@ class Evaluator:
             self._ledger.spooled(letter.channel, 1)
         return letters
 
-    def _alone(self, now: Round) -> list[Letter]:
+    def _alone(self, now: Round) -> list[OutboxEntry]:
         steps = self._steps(now, self._own, [])
         self._keep(steps, alone=True)
         told = [step.notice for step in steps if step.notice is not None]
-        return [Letter(None, name, now.wall, n) for n in told for name in self._channels(n)]
+        return [OutboxEntry(None, name, now.wall, n) for n in told for name in self._channels(n)]
 
     def _keep(self, steps: Iterable[Step], alone: bool) -> None:
         self._own = {step.state.name: step.state for step in steps}
@@ -184,7 +187,7 @@ class Evaluator:
     def _channels(self, told: Notice) -> list[str]:
         return [n.name for n in self.notifiers if n.channel.wants(told)]
 
-    def _send(self, letters: Iterable[Letter], new: bool = True) -> None:
+    def _send(self, letters: Iterable[OutboxEntry], new: bool = True) -> None:
         by_name = {notifier.name: notifier for notifier in self.notifiers}
         for letter in letters:
             if new:
@@ -196,17 +199,17 @@ class Evaluator:
         """Send what another process left in the outbox (it ended, or was killed)."""
         if mono - self._adopted_at >= ADOPT_S:
             self._adopted_at = mono
-            waiting = self.shared.waiting()
+            waiting = self.shared.outbox.waiting()
             self._send(waiting, new=False)
             self._give_up(waiting)
 
-    def _give_up(self, letters: Iterable[Letter]) -> None:
+    def _give_up(self, letters: Iterable[OutboxEntry]) -> None:
         """Letters of a channel that was switched off are dropped when they are old."""
         spoken = {notifier.name for notifier in self.notifiers}
         for letter in letters:
             if letter.channel not in spoken and self._now() - letter.at > EXPIRES_S:
                 with contextlib.suppress(StoreUnavailable):
-                    self.shared.remove(letter.id or 0)
+                    self.shared.outbox.remove(letter.id or 0)
                     self._ledger.spooled(letter.channel, -1)
                     self._ledger.dropped(letter.channel, "expired")
 

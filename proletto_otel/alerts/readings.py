@@ -6,11 +6,11 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from proletto_otel.alerts import window as w
+from proletto_otel.alerts import request_window as w
 from proletto_otel.alerts.indicators import ABOVE, HEALTH_PREFIX, INDICATORS
 from proletto_otel.alerts.thresholds import Threshold
-from proletto_otel.core.meters import Family, Histogram
-from proletto_otel.core.silence import silence
+from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.metrics.registry import Family, Histogram
 from proletto_otel.health.results import DEGRADED, HEALTHY, UNHEALTHY
 
 HEALTH_VALUES = {HEALTHY: 0.0, DEGRADED: 1.0, UNHEALTHY: 2.0}
@@ -65,14 +65,14 @@ class Readings:
     def take(self, mono: float) -> Reading:
         """Ask all sources; one that fails has no data."""
         reading = Reading()
-        with silence("alerts.system"):
+        with suppressed("alerts.system"):
             reading.system = dict(self.system())
-        with silence("alerts.families"):
+        with suppressed("alerts.families"):
             reading.families = self.families()
             now = w.totals(reading.families, self.excluded_routes)
             reading.keep = self.window.add(mono, now)
             reading.totals, reading.requests = now, self.window.recent(mono, now)
-        with silence("alerts.health"):
+        with suppressed("alerts.health"):
             reading.health = {c.name: HEALTH_VALUES.get(c.status) for c in self.health()}
         return reading
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from proletto_otel.alerts.thresholds import CRITICAL, RANK
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.severity import CRITICAL, RANK
 
 SILENCE = "silence"
 """Say nothing about this alert until the time is over."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from proletto_otel.alerts.thresholds import CRITICAL, OK, WARNING, Threshold
+from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.severity import CRITICAL, OK, WARNING
 
 GAP_S = 60.0
 """A value may be missing this long (a restart, a refused reading) before a window begins anew."""

@@ -12,12 +12,7 @@ from typing import Any
 
 from proletto_otel.alerts.indicators import ABOVE, BELOW
 from proletto_otel.core.errors import ConfigError
-
-OK = "ok"
-WARNING = "warning"
-CRITICAL = "critical"
-RANK = {OK: 0, WARNING: 1, CRITICAL: 2}
-"""How bad a level is."""
+from proletto_otel.core.severity import CRITICAL, WARNING
 
 HYSTERESIS = 0.02
 """A firing alert is clear 2 % inside its limit: 80 % clears at 78.4 %, so noise cannot flap it."""

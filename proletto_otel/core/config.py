@@ -12,7 +12,7 @@ from typing import Any
 
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.parsing import Misfit, Parser, Secret
+from proletto_otel.core.parsing import InvalidValue, Parser, Secret
 
 MAX_SHOWN = 60
 """Characters of a bad value that a message repeats."""
@@ -216,7 +216,7 @@ def load(
 def _argument(row: Setting, value: Any) -> Any:
     try:
         return row.parser(value)
-    except Misfit:
+    except InvalidValue:
         shown = "***" if row.is_secret else repr(value)[:MAX_SHOWN]
         raise ConfigError(f"{row.name}={shown}: expected {row.parser.expected}") from None
 
@@ -232,7 +232,7 @@ def _outside(
                 continue
             try:
                 values[row.name] = row.parser(value)
-            except Misfit:
+            except InvalidValue:
                 warnings.append(_misfit(row, variable, value))
             return
 

@@ -14,9 +14,10 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, TypeVar
 
-from proletto_otel.core import frames, sanitise
+from proletto_otel.core import frames
 from proletto_otel.core.frames import in_app
-from proletto_otel.core.silence import failed
+from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.redaction import sanitise
 
 MAX_CHAIN = 50
 """Links of a chain (`raise … from …`) that are shown, the newest ones."""

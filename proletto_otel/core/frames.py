@@ -12,7 +12,7 @@ import sys
 import traceback
 from types import CodeType, TracebackType
 
-from proletto_otel.core import sanitise
+from proletto_otel.core.redaction import sanitise
 
 MAX_FRAMES = 4096
 """Code positions remembered; a program raises from a few hundred."""

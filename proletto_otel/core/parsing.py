@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-class Misfit(ValueError):
+class InvalidValue(ValueError):
     """A value that does not fit; its text says what does."""
 
 
@@ -49,7 +49,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """Turns what came into a value, or raises `Misfit`."""
+    """Turns what came into a value, or raises `InvalidValue`."""
 
     expected: str
     """What fits, for the message: `a number from 0 to 1`."""
@@ -65,7 +65,7 @@ class Parser:
         try:
             return self.parse(value.strip() if isinstance(value, str) else value)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
-            raise Misfit(self.expected) from error
+            raise InvalidValue(self.expected) from error
 
 
 def _bool(value: Any) -> bool:

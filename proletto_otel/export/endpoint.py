@@ -1,7 +1,7 @@
 """Where a signal goes: its URL, headers and certificates as OpenTelemetry's variables say.
 
 A URL for one signal is used as it is; the base URL gets `/v1/<signal>` appended. The connection
-itself lives in `export.session`.
+itself lives in `export.http_connection`.
 """
 
 from __future__ import annotations

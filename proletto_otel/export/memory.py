@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from proletto_otel.core.ledger import ledger
+from proletto_otel.core.metrics.delivery import ledger
 
 Plain = dict[str, Any]
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
@@ -32,7 +32,7 @@ class MemoryQueue:
 
 
 class MemoryExporter:
-    """The interface of `export.otlp.OtlpExporter` without a network."""
+    """The interface of `export.exporter.OtlpExporter` without a network."""
 
     name = "otlp"
 

@@ -21,7 +21,7 @@ from proletto_otel.core.conventions import (
     TELEMETRY_SDK_LANGUAGE,
     TELEMETRY_SDK_NAME,
 )
-from proletto_otel.export import encode
+from proletto_otel.export.encoding import otlp
 
 DISTRO = "proletto_otel"
 
@@ -54,7 +54,7 @@ class Resource:
         made = self._made.get(pid)
         if made is None:
             found = {**_found(pid), **self._chosen}
-            encoded = encode.attributes(found, encode.resource_attribute)
+            encoded = otlp.attributes(found, otlp.resource_attribute)
             made = self._made.setdefault(pid, (found, encoded))  # threads agree on the first
         return made
 

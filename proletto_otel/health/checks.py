@@ -1,7 +1,7 @@
 """Checks: what is asked, how long it may take, and one run of it off the caller's thread.
 
-Ready-made checks live in `health.database`, `health.redis`, `health.http` and `health.host`; when
-a check runs is the engine's business.
+Ready-made checks live in `health.ready_made.database`, `health.ready_made.redis`,
+`health.ready_made.http` and `health.ready_made.host`; when a check runs is the engine's business.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.health.flight import SingleFlight
 from proletto_otel.health.results import (
     DEGRADED,
     HEALTHY,
@@ -25,6 +24,7 @@ from proletto_otel.health.results import (
     Outcome,
     read,
 )
+from proletto_otel.runtime.single_flight import SingleFlight
 
 CheckFunction = Callable[[], "object | Awaitable[object]"]
 

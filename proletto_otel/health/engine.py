@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from proletto_otel.core.silence import silence
+from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.health.checks import Check, Runner
-from proletto_otel.health.flight import SingleFlight
 from proletto_otel.health.results import UNHEALTHY, UNKNOWN, Outcome
-from proletto_otel.health.shared import SharedStates
 from proletto_otel.health.states import CheckState, Transition, uptime
+from proletto_otel.health.store import HealthStore
+from proletto_otel.runtime.single_flight import SingleFlight
 
 VIEW_S = 1.0
 """Workers agree within this time: a view of the shared states is not older."""
@@ -47,7 +47,7 @@ class HealthEngine:
     name = "health"
 
     def __init__(
-        self, shared: SharedStates, schedule: Schedule, *,
+        self, shared: HealthStore, schedule: Schedule, *,
         redact: Callable[[str], str] = str,
         now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
@@ -95,7 +95,7 @@ class HealthEngine:
     def run_scheduled(self) -> None:
         """Run all checks in a thread of their own (the leader's job); one round at a time."""
         if self._runners:
-            with silence("health.round"):
+            with suppressed("health.round"):
                 self._round.join()
 
     def run_now(self, min_age_s: float = 0.0) -> dict[str, CheckState]:
@@ -152,7 +152,7 @@ class HealthEngine:
         return BAD_CACHE_S if bad else GOOD_CACHE_S
 
     def _run_round(self) -> None:
-        with silence("health.round"):
+        with suppressed("health.round"):
             self.run_now(min(RACE_S, self.schedule.interval_s / 2))
 
     def _run(self, runners: Iterable[Runner], min_age_s: float) -> dict[str, CheckState]:

@@ -1,8 +1,8 @@
 """The one way from a log call to the sinks: context, clean once, then fan out.
 
-Our logger (`logs.loggers`), the standard library (`logs.stdlib`) and structlog
-(`logs.structlog_bridge`) all end in `pipeline.emit`. It takes no lock, so a signal handler may log,
-and it never raises. Sinks live in `logs.sinks`, the chain's assembly in `logs.assembly`.
+Our logger (`logs.api.loggers`), the standard library (`logs.intake.stdlib`) and structlog
+(`logs.intake.structlog`) all end in `pipeline.emit`. It takes no lock, so a signal handler may log,
+and it never raises. Sinks live in `logs.sinks`, the chain's assembly in `setup.logs`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from proletto_otel.core import parsing, silence
-from proletto_otel.core.ledger import ledger
-from proletto_otel.logs.behind import Behind, Ways, WriteMany
-from proletto_otel.logs.building import Builder
-from proletto_otel.logs.names import NameFacts
-from proletto_otel.logs.place import DEFAULT_ENVIRONMENT, Code, Place, Places, this_process
-from proletto_otel.logs.record import Record
-from proletto_otel.logs.sinks.base import Sink
+from proletto_otel.core import internal_errors, parsing
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.logs.deferred_writer import DeferredWriter, Ways, WriteMany
+from proletto_otel.logs.record.builder import Builder
+from proletto_otel.logs.record.call_site import (
+    DEFAULT_ENVIRONMENT,
+    CallSite,
+    CallSites,
+    CodeLocation,
+    this_process,
+)
+from proletto_otel.logs.record.logger_name import LoggerPolicy
+from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.console import ConsoleSink
+from proletto_otel.logs.sinks.sink import Sink
 
 MAX_EARLY = 1000
 """Records kept before set-up, to be handed to the sinks when it comes."""
@@ -40,20 +46,20 @@ class _Thread(threading.local):
     variable while the garbage collector runs inside another `set`.
     """
 
-    suppressed = False
+    console_only = False
 
 
 _thread = _Thread()
 
 
 @contextmanager
-def suppressed() -> Iterator[None]:
+def console_only() -> Iterator[None]:
     """Records made inside go to the console only: exporters and sinks wrap their sending in it."""
-    before, _thread.suppressed = _thread.suppressed, True
+    before, _thread.console_only = _thread.console_only, True
     try:
         yield
     finally:
-        _thread.suppressed = before
+        _thread.console_only = before
 
 
 class Pipeline:
@@ -66,7 +72,7 @@ class Pipeline:
         self.build = Builder()
         self.ready = False
         """Whether set-up has come; until then records are printed and kept."""
-        self.places = Places()
+        self.places = CallSites()
         self._listeners: tuple[tuple[int, Write, Write], ...] = ()
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._ways: dict[int, tuple[Write, ...]] = {}
@@ -74,7 +80,7 @@ class Pipeline:
         self._together: dict[int, Ways] = {}
         self._console: tuple[Write, ...] = ()
         self._lost_early = 0
-        self.behind = Behind()
+        self.deferred = DeferredWriter()
         self.close()
 
     # --- set-up --------------------------------------------------------------------------------
@@ -127,7 +133,7 @@ class Pipeline:
         record.forget_lines()
         for level, write in late:
             if record.level >= max(level, self.level):
-                with silence.silence("logs.replay"):
+                with internal_errors.suppressed("logs.replay"):
                     write(record)
 
     def close(self) -> None:
@@ -176,8 +182,11 @@ class Pipeline:
         if not late or not any(s.safe_copy for s in now):
             return [self._way(s) for s in sinks]
         if at_once:
-            return [self.behind.first, *(self._way(s) for s in sinks)]
-        return [*(self._way(s) for s in now), self.behind.later(tuple(s.write_many for s in late))]
+            return [self.deferred.first, *(self._way(s) for s in sinks)]
+        return [
+            *(self._way(s) for s in now),
+            self.deferred.later(tuple(s.write_many for s in late)),
+        ]
 
     def _counted(self, sink: Sink) -> Write:
         write, queued = self._guarded(sink.write), sink.queued
@@ -198,11 +207,11 @@ class Pipeline:
         """Code that is not ours may log: what it logs meanwhile goes to the console only."""
 
         def guarded(record: Record) -> None:
-            before, _thread.suppressed = _thread.suppressed, True
+            before, _thread.console_only = _thread.console_only, True
             try:
                 call(record)
             finally:
-                _thread.suppressed = before
+                _thread.console_only = before
 
         return guarded
 
@@ -214,7 +223,7 @@ class Pipeline:
         event: str,
         fields: Mapping[str, Any],
         error: BaseException | None,
-        code: Code,
+        code: CodeLocation,
         line: int,
         time_ns: int = 0,
     ) -> None:
@@ -239,7 +248,7 @@ class Pipeline:
 
     def say(
         self,
-        place: Place,
+        place: CallSite,
         event: str,
         fields: dict[str, Any],
         error: BaseException | None,
@@ -248,7 +257,7 @@ class Pipeline:
         """As `emit`, for a caller who knows the place already and has no more use for *fields*."""
         try:
             record = self.build.record(place, event, fields, error, time_ns)
-            if _thread.suppressed or (not place.name.free and place.name.held_back()):
+            if _thread.console_only or (not place.name.free and place.name.held_back()):
                 self._console_only(place.name, record)
             else:
                 self._hand(record, self._ways)
@@ -272,7 +281,7 @@ class Pipeline:
             self._keep(record)
 
     # --- what must not travel, what went wrong -------------------------------------------------
-    def _console_only(self, name: NameFacts, record: Record) -> None:
+    def _console_only(self, name: LoggerPolicy, record: Record) -> None:
         if not name.may_speak(time.monotonic()):
             return
         for write in self._console:
@@ -285,15 +294,15 @@ class Pipeline:
 
     @staticmethod
     def _failed(error: Exception) -> None:
-        silence.failed("logs.sink", error)
-        if silence.strict:
+        internal_errors.failed("logs.sink", error)
+        if internal_errors.strict:
             raise error
 
     @staticmethod
     def lost(error: Exception) -> None:
         """A record could not be made; strict, as in tests, that is an error."""
-        silence.failed("logs.emit", error)
-        if silence.strict:
+        internal_errors.failed("logs.emit", error)
+        if internal_errors.strict:
             raise error
 
 
@@ -303,7 +312,7 @@ def _one_by_one(way: Write) -> WriteMany:
             try:
                 way(record)
             except Exception as error:  # the others still have to be written
-                silence.failed("logs.sink", error)
+                internal_errors.failed("logs.sink", error)
 
     return write
 
@@ -312,7 +321,7 @@ def first_level() -> int:
     """The level before set-up: `LOG_LEVEL` of the environment if it fits, else INFO."""
     try:
         return int(parsing.level(os.environ.get("LOG_LEVEL") or "INFO"))
-    except parsing.Misfit:
+    except parsing.InvalidValue:
         return 20
 
 

@@ -1,6 +1,7 @@
 """The text of `/metrics`: Prometheus 0.0.4 or OpenMetrics with exemplars, as the scraper asks.
 
-What the families hold lives in `metrics.source`; who may read the page in `monitoring_routes`.
+What the families hold lives in `metrics.process_metrics`; who may read the page in
+`monitoring_routes`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from proletto_otel.core.conventions import label_name, prometheus_name
-from proletto_otel.core.meters import Attributes, Family, Histogram, Point
-from proletto_otel.core.silence import notice
+from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.metrics.registry import Attributes, Family, Histogram, Point
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -56,7 +57,9 @@ def render(
     for family in families:
         name = _name(family.name, family.kind, family.unit)
         if name in seen:
-            notice(f"exposition.{name}", "two metrics are called %s; /metrics shows one", name)
+            log_rate_limited(
+                f"exposition.{name}", "two metrics are called %s; /metrics shows one", name
+            )
             continue
         seen.add(name)
         _family(out, family, name, is_open)

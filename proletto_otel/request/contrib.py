@@ -18,17 +18,17 @@ from opentelemetry.metrics import NoOpMeterProvider
 
 from proletto_otel.core.context import current_request
 from proletto_otel.core.conventions import REQUEST_ID
-from proletto_otel.core.silence import notice, silence
+from proletto_otel.core.internal_errors import log_rate_limited, suppressed
+from proletto_otel.request.completion import Recorder, RequestSeries
 from proletto_otel.request.exchange import Environ, Exchange
-from proletto_otel.request.ids import IdGenerator, new_ids
+from proletto_otel.request.id_generator import IdGenerator, new_ids
 from proletto_otel.request.middleware import Exclusions
-from proletto_otel.request.recorder import Recorder, Series
-from proletto_otel.request.tracer import RequestTracer
+from proletto_otel.request.span_start import RequestTracer
 
 if TYPE_CHECKING:
     from flask import Flask
 
-    from proletto_otel.request.tracing import Tracing
+    from proletto_otel.request.otel_setup import Tracing
 
 NOTHING = trace.NoOpTracer()
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
@@ -60,7 +60,7 @@ class ContribRecorder(Recorder):
         self.report(error, exchange)
         exchange.error = error
 
-    def end_span(self, exchange: Exchange, series: Series) -> bytes | None:
+    def end_span(self, exchange: Exchange, series: RequestSeries) -> bytes | None:
         """Nothing: the span ended at Flask's teardown."""
         return None
 
@@ -130,7 +130,7 @@ def _adopt(span: trace.Span, environ: Environ) -> None:
     exchange = current_request()
     if type(exchange) is not Exchange:
         return
-    with silence("request.contrib"):
+    with suppressed("request.contrib"):
         found = span.get_span_context()
         exchange.span = span
         exchange.trace_id, exchange.span_id = f"{found.trace_id:032x}", f"{found.span_id:016x}"
@@ -154,7 +154,7 @@ def _check_conventions() -> None:
         _semconv._OpenTelemetryStabilitySignalType.HTTP
     )
     if mode is _semconv._StabilityMode.DEFAULT:
-        notice(
+        log_rate_limited(
             "contrib.conventions",
             "spans have the old HTTP names: set %s=http before any other instrumentation starts",
             OPT_IN,

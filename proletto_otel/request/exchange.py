@@ -1,7 +1,7 @@
 """One request, from the call of the WSGI application to the close of its body.
 
 The object is at once the request's context, the `start_response` the application sees and the
-iterable the server gets. What is counted and sent at the end lives in `request.recorder`.
+iterable the server gets. What is counted and sent at the end lives in `request.completion`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from opentelemetry.context import Context
 
 from proletto_otel.core.context import RequestContext, _current
 from proletto_otel.core.conventions import REQUEST_ID_HEADER
-from proletto_otel.core.meters import Cell
-from proletto_otel.core.silence import silence
+from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.metrics.registry import Cell
 from proletto_otel.core.trace_context import enter_trace, leave_trace
 
 if TYPE_CHECKING:
-    from proletto_otel.request.facts import Repeating
-    from proletto_otel.request.recorder import Recorder, Series
+    from proletto_otel.request.attributes import Repeating
+    from proletto_otel.request.completion import Recorder, RequestSeries
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 Body = Iterable[bytes]
@@ -103,10 +103,10 @@ class Exchange(RequestContext):
         """What the application failed with, if nobody handled it."""
         self.duration_s = 0.0
         self.end_ns = 0
-        self.series: Series
+        self.series: RequestSeries
         """What it shares with requests of its kind; known at its end, as are these four."""
         self.fixed: Repeating
-        """What the environ says in the same words each time; see `request.facts`."""
+        """What the environ says in the same words each time; see `request.attributes`."""
         self.client: str
         """Address of the client, or empty."""
         self.query: str
@@ -143,7 +143,7 @@ class Exchange(RequestContext):
                 self.failed(exc_info[1])
             headers = self._noted(headers)
         except Exception:
-            with silence("request.start_response"):
+            with suppressed("request.start_response"):
                 raise
         if exc_info is None:
             return self.respond(status, headers)
@@ -171,7 +171,7 @@ class Exchange(RequestContext):
             try:
                 self.recorder.failed(self, error)
             except Exception:
-                with silence("request.report"):
+                with suppressed("request.report"):
                     raise
 
     def broke(self, error: BaseException) -> None:
@@ -291,7 +291,7 @@ class Exchange(RequestContext):
         try:
             self.recorder.finished(self)
         except Exception:
-            with silence("request.finish"):
+            with suppressed("request.finish"):
                 raise
         finally:
             self.environ = GONE

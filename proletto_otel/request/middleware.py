@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from proletto_otel.core.conventions import HTTP_SERVER_ACTIVE_REQUESTS
-from proletto_otel.core.meters import Cell
-from proletto_otel.core.silence import notice, silence
+from proletto_otel.core.internal_errors import log_rate_limited, suppressed
+from proletto_otel.core.metrics.registry import Cell
 from proletto_otel.core.trace_context import enter_trace, leave_trace
+from proletto_otel.request.attributes import METHODS, method_of, path_of
+from proletto_otel.request.completion import Recorder
 from proletto_otel.request.exchange import (
     Body,
     Exchange,
@@ -22,10 +24,8 @@ from proletto_otel.request.exchange import (
     enter_request,
     leave_request,
 )
-from proletto_otel.request.facts import METHODS, method_of, path_of
 from proletto_otel.request.propagation import accept_or_generate
-from proletto_otel.request.recorder import Recorder
-from proletto_otel.request.tracer import RequestTracer
+from proletto_otel.request.span_start import RequestTracer
 
 WsgiApp = Callable[[dict[str, Any], StartResponse], Body]
 
@@ -54,7 +54,7 @@ def _compiles(pattern: str) -> bool:
     try:
         re.compile(pattern)
     except re.error as error:
-        notice(
+        log_rate_limited(
             f"excluded:{pattern}", "excluded URLs: %r is no regular expression (%s)", pattern, error
         )
         return False
@@ -99,7 +99,7 @@ class TelemetryMiddleware:
         try:
             exchange = self.open(environ, start_response)
         except Exception:
-            with silence("request.start"):
+            with suppressed("request.start"):
                 raise
             return self.wsgi_app(environ, start_response)
         token, attached = enter_request(exchange), enter_trace(exchange.otel)

@@ -1,7 +1,7 @@
 """The request's span: an OpenTelemetry span to everyone around it, a few slots to us.
 
 It costs a sixth of the SDK's span, because it validates and encodes once, at the end. Which
-request gets one is decided in `request.tracer`; its bytes come from `export.encode`.
+request gets one is decided in `request.span_start`; its bytes come from `export.encoding.otlp`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.trace.span import TraceState
 from opentelemetry.util import types
 
-from proletto_otel.core import exceptions, sanitise
-from proletto_otel.export import encode
-from proletto_otel.export.wire import varint
+from proletto_otel.core import exceptions
+from proletto_otel.core.redaction import sanitise
+from proletto_otel.export.encoding import otlp
+from proletto_otel.export.encoding.protobuf import varint
 from proletto_otel.request.propagation import SAMPLED, Parent
-from proletto_otel.request.span_parts import (
+from proletto_otel.request.span_encoding import (
     LOST_ATTRIBUTES,
     LOST_EVENTS,
     LOST_LINKS,
@@ -28,7 +29,7 @@ from proletto_otel.request.span_parts import (
     cut_attributes,
     identity,
 )
-from proletto_otel.request.span_parts import (
+from proletto_otel.request.span_encoding import (
     Limits as Limits,
 )
 
@@ -208,7 +209,7 @@ class RequestSpan(Span):
             facts, rest = facts + self._extra_bytes(), self._attachments()
             if self._status is not UNSET:
                 status, message = self._status.value, self._clean(self._status_message)
-        return encode.span(
+        return otlp.span(
             trace_id=bytes.fromhex(self.trace_id),
             span_id=bytes.fromhex(self.span_id),
             name=self._clean(self.name) if self.renamed else name,
@@ -220,7 +221,7 @@ class RequestSpan(Span):
             events=rest,
             status_code=status,
             status_message=message if status == 2 else "",
-            flags=encode.REMOTE_KNOWN | (encode.REMOTE_PARENT if parent and parent.remote else 0),
+            flags=otlp.REMOTE_KNOWN | (otlp.REMOTE_PARENT if parent and parent.remote else 0),
             trace_state=self.trace_state,
         )
 
@@ -242,17 +243,17 @@ class RequestSpan(Span):
         self.dropped[what] = self.dropped.get(what, 0) + 1
 
     def _extra_bytes(self) -> bytes:
-        return encode.attributes(self._plain(self.extra or {}), encode.span_attribute)
+        return otlp.attributes(self._plain(self.extra or {}), otlp.span_attribute)
 
     def _attachments(self) -> bytes:
         """Events and links: fields of the span like any other, so they may stand together."""
         made = [self._event(e) for e in self.events or ()]
-        made += [encode.link(c, self._plain(a)) for c, a in self.links or ()]
+        made += [otlp.link(c, self._plain(a)) for c, a in self.links or ()]
         return b"".join(made) + (self._losses() if self.dropped else b"")
 
     def _event(self, event: Event) -> bytes:
         attributes = event.encoded_attributes(self.limits.length)
-        return encode.event(self._clean(event.name), event.time_ns, attributes)
+        return otlp.event(self._clean(event.name), event.time_ns, attributes)
 
     def _losses(self) -> bytes:
         """How many attributes, events and links the limits left out, for the backend to show."""

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from proletto_otel.core.config import Config
-from proletto_otel.core.silence import notice
+from proletto_otel.core.internal_errors import log_rate_limited
 
 DEFAULT_NAME = ".state"
 MAX_NAME = 64
@@ -36,7 +36,7 @@ def prepare(config: Config) -> Path | None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        notice(
+        log_rate_limited(
             "state.directory",
             "PROLETTO_STATE_DIR=%r cannot be written (%s): this process keeps its state to itself,"
             " numbers of several workers are not added up",

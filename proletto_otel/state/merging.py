@@ -10,8 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from proletto_otel.core.conventions import OVERFLOW, PROCESS_PID, TELEMETRY_SPOOLED
-from proletto_otel.core.meters import MAX_CELLS, Attributes, Exemplar, Family, Histogram, Point
-from proletto_otel.state.slab import Record
+from proletto_otel.core.metrics.registry import (
+    MAX_CELLS,
+    Attributes,
+    Exemplar,
+    Family,
+    Histogram,
+    Point,
+)
+from proletto_otel.state.shared_histograms import Record
 
 Series = tuple[str, Attributes]
 Plain = list[Any]

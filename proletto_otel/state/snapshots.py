@@ -19,10 +19,10 @@ from typing import Any
 
 import orjson
 
-from proletto_otel.core.meters import Family, Registry
-from proletto_otel.core.silence import failed, silence
+from proletto_otel.core.internal_errors import failed, suppressed
+from proletto_otel.core.metrics.registry import Family, Registry
 from proletto_otel.state import files, merging
-from proletto_otel.state.slab import Record, Slab, Slabs
+from proletto_otel.state.shared_histograms import Record, SharedHistogramReader, SharedHistograms
 
 MAX_FOLDED = 1000
 """Names of folded snapshots that are remembered: a reader may have listed one just before."""
@@ -87,7 +87,9 @@ class Snapshots:
         self._live: int | None = None
         self._name = ""
         self._published = b""
-        self._slabs = Slabs(self._directory) if self._directory is not None else None
+        self._slabs = (
+            SharedHistogramReader(self._directory) if self._directory is not None else None
+        )
 
     def section(self, name: str, provider: Callable[[], Any], fold: Fold | None = None) -> None:
         """Publish what *provider* returns (JSON types) beside the metrics."""
@@ -95,14 +97,14 @@ class Snapshots:
 
     def start(self) -> None:
         """Become visible to the other workers; what there is to tell follows with `publish`."""
-        with silence("snapshots.start"):
+        with suppressed("snapshots.start"):
             self._publish([])
             if self._cells is not None and self._name and self._directory is not None:
-                self._cells.settle(Slab(self._directory / self._name).place)
+                self._cells.settle(SharedHistograms(self._directory / self._name).place)
 
     def stop(self, deadline: float) -> None:
         """Publish the last numbers; the others fold them."""
-        with silence("snapshots.stop"):
+        with suppressed("snapshots.stop"):
             self.publish()
         with self.gate:
             if self._live is not None:
@@ -138,7 +140,7 @@ class Snapshots:
     def _values(self) -> dict[str, Any]:
         values = {}
         for name, section in self._sections.items():
-            with silence(f"section.{name}"):
+            with suppressed(f"section.{name}"):
                 values[name] = section.provider()
         return values
 
@@ -157,7 +159,7 @@ class Snapshots:
     def sections(self, name: str) -> list[Any]:
         """The values of one section: everybody's, and what dead processes left."""
         found = [s.sections[name] for s in self._others() if name in s.sections]
-        with silence(f"section.{name}"):
+        with suppressed(f"section.{name}"):
             found.append(self._sections[name].provider())
         return found
 

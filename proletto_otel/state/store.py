@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from proletto_otel.core.conventions import STORE_ERRORS
-from proletto_otel.core.meters import registry
-from proletto_otel.core.silence import notice, silence
+from proletto_otel.core.internal_errors import log_rate_limited, suppressed
+from proletto_otel.core.metrics.registry import registry
 
 BUSY_S = 2.0
 """How long a writer waits for another process's transaction."""
@@ -139,7 +139,7 @@ class Store:
 
     def write(self, sql: str, rows: Iterable[Row] = ((),)) -> bool:
         """Run *sql* once per row in one transaction; False when the store is unavailable."""
-        with silence("store.write"), contextlib.suppress(StoreUnavailable):
+        with suppressed("store.write"), contextlib.suppress(StoreUnavailable):
             with self.transaction() as db:
                 db.executemany(sql, rows) if "?" in sql or ":" in sql else db.execute(sql)
             return True
@@ -147,7 +147,7 @@ class Store:
 
     def query(self, sql: str, params: Row = ()) -> list[sqlite3.Row]:
         """The rows of a SELECT; none when the store is unavailable."""
-        with self._lock, silence("store.query"):
+        with self._lock, suppressed("store.query"):
             try:
                 return self._open().execute(sql, params).fetchall()
             except (sqlite3.Error, OSError) as error:
@@ -254,7 +254,9 @@ class Store:
         if corrupt and self._path is not None and self._set_aside(self._path):
             return True
         self._retry_at = time.monotonic() + RETRY_S
-        notice("store", "the state store cannot be used (%s); trying again", self.last_error)
+        log_rate_limited(
+            "store", "the state store cannot be used (%s); trying again", self.last_error
+        )
         return False
 
     def _set_aside(self, path: Path) -> bool:
@@ -268,7 +270,9 @@ class Store:
         for suffix in ("-wal", "-shm"):
             with contextlib.suppress(OSError):
                 os.unlink(f"{path}{suffix}")
-        notice("store.corrupt", "the state store was corrupt: set aside as %s", aside.name)
+        log_rate_limited(
+            "store.corrupt", "the state store was corrupt: set aside as %s", aside.name
+        )
         return True
 
 

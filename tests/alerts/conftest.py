@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proletto_otel.core import silence
+from proletto_otel.core import internal_errors
 from tests.alerts.stage import Stage
 
 
@@ -19,6 +19,6 @@ def stage(tmp_path: Path) -> Stage:
 
 @pytest.fixture(autouse=True)
 def _quiet_notices() -> Iterator[None]:
-    silence.forget_notices()
+    internal_errors.forget_notices()
     yield
-    silence.forget_notices()
+    internal_errors.forget_notices()

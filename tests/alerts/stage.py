@@ -9,10 +9,11 @@ from pathlib import Path
 from proletto_otel.alerts.evaluator import Evaluator
 from proletto_otel.alerts.indicators import INDICATORS, gauge
 from proletto_otel.alerts.indicators import health as health_indicator
-from proletto_otel.alerts.message import Notice, Origin
+from proletto_otel.alerts.notices import Origin
 from proletto_otel.alerts.readings import Readings
-from proletto_otel.alerts.shared import SharedAlerts
+from proletto_otel.alerts.store import AlertStore
 from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.notify.notification import Notice
 from proletto_otel.state.store import Store
 
 ORIGIN = Origin(service="shop", environment="production", host="web-1")
@@ -52,7 +53,7 @@ class Stage:
     def restart(self) -> None:
         """Another process on the same host takes over."""
         self.store = Store(self.directory)
-        self.shared = SharedAlerts(self.store, boot=self.boot, now=self.clock.now)
+        self.shared = AlertStore(self.store, boot=self.boot, now=self.clock.now)
         self.evaluator = Evaluator(
             self.shared,
             self.readings,

@@ -11,7 +11,7 @@ from proletto_otel.alerts.silences import ACKNOWLEDGE, EVERYTHING, SILENCE, chec
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.meters import Registry
+from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.health.states import CheckState
 from tests.alerts.stage import Stage
 
@@ -117,10 +117,10 @@ def test_letters_of_a_channel_that_is_gone_do_not_stay(stage: Stage) -> None:
         stage.shared.post(connection, stage.told[0], ["email"])
     stage.values["cpu_percent"] = 10.0
     stage.run(3500, step=20)
-    assert 1 == len(stage.shared.waiting())
+    assert 1 == len(stage.shared.outbox.waiting())
     stage.run(200, step=20)
 
-    assert [] == stage.shared.waiting()
+    assert [] == stage.shared.outbox.waiting()
 
 
 class Requests:
@@ -247,7 +247,7 @@ def test_gauge_watches_the_worst_worker(stage: Stage) -> None:
 
 def test_failing_source_has_no_data(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sampler that raises takes no other indicator down."""
-    monkeypatch.setattr("proletto_otel.core.silence.strict", False)
+    monkeypatch.setattr("proletto_otel.core.internal_errors.strict", False)
 
     def broken() -> dict[str, float | None]:
         raise OSError("no /proc")

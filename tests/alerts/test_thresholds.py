@@ -8,8 +8,9 @@ import pytest
 
 from proletto_otel.alerts.defaults import defaults, for_checks
 from proletto_otel.alerts.indicators import INDICATORS
-from proletto_otel.alerts.thresholds import CRITICAL, WARNING, Threshold
+from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.severity import CRITICAL, WARNING
 
 CPU: dict[str, Any] = {"metric": "cpu_percent", "warning": 80, "critical": 95, "duration": 300}
 

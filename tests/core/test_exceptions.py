@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from proletto_otel.core import exceptions, frames, sanitise
+from proletto_otel.core import exceptions, frames
 from proletto_otel.core.exceptions import describe, fingerprint
+from proletto_otel.core.redaction import sanitise
 from tests.corpus import secrets
 
 
@@ -337,7 +338,7 @@ def test_literal_secrets_of_source_lines() -> None:
 
 def test_other_rules_forget_kept_text() -> None:
     """When redaction changes, kept frames are made anew."""
-    from proletto_otel.core.redact import Redactor
+    from proletto_otel.core.redaction.redactor import Redactor
 
     before = describe(caught(plain)).traceback
     sanitise.configure(sanitise.Sanitiser(Redactor(patterns=["boom"])))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from proletto_otel.core import config
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.sinks.database import DatabaseSink
+from proletto_otel.logs.sinks.database.sink import DatabaseSink
 
 
 @contextmanager
@@ -55,8 +55,8 @@ WORKER = """
 import sys, time
 from proletto_otel.core import config
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.loggers import get_logger
-from proletto_otel.logs.sinks.database import DatabaseSink
+from proletto_otel.logs.api.loggers import get_logger
+from proletto_otel.logs.sinks.database.sink import DatabaseSink
 
 sink = DatabaseSink.of(sys.argv[1], config.load({}, {}, {})[0])
 pipeline.use([sink])

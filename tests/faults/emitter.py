@@ -110,8 +110,8 @@ class Process:
 
     def __init__(self, state: Path, run: str, rate: int) -> None:
         from proletto_otel.core.config import load
-        from proletto_otel.core.meters import registry
-        from proletto_otel.export.otlp import OtlpExporter
+        from proletto_otel.core.metrics.registry import registry
+        from proletto_otel.export.exporter import OtlpExporter
 
         self.run, self.rate, self.state = run, rate, state
         self.exporter = OtlpExporter(load({}, {}, os.environ)[0], state, None, registry.collect)
@@ -135,19 +135,19 @@ class Process:
 
     def emit(self) -> None:
         """What a request does: one span, two log records."""
-        from proletto_otel.export import encode
+        from proletto_otel.export.encoding import otlp
 
         self.number += 1
         uid = f"{self.run}-{self.number}"
-        span = encode.span(
+        span = otlp.span(
             trace_id=os.urandom(16), span_id=os.urandom(8), name="GET /", kind=2,
             start_ns=time.time_ns(), end_ns=time.time_ns(),
-            attributes=encode.span_attribute("uid", uid) + encode.span_attribute("pad", "x" * 200),
+            attributes=otlp.span_attribute("uid", uid) + otlp.span_attribute("pad", "x" * 200),
         )  # fmt: skip
         records = [
-            encode.log_record(
+            otlp.log_record(
                 time_ns=time.time_ns(), severity_number=9, severity_text="INFO", body="paid",
-                attributes=encode.log_attribute("uid", f"{uid}-{i}"),
+                attributes=otlp.log_attribute("uid", f"{uid}-{i}"),
             )
             for i in range(2)
         ]  # fmt: skip
@@ -159,8 +159,8 @@ class Process:
 
     def totals(self) -> Plain:
         """Everything a test wants to know, with nobody emitting meanwhile."""
-        from proletto_otel.core.ledger import ledger
-        from proletto_otel.core.meters import registry
+        from proletto_otel.core.metrics.delivery import ledger
+        from proletto_otel.core.metrics.registry import registry
 
         errors = [f for f in registry.collect() if f.name == "proletto.telemetry.internal_errors"]
         with self.turn:
@@ -234,9 +234,9 @@ def main(state: str, run: str, rate: str) -> None:
     time.time = lambda: real() + shift[0]
     time.time_ns = lambda: real_ns() + int(shift[0] * 1e9)
     if os.environ.get("LEASE_S"):
-        from proletto_otel.export import spool_drawer
+        from proletto_otel.export.spool import directory as spool_directory
 
-        spool_drawer.LEASE_S = float(os.environ["LEASE_S"])
+        spool_directory.LEASE_S = float(os.environ["LEASE_S"])
     process = Process(Path(state), run, int(rate))
     for line in sys.stdin:
         answer = process.obey(line.strip())

@@ -217,7 +217,7 @@ def settled(telemetry: Any) -> dict[str, Any]:
     """The status once no record is on its way from one count to the next, or after a while."""
     deadline = time.monotonic() + 10
     while True:
-        exporter = telemetry.rooms.exporter
+        exporter = telemetry.components.exporter
         pending = {f"otlp_{signal}": exporter.pending(signal) for signal in ("traces", "logs")}
         status: dict[str, Any] = telemetry.status() | {"pending": pending}
         if not misses(status) or time.monotonic() > deadline:

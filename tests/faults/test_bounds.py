@@ -22,12 +22,12 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from proletto_otel import setup_telemetry
 from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
-from proletto_otel.core.meters import MAX_CELLS, Registry, registry
+from proletto_otel.core.metrics.registry import MAX_CELLS, Registry, registry
 from proletto_otel.metrics import exposition
 from proletto_otel.monitoring import monitor
 from proletto_otel.request.exchange import Exchange
-from proletto_otel.request.track import MAX_ROUTES, MINUTES, Track
-from proletto_otel.telemetry import Telemetry
+from proletto_otel.request.route_stats import MAX_ROUTES, MINUTES, RouteStats
+from proletto_otel.setup.telemetry import Telemetry
 from proletto_otel.testing import TelemetryCapture
 
 REAL = 20_000
@@ -50,9 +50,9 @@ class Shop:
             self.app, log_console=False, log_files=False, traces_exporter="none",
             logs_exporter="none", request_logging=False, state_dir=str(directory),
         )  # fmt: skip
-        self.rooms = self.telemetry.rooms
+        self.components = self.telemetry.components
         self.telemetry.activate()
-        self.rooms.ticker.stop(time.monotonic() + 5)
+        self.components.ticker.stop(time.monotonic() + 5)
         self._wall = 0.0
         runtime = monitor._live()
         assert runtime is not None
@@ -78,7 +78,7 @@ class Shop:
         for number in range(ROUTES):
             route = f"/r{number}/<int:item>"
             cell = registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(("GET", route, 200, None))
-            stats = self.rooms.track.stats("GET", route)
+            stats = self.components.track.stats("GET", route)
             ended = Exchange(self.telemetry.requests.recorder, {}, lambda *_: None)  # type: ignore[arg-type]
             ended.request_id, ended.end_ns, ended.status = "r", int(wall * 1e9), 200
             for i in range(requests // ROUTES + (number < requests % ROUTES)):
@@ -89,10 +89,10 @@ class Shop:
     def sample(self, wall: float, load: float) -> None:
         """What the leader's jobs do at one moment: sample, evaluate, publish, fold."""
         self._wall = wall
-        self.rooms.history.add(wall, dict.fromkeys(INDICATORS, load))
+        self.components.history.add(wall, dict.fromkeys(INDICATORS, load))
         self.evaluator.tick()
-        self.rooms.snapshots.publish()
-        self.rooms.snapshots.fold()
+        self.components.snapshots.publish()
+        self.components.snapshots.fold()
 
     def page(self) -> bytes:
         """One scrape."""
@@ -100,7 +100,7 @@ class Shop:
 
     def counted(self) -> int:
         """Requests to the routes, over all series."""
-        return sum(r.count for r in self.rooms.routes() if (r.route or "").startswith("/r"))
+        return sum(r.count for r in self.components.routes() if (r.route or "").startswith("/r"))
 
 
 def rss() -> int:
@@ -148,17 +148,19 @@ def test_two_hours_and_a_million_requests(
     assert series_2 <= series_1 + 20
     assert page_2 < page_1 * 1.5 < 256 * 1024
     limit = shop.telemetry.config.monitor_max_samples
-    rows = shop.rooms.store.query("SELECT resolution, metric, COUNT(*) FROM samples GROUP BY 1, 2")
+    rows = shop.components.store.query(
+        "SELECT resolution, metric, COUNT(*) FROM samples GROUP BY 1, 2"
+    )
     most = {0: limit, 60: HOURS_S // 60 + 1, 900: HOURS_S // 900 + 1}
     assert [] == [tuple(row) for row in rows if row[2] > most[row[0]]]
     assert {0, 60, 900} == {row[0] for row in rows}
-    assert all(len(e["minutes"]) <= MINUTES for e in shop.rooms.track.section())
+    assert all(len(e["minutes"]) <= MINUTES for e in shop.components.track.section())
     assert len(monitor.history("cpu_percent", HOURS_S)) <= most[60]
 
 
 def test_a_flood_of_routes_ends_in_one_series() -> None:
     """More routes and methods than an instrument holds: the rest are counted together."""
-    flooded, track = Registry(), Track()
+    flooded, track = Registry(), RouteStats()
     histogram = flooded.histogram(HTTP_SERVER_REQUEST_DURATION)
     for number, method in itertools.product(range(3 * MAX_CELLS), ("GET", "POST")):
         histogram.cell((method, f"/flood{number}", 200, None)).observe(0.1, "", "")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from proletto_otel.logs.loggers import get_logger
-from proletto_otel.logs.sinks.database import DatabaseSink
+from proletto_otel.logs.api.loggers import get_logger
+from proletto_otel.logs.sinks.database.sink import DatabaseSink
 from tests.faults.database_sinks import count, eight_workers, flushed, messages, running
 from tests.logs.conftest import Room, balance
 from tests.logs.conftest import room as _room

@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from proletto_otel.core import config
-from proletto_otel.logs.loggers import get_logger
+from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.sinks.database import DatabaseSink
+from proletto_otel.logs.sinks.database.sink import DatabaseSink
 from tests.faults.database_sinks import count, eight_workers, flushed, messages, running
 from tests.logs.conftest import Room, balance
 from tests.logs.conftest import room as _room

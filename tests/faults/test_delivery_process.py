@@ -115,10 +115,10 @@ FORK = """
 import json, os, sys, time
 from pathlib import Path
 from proletto_otel.core.config import load
-from proletto_otel.core.ledger import ledger
-from proletto_otel.core.meters import registry
-from proletto_otel.export import encode
-from proletto_otel.export.otlp import OtlpExporter
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.core.metrics.registry import registry
+from proletto_otel.export.encoding import otlp
+from proletto_otel.export.exporter import OtlpExporter
 
 def emit(who, n):
     for i in range(n):

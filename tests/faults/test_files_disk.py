@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from proletto_otel.core.ledger import ledger
-from proletto_otel.core.meters import registry
-from proletto_otel.logs import rendering
-from proletto_otel.logs.place import Place
-from proletto_otel.logs.record import Record
-from proletto_otel.logs.sinks.files import SizedFileSink
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.core.metrics.registry import registry
+from proletto_otel.logs.format import text as text_format
+from proletto_otel.logs.record.call_site import CallSite
+from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.sinks.files.file_sink import SizedFileSink
 
 SINK = "file"
 
@@ -37,14 +37,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def made(directory: Path) -> SizedFileSink:
     registry.reset()
     return SizedFileSink(
-        SINK, directory / "app.log", rendering.Renderer().text_line,
+        SINK, directory / "app.log", text_format.Renderer().text_line,
         lock_dir=directory / ".state", max_bytes=100_000_000, backups=3,
     )  # fmt: skip
 
 
 def write(sink: SizedFileSink, first: int, count: int) -> None:
     for n in range(first, first + count):
-        sink.write(Record(time.time_ns(), Place("test", 20), f"record {n:06d} " + "x" * 333, {}))
+        sink.write(Record(time.time_ns(), CallSite("test", 20), f"record {n:06d} " + "x" * 333, {}))
 
 
 def numbers(path: Path) -> list[int]:
@@ -77,12 +77,12 @@ def test_full_disk_loses_counted_records_only(small_disk: Path) -> None:
 PROGRAM = """
 import os, sys, time
 from proletto_otel.core import config
-from proletto_otel.core.ledger import ledger
-from proletto_otel.logs import assembly
-from proletto_otel.logs.loggers import logger
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.setup import logs as logs_setup
+from proletto_otel.logs.api.loggers import logger
 directory = sys.argv[1]
 made, _ = config.load({"log_dir": directory + "/logs"}, {}, {})
-assembly.install(made)
+logs_setup.install(made)
 if not os.geteuid():
     os.setuid(65534)
 for n in range(50):

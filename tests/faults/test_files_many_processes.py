@@ -23,16 +23,17 @@ MAX_BYTES = 1_000_000
 WORKER = """
 import os, sys, time
 from proletto_otel.core import config
-from proletto_otel.core.ledger import ledger
-from proletto_otel.logs import assembly, building
-from proletto_otel.logs.loggers import logger
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.setup import logs as logs_setup
+from proletto_otel.logs.record import builder
+from proletto_otel.logs.api.loggers import logger
 
 directory, how, records = sys.argv[1], sys.argv[2], int(sys.argv[4])
 made, _ = config.load({
     "log_dir": directory, "log_console": False, "log_max_bytes": 1_000_000,
     "log_json_max_bytes": 1_000_000, "log_backups": 1000, "capture_uncaught": False,
 }, {}, {})
-logs, _ = assembly.install(made)
+logs, _ = logs_setup.install(made)
 day_ns, jumped, real = 86_400 * 10**9, [0], time.time_ns
 building._time_ns = lambda: real() + jumped[0]
 

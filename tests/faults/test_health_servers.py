@@ -14,10 +14,10 @@ import redis as redis_driver
 import sqlalchemy as sa
 from flask import Flask
 
-from proletto_otel.dashboard import routes
-from proletto_otel.dashboard.access import Access
-from proletto_otel.dashboard.site import Site
 from proletto_otel.monitoring import database_check, redis_check
+from proletto_otel.web import routes
+from proletto_otel.web.access import Access
+from proletto_otel.web.site import Site
 from tests.monitoring.bound import Bound
 from tests.servers import PostgreSQL, Redis, needs_postgresql, needs_redis, until
 

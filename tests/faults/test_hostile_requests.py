@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from proletto_otel import setup_telemetry
-from proletto_otel.core.meters import Histogram
+from proletto_otel.core.metrics.registry import Histogram
 from proletto_otel.testing import TelemetryCapture
 
 ODD_METHODS = ["BREW", "get", "X" * 300, "PROPFIND", "\x1b[31m", "POST "]

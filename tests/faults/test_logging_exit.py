@@ -10,12 +10,12 @@ from pathlib import Path
 PROGRAM = """
 import atexit, logging, sys, threading
 from proletto_otel.core import config
-from proletto_otel.logs import assembly
-from proletto_otel.logs.loggers import logger
+from proletto_otel.setup import logs as logs_setup
+from proletto_otel.logs.api.loggers import logger
 
 atexit.register(lambda: logger.info("at exit, first registered"))
 made, _ = config.load({"log_dir": sys.argv[1]}, {}, {})
-logs, _ = assembly.install(made)
+logs, _ = logs_setup.install(made)
 atexit.register(lambda: logging.getLogger("library").info("at exit, last registered"))
 
 class Late:

@@ -13,15 +13,15 @@ PROGRAM = """
 import logging, signal, sys, time
 from collections import deque
 from proletto_otel.core import config
-from proletto_otel.core.ledger import ledger
-from proletto_otel.logs import assembly
-from proletto_otel.logs.loggers import logger
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.setup import logs as logs_setup
+from proletto_otel.logs.api.loggers import logger
 
 made, _ = config.load({
     "log_dir": sys.argv[1], "log_max_bytes": 100_000, "log_json_max_bytes": 100_000,
     "log_backups": 1000,
 }, {}, {})
-logs, _ = assembly.install(made, otlp=deque(maxlen=1000).extend)
+logs, _ = logs_setup.install(made, otlp=deque(maxlen=1000).extend)
 if sys.argv[2] == "served":
     logs.start()
 library = logging.getLogger("library")

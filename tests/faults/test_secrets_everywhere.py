@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from proletto_otel.export.spool_files import unpack
+from proletto_otel.export.spool.files import unpack
 from tests.corpus import ordinary, secrets
 from tests.faults.secrets_app import MARK, misses
 from tests.otlp_sink import ROOT, OtlpSink, Reply

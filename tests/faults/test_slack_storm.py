@@ -22,11 +22,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from proletto_otel.core import config
-from proletto_otel.core.ledger import ledger
-from proletto_otel.export.slack import SlackClient
-from proletto_otel.logs.loggers import get_logger
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.notify.slack.client import SlackClient
+from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.sinks.slack import SlackSink
+from proletto_otel.notify.error_notifier import SlackSink
 from proletto_otel.state.store import Store
 
 url, state, each, window = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])

@@ -17,11 +17,11 @@ from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
 from proletto_otel import setup_telemetry
-from proletto_otel.core import silence
+from proletto_otel.core import internal_errors
 from proletto_otel.core.conventions import STORE_ERRORS
 from proletto_otel.monitoring import monitor
+from proletto_otel.setup.telemetry import Telemetry
 from proletto_otel.state import store
-from proletto_otel.telemetry import Telemetry
 from proletto_otel.testing import TelemetryCapture
 from tests.faults.workers import Traffic, serving
 from tests.faults.workers import until as until_in_time
@@ -126,7 +126,7 @@ def start(
     tmp_path: Path, telemetry_capture: TelemetryCapture, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Shop]]:
     """Start the shop; as in production a failure of ours is counted, not raised."""
-    monkeypatch.setattr(silence, "strict", False)
+    monkeypatch.setattr(internal_errors, "strict", False)
     monkeypatch.setattr(store, "RETRY_S", 0.2)
     shops: list[Shop] = []
 

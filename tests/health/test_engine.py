@@ -14,8 +14,8 @@ from proletto_otel.health import probes
 from proletto_otel.health.checks import Check, CheckFunction
 from proletto_otel.health.engine import HealthEngine, Schedule
 from proletto_otel.health.results import Outcome
-from proletto_otel.health.shared import SharedStates
 from proletto_otel.health.states import Rules
+from proletto_otel.health.store import HealthStore
 from proletto_otel.state.store import Store
 
 
@@ -43,7 +43,7 @@ class Service:
 
 def engine(directory: Path | None, clock: Time | None = None, enabled: bool = True) -> HealthEngine:
     """An engine as one worker has it."""
-    shared = SharedStates(Store(directory), Rules(failures=3), **({"now": clock} if clock else {}))
+    shared = HealthStore(Store(directory), Rules(failures=3), **({"now": clock} if clock else {}))
     schedule = Schedule(enabled=enabled, interval_s=60)
     if clock is None:
         return HealthEngine(shared, schedule)
@@ -129,7 +129,7 @@ def test_failures_on_demand_are_counted_once_a_second(tmp_path: Path) -> None:
 def test_two_workers_at_the_same_moment_count_one_failure(tmp_path: Path) -> None:
     """Both ran the check; the slower one's failure is the same failure."""
     clock = Time()
-    one, two = (SharedStates(Store(tmp_path), Rules(failures=2), now=clock) for _ in range(2))
+    one, two = (HealthStore(Store(tmp_path), Rules(failures=2), now=clock) for _ in range(2))
     failure = [Outcome(name="db", status="unhealthy")]
     one.record(failure, lambda name: True, min_age_s=0.5)
     clock.at += 0.2
@@ -212,7 +212,7 @@ def test_round_runs_off_the_callers_thread_and_alone() -> None:
 
 def test_secrets_do_not_stay_in_messages(tmp_path: Path) -> None:
     """What a driver says passes the redactor before it is stored."""
-    shared = SharedStates(Store(tmp_path), Rules())
+    shared = HealthStore(Store(tmp_path), Rules())
     made = HealthEngine(
         shared, Schedule(), redact=lambda text: text.replace("hunter2", "[redacted]")
     )

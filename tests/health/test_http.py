@@ -13,7 +13,7 @@ import pytest
 
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.health.checks import Check, Runner
-from proletto_otel.health.http import Guard, Refused, http_service
+from proletto_otel.health.ready_made.http import Guard, Refused, http_service
 
 
 class Service:

@@ -14,9 +14,9 @@ from flask_sqlalchemy import SQLAlchemy
 
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.health.checks import Check, Runner
-from proletto_otel.health.database import database
-from proletto_otel.health.host import disk_space, tcp_port
-from proletto_otel.health.redis import redis
+from proletto_otel.health.ready_made.database import database
+from proletto_otel.health.ready_made.host import disk_space, tcp_port
+from proletto_otel.health.ready_made.redis import redis
 
 
 def run(check: Any) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from proletto_otel.core import config, silence
-from proletto_otel.core.ledger import ledger
-from proletto_otel.core.meters import registry
-from proletto_otel.logs import assembly
+from proletto_otel.core import config, internal_errors
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.setup import logs as logs_setup
 
 
 class Room:
@@ -23,14 +23,14 @@ class Room:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.items: list[bytes] = []
-        self.logs: assembly.Logs
+        self.logs: logs_setup.Logs
         self.warnings: list[str] = []
 
     def install(self, **settings: Any) -> Room:
         """Install with these settings; files go to the test's directory."""
         settings = {"log_dir": str(self.directory), "capture_uncaught": False} | settings
         made, _ = config.load(settings, {}, {})
-        self.logs, self.warnings = assembly.install(made, otlp=self.items.extend)
+        self.logs, self.warnings = logs_setup.install(made, otlp=self.items.extend)
         pipeline.hand_over()
         return self
 
@@ -60,13 +60,13 @@ def room(tmp_path: Path) -> Iterator[Callable[..., Room]]:
     if hasattr(made, "logs"):
         made.logs.uninstall()
     pipeline.close()
-    silence.forget_notices()
+    internal_errors.forget_notices()
 
 
 @pytest.fixture
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behave as in production: our own failures are counted, not raised."""
-    monkeypatch.setattr(silence, "strict", False)
+    monkeypatch.setattr(internal_errors, "strict", False)
 
 
 def attributes(record: LogRecord) -> dict[str, Any]:

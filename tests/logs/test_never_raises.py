@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proletto_otel.core.ledger import ledger
-from proletto_otel.logs.loggers import Logger, logger
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.logs.api.loggers import Logger, logger
 from tests.logs.conftest import Room, balance
 
 CALLS = 1_200

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from proletto_otel.core import context
-from proletto_otel.core.ledger import ledger
-from proletto_otel.logs.loggers import get_logger, logger
-from proletto_otel.logs.pipeline import MAX_EARLY, pipeline, suppressed
-from proletto_otel.logs.record import Record
-from proletto_otel.logs.sinks.base import Sink
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.logs.api.loggers import get_logger, logger
+from proletto_otel.logs.pipeline import MAX_EARLY, console_only, pipeline
+from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.sinks.sink import Sink
 from tests.logs.conftest import Room, attributes, balance
 
 Install = Callable[..., Room]
@@ -288,7 +288,7 @@ def test_client_records_while_exporting_stay_on_the_console(room: Install) -> No
     token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
     client.warning("the exporter's")
     detach(token)
-    with suppressed():
+    with console_only():
         logger.warning("the sink's")
 
     assert ["the program's"] == [line["message"] for line in made.lines]
@@ -296,7 +296,7 @@ def test_client_records_while_exporting_stay_on_the_console(room: Install) -> No
 
 def test_errors_are_counted(room: Install) -> None:
     """`proletto.errors` counts by level, component and exception type."""
-    from proletto_otel.core.meters import registry
+    from proletto_otel.core.metrics.registry import registry
 
     room()
     try:

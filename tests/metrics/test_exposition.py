@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION, Metric
-from proletto_otel.core.meters import Attributes, Family, Histogram, Point, Registry
+from proletto_otel.core.metrics.registry import Attributes, Family, Histogram, Point, Registry
 from proletto_otel.metrics.exposition import OPEN_METRICS, TEXT, prefers_open_metrics, render
 
 PROMETHEUS_3 = (

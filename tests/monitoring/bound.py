@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from proletto_otel.alerts.sources import Sources
 from proletto_otel.core.config import load
 from proletto_otel.monitoring import Monitor
-from proletto_otel.request.track import RouteSummary
+from proletto_otel.monitoring.inputs import Inputs
+from proletto_otel.request.route_stats import RouteSummary
+from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.store import Store
-from proletto_otel.state.ticker import Ticker
 
 
 class Bound:
@@ -33,9 +33,9 @@ class Bound:
         self.monitor = Monitor()
         self.components = self.monitor._bind(self.sources())
 
-    def sources(self) -> Sources:
+    def sources(self) -> Inputs:
         """What telemetry hands in."""
-        return Sources(
+        return Inputs(
             config=self.config,
             store=self.store,
             every=self.ticker.every,

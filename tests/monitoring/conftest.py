@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from proletto_otel.core import silence
+from proletto_otel.core import internal_errors
 from tests.monitoring.bound import Bound
 
 
 @pytest.fixture
 def bound(tmp_path: Path) -> Iterator[Bound]:
     """A monitor of its own with injected values."""
-    silence.forget_notices()
+    internal_errors.forget_notices()
     made = Bound(tmp_path)
     yield made
     made.close()
-    silence.forget_notices()
+    internal_errors.forget_notices()

@@ -10,9 +10,9 @@ import pytest
 
 from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.meters import registry
+from proletto_otel.core.metrics.registry import registry
 from proletto_otel.monitoring import HealthResult, Monitor
-from proletto_otel.request.track import RouteSummary
+from proletto_otel.request.route_stats import RouteSummary
 from tests.monitoring.bound import Bound
 
 

@@ -12,17 +12,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from werkzeug.test import EnvironBuilder
 
 from proletto_otel.core import config as settings
-from proletto_otel.core.meters import Histogram, Registry
+from proletto_otel.core.metrics.registry import Histogram, Registry
 from proletto_otel.export.memory import MemoryExporter
 from proletto_otel.request import flask_adapter
+from proletto_otel.request.attributes import RequestFacts
+from proletto_otel.request.completion import Recorder
 from proletto_otel.request.exchange import Exchange
-from proletto_otel.request.facts import RequestFacts
 from proletto_otel.request.middleware import Exclusions, TelemetryMiddleware
+from proletto_otel.request.otel_setup import build_tracer_provider, set_propagators
 from proletto_otel.request.propagation import RequestIdPropagator
-from proletto_otel.request.recorder import Recorder
-from proletto_otel.request.tracer import RequestTracer
-from proletto_otel.request.tracing import build_tracer_provider, set_propagators
-from proletto_otel.request.track import Track
+from proletto_otel.request.route_stats import RouteStats
+from proletto_otel.request.span_start import RequestTracer
 
 
 class Access:
@@ -67,7 +67,7 @@ class Rig:
         self.provider: TracerProvider = build_tracer_provider(
             self.config, queue, {"service.name": "shop"}, self.tracer
         )
-        self.track = Track()
+        self.track = RouteStats()
         self.recorder = Recorder(
             queue.put_many, facts, flask_adapter.route_of, self.track, source=self.registry,
             access=lambda e: self.access.append(Access(e)),

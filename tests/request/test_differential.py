@@ -26,10 +26,10 @@ import pytest
 from flask import Blueprint, Flask, Response, redirect
 
 from proletto_otel.request import contrib, flask_adapter
-from proletto_otel.request.facts import RequestFacts
+from proletto_otel.request.attributes import RequestFacts
 from proletto_otel.request.middleware import Exclusions, TelemetryMiddleware
-from proletto_otel.request.tracing import Tracing, build_tracer_provider
-from proletto_otel.request.track import Track
+from proletto_otel.request.otel_setup import Tracing, build_tracer_provider
+from proletto_otel.request.route_stats import RouteStats
 from tests.request.conftest import Access, Rig
 
 IGNORED = {"server.address", "server.port", "error.type", "request_id"}
@@ -72,7 +72,7 @@ class ContribRig(Rig):
         tracing = Tracing(self.config, self.tracer, queue)
         tracing.provider = build_tracer_provider(self.config, queue, {}, self.tracer)
         self.recorder = contrib.ContribRecorder(
-            queue.put_many, facts, flask_adapter.route_of, Track(), source=self.registry,
+            queue.put_many, facts, flask_adapter.route_of, RouteStats(), source=self.registry,
             access=lambda e: self.access.append(Access(e)),
             report=lambda error, e: self.reports.append((error, e.request_id)),
         )  # fmt: skip

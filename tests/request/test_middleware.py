@@ -17,7 +17,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from werkzeug.test import EnvironBuilder
 
-from proletto_otel.core import silence
+from proletto_otel.core import internal_errors
 from proletto_otel.core.context import current_request, request_id
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from tests.request.conftest import Rig
@@ -615,7 +615,7 @@ def test_failure_of_ours_leaves_the_response_unchanged(
 
     owner, name = step.split(".")
     monkeypatch.setattr(getattr(rig, owner), name, broken)
-    monkeypatch.setattr(silence, "strict", False)
+    monkeypatch.setattr(internal_errors, "strict", False)
     caplog.set_level(logging.CRITICAL, "proletto_otel")
 
     reply = rig.call()
@@ -627,7 +627,7 @@ def test_failure_to_report_leaves_the_error_unchanged(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error whose report fails is still the error the server sees."""
-    monkeypatch.setattr(silence, "strict", False)
+    monkeypatch.setattr(internal_errors, "strict", False)
     rig.recorder.report = lambda *_: 1 / 0
     rig.app.testing = True
 

@@ -18,7 +18,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from proletto_otel.core.context import background
-from proletto_otel.request import ids
+from proletto_otel.request import id_generator
+from proletto_otel.request.otel_setup import set_propagators
 from proletto_otel.request.propagation import (
     RequestIdPropagator,
     accept_or_generate,
@@ -26,7 +27,6 @@ from proletto_otel.request.propagation import (
     outgoing_headers,
     parse_traceparent,
 )
-from proletto_otel.request.tracing import set_propagators
 from tests.request.conftest import Rig
 
 VALID = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -238,22 +238,22 @@ def test_propagators_are_those_of_the_setting(app: Flask, names: str, joined: bo
 def test_ids_do_not_follow_the_seed_of_the_application() -> None:
     """`random.seed` in the application does not repeat IDs."""
     random.seed(1)
-    first = ids.new_ids()
+    first = id_generator.new_ids()
     random.seed(1)
 
-    assert first != ids.new_ids()
+    assert first != id_generator.new_ids()
 
 
 def test_forked_children_have_different_ids() -> None:
     """A fork does not copy the sequence of IDs, whether hooks ran or we were told."""
     source = (
         "import os\n"
-        "from proletto_otel.request import ids\n"
+        "from proletto_otel.request import id_generator\n"
         "for _ in range(2):\n"
         "    if os.fork() == 0:\n"
-        "        os.write(1, (ids.new_trace_id() + ' ').encode()); os._exit(0)\n"
+        "        os.write(1, (id_generator.new_trace_id() + ' ').encode()); os._exit(0)\n"
         "    os.wait()\n"
-        "print(ids.new_trace_id())\n"
+        "print(id_generator.new_trace_id())\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True,

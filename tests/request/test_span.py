@@ -13,10 +13,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from proletto_otel.export import encode
+from proletto_otel.export.encoding import otlp
 from proletto_otel.request.propagation import Parent, RequestIdPropagator
 from proletto_otel.request.span import RequestSpan
-from proletto_otel.request.span_parts import Limits, heading
+from proletto_otel.request.span_encoding import Limits, heading
 from tests.request.conftest import Rig
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -315,7 +315,7 @@ def test_usual_span_is_the_same_in_half_the_time(parent: Parent | None) -> None:
     """The short way of encoding and the general one agree."""
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 
-    facts = encode.span_attribute("url.path", "/")
+    facts = otlp.span_attribute("url.path", "/")
     span = RequestSpan("GET", "1" * 32, "2" * 16, 1, parent, 5, True, Limits())
 
     span.end_ns = 6

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROLOGUE = '''
 import os, signal, sys, threading, time
-from proletto_otel.state.lifecycle import Lifecycle
+from proletto_otel.runtime.lifecycle import Lifecycle
 
 def say(*words):
     os.write(1, (" ".join(str(w) for w in words) + "\\n").encode())

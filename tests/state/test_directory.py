@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proletto_otel.core import silence
+from proletto_otel.core import internal_errors
 from proletto_otel.core.config import Config
 from proletto_otel.state import directory
 
@@ -42,7 +42,7 @@ def test_a_place_that_cannot_be_written_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The process goes on alone and says so once, naming the setting."""
-    silence.forget_notices()
+    internal_errors.forget_notices()
     (tmp_path / "file").write_text("")
     for _ in range(2):
         assert directory.prepare(Config(state_dir=str(tmp_path / "file" / "state"))) is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proletto_otel.core.conventions import TELEMETRY_SPOOLED, Metric
-from proletto_otel.core.meters import MAX_CELLS, Family, Histogram, Registry
+from proletto_otel.core.metrics.registry import MAX_CELLS, Family, Histogram, Registry
 from proletto_otel.state.snapshots import Snapshots
 
 COUNT = Metric(

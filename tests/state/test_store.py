@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proletto_otel.core import silence
+from proletto_otel.core import internal_errors
 from proletto_otel.state import store as module
 from proletto_otel.state.store import Store, StoreUnavailable
 
@@ -26,7 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that are seconds in production are moments here."""
     monkeypatch.setattr(module, "BUSY_S", 0.2)
     monkeypatch.setattr(module, "RETRY_S", 0.05)
-    silence.forget_notices()
+    internal_errors.forget_notices()
 
 
 @pytest.fixture

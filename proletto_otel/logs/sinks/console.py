@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from proletto_otel.core.ledger import ledger
-from proletto_otel.logs.clock import local
-from proletto_otel.logs.record import Record
-from proletto_otel.logs.rendering import below, facts_text
-from proletto_otel.logs.sinks.base import Sink
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.logs.format.text import below, facts_text
+from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.record.timestamp import local
+from proletto_otel.logs.sinks.sink import Sink
 
 _COLOURS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"

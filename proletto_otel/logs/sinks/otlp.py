@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.conventions import (
     CODE_FILE_PATH,
     CODE_FUNCTION_NAME,
@@ -19,9 +20,8 @@ from proletto_otel.core.conventions import (
     LOGGER_NAME,
 )
 from proletto_otel.core.exceptions import ExceptionFacts
-from proletto_otel.core.ledger import ledger
-from proletto_otel.core.remembered import Remembered
-from proletto_otel.export.encode import (
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.export.encoding.otlp import (
     log_attribute,
     log_attributes,
     log_body,
@@ -29,10 +29,10 @@ from proletto_otel.export.encode import (
     log_owner,
     log_start,
 )
-from proletto_otel.export.encode import severity as encoded_severity
-from proletto_otel.logs.place import Place
-from proletto_otel.logs.record import Record
-from proletto_otel.logs.sinks.base import Sink
+from proletto_otel.export.encoding.otlp import severity as encoded_severity
+from proletto_otel.logs.record.call_site import CallSite
+from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.sinks.sink import Sink
 
 SEVERITIES = {
     10: (5, "DEBUG"),
@@ -46,7 +46,7 @@ SEVERITIES = {
 MAX_BODIES = 4096
 MAX_KEPT = 200
 """Characters of a message whose bytes are kept: short ones are mostly literals."""
-_bodies: Remembered[bytes] = Remembered(log_body, MAX_BODIES)
+_bodies: BoundedCache[bytes] = BoundedCache(log_body, MAX_BODIES)
 
 
 class OtlpSink(Sink):
@@ -108,7 +108,7 @@ class OtlpSink(Sink):
         return whose
 
 
-def _prepare(place: Place) -> bytes:
+def _prepare(place: CallSite) -> bytes:
     """The severity, and the attributes that say who speaks and where."""
     ready = encoded_severity(*severity(place)) + log_attribute(LOGGER_NAME, place.logger)
     if place.code.path:
@@ -119,7 +119,7 @@ def _prepare(place: Place) -> bytes:
     return ready
 
 
-def severity(place: Place) -> tuple[int, str]:
+def severity(place: CallSite) -> tuple[int, str]:
     """OTLP severity of a level, also between or beyond the five usual ones."""
     level = place.level
     if level in SEVERITIES:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from proletto_otel.core.ledger import ledger
-from proletto_otel.core.silence import notice
-from proletto_otel.logs.record import Record
+from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.threaded import ThreadedSink
 
 IDLE_S = 1.0
@@ -20,7 +20,7 @@ Losses = Mapping[str, int]
 """Records of a batch that were given up, by reason."""
 
 
-class NotNow(Exception):
+class RetryLater(Exception):
     """The peer cannot take it yet; the batch is kept and tried again.
 
     Args:
@@ -102,15 +102,17 @@ class QueuedSink(ThreadedSink):
             return
         try:
             losses = self.deliver(flight)
-        except NotNow as error:
+        except RetryLater as error:
             self._later(error)
             return
         self._settle(len(flight), losses)
 
-    def _later(self, error: NotNow) -> None:
+    def _later(self, error: RetryLater) -> None:
         self._breaker.failed(error.retry_after_s)
         self.fault(str(error))
-        notice(f"sink:{self.name}", "%s sink: %s; trying again", self.name, self.last_error)
+        log_rate_limited(
+            f"sink:{self.name}", "%s sink: %s; trying again", self.name, self.last_error
+        )
 
     def _settle(self, total: int, losses: Losses) -> None:
         with self._settling:

@@ -13,13 +13,13 @@ from typing import Any
 from opentelemetry import context as otel
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
-from proletto_otel.core.ledger import ledger
-from proletto_otel.core.sanitise import get as sanitiser
-from proletto_otel.core.silence import failed
-from proletto_otel.export.breaker import Breaker
-from proletto_otel.export.wake import Wake
-from proletto_otel.logs.pipeline import suppressed
-from proletto_otel.logs.sinks.base import Sink
+from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.core.redaction.sanitise import get as sanitiser
+from proletto_otel.logs.pipeline import console_only
+from proletto_otel.logs.sinks.sink import Sink
+from proletto_otel.runtime.circuit_breaker import Breaker
+from proletto_otel.runtime.waker import Waker
 
 MAX_ERROR = 300
 """Characters of a peer's error that are shown."""
@@ -36,7 +36,7 @@ class ThreadedSink(Sink):
 
     def forked(self) -> None:
         """No thread runs and nothing waits: what waits in the parent is the parent's."""
-        self._wake = Wake()
+        self._wake = Waker()
         self._settling = threading.Lock()
         self._thread: threading.Thread | None = None
         self._breaker = Breaker()
@@ -112,7 +112,7 @@ class ThreadedSink(Sink):
     # --- the thread ----------------------------------------------------------------------------
     def _run(self) -> None:
         otel.attach(otel.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        with suppressed():
+        with console_only():
             self._prepare()
             while not self.ending or self._may_finish():
                 self._guarded_turn()

@@ -1,1 +1,0 @@
-"""Ways to reach a person: log entry, Slack, email, webhook; each on a thread of its own."""

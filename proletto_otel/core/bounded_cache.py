@@ -1,0 +1,31 @@
+"""A table of what was made before, so that it is made once: bounded, whatever comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Made = TypeVar("Made")
+
+
+class BoundedCache(dict[Any, Made]):
+    """What *make* made of each key; full, it begins anew.
+
+    Looking a key up makes what is missing, so `table[key]` is all a caller writes, and a hit costs
+    no call.
+
+    Args:
+        make: Makes the value of a key.
+        limit: Keys that are kept.
+    """
+
+    def __init__(self, make: Callable[[Any], Made], limit: int) -> None:
+        super().__init__()
+        self._make = make
+        self._limit = limit
+
+    def __missing__(self, key: Any) -> Made:
+        if len(self) >= self._limit:
+            self.clear()
+        made = self[key] = self._make(key)
+        return made

@@ -1,0 +1,1 @@
+"""Metric cells, their registry, and the delivery ledger."""

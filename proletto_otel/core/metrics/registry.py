@@ -1,0 +1,198 @@
+"""Own metric cells: what the request path and the sinks count with, without the SDK's cost.
+
+A cell is resolved once per set of attribute values and kept by the caller. Reading them out
+(`/metrics`, OTLP, snapshots) lives in `metrics` and `state`; user instruments in
+`metrics.app_instruments`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from proletto_otel.core.conventions import OVERFLOW, Metric
+from proletto_otel.core.metrics.values import (
+    Attributes,
+    Cell,
+    Exemplar,
+    Family,
+    Histogram,
+    HistogramCell,
+    Point,
+    Value,
+    Values,
+)
+
+__all__ = [
+    "MAX_CELLS", "Attributes", "Cell", "Exemplar", "Family", "Histogram", "HistogramCell",
+    "Instrument", "Point", "Registry", "Value", "Values", "registry",
+]  # fmt: skip
+
+MAX_CELLS = 2000
+"""Series an instrument may have; OpenTelemetry's metrics SDK specification gives this default."""
+
+C = TypeVar("C", Cell, HistogramCell)
+
+
+class Instrument(Generic[C]):
+    """One metric's cells by attribute values; past the cap all share one overflow cell."""
+
+    def __init__(self, metric: Metric, make: Callable[[Attributes], C]) -> None:
+        self.metric = metric
+        self._make: Callable[[Attributes], C] = make
+        self._cells: dict[Values, C] = {}
+        self._labels: dict[Values, Attributes] = {}
+        self._overflow: C | None = None
+
+    def cell(self, values: Values = ()) -> C:
+        """The cell of these attribute values, in the order of `metric.attributes`."""
+        found = self._cells.get(values)
+        if found is not None:
+            return found
+        if len(self._cells) >= MAX_CELLS:
+            if self._overflow is None:
+                self._overflow = self._make(OVERFLOWED)
+            return self._overflow
+        attributes = self._labels[values] = self.label(values)
+        return self._cells.setdefault(values, self._make(attributes))
+
+    def labelled(self) -> list[tuple[Attributes, C]]:
+        """All cells with their attributes, the overflow among them."""
+        found = [(self._labels[values], cell) for values, cell in self.items()]
+        if self._overflow is not None:
+            found.append((OVERFLOWED, self._overflow))
+        return found
+
+    def items(self) -> list[tuple[Values, C]]:
+        """All cells with their attribute values, without the overflow."""
+        return list(self._cells.items())
+
+    def reset(self) -> None:
+        """Begin again at zero; cells that callers keep stay valid."""
+        for _, cell in self.items():
+            cell.reset()
+        if self._overflow is not None:
+            self._overflow.reset()
+
+    def collect(self) -> Family:
+        """Every series now."""
+        return family(self.metric, [self._point(a, cell) for a, cell in self.labelled()])
+
+    def label(self, values: Values) -> Attributes:
+        """Pair values with the metric's attribute names; `None` is left out."""
+        return label(self.metric, values)
+
+    @staticmethod
+    def _point(attributes: Attributes, cell: C) -> Point:
+        return Point(attributes, cell.read(), cell.start_ns)
+
+
+def label(metric: Metric, values: Values) -> Attributes:
+    """Pair *values* with the attribute names of *metric*; `None` is left out."""
+    pairs = zip(metric.attributes, values, strict=False)
+    return tuple((name, value) for name, value in pairs if value is not None)
+
+
+def family(metric: Metric, points: list[Point]) -> Family:
+    """Points under the metric's name, kind and unit."""
+    m = metric
+    return Family(m.name, m.kind, m.unit, m.description, points, m.per)
+
+
+OVERFLOWED: Attributes = ((OVERFLOW, True),)
+Place = Callable[[Metric, Attributes, HistogramCell], None]
+Observations = Iterable[tuple[Values, float]]
+
+
+class Registry:
+    """All instruments of a process; making one twice gives the first back."""
+
+    def __init__(self) -> None:
+        self._instruments: dict[str, Instrument[Cell] | Instrument[HistogramCell]] = {}
+        self._callbacks: dict[str, tuple[Metric, Callable[[], Observations]]] = {}
+        self._place: Place | None = None
+
+    def settle(self, place: Place) -> None:
+        """Offer every histogram cell, present and future, to *place*, until the next `reset`."""
+        self._place = place
+        for instrument in list(self._instruments.values()):
+            for attributes, cell in instrument.labelled():
+                if isinstance(cell, HistogramCell):
+                    place(instrument.metric, attributes, cell)
+
+    def counter(self, metric: Metric) -> Instrument[Cell]:
+        """A number that only grows."""
+        return self._numbers(metric)
+
+    def updown(self, metric: Metric) -> Instrument[Cell]:
+        """A number that grows and shrinks and adds up over workers."""
+        return self._numbers(metric)
+
+    def gauge(self, metric: Metric) -> Instrument[Cell]:
+        """A number that is set."""
+        return self._numbers(metric)
+
+    def histogram(self, metric: Metric) -> Instrument[HistogramCell]:
+        """A distribution over `metric.bounds`."""
+        found = self._instruments.get(metric.name)
+        if found is None:
+            made: Instrument[HistogramCell] = Instrument(
+                metric, lambda attributes: self._distribution(metric, attributes)
+            )
+            found = self._instruments.setdefault(metric.name, made)
+        return found  # type: ignore[return-value]  # a name has one kind: see conventions
+
+    def _distribution(self, metric: Metric, attributes: Attributes) -> HistogramCell:
+        cell = HistogramCell(metric.bounds)
+        if self._place is not None:
+            self._place(metric, attributes, cell)
+        return cell
+
+    def observe(self, metric: Metric, callback: Callable[[], Observations]) -> None:
+        """Read *metric* through *callback* whenever it is collected; a second call replaces it."""
+        self._callbacks[metric.name] = (metric, callback)
+
+    def forget(self, metric: Metric) -> None:
+        """Stop reading *metric* through a callback."""
+        self._callbacks.pop(metric.name, None)
+
+    def forget_all(self) -> None:
+        """Stop reading anything through callbacks (the set-up that made them is undone)."""
+        self._callbacks.clear()
+
+    def collect(self) -> list[Family]:
+        """Every instrument and callback with at least one series; a failing callback is absent."""
+        families = [i.collect() for i in list(self._instruments.values())]
+        families += self._observed()
+        return [f for f in families if f.points]
+
+    def reset(self) -> None:
+        """Zero everything in place (after a fork, between tests); nothing is placed any more."""
+        self._place = None
+        for instrument in list(self._instruments.values()):
+            instrument.reset()
+
+    def _numbers(self, metric: Metric) -> Instrument[Cell]:
+        found = self._instruments.get(metric.name)
+        if found is None:
+            found = self._instruments.setdefault(metric.name, Instrument(metric, _number))
+        return found  # type: ignore[return-value]  # a name has one kind: see conventions
+
+    def _observed(self) -> Iterator[Family]:
+        from proletto_otel.core.internal_errors import (
+            suppressed,  # silence counts with a cell of ours
+        )
+
+        for metric, callback in list(self._callbacks.values()):
+            points: list[Point] = []
+            with suppressed(f"observe.{metric.name}"):
+                points = [Point(label(metric, v), x) for v, x in callback()]
+            yield family(metric, points)
+
+
+def _number(_: Attributes) -> Cell:
+    return Cell()
+
+
+registry = Registry()
+"""The process's registry."""

@@ -1,0 +1,165 @@
+"""Single series: cells that count, and what is read out of them.
+
+Which cells there are, by metric and attributes, lives in `core.metrics.registry`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+Value = str | int | float | bool | None
+Values = tuple[Value, ...]
+Attributes = tuple[tuple[str, str | int | float | bool], ...]
+Exemplar = tuple[str, str, float, float]
+"""trace ID (hex), span ID (hex), measured value, unix time in seconds."""
+
+Numbers = Any
+"""A list of numbers, or a `memoryview` of doubles: what both have in common has no type."""
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts per bucket; `counts` has one more entry than `bounds`."""
+
+    bounds: tuple[float, ...]
+    counts: list[int]
+    sum: float = 0.0
+    count: int = 0
+    min: float | None = None
+    max: float | None = None
+    exemplars: dict[int, Exemplar] = field(default_factory=dict)
+    """The latest exemplar by bucket."""
+
+
+@dataclass(slots=True)
+class Point:
+    """One series at one moment."""
+
+    attributes: Attributes
+    value: float | Histogram
+    start_ns: int = 0
+    """When counting began, unix time in nanoseconds; 0 for gauges."""
+
+
+@dataclass(slots=True)
+class Family:
+    """All series of one metric."""
+
+    name: str
+    kind: str
+    """`counter`, `updown`, `gauge` or `histogram`."""
+    unit: str
+    description: str
+    points: list[Point]
+    per: str = "worker"
+    """`worker`: each process has its own; `host`: one process speaks for all."""
+
+
+class Cell:
+    """One number. `add` is a single in-place addition on an attribute.
+
+    CPython switches threads and runs signal handlers only at calls and backward jumps (3.10 and
+    later), so no addition is lost without a lock, and none can dead-lock a signal handler.
+    """
+
+    __slots__ = ("start_ns", "value")
+
+    def __init__(self) -> None:
+        self.value: float = 0
+        self.start_ns = time.time_ns()
+
+    def add(self, n: float) -> None:
+        """Add *n*; a counter's *n* is not negative."""
+        self.value += n
+
+    def set(self, value: float) -> None:
+        """Replace the value (gauges)."""
+        self.value = value
+
+    def read(self) -> float:
+        """The value now."""
+        return self.value
+
+    def reset(self) -> None:
+        """Begin again at zero."""
+        self.value = 0
+        self.start_ns = time.time_ns()
+
+
+class HistogramCell:
+    """One distribution. `observe` takes a lock: five numbers change together.
+
+    Its numbers are one sequence (counts, sum, minimum, maximum): a list, or memory that outlives
+    the process (`state.shared_histograms`).
+    """
+
+    __slots__ = (
+        "_copy",
+        "_high",
+        "_lock",
+        "_low",
+        "_numbers",
+        "_sum",
+        "bounds",
+        "exemplars",
+        "start_ns",
+    )
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self._sum = len(bounds) + 1
+        self._low = self._sum + 1
+        self._high = self._sum + 2
+        self.reset()
+
+    @property
+    def size(self) -> int:
+        """How many numbers it keeps."""
+        return self._high + 1
+
+    def reset(self) -> None:
+        """Begin again at zero, with a fresh lock, in a list."""
+        self._lock = Lock()
+        numbers = [0] * self._sum + [0.0, math.inf, -math.inf]
+        self._numbers: Numbers = numbers
+        self._copy: Callable[[], list[float]] = numbers.copy
+        self.exemplars: dict[int, Exemplar] = {}
+        self.start_ns = time.time_ns()
+
+    def move(self, numbers: Numbers) -> None:
+        """Go on counting in *numbers*, a sequence of `size` doubles."""
+        with self._lock:
+            for i, number in enumerate(self._numbers):
+                numbers[i] = number
+            self._numbers, self._copy = numbers, numbers.tolist
+
+    def observe(self, x: float, trace_id: str = "", span_id: str = "") -> None:
+        """Count *x*; with a trace ID it becomes the bucket's exemplar."""
+        bucket = bisect_left(self.bounds, x)
+        with self._lock:
+            numbers = self._numbers
+            numbers[bucket] += 1
+            numbers[self._sum] += x
+            if x > numbers[self._high]:
+                numbers[self._high] = x
+            if x < numbers[self._low]:
+                numbers[self._low] = x
+            if trace_id:
+                self.exemplars[bucket] = (trace_id, span_id, x, time.time())
+
+    def read(self) -> Histogram:
+        """A consistent copy."""
+        with self._lock:
+            numbers = self._copy()
+            exemplars = self.exemplars.copy()
+        total, low, high = numbers[-3:]
+        whole = list(map(int, numbers[: self._sum]))
+        if low > high:  # nothing was observed
+            return Histogram(self.bounds, whole, total, 0, None, None, exemplars)
+        return Histogram(self.bounds, whole, total, sum(whole), low, high, exemplars)

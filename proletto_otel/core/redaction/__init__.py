@@ -1,0 +1,1 @@
+"""Values and texts without secrets, bounded and printable."""

@@ -1,0 +1,268 @@
+"""Sanitising: whatever a caller logs becomes plain, bounded, printable, secret-free values.
+
+It runs once for each record, before the sinks. What counts as a secret lives in
+`core.redaction.redactor`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from proletto_otel.core.config import Config
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.parsing import Secret
+from proletto_otel.core.redaction import plain_values
+from proletto_otel.core.redaction.redactor import REDACTED, Redactor, compiled
+from proletto_otel.core.redaction.secret_names import is_countable
+
+MAX_TEXT = 32_768
+"""Characters of one text; Loki and most vendors take lines of 64 KB and more."""
+MAX_TOTAL = 65_536
+"""Characters of all texts inside one nested value."""
+MAX_NODES = 2_000
+"""Values inside one nested value: depth 6 with 100 keys each would be 10^12."""
+MAX_KEY = 200
+MAX_KNOWN_KEYS = 4096
+
+BIG = 10**12
+"""A number below it has fewer digits than a card's."""
+SHORT = 13
+"""A text shorter than a card number and without `=`, `:` or quotes can hold no secret."""
+
+CYCLE, TOO_DEEP, TOO_MANY, UNREADABLE = "[cycle]", "[too deep]", "[too many]", "[unreadable]"
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""C0, DEL, C1, bidi and invisible controls, line separators, lone surrogates, tags."""
+_UNSAFE_IN_BLOCK = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+_colour = re.compile("\x1b\\[[0-9;]*m").sub
+"""Colours and other styles of a terminal (ECMA-48, SGR), which tell nothing in a log."""
+_ordinary_path = re.compile(
+    r"(?!.*(?:[0-9-]{12}|[A-Za-z0-9_-]{20}))/[A-Za-z0-9_./-]{0,99}"
+).fullmatch
+"""A path that cleaning would leave as it is: no odd character, no word that might be a secret."""
+_plain = re.compile(r"[A-Za-z0-9 ./_+-]*").fullmatch
+_NAMES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class Sanitiser:
+    """Cleans texts, values and fields; it never raises and never iterates what is lazy.
+
+    Args:
+        redactor: Decides what is secret.
+        max_text: Characters a text may have; the rest is cut and its length told.
+        depth: Levels of nesting kept.
+        keys: Entries of one container kept.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor | None = None,
+        max_text: int = MAX_TEXT,
+        depth: int = 6,
+        keys: int = 100,
+    ) -> None:
+        self.redactor = redactor or Redactor()
+        self.max_text = max_text
+        self.depth = depth
+        self.max_keys = keys
+        self._redact = self.redactor.text
+        self._known: dict[str, tuple[str, bool]] = {}
+        self._harmless: set[str] = set()
+        self._short = 0 if self.redactor.thorough else SHORT
+
+    def text(self, text: str) -> str:
+        """One line of printable text: secrets and control characters replaced, cut to size.
+
+        Terminal colours go without a trace.
+        """
+        if len(text) < self._short and _plain(text) and "--" not in text:
+            return text
+        try:
+            return self._clean(text, _UNSAFE)
+        except Exception:
+            return UNREADABLE
+
+    def path(self, path: str) -> str:
+        """As `text`, for the path of a URL: most are seen to be harmless at a glance."""
+        if self._short and _ordinary_path(path):
+            return path
+        return self.text(path)
+
+    def block(self, text: str) -> str:
+        """As `text`, for many lines: newlines and tabs stay (tracebacks)."""
+        try:
+            return self._clean(text, _UNSAFE_IN_BLOCK)
+        except Exception:
+            return UNREADABLE
+
+    def code(self, text: str) -> str:
+        """A frame of a traceback: literals of its source line are redacted, names are not."""
+        try:
+            return _UNSAFE_IN_BLOCK.sub(_escaped, self.redactor.code(text[: self.max_text]))
+        except Exception:
+            return UNREADABLE
+
+    def value(self, value: Any) -> Any:
+        """*value* as str, int, float, bool, None, list or dict; never raises."""
+        try:
+            return plain_values.PlainValues(self).value(value, self.depth)
+        except Exception:  # RecursionError of a hostile value included
+            return UNREADABLE
+
+    def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts of a record: names cleaned, secrets by name and value replaced."""
+        clean: dict[str, Any] = {}
+        walk = None
+        items: Iterable[tuple[Any, Any]] = fields.items()
+        if len(fields) > self.max_keys:
+            items = islice(items, self.max_keys)
+        for name, value in items:
+            known = self._known.get(name) if type(name) is str else None
+            key, secret = known or self.name(name)
+            kind = type(value)
+            if secret:
+                clean[key] = self.hidden(key, value)
+            elif kind is str:
+                word = len(value) < self._short and value.isalnum()
+                clean[key] = value if word else self.text(value)
+            elif value is None or kind is bool or (kind is int and -BIG < value < BIG):
+                clean[key] = value
+            else:
+                walk = walk or plain_values.PlainValues(self)
+                clean[key] = walk.guarded(value, self.depth)
+        return clean
+
+    def leaves(self, fields: Mapping[str, Any]) -> bool:
+        """Whether `fields` would change nothing: most facts are short words and numbers."""
+        harmless, short = self._harmless, self._short
+        if not short or len(fields) > self.max_keys:
+            return False
+        for name, value in fields.items():
+            if type(name) is not str or not (name in harmless or self._is_harmless(name)):
+                return False
+            kind = type(value)
+            if kind is str:
+                word = len(value) < short and value.isalnum()
+                if not word and self.text(value) is not value:
+                    return False
+            elif not (value is None or kind is bool or (kind is int and -BIG < value < BIG)):
+                return False
+        return True
+
+    def _is_harmless(self, name: str) -> bool:
+        """Whether *name* stays as it is, and what stands under it is no secret."""
+        if self.name(name) != (name, False):
+            return False
+        if len(name) <= MAX_KEY:
+            if len(self._harmless) >= MAX_KNOWN_KEYS:
+                self._harmless = set()
+            self._harmless.add(name)
+        return True
+
+    def name(self, name: Any) -> tuple[str, bool]:
+        """A clean key, and whether it promises a secret; remembered for texts."""
+        if type(name) is not str:
+            name = plain_values.name_of_key(name)
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        decided = self.text(name[:MAX_KEY]), self.redactor.key(name)
+        if len(name) <= MAX_KEY:
+            if len(self._known) >= MAX_KNOWN_KEYS:
+                self._known = {}
+            self._known[name] = decided
+        return decided
+
+    def hidden(self, key: str, value: Any) -> Any:
+        """What is shown under a secret name: whether there was a value, or a count."""
+        if value is None or type(value) is bool or (type(value) is str and not value):
+            return value
+        if type(value) in (int, float) and is_countable(key):
+            return value
+        return REDACTED
+
+    def _clean(self, text: str, unsafe: re.Pattern[str]) -> str:
+        if type(text) is not str:
+            text = str.__str__(text)
+        length = len(text)
+        if length > self.max_text:
+            # the margin keeps a secret whole that lies across the cut
+            text = text[: self.max_text + 2048]
+        if "\x1b" in text:
+            text = _colour("", text)
+        text = self._redact(text)
+        if not (text.isascii() and text.isprintable()):
+            text = unsafe.sub(_escaped, text)
+        return cut(text, self.max_text, length)
+
+
+def cut(text: str, limit: int, length: int = 0) -> str:
+    """*text* of at most *limit* characters; a shortened one tells its first *length*."""
+    if len(text) <= limit and length <= limit:
+        return text
+    marker = f"...[cut, {max(length, len(text))} characters]"
+    return text[: max(limit - len(marker), 0)] + marker
+
+
+def cut_head(text: str, limit: int) -> str:
+    """As `cut`, keeping the end: the last lines of a traceback say most."""
+    if len(text) <= limit:
+        return text
+    marker = f"[cut, {len(text)} characters]...\n"
+    return marker + text[len(text) - limit + len(marker) :]
+
+
+def escape_block(text: str) -> str:
+    """*text* with its control characters escaped; newlines and tabs stay."""
+    return _UNSAFE_IN_BLOCK.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match.group()
+    return _NAMES.get(char) or ascii(char)[1:-1]
+
+
+def from_config(config: Config, callback: Any = None) -> Sanitiser:
+    """The sanitiser that the settings describe; a bad pattern is told and left out."""
+    redactor = Redactor(
+        patterns=filter(_compiles, config.redact_patterns),
+        keys=config.redact_keys,
+        allow=config.redact_allow,
+        callback=callback,
+        emails=config.redact_emails,
+        sql_literals=config.redact_sql_literals,
+    )
+    return Sanitiser(redactor)
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        compiled(pattern)
+    except ConfigError as error:
+        log_rate_limited(f"redact:{pattern[:60]}", "%s; left out", str(error)[:300])
+        return False
+    return True
+
+
+_default = Sanitiser()
+
+
+def configure(sanitiser: Sanitiser | None) -> None:
+    """Make *sanitiser* the process's own; `None` brings the first one back."""
+    global _default
+    _default = sanitiser or Sanitiser()
+
+
+def get() -> Sanitiser:
+    """The process's sanitiser."""
+    return _default
+
+
+__all__ = ["MAX_TEXT", "REDACTED", "Sanitiser", "Secret", "configure", "cut", "cut_head", "get"]

@@ -1,1 +1,0 @@
-"""Admin pages and who may see them."""

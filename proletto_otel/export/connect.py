@@ -1,0 +1,103 @@
+"""Opening a socket within a time: the look-up of the name included.
+
+The system's resolver has its own patience of 5 to 30 s and cannot be told otherwise, so a name is
+looked up in a thread of its own, one for a name; whoever waits too long goes on without it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+
+
+class _LookUp(threading.Thread):
+    """One question to the resolver."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(name="proletto-look-up", daemon=True)
+        self._question = (host, port)
+        self.found: Sequence[Address] = ()
+        self.error: OSError | None = None
+
+    def is_orphan(self) -> bool:
+        """Whether it will never answer: a fork left it behind."""
+        return not (self.is_alive() or self.found or self.error)
+
+    def run(self) -> None:
+        try:
+            self.found = _ask(*self._question)
+        except OSError as error:
+            self.error = error
+        except UnicodeError:  # a label is longer than a name may be
+            self.error = socket.gaierror(socket.EAI_NONAME, "not a host name")
+
+
+_under_way: dict[tuple[str, int], _LookUp] = {}
+
+
+def _ask(host: str, port: int) -> Sequence[Address]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def addresses(host: str, port: int, timeout_s: float) -> Sequence[Address]:
+    """The addresses of a host.
+
+    Raises:
+        TimeoutError: the resolver has not answered yet; ask again later.
+        socket.gaierror: the name is unknown.
+    """
+    if _is_quick(host):
+        return _ask(host, port)
+    key = (host, port)
+    question = _under_way.get(key)
+    if question is None or question.is_orphan():
+        question = _under_way[key] = _LookUp(host, port)
+        try:
+            question.start()
+        except RuntimeError:  # no new threads while the interpreter goes down
+            return _ask(host, port)
+    question.join(timeout_s)
+    if question.is_alive():
+        raise TimeoutError("the name was not resolved in time")
+    _under_way.pop(key, None)
+    if question.error is not None:
+        raise question.error
+    return question.found
+
+
+def _is_quick(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def connect(host: str, port: int, connect_s: float, patience_s: float) -> socket.socket:
+    """Connect within about *connect_s*; the socket then waits *patience_s* for each answer.
+
+    Raises:
+        OSError: no address of the host answered.
+    """
+    deadline = time.monotonic() + connect_s
+    last: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, address in addresses(host, port, connect_s):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(max(0.05, deadline - time.monotonic()))
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            last = error
+            continue
+        connection.settimeout(patience_s)
+        return connection
+    raise last

@@ -1,0 +1,131 @@
+"""The link to a peer: one connection and one breaker for all signals that go there.
+
+A peer that does not answer is down for every signal; what it answers is a matter of the signal
+(`export.signal_exporter`). People are told here that a peer went away and came back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from proletto_otel.core.conventions import TELEMETRY_EXPORT_DURATION
+from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.metrics.registry import registry
+from proletto_otel.export.endpoint import Endpoint
+from proletto_otel.export.http_connection import Answer, Unreachable
+from proletto_otel.export.payload import Payload
+from proletto_otel.runtime.circuit_breaker import Breaker
+
+EMPTY = Payload(b"", 0)
+"""A valid request without records: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request"""
+_durations = registry.histogram(TELEMETRY_EXPORT_DURATION)
+
+
+class Connection(Protocol):
+    """What speaks to a peer: HTTP (`export.http_connection`) or gRPC (`export.grpc_connection`)."""
+
+    def post(self, endpoint: Endpoint, parcel: Payload, timeout_s: float) -> Answer:
+        """Send a parcel; raises `Unreachable`."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+    def forked(self) -> None:
+        """Forget the connection in a child."""
+
+
+class Destination:
+    """One peer as the sender sees it.
+
+    Args:
+        shown: The peer in messages.
+        expected: Whether somebody configured it; a default that nobody runs is told once only.
+        waits_in: Where telemetry waits meanwhile, for the message.
+    """
+
+    def __init__(
+        self,
+        caller: Connection,
+        shown: str,
+        *,
+        expected: bool,
+        waits_in: str,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.breaker = Breaker(clock)
+        self.shown = shown
+        self.last_error = ""
+        self._caller, self._timeout_s, self._clock = caller, timeout_s, clock
+        self._expected, self._waits_in = expected, waits_in
+        self._told = False
+
+    def post(
+        self, endpoint: Endpoint, sink: str, parcel: Payload, deadline: float
+    ) -> Answer | None:
+        """Send a parcel by *deadline* (monotonic); `None` when the peer does not answer."""
+        began = self._clock()
+        try:
+            answer = self._caller.post(endpoint, parcel, self._patience(deadline - began))
+        except Unreachable as error:
+            self._took(began, sink, str(error).partition(":")[0])
+            self._lost(str(error))
+            return None
+        self._took(began, sink, str(answer.status) if answer.status >= 300 else None)
+        self._found()
+        return answer
+
+    def answers(self, endpoint: Endpoint, sink: str, deadline: float) -> bool:
+        """Whether the peer is there; one that was away is asked with an empty request first.
+
+        A hung peer may wake up and take all that was ever sent to it: records in each probe would
+        arrive many times.
+        """
+        if not self.breaker.failures:
+            return True
+        return self.breaker.ready() and self.post(endpoint, sink, EMPTY, deadline) is not None
+
+    def forked(self) -> None:
+        """Begin afresh in a child."""
+        self._caller.forked()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._caller.close()
+
+    def _patience(self, left_s: float) -> float:
+        # two more such waits and the write to disk still fit into what is left
+        return max(0.05, min(self._timeout_s + 0.5, left_s / 3))
+
+    def _took(self, began: float, sink: str, error: str | None) -> None:
+        _durations.cell((sink, error)).observe(self._clock() - began)
+
+    def _lost(self, why: str) -> None:
+        self.last_error = why
+        first = self.breaker.state == "closed"
+        self.breaker.failed()
+        if not first:
+            return
+        if self._expected:
+            message = "the collector at %s does not answer (%s); telemetry waits in %s"
+            self._told = log_rate_limited(
+                f"otlp:{self.shown}", message, self.shown, why, self._waits_in
+            )
+        elif not self._told:
+            message = (
+                "no collector answers at %s (%s); telemetry waits in %s. Set "
+                "OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_SDK_DISABLED=1 if there is none"
+            )
+            args = (self.shown, why, self._waits_in)
+            self._told = log_rate_limited(f"otlp:{self.shown}", message, *args, level=logging.INFO)
+
+    def _found(self) -> None:
+        if self.breaker.failures and self._told:
+            back = f"otlp:{self.shown}:back"
+            log_rate_limited(
+                back, "the collector at %s answers again", self.shown, level=logging.INFO
+            )
+        self.breaker.succeeded()

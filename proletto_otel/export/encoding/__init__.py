@@ -1,0 +1,1 @@
+"""OTLP protobuf, written without the protobuf library."""

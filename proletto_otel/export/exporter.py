@@ -1,0 +1,235 @@
+"""The OTLP exporter of a process, built from the settings: queues, links, spool, one thread.
+
+Others put encoded items into `traces` and `logs` and hand over what reads the metrics; how it gets
+out is the business of `export.export_thread` and the modules below it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.core.config import Config
+from proletto_otel.core.conventions import (
+    TELEMETRY_QUEUE_SIZE,
+    TELEMETRY_SPOOL_AGE,
+    TELEMETRY_SPOOL_BYTES,
+)
+from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.metrics.registry import Family, Registry, Values, registry
+from proletto_otel.export import grpc_connection
+from proletto_otel.export.destination import Connection, Destination
+from proletto_otel.export.encoding import otlp
+from proletto_otel.export.endpoint import Endpoint, Peer, endpoint, is_configured, is_loopback
+from proletto_otel.export.export_thread import ExportThread
+from proletto_otel.export.http_connection import HttpConnection
+from proletto_otel.export.metric_reader import MetricReader
+from proletto_otel.export.payload import GZIP
+from proletto_otel.export.queue import ExportQueue
+from proletto_otel.export.resource import DISTRO, Resource
+from proletto_otel.export.signal_exporter import SignalExporter
+from proletto_otel.export.spool.spool import Spool
+
+SPOOL_MAX_BYTES = 512_000_000
+SPOOL_MAX_BYTES_UNCONFIGURED = 64_000_000
+"""Less for those who never asked for OTLP: nobody may ever come to fetch it."""
+
+
+class OtlpExporter:
+    """Traces, logs and metrics to a collector; a `Component` of the lifecycle.
+
+    Args:
+        config: The settings.
+        state_dir: The state directory; `None`: what cannot be delivered stays in memory.
+        resource: Who sends.
+        collect: Reads every metric, to be pushed at each interval; see `metrics`.
+        environ: For proxies.
+        clock: Monotonic seconds.
+    """
+
+    name = "otlp"
+
+    def __init__(
+        self,
+        config: Config,
+        state_dir: Path | None,
+        resource: Resource | None = None,
+        collect: Callable[[], list[Family]] | None = None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.resource = resource or Resource(config)
+        self._config, self._clock = config, clock
+        self._uses_grpc = _uses_grpc(config)
+        self._spool = _spool(config, state_dir)
+        self._links: dict[Peer, Destination] = {}
+        self.traces = self._batcher("traces", config.trace_queue, config.trace_batch)
+        self.logs = self._batcher("logs", config.log_queue, config.log_batch)
+        batchers = {"traces": self.traces, "logs": self.logs}
+        batchers["metrics"] = self._batcher("metrics", 1, 1)
+        self._lanes = {
+            signal: self._lane(signal, batcher, environ)
+            for signal, batcher in batchers.items()
+            if batcher.enabled
+        }
+        self._sender = ExportThread(list(self._lanes.values()), self._spool, clock)
+        if collect is not None:
+            self.metrics(collect)
+
+    def metrics(self, collect: Callable[[], list[Family]], interval_s: float | None = None) -> None:
+        """Push what *collect* gives every *interval_s* seconds, at a flush and at the end."""
+        lane = self._lanes.get("metrics")
+        if lane is not None:
+            seconds = interval_s or self._config.metric_interval_ms / 1000
+            self._sender.push = MetricReader(lane, collect, seconds, self._clock)
+
+    def start(self) -> None:
+        """Start sending in this process."""
+        self.observe()
+        self._sender.start()
+
+    def flush(self, deadline: float) -> bool:
+        """Send what is queued by *deadline* (monotonic); whether all of it was delivered."""
+        return self._sender.flush(deadline)
+
+    def stop(self, deadline: float) -> None:
+        """Send until *deadline* (monotonic), then put the rest on disk."""
+        self._sender.stop(deadline)
+
+    def forked(self) -> None:
+        """Begin afresh in a child."""
+        self._sender.forked()
+
+    def pending(self, signal: str) -> int:
+        """Records of *signal* in memory."""
+        lane = self._lanes.get(signal)
+        return lane.pending if lane else 0
+
+    def status(self) -> dict[str, Any]:
+        """What a person wants to know, by signal."""
+        signals = {signal: self._status(lane) for signal, lane in self._lanes.items()}
+        healthy = all(s["state"] == "closed" for s in signals.values())
+        directory = str(self._spool.directory) if self._spool.directory else None
+        return {"healthy": healthy, "spool": directory, "signals": signals}
+
+    def observe(self, source: Registry = registry) -> None:
+        """Show queue and spool sizes among the metrics of *source*."""
+        source.observe(TELEMETRY_QUEUE_SIZE, self._queued)
+        source.observe(TELEMETRY_SPOOL_BYTES, self._spool_bytes)
+        source.observe(TELEMETRY_SPOOL_AGE, self._spool_age)
+
+    def _status(self, lane: SignalExporter) -> dict[str, Any]:
+        usage = self._spool.usage(lane.signal)
+        states = (lane.link.breaker.state, lane.breaker.state)
+        return {
+            "endpoint": lane.endpoint.shown,
+            "state": next((state for state in states if state != "closed"), "closed"),
+            "last_error": lane.last_error or lane.link.last_error,
+            "queued": lane.pending,
+            "spooled": usage.items,
+            "spool_bytes": usage.bytes,
+            "spool_age_s": usage.age_s,
+        }
+
+    def _queued(self) -> Iterator[tuple[Values, float]]:
+        for lane in self._lanes.values():
+            yield (lane.batcher.sink,), lane.pending
+
+    def _spool_bytes(self) -> Iterator[tuple[Values, float]]:
+        for signal, lane in self._lanes.items():
+            yield (lane.batcher.sink,), self._spool.usage(signal).bytes
+
+    def _spool_age(self) -> Iterator[tuple[Values, float]]:
+        for signal, lane in self._lanes.items():
+            yield (lane.batcher.sink,), self._spool.usage(signal).age_s
+
+    def _batcher(self, signal: str, max_queue: int, max_items: int) -> ExportQueue:
+        config = self._config
+        wanted = getattr(config, f"{signal}_exporter") == "otlp" and not config.sdk_disabled
+        return ExportQueue(
+            f"otlp_{signal}",
+            max_queue=max_queue,
+            max_items=min(max_items, max_queue),
+            enabled=wanted,
+            wake=lambda: self._sender.wake(),
+        )
+
+    def _lane(
+        self, signal: str, batcher: ExportQueue, environ: Mapping[str, str]
+    ) -> SignalExporter:
+        config, to = self._config, self._endpoint(signal, environ)
+        delays = {"traces": config.trace_delay_ms, "logs": config.log_delay_ms}
+        return SignalExporter(
+            signal,
+            batcher,
+            to,
+            self._link(to),
+            self._spool,
+            resource=self.resource.encoded,
+            scope=otlp.scope(DISTRO),
+            encoding=GZIP if self._compresses(to.peer) and not self._uses_grpc else "",
+            delay_s=delays.get(signal, 500) / 1000,
+            clock=self._clock,
+        )
+
+    def _link(self, to: Endpoint) -> Destination:
+        found = self._links.get(to.peer)
+        if found is None:
+            where = self._spool.directory
+            found = self._links[to.peer] = Destination(
+                self._caller(to.peer),
+                to.peer.shown,
+                expected=is_configured(self._config),
+                waits_in=str(where) if where else "memory",
+                timeout_s=self._config.otlp_timeout_ms / 1000,
+                clock=self._clock,
+            )
+        return found
+
+    def _endpoint(self, signal: str, environ: Mapping[str, str]) -> Endpoint:
+        config = self._config
+        if not self._uses_grpc:
+            return endpoint(config, signal, environ)
+        if not is_configured(config):
+            config = replace(config, otlp_endpoint=grpc_connection.DEFAULT_ENDPOINT)
+        found = endpoint(config, signal, {})
+        return replace(found, path=grpc_connection.SERVICES[signal])
+
+    def _compresses(self, peer: Peer) -> bool:
+        """On this machine a byte costs less to send than to squeeze (5 to 30 µs a request)."""
+        chosen = self._config.otlp_compression
+        return chosen == GZIP or (chosen == "auto" and not is_loopback(peer.host))
+
+    def _caller(self, peer: Peer) -> Connection:
+        patience_s = self._config.otlp_timeout_ms / 1000
+        if self._uses_grpc:
+            compress = self._compresses(peer)
+            return grpc_connection.GrpcConnection(peer, patience_s, compress=compress)
+        return HttpConnection(peer, patience_s)
+
+
+def _uses_grpc(config: Config) -> bool:
+    if config.otlp_protocol != "grpc" or config.sdk_disabled:
+        return False
+    if not grpc_connection.is_installed():
+        log_rate_limited(
+            "otlp:grpc",
+            "OTEL_EXPORTER_OTLP_PROTOCOL='grpc': expected http/protobuf, or "
+            "`pip install 'proletto_otel[grpc]'` first; using http/protobuf",
+        )
+        return False
+    return True
+
+
+def _spool(config: Config, state_dir: Path | None) -> Spool:
+    default = SPOOL_MAX_BYTES if is_configured(config) else SPOOL_MAX_BYTES_UNCONFIGURED
+    return Spool(
+        state_dir / "spool" if state_dir is not None else None,
+        max_bytes=config.spool_max_bytes or default,
+        max_age_s=config.spool_max_hours * 3600,
+    )

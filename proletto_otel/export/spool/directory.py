@@ -1,0 +1,233 @@
+"""One signal's directory of the spool, shared by all workers: look, claim by rename, remove, count.
+
+A claim is a rename, which only one process can win; it is free again when its claimer did not
+finish within the lease. Caps over all signals live in `export.spool.spool`, files in `spool_files`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from proletto_otel.core.conventions import INTERNAL_ERRORS
+from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.metrics.delivery import Ledger
+from proletto_otel.core.metrics.registry import registry
+from proletto_otel.export.payload import Payload
+from proletto_otel.export.spool import files as files
+from proletto_otel.export.spool.files import Entry
+
+LEASE_S = 60.0
+"""A request takes 2.5 s at most; a claim this old belongs to a dead process."""
+LOOK_EVERY_S = 1.0
+"""A directory is read at most this often, however many files there are."""
+
+SPOOL_FULL = "spool_full"
+SPOOL_EXPIRED = "spool_expired"
+SPOOL_CORRUPT = "spool_corrupt"
+SPOOL_DELETED = "spool_deleted"
+
+_garbage = registry.counter(INTERNAL_ERRORS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """A parcel taken from disk; nobody else has it until the lease ends."""
+
+    entry: Entry
+    parcel: Payload
+
+
+class SpoolDirectory:
+    """The files of one signal. Only the sender's thread calls it; `entries` and `bytes` may be read
+    by others.
+
+    Args:
+        directory: Made when first written to.
+        sink: Name in the ledger.
+        aside: Where files go that are not whole or not ours.
+        max_age_s: Age at which a file is dropped.
+        clock: Unix seconds, because the files outlive processes.
+        monotonic: Seconds, for our own pace.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        sink: str,
+        aside: Path,
+        *,
+        max_age_s: float,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.directory = directory
+        self._sink, self._aside, self._max_age_s = sink, aside, max_age_s
+        self._ledger, self._clock, self._monotonic = ledger, clock, monotonic
+        self.forked()
+
+    def forked(self) -> None:
+        """Begin afresh in a child: its own name, nothing written yet."""
+        self._me = os.urandom(5).hex()
+        self._numbers = itertools.count(1)
+        self._net = 0
+        self._inode = 0
+        self.bytes = 0
+        self._looked_at = -math.inf
+        self.entries: list[Entry] = []
+        self._candidates: list[Entry] = []
+
+    def write(self, parcel: Payload) -> None:
+        """Keep *parcel*.
+
+        Raises:
+            OSError: it is not on disk.
+        """
+        entry = files.new_entry(self._clock(), parcel.items, self._me, next(self._numbers))
+        data = files.pack(parcel)
+        try:
+            files.write_durably(self.directory, entry.base, data)
+        except FileNotFoundError:
+            self._vanished()
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_durably(self.directory, entry.base, data)
+        size = len(data)
+        self.bytes += size
+        self._count(parcel.items)
+
+    def claim(self) -> Claim | None:
+        """Take the oldest parcel that nobody holds; `None` if there is none now."""
+        if not self._candidates:
+            self._candidates = [e for e in self.look() if not self._is_held(e)]
+        while self._candidates:
+            entry = self._take(self._candidates.pop(0))
+            claim = self._open(entry) if entry else None
+            if claim:
+                return claim
+        return None
+
+    def done(self, claim: Claim) -> bool:
+        """Remove a claimed parcel; `False` if the lease was over and another one has it."""
+        return self._remove(claim.entry)
+
+    def give_back(self, claim: Claim, *, last: bool = False) -> None:
+        """Let others have a claimed parcel again; we take it next, or *last* of what we know."""
+        with contextlib.suppress(OSError):
+            os.rename(self.directory / claim.entry.name, self.directory / claim.entry.base)
+            at = len(self._candidates) if last else 0
+            self._candidates.insert(at, claim.entry.released())
+
+    def drop(self, entry: Entry, reason: str) -> bool:
+        """Lose a file and count its records; `False` if somebody else was faster."""
+        if not self._remove(entry):
+            return False
+        self._ledger.dropped(self._sink, reason, entry.items)
+        return True
+
+    def look(self, *, again: bool = False) -> list[Entry]:
+        """The files, oldest first; read anew once a second, or when asked for."""
+        now = self._monotonic()
+        if again or now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            self.entries = sorted(self._scan(), key=lambda entry: entry.base)
+            self.bytes = sum(entry.size for entry in self.entries)
+            self._drop_expired()
+        return self.entries
+
+    def _scan(self) -> Iterator[Entry]:
+        try:
+            inode = os.stat(self.directory).st_ino
+            found = list(os.scandir(self.directory))
+        except OSError:
+            self._vanished()
+            return
+        if self._inode not in (0, inode):
+            self._vanished()
+        self._inode = inode
+        for item in found:
+            with contextlib.suppress(OSError):  # another worker was faster
+                entry = self._classify(item)
+                if entry:
+                    yield entry
+
+    def _classify(self, item: os.DirEntry[str]) -> Entry | None:
+        if item.is_dir(follow_symlinks=False):
+            return None
+        facts = item.stat(follow_symlinks=False)
+        if files.is_temporary(item.name):
+            if self._is_old(facts.st_mtime):
+                os.unlink(item.path)
+            return None
+        entry = files.parse(item.name, facts.st_size)
+        if entry is None:
+            self._set_aside(item.name)
+        return entry
+
+    def _drop_expired(self) -> None:
+        limit = (self._clock() - self._max_age_s) * 1e9
+        fresh = [entry for entry in self.entries if entry.created_ns >= limit]
+        for entry in self.entries[: len(self.entries) - len(fresh)]:
+            self.drop(entry, SPOOL_EXPIRED)
+        self.entries = fresh
+
+    def _is_held(self, entry: Entry) -> bool:
+        return entry.claimed_s is not None and not self._is_old(entry.claimed_s)
+
+    def _is_old(self, moment_s: float) -> bool:
+        # a moment in the future was written before the clock was set back
+        return not -LEASE_S < self._clock() - moment_s < LEASE_S
+
+    def _take(self, entry: Entry) -> Entry | None:
+        mine = entry.claimed(self._clock(), self._me)
+        try:
+            os.rename(self.directory / entry.name, self.directory / mine.name)
+        except OSError:
+            return None
+        return mine
+
+    def _open(self, entry: Entry) -> Claim | None:
+        try:
+            data = (self.directory / entry.name).read_bytes()
+            return Claim(entry, files.unpack(data, entry.items))
+        except OSError:
+            return None  # unreadable now; the lease gives it to somebody else
+        except ValueError:
+            self._set_aside(entry.name)
+            self._count(-entry.items)
+            self._ledger.dropped(self._sink, SPOOL_CORRUPT, entry.items)
+            return None
+
+    def _set_aside(self, name: str) -> None:
+        self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.rename(self.directory / name, self._aside / f"garbage-{self._sink}-{name}")
+        _garbage.cell(("spool.garbage",)).add(1)
+        log_rate_limited(
+            "spool.garbage", "a file in %s was not whole; it is in %s", self._sink, self._aside
+        )
+
+    def _remove(self, entry: Entry) -> bool:
+        try:
+            os.unlink(self.directory / entry.name)
+        except OSError:
+            return False
+        self.bytes -= entry.size
+        self._count(-entry.items)
+        return True
+
+    def _vanished(self) -> None:
+        """Somebody deleted the directory: what this process had in it is lost."""
+        lost, self._inode = self._net, 0
+        if lost > 0:
+            self._count(-lost)
+            self._ledger.dropped(self._sink, SPOOL_DELETED, lost)
+
+    def _count(self, items: int) -> None:
+        self._net += items
+        self._ledger.spooled(self._sink, items)

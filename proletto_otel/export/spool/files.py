@@ -1,0 +1,141 @@
+"""One file of the spool: its name, its bytes, how it gets to disk whole or not at all.
+
+Name: `<created, ns>-<items>-<writer>-<number>.otlp`, so that names sort by age and tell what a lost
+file cost; a claimed one goes on `.claimed-<unix seconds>-<claimer>`. Rules of sharing, caps and
+ages live in `export.spool.spool`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from proletto_otel.export.payload import GZIP, Payload
+
+_MAGIC = b"OTLPSPL1"
+OVERHEAD = len(_MAGIC) + 5
+"""Bytes of a file before the parcel: magic, checksum, encoding."""
+_NAME = re.compile(
+    r"(\d{20})-(\d{1,7})-([0-9a-z]+)-(\d+)\.otlp(?:\.claimed-(\d{1,12})-([0-9a-z]+))?"
+)
+_TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of the spool, by its name."""
+
+    base: str
+    """The name without a claim; sorts by age."""
+
+    created_ns: int
+    """Unix time."""
+
+    items: int
+    """Records inside."""
+
+    claimed_s: int | None = None
+    """When somebody took it, unix time; `None` while it is free."""
+
+    claimer: str = ""
+    """Who did."""
+
+    size: int = 0
+    """Bytes on disk."""
+
+    @property
+    def name(self) -> str:
+        """The name on disk."""
+        if self.claimed_s is None:
+            return self.base
+        return f"{self.base}.claimed-{self.claimed_s}-{self.claimer}"
+
+    def claimed(self, now_s: float, claimer: str) -> Entry:
+        """The same file in the hands of *claimer*."""
+        return replace(self, claimed_s=int(now_s), claimer=claimer)
+
+    def released(self) -> Entry:
+        """The same file, free again."""
+        return replace(self, claimed_s=None, claimer="")
+
+
+def parse(name: str, size: int = 0) -> Entry | None:
+    """Read a file's name; `None` if it is not one of ours."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    created, items, writer, number, at, claimer = found.groups()
+    base = f"{created}-{items}-{writer}-{number}.otlp"
+    return Entry(base, int(created), int(items), int(at) if at else None, claimer or "", size)
+
+
+def new_entry(now_s: float, items: int, writer: str, number: int) -> Entry:
+    """Name a file that is about to be written."""
+    created = max(0, int(now_s * 1e9))
+    return Entry(f"{created:020d}-{items}-{writer}-{number}.otlp", created, items)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether this file is still being written, or its writer died."""
+    return name.startswith(_TEMPORARY)
+
+
+def pack(parcel: Payload) -> bytes:
+    """The bytes of a file."""
+    flag = b"z" if parcel.encoding == GZIP else b"-"
+    return _MAGIC + zlib.crc32(parcel.body).to_bytes(4, "big") + flag + parcel.body
+
+
+def unpack(data: bytes, items: int) -> Payload:
+    """Read a file's bytes.
+
+    Raises:
+        ValueError: if they are not whole.
+    """
+    body = data[OVERHEAD:]
+    check = data[len(_MAGIC) : OVERHEAD - 1]
+    if not data.startswith(_MAGIC) or check != zlib.crc32(body).to_bytes(4, "big"):
+        raise ValueError("not a whole spool file")
+    return Payload(body, items, GZIP if data[OVERHEAD - 1 : OVERHEAD] == b"z" else "")
+
+
+def write_durably(directory: Path, name: str, data: bytes) -> None:
+    """Put a file into *directory*: there as a whole, also after a crash, or not at all.
+
+    Raises:
+        OSError: the disk is full, read-only, gone …
+    """
+    temporary = directory / (_TEMPORARY + name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, directory / name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(directory)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_directory(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems cannot; the file itself is there
+        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,170 @@
+"""The disk spool: what could not be delivered waits here, shared by all workers of a host.
+
+Oldest first out; over the cap the oldest is dropped and counted. One signal's directory lives in
+`export.spool.spool.directory`, when to write and to drain in `export.signal_exporter`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proletto_otel.core.metrics.delivery import Ledger
+from proletto_otel.core.metrics.delivery import ledger as process_ledger
+from proletto_otel.export.payload import Payload
+from proletto_otel.export.spool import files as files
+from proletto_otel.export.spool.directory import SPOOL_FULL, Claim, SpoolDirectory
+
+REJECTED_MAX_BYTES = 16_000_000
+METRICS_MAX_AGE_S = 3600.0
+"""Prometheus takes no sample older than its out-of-order window, an hour in our stack."""
+SIGNALS = ("traces", "logs", "metrics")
+
+_REASONS = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EROFS: "disk_read_only",
+    errno.EACCES: "disk_no_access",
+    errno.EPERM: "disk_no_access",
+}
+
+
+def reason(error: OSError) -> str:
+    """The word under which a failed write is counted."""
+    return _REASONS.get(error.errno or 0, "disk_error")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usage:
+    """What waits on disk for one signal."""
+
+    files: int = 0
+    bytes: int = 0
+    items: int = 0
+    age_s: float = 0.0
+    """Age of the oldest file."""
+
+
+class Spool:
+    """Parcels on disk, by signal.
+
+    Args:
+        directory: Where; `None` refuses every write.
+        max_bytes: Disk space for all signals together.
+        max_age_s: Age at which a file is dropped.
+        clock: Unix seconds, because the files outlive processes.
+        monotonic: Seconds, for our own pace.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        max_bytes: int,
+        max_age_s: float,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        ledger: Ledger = process_ledger,
+    ) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        base = directory if directory is not None else Path(os.devnull)
+        self._aside = base / "rejected"
+        self._drawers = {
+            signal: SpoolDirectory(
+                base / signal,
+                f"otlp_{signal}",
+                self._aside,
+                max_age_s=min(max_age_s, METRICS_MAX_AGE_S) if signal == "metrics" else max_age_s,
+                ledger=ledger,
+                clock=clock,
+                monotonic=monotonic,
+            )
+            for signal in SIGNALS
+        }
+
+    def forked(self) -> None:
+        """Begin afresh in a child."""
+        for drawer in self._drawers.values():
+            drawer.forked()
+
+    def write(self, signal: str, parcel: Payload) -> None:
+        """Keep *parcel* on disk, dropping the oldest files if it would not fit.
+
+        Raises:
+            OSError: it is not on disk; the caller still has it.
+        """
+        if self.directory is None:
+            raise OSError(errno.EROFS, "there is no state directory")
+        self._make_room(len(parcel.body) + files.OVERHEAD)
+        self._drawers[signal].write(parcel)
+
+    def claim(self, signal: str) -> Claim | None:
+        """Take the oldest parcel of *signal* that nobody holds; `None` if there is none now."""
+        return self._drawers[signal].claim() if self.directory is not None else None
+
+    def done(self, signal: str, claim: Claim) -> bool:
+        """Remove a claimed parcel; `False` if the lease was over and another one has it."""
+        return self._drawers[signal].done(claim)
+
+    def give_back(self, signal: str, claim: Claim, *, last: bool = False) -> None:
+        """Let others have a claimed parcel again; we take it next, or *last* of what we know."""
+        self._drawers[signal].give_back(claim, last=last)
+
+    def reject(self, signal: str, parcel: Payload, why: str) -> None:
+        """Set a refused parcel aside for a person to look at; at most 16 MB are kept."""
+        if self.directory is None:
+            return
+        name = f"{int(self._clock() * 1e9):020d}-{parcel.items}-{os.getpid()}-{next(self._numbers)}"
+        with contextlib.suppress(OSError):  # the loss is counted by the caller in any case
+            self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_durably(self._aside, f"{name}.{signal}.{why}.otlp", files.pack(parcel))
+            _limit(self._aside, REJECTED_MAX_BYTES)
+
+    def usage(self, signal: str) -> Usage:
+        """What waited at the last look, claimed files included; for any thread."""
+        entries = self._drawers[signal].entries
+        if not entries:
+            return Usage()
+        size, items = sum(e.size for e in entries), sum(e.items for e in entries)
+        age_s = self._clock() - min(e.created_ns for e in entries) / 1e9
+        return Usage(len(entries), size, items, max(0.0, age_s))
+
+    def sweep(self) -> None:
+        """Drop what is too old, remove half-written files, keep `rejected/` within its cap."""
+        if self.directory is not None:
+            for drawer in self._drawers.values():
+                drawer.look(again=True)
+            with contextlib.suppress(OSError):
+                _limit(self._aside, REJECTED_MAX_BYTES)
+
+    def _make_room(self, size: int) -> None:
+        if sum(d.bytes for d in self._drawers.values()) + size <= self.max_bytes:
+            return
+        if size > self.max_bytes:
+            raise OSError(errno.ENOSPC, "larger than the spool")
+        waiting = [(e, d) for d in self._drawers.values() for e in d.look(again=True)]
+        excess = sum(entry.size for entry, _ in waiting) + size - self.max_bytes
+        for entry, drawer in sorted(waiting, key=lambda found: found[0].base):
+            if excess <= 0:
+                return
+            drawer.drop(entry, SPOOL_FULL)
+            excess -= entry.size
+
+
+def _limit(directory: Path, max_bytes: int) -> None:
+    """Remove the oldest files of *directory* until the rest fits; names sort by age."""
+    found = sorted(os.scandir(directory), key=lambda item: item.name, reverse=True)
+    total = 0
+    for item in found:
+        total += item.stat(follow_symlinks=False).st_size
+        if total > max_bytes:
+            os.unlink(item.path)

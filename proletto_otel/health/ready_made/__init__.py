@@ -1,0 +1,1 @@
+"""Health checks for what most services depend on."""

@@ -1,0 +1,169 @@
+"""What is done with a caught error: one record, its facts on the span, and whether it ends there.
+
+`ErrorCapture` does it for a block of code; `handle_errors` (`logs.api.decorators`) for a function.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import TracebackType
+from typing import Any
+
+from opentelemetry.trace import get_current_span
+
+from proletto_otel.core.conventions import (
+    COMPONENT,
+    EXCEPTION_MESSAGE,
+    EXCEPTION_STACKTRACE,
+    EXCEPTION_TYPE,
+)
+from proletto_otel.core.exceptions import describe
+from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.redaction import sanitise
+from proletto_otel.logs.api import loggers
+from proletto_otel.logs.api.loggers import Logger
+from proletto_otel.logs.record import already_logged
+from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
+
+ERROR = logging.ERROR
+NEVER_SWALLOWED = (KeyboardInterrupt, SystemExit, GeneratorExit)
+ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
+
+
+def write(
+    logger: Logger | None,
+    level: int,
+    event: str,
+    facts: dict[str, Any],
+    error: BaseException | None,
+    where: tuple[CodeLocation, int],
+) -> None:
+    """Log from a decorator: the place is the decorated function's."""
+    to = logger or loggers.logger
+    if to.isEnabledFor(level):
+        to.emit(level, event, facts, error, *where)
+
+
+class Capture:
+    """What is done with an error: one record, its facts on the span, and whether it ends here."""
+
+    def __init__(
+        self,
+        *,
+        reraise: bool,
+        exceptions: ExceptionTypes,
+        level: int | str,
+        logger: Logger | None,
+        facts: dict[str, Any],
+    ) -> None:
+        self._reraise = reraise
+        self._exceptions = exceptions if isinstance(exceptions, tuple) else (exceptions,)
+        self._level = loggers.level_number(level)
+        self._logger = logger
+        self._facts = {name: value for name, value in facts.items() if value is not None}
+
+    def takes(self, error: BaseException) -> bool:
+        """Whether *error* is of the kinds this one is for."""
+        if isinstance(error, NEVER_SWALLOWED) or not isinstance(error, self._exceptions):
+            return False
+        http = getattr(sys.modules.get("werkzeug.exceptions"), "HTTPException", None)
+        if http is None or not isinstance(error, http):
+            return True
+        # abort(404) is an answer, not a failure, unless somebody asked for it by name
+        return any(issubclass(kind, http) for kind in self._exceptions)
+
+    def handle(self, error: BaseException, event: str, where: tuple[CodeLocation, int]) -> bool:
+        """Log *error* unless it was logged on its way here; return whether it ends here."""
+        if not self.takes(error):
+            return False
+        with suppressed("logs.capture"):
+            if not already_logged.is_reported(error):
+                write(self._logger, self._level, event, dict(self._facts), error, where)
+                self._on_span(error)
+        return not self._reraise
+
+    def _on_span(self, error: BaseException) -> None:
+        span = get_current_span()
+        if not span.is_recording():
+            return
+        for name, value in sanitise.get().fields(self._facts).items():
+            span.set_attribute(name, value if type(value) in (int, float, bool) else str(value))
+        found = describe(error)  # not record_exception: the SDK's would send the text uncleaned
+        span.add_event(
+            "exception",
+            {
+                EXCEPTION_TYPE: found.type,
+                EXCEPTION_MESSAGE: found.message,
+                EXCEPTION_STACKTRACE: found.traceback,
+            },
+        )
+
+
+class ErrorCapture:
+    """Log an exception of the block once, with facts; for `with` and `async with`.
+
+    Args:
+        component: On the record and in the metric `proletto.errors`.
+        reraise: Let the exception go on, unchanged; false ends it with the block.
+        exceptions: The kinds that are captured; others go on unlogged.
+        level: Level of the record.
+        logger: Another logger than the application's.
+        **facts: On the record, the span and the error report (`user_id=…`).
+
+    >>> with ErrorCapture(component="user_service", user_id=7, reraise=False) as captured:
+    ...     risky_operation()
+    >>> captured.error
+    """
+
+    def __init__(
+        self,
+        component: str | None = None,
+        *,
+        reraise: bool = True,
+        exceptions: ExceptionTypes = (Exception,),
+        level: int | str = ERROR,
+        logger: Logger | None = None,
+        **facts: Any,
+    ) -> None:
+        self._capture = Capture(
+            reraise=reraise, exceptions=exceptions, level=level, logger=logger,
+            facts={COMPONENT: component, **facts},
+        )  # fmt: skip
+        self._event = f"{component or 'block'} failed"
+        self.error: BaseException | None = None
+        """The exception of the block, if it had one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The error's fingerprint, empty without an error."""
+        return describe(self.error).fingerprint if self.error is not None else ""
+
+    def __enter__(self) -> ErrorCapture:
+        self.error = None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self.error = error
+        if error is None:
+            return False
+        where = (UNKNOWN, 0)
+        if trace is not None:
+            where = (CodeLocation.of(trace.tb_frame.f_code), trace.tb_lineno)
+        return self._capture.handle(error, self._event, where)
+
+    async def __aenter__(self) -> ErrorCapture:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        return self.__exit__(kind, error, trace)

@@ -1,0 +1,128 @@
+"""One wrapper for every kind of function: plain, async, generator, async generator, method.
+
+What happens around the call is a `Around`; the decorators themselves live in `logs.api.decorators`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, Protocol, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Around(Protocol):
+    """What a decorator does around a call."""
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Before the call; what it returns is handed to the others."""
+
+    def returned(self, begun: Any, result: Any) -> None:
+        """After the call. For a generator: when it ended, with no result."""
+
+    def raised(self, begun: Any, error: BaseException) -> bool:
+        """The call failed; whether the error ends here, with `fallback` as the result."""
+
+    fallback: Any
+
+
+NO_RESULT = object()
+"""In place of the result of a generator: what it yielded was its consumer's."""
+
+
+def wrap(function: F, make: Callable[[Callable[..., Any]], Around]) -> F:
+    """Wrap *function* in what *make* says, as the same kind of function."""
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(wrap(function.__func__, make))
+    around = make(function)
+    if inspect.isasyncgenfunction(function):
+        made = _async_generator(function, around)
+    elif inspect.iscoroutinefunction(function):
+        made = _coroutine(function, around)
+    elif inspect.isgeneratorfunction(function):
+        made = _generator(function, around)
+    else:
+        made = _plain(function, around)
+    return functools.wraps(function)(made)  # type: ignore[return-value]  # the same signature
+
+
+def _plain(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        begun = around.begin(args, kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            if around.raised(begun, error):
+                return around.fallback
+            raise
+        around.returned(begun, result)
+        return result
+
+    return call
+
+
+def _coroutine(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        begun = around.begin(args, kwargs)
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            if around.raised(begun, error):
+                return around.fallback
+            raise
+        around.returned(begun, result)
+        return result
+
+    return call
+
+
+def _generator(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        begun = around.begin(args, kwargs)
+        try:
+            result = yield from function(*args, **kwargs)
+        except GeneratorExit:
+            around.returned(begun, NO_RESULT)
+            raise
+        except BaseException as error:
+            if around.raised(begun, error):
+                return around.fallback
+            raise
+        around.returned(begun, NO_RESULT)
+        return result
+
+    return call
+
+
+def _async_generator(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        begun = around.begin(args, kwargs)
+        inner = function(*args, **kwargs)
+        try:
+            advance = inner.__anext__()
+            while True:
+                try:
+                    item = await advance
+                except StopAsyncIteration:
+                    break
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await inner.aclose()
+                    raise
+                except BaseException as error:
+                    advance = inner.athrow(error)
+                else:
+                    advance = inner.asend(sent)
+        except GeneratorExit:
+            around.returned(begun, NO_RESULT)
+            raise
+        except BaseException as error:
+            if around.raised(begun, error):
+                return
+            raise
+        around.returned(begun, NO_RESULT)
+
+    return call

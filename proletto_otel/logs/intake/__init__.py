@@ -1,0 +1,1 @@
+"""Where records of others come in: the standard library, structlog, uncaught exceptions."""

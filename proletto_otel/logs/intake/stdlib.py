@@ -1,0 +1,221 @@
+"""The standard library's records join the pipeline through one handler on the root logger.
+
+Other handlers stay; those that would print or export each record twice are named as findings.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from itertools import islice
+from typing import Any
+
+from proletto_otel.logs.api.loggers import error_of, level_number, safe_str, text_of
+from proletto_otel.logs.pipeline import Pipeline
+from proletto_otel.logs.record import already_logged
+from proletto_otel.logs.record.call_site import CallSite, CodeLocation
+
+_STANDARD = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+_STANDARD_COUNT = len(_STANDARD)
+_INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
+"""Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
+_NOT_FACTS = {*_STANDARD, *_INJECTED, "asctime", "message", "taskName", "color_message"}
+_FUNCTION_NAMES = (str, type(None))
+MAX_TIME_NS = 1 << 62
+"""In the year 2116; what formats and protocols hold is a little more."""
+
+
+class PipelineHandler(logging.Handler):
+    """Hands records to the pipeline. It takes no lock and never raises."""
+
+    def __init__(self, to: Pipeline) -> None:
+        super().__init__()
+        self._pipeline = to
+
+    def createLock(self) -> None:  # noqa: N802  the standard library's name
+        """No lock: a signal handler may log."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Hand *record* over unless its level is too low or a filter says no."""
+        try:
+            if not _is_usual(record):
+                record = _usual(record)
+            if record.levelno < self._pipeline.level or not self._passes(record):
+                return False
+            self.emit(record)
+        except Exception as broken:
+            self._pipeline.lost(broken)
+        return True
+
+    def _passes(self, record: logging.LogRecord) -> bool:
+        """What the filters say that a program put on this handler; one that fails says nothing."""
+        try:
+            return not self.filters or bool(self.filter(record))
+        except Exception:
+            return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand *record* over."""
+        event, fields = _event(record)
+        error = error_of(record.exc_info) if record.exc_info else None
+        place = self._place(record)
+        self._pipeline.say(place, event, fields, error, _time_ns(record))
+
+    def _place(self, record: logging.LogRecord) -> CallSite:
+        path, function, line = record.pathname, record.funcName or "", record.lineno
+        level, name, places = record.levelno, record.name, self._pipeline.places
+        key = (path, function, line, level, name)
+        found = places.known.get(key)
+        return found or places.make(key, name, level, CodeLocation.named(path, function), line)
+
+
+def _is_usual(record: logging.LogRecord) -> bool:
+    """Whether it says who speaks and where as the standard library does."""
+    return (
+        type(record.name) is str
+        and type(record.levelno) is int
+        and type(record.pathname) is str
+        and type(record.lineno) is int
+        and type(record.funcName) in _FUNCTION_NAMES
+    )
+
+
+def _usual(record: logging.LogRecord) -> logging.LogRecord:
+    """A copy of a record that was made by hand, or came over a network, that does."""
+    usual = logging.makeLogRecord(record.__dict__)
+    level, line = record.levelno, record.lineno
+    usual.levelno = level_number(level) if isinstance(level, (int, str)) else logging.INFO
+    usual.lineno = line if isinstance(line, int) else 0
+    usual.name = safe_str(record.name) if record.name else "root"
+    usual.pathname = safe_str(record.pathname) if record.pathname else ""
+    usual.funcName = safe_str(record.funcName) if record.funcName else ""
+    return usual
+
+
+def _time_ns(record: logging.LogRecord) -> int:
+    """When it was made, unix time; 0 (now) for a time that is none, as code that makes records by
+    hand may leave it."""
+    try:
+        time_ns = int(record.created * 1e9)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return time_ns if 0 < time_ns < MAX_TIME_NS else 0
+
+
+def _event(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
+    """The message and the facts of a record; a structlog event dictionary counts as both."""
+    members = record.__dict__
+    fields: dict[str, Any] = {}
+    if len(members) > _STANDARD_COUNT:
+        # what `extra` adds comes after the standard members
+        fields = {
+            key: value
+            for key, value in islice(members.items(), _STANDARD_COUNT, None)
+            if key not in _NOT_FACTS
+        }
+    if type(record.msg) is dict:
+        facts = {safe_str(key): value for key, value in record.msg.items()}
+        return text_of(facts.pop("event", ""), ()), {**fields, **facts}
+    if record.stack_info:
+        fields = {**fields, "stack": safe_str(record.stack_info).splitlines()}
+    args = record.args
+    if not args and type(record.msg) is str:
+        return record.msg, fields
+    return text_of(record.msg, args if isinstance(args, tuple) else (args,) if args else ()), fields
+
+
+class Installed:
+    """What `install` did to the standard library's loggers, and how to undo it."""
+
+    def __init__(self, to: Pipeline, level: int) -> None:
+        self.handler = PipelineHandler(to)
+        self._root = logging.getLogger()
+        self._old_level = self._root.level
+        self._removed: list[tuple[logging.Logger, logging.Handler]] = []
+        self._filters: list[tuple[logging.Logger, logging.Filter]] = []
+        self._level = level
+        self.attach()
+
+    def attach(self) -> None:
+        """Be on the root logger (again, if a `dictConfig` swept it clean)."""
+        if self.handler not in self._root.handlers:
+            self._root.addHandler(self.handler)
+        if self._root.level > self._level or self._root.level == logging.NOTSET:
+            self._root.setLevel(self._level)
+
+    def watch(self) -> None:
+        """Come back where a `dictConfig` swept the root logger; its level is the program's."""
+        if self.handler not in self._root.handlers:
+            self._root.addHandler(self.handler)
+
+    def adopt(self, app: Any, *, access_log: bool) -> None:
+        """Take over what Flask and werkzeug print by themselves.
+
+        Args:
+            app: The Flask application.
+            access_log: Whether ours is on; werkzeug's line per request is dropped then.
+        """
+        default = getattr(sys.modules.get("flask.logging"), "default_handler", None)
+        if default is not None and default in app.logger.handlers:
+            app.logger.removeHandler(default)
+            self._removed.append((app.logger, default))
+        self._filter(app.logger, _NotReported())
+        if access_log:
+            self._filter(logging.getLogger("werkzeug"), _NoRequestLines())
+
+    def _filter(self, logger: logging.Logger, new: logging.Filter) -> None:
+        if not any(type(old) is type(new) for old in logger.filters):
+            logger.addFilter(new)
+            self._filters.append((logger, new))
+
+    def undo(self) -> None:
+        """Leave the loggers as they were."""
+        self._root.removeHandler(self.handler)
+        self._root.setLevel(self._old_level)
+        for logger, handler in self._removed:
+            logger.addHandler(handler)
+        for logger, added in self._filters:
+            logger.removeFilter(added)
+
+    def findings(self) -> list[str]:
+        """One sentence for each handler that repeats what the pipeline does."""
+        return [said for handler in self._root.handlers if (said := _finding(handler))]
+
+
+def _finding(handler: logging.Handler) -> str:
+    kind = type(handler)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if kind.__module__.startswith("opentelemetry."):
+        return f"{name} on the root logger exports every record a second time; remove it"
+    if kind is logging.StreamHandler:
+        return (
+            f"{name} on the root logger prints every record a second time; "
+            "remove it (logging.basicConfig put it there?) or set PROLETTO_LOG_CONSOLE=0"
+        )
+    return ""
+
+
+class _NoRequestLines(logging.Filter):
+    """Drops werkzeug's line per request: the access log has it, with the request ID."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # '127.0.0.1 - - [date] "%s" %s %s\n'
+        return not (
+            record.levelno == logging.INFO
+            and isinstance(record.msg, str)
+            and record.msg.endswith('] "%s" %s %s\n')
+        )
+
+
+class _NotReported(logging.Filter):
+    """Drops Flask's "Exception on /path" for an exception that was logged where it happened."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (
+            error is not None
+            and isinstance(record.msg, str)
+            and record.msg.startswith("Exception on ")
+            and already_logged.is_reported(error)
+        )

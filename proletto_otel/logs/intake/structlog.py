@@ -1,0 +1,150 @@
+"""structlog's events join the pipeline.
+
+When the application has not configured structlog, `structlog.get_logger()` writes into our
+pipeline from set-up on. When it has, its configuration is left alone; put `to_pipeline` last:
+
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, ..., to_pipeline])
+
+structlog itself is imported only if the program imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import FrameType, ModuleType
+from typing import Any
+
+from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.logs.api.loggers import level_number, logger, safe_str, stdlib_words, text_of
+from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
+
+_LEVELS = {"warn": 30, "exception": 40, "fatal": 50, "msg": 20}
+_INNER = ("structlog", "proletto_otel.logs.intake.structlog")
+
+
+class _Target:
+    """What structlog wraps: it only carries the name."""
+
+    def __init__(self, name: object = None, *_: object) -> None:
+        self.name = name if isinstance(name, str) else logger.name
+
+
+def to_pipeline(target: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+    """Last processor of a structlog chain: hands the event to the pipeline.
+
+    Raises:
+        structlog.DropEvent: always; it is how structlog is told that nothing is left to do.
+    """
+    with suppressed("logs.structlog"):
+        _emit(target, method, {safe_str(key): value for key, value in event.items()})
+    raise sys.modules["structlog"].DropEvent
+
+
+def _emit(target: Any, method: str, facts: dict[str, Any]) -> None:
+    level = _LEVELS.get(method) or level_number(method)
+    name = facts.pop("logger", None) or getattr(target, "name", None) or logger.name
+    if level < pipeline.level:
+        return
+    text = text_of(facts.pop("event", ""), ())
+    for word in ("level", "timestamp"):  # usual processors add what a record has anyway
+        facts.pop(word, None)
+    error, frame = stdlib_words(facts, _caller())
+    code = UNKNOWN if frame is None else CodeLocation.of(frame.f_code)
+    line = 0 if frame is None else frame.f_lineno
+    pipeline.emit(safe_str(name), level, text, facts, error, code, line)
+
+
+def _caller() -> FrameType | None:
+    """The frame outside structlog and this module."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_INNER):
+        frame = frame.f_back
+    return frame
+
+
+def install() -> None:
+    """Let unconfigured structlog write into the pipeline, now or once it is imported."""
+    if "structlog" in sys.modules:
+        _configure(sys.modules["structlog"])
+    elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WhenImported())
+
+
+def uninstall() -> None:
+    """Take back what `install` did."""
+    sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _WhenImported)]
+    structlog = sys.modules.get("structlog")
+    if structlog is not None and is_ours(structlog):
+        structlog.reset_defaults()
+
+
+def is_ours(structlog: Any) -> bool:
+    """Whether structlog's configuration is the one `install` makes."""
+    return bool(structlog.is_configured()) and (structlog.get_config()["logger_factory"] is _Target)
+
+
+def finding() -> str:
+    """What to do when the application configured structlog past the pipeline, else empty."""
+    structlog = sys.modules.get("structlog")
+    if structlog is None or not structlog.is_configured() or is_ours(structlog):
+        return ""
+    config = structlog.get_config()
+    if to_pipeline in config["processors"] or "stdlib" in safe_str(config["logger_factory"]):
+        return ""
+    return (
+        "structlog is configured by the application and its events do not reach the log files; "
+        "make proletto_otel.logs.intake.structlog.to_pipeline its last processor"
+    )
+
+
+def _configure(structlog: Any) -> None:
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, to_pipeline],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        logger_factory=_Target,
+        cache_logger_on_first_use=False,
+    )
+
+
+class _WhenImported(MetaPathFinder):
+    """Configures structlog right after the program imports it, then steps out of the way."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find structlog as usual, with a loader that configures it."""
+        if name != "structlog":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _Configuring(spec.loader)
+                return spec
+        return None
+
+
+class _Configuring(Loader):
+    """Loads a module with its own loader, then configures it."""
+
+    def __init__(self, own: Loader) -> None:
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As the module's own loader does."""
+        return self._own.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As the module's own loader does, and configure it."""
+        self._own.exec_module(module)
+        with suppressed("logs.structlog"):
+            _configure(module)

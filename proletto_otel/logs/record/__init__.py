@@ -1,0 +1,1 @@
+"""One log record: what it holds and how it is built."""

@@ -1,0 +1,147 @@
+"""From what a caller said to a clean record: context, names, facts, blame.
+
+Everything foreign is sanitised and redacted here, once. Where records go lives in
+`logs.pipeline`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from proletto_otel.core import context as contexts
+from proletto_otel.core.context import RequestContext, current_request
+from proletto_otel.core.conventions import LOG_FIELDS, ORIGINAL_LENGTH, TRUNCATED
+from proletto_otel.core.exceptions import describe
+from proletto_otel.core.redaction import sanitise
+from proletto_otel.core.trace_context import current_span
+from proletto_otel.logs.record import already_logged
+from proletto_otel.logs.record.call_site import CallSite
+from proletto_otel.logs.record.record import ErrorRecord, Record
+
+MAX_KNOWN_TEXTS = 4096
+MAX_KNOWN_LENGTH = 200
+"""Event texts are mostly literals: short ones are cleaned once and remembered."""
+ERROR = 40
+
+_RESERVED = frozenset(LOG_FIELDS)
+_get_ident = threading.get_ident
+_time_ns = time.time_ns
+
+
+class Builder:
+    """Builds records.
+
+    Args:
+        breadcrumbs: Log events a request remembers for its error report.
+    """
+
+    def __init__(self, breadcrumbs: int = 0) -> None:
+        self.breadcrumbs = breadcrumbs
+        self._known: dict[str, str] = {}
+
+    def record(
+        self,
+        place: CallSite,
+        event: str,
+        fields: dict[str, Any],
+        error: BaseException | None,
+        time_ns: int = 0,
+    ) -> Record:
+        """Build the clean record of `Pipeline.say`, which keeps *fields*."""
+        context = current_request()
+        facts = self._facts(fields, context)
+        message = self._known.get(event)
+        if message is None:
+            message = self._clean(event, facts)
+        request_id, trace_id, span_id, flags = self._whose(context)
+        kind = Record if error is None and place.level < ERROR else ErrorRecord
+        record = kind(
+            time_ns or _time_ns(), place, message, facts, _get_ident(), request_id, trace_id,
+            span_id, flags,
+        )  # fmt: skip
+        if isinstance(record, ErrorRecord):
+            self._blame(record, error, context)
+        if context is not None and self.breadcrumbs:
+            self._remember(record, context)
+        return record
+
+    def _facts(self, fields: dict[str, Any], context: RequestContext | None) -> dict[str, Any]:
+        bound = context.facts if context is not None else contexts.bound()
+        if bound:
+            fields = {**bound, **fields}
+        if context is not None and context.user_id is not None and "user_id" not in fields:
+            fields = {**fields, "user_id": context.user_id}
+        if not fields:
+            return {}
+        sanitiser = sanitise.get()
+        clean = fields if sanitiser.leaves(fields) else sanitiser.fields(fields)
+        if _RESERVED.isdisjoint(clean):
+            return clean
+        return rename_reserved(clean)
+
+    def _clean(self, event: str, facts: dict[str, Any]) -> str:
+        sanitiser = sanitise.get()
+        clean = sanitiser.text(event)
+        if len(event) > sanitiser.max_text:
+            facts[TRUNCATED], facts[ORIGINAL_LENGTH] = True, len(event)
+        if len(event) <= MAX_KNOWN_LENGTH:
+            if len(self._known) >= MAX_KNOWN_TEXTS:
+                self._known = {}
+            self._known[event] = clean
+        return clean
+
+    @staticmethod
+    def _whose(context: RequestContext | None) -> tuple[str, str, str, int]:
+        """Request ID, trace ID, span ID and flags."""
+        span = current_span()
+        if context is None:
+            return ("", *_ids(span))
+        if span is context.span or span is None:
+            trace_id = context.trace_id
+            flags = 1 if trace_id and context.sampled else 0
+            return context.request_id, trace_id, context.span_id, flags
+        return (context.request_id, *_ids(span))
+
+    def _remember(self, record: Record, context: RequestContext) -> None:
+        crumbs = context.breadcrumbs
+        if crumbs is None:
+            crumbs = context.breadcrumbs = []
+        crumbs.append(record)
+        if len(crumbs) > self.breadcrumbs:
+            del crumbs[0]
+
+    @staticmethod
+    def _blame(
+        record: ErrorRecord, error: BaseException | None, context: RequestContext | None
+    ) -> None:
+        if error is not None:
+            record.exception = describe(error)
+            if record.level >= ERROR:
+                record.fingerprint = record.exception.fingerprint
+                already_logged.mark(error, context)
+        else:
+            record.fingerprint = already_logged.event_fingerprint(record)
+        if record.level >= ERROR and context is not None and context.breadcrumbs:
+            record.breadcrumbs = tuple(context.breadcrumbs)
+
+
+def _ids(span: Any) -> tuple[str, str, int]:
+    found = span.get_span_context() if span is not None else None
+    if found is None or not found.is_valid:
+        return "", "", 0
+    return f"{found.trace_id:032x}", f"{found.span_id:016x}", int(found.trace_flags) & 1
+
+
+def rename_reserved(facts: dict[str, Any]) -> dict[str, Any]:
+    """Give facts that are named like a field of the record a trailing underscore."""
+    renamed: dict[str, Any] = {}
+    for key, value in facts.items():
+        name = key
+        if key in _RESERVED:
+            name += "_"
+            while name in facts or name in renamed:
+                name += "_"
+        renamed[name] = value
+    return renamed

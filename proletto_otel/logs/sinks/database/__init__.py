@@ -1,0 +1,1 @@
+"""The table `error_logs` in the application's database."""

@@ -1,0 +1,1 @@
+"""The log files: writing lines, rotation, care of rotated files."""

@@ -1,0 +1,51 @@
+"""The log file of a day: put away at local midnight; `file_sink` writes the lines."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from proletto_otel.logs.sinks.files.file_sink import RETRY_S, FileSink
+from proletto_otel.logs.sinks.files.rotation import DayNames, day_of, next_midnight_ns
+
+
+class DailyFileSink(FileSink):
+    """A file that rotates at local midnight."""
+
+    def __init__(self, *args: Any, backups: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.names = DayNames(self.path, backups)
+        self._midnight = 0
+
+    def _look(self, now_ns: int) -> None:
+        super()._look(now_ns)
+        if self._fd >= 0 and now_ns >= self._midnight:
+            self._turn(now_ns)
+        self._until = min(self._until, self._midnight)
+
+    def _turn(self, now_ns: int) -> None:
+        """The first record of a day: put the file of an earlier day away."""
+        if time.monotonic() < self._pause_until or not self._take_mutex():
+            return
+        try:
+            with self._lock.hold() as held:
+                if held:
+                    self._put_away(now_ns)
+                    self._midnight = next_midnight_ns(now_ns)
+        except OSError as error:
+            self._pause_until = time.monotonic() + RETRY_S
+            self._say("cannot be rotated", error)
+        finally:
+            self._mutex.release()
+
+    def _put_away(self, now_ns: int) -> None:
+        if self._moved():
+            self._open()
+        found, today = os.fstat(self._fd), day_of(now_ns)
+        written = day_of(found.st_mtime_ns) if found.st_size else today
+        day = self._lock.read_day(found.st_ino) or written
+        if day < today and found.st_size:
+            os.replace(self.path, self.names.make_room(day))
+            self._open()
+        self._lock.write_day(os.fstat(self._fd).st_ino, max(day, today))

@@ -1,0 +1,57 @@
+"""`monitor`: thresholds, health checks and gauges to register, and what is known to read.
+
+    from proletto_otel.monitoring import monitor
+
+It can be used before `setup_telemetry`: registrations wait until telemetry binds it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from proletto_otel.monitoring.inputs import Inputs
+from proletto_otel.monitoring.monitor import Monitor, monitor
+
+if TYPE_CHECKING:
+    from proletto_otel.alerts.silences import Silence
+    from proletto_otel.alerts.thresholds import Threshold
+    from proletto_otel.health.ready_made.database import database as database_check
+    from proletto_otel.health.ready_made.host import collector as collector_check
+    from proletto_otel.health.ready_made.host import disk_space as disk_check
+    from proletto_otel.health.ready_made.host import tcp_port as tcp_check
+    from proletto_otel.health.ready_made.http import http_service as http_check
+    from proletto_otel.health.ready_made.redis import redis as redis_check
+    from proletto_otel.health.results import HealthResult
+    from proletto_otel.monitoring.report import Alert, CheckReport, HealthReport
+
+__all__ = [
+    "Alert", "CheckReport", "HealthReport", "HealthResult", "Inputs", "Monitor", "Silence",
+    "Threshold", "collector_check", "database_check", "disk_check", "http_check", "monitor",
+    "redis_check", "tcp_check",
+]  # fmt: skip
+
+_LATE = {
+    "Alert": "monitoring.report:Alert",
+    "CheckReport": "monitoring.report:CheckReport",
+    "HealthReport": "monitoring.report:HealthReport",
+    "HealthResult": "health.results:HealthResult",
+    "Silence": "alerts.silences:Silence",
+    "Threshold": "alerts.thresholds:Threshold",
+    "collector_check": "health.ready_made.host:collector",
+    "database_check": "health.ready_made.database:database",
+    "disk_check": "health.ready_made.host:disk_space",
+    "http_check": "health.ready_made.http:http_service",
+    "redis_check": "health.ready_made.redis:redis",
+    "tcp_check": "health.ready_made.host:tcp_port",
+}
+"""Where names of this module are found when somebody asks: a third of a program's start otherwise
+went into rooms that it may need a minute later."""
+
+
+def __getattr__(name: str) -> Any:
+    place = _LATE.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(f"proletto_otel.{module}"), attribute)

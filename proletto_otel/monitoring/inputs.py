@@ -1,0 +1,91 @@
+"""What monitoring is handed: configuration, the host's shared state, and where the data comes from.
+
+`telemetry` fills it; every callable is called off the request path unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from proletto_otel.core.config import Config
+from proletto_otel.core.metrics.registry import Family, registry
+from proletto_otel.state.store import Store
+
+if TYPE_CHECKING:
+    from proletto_otel.notify.email.channel import SendMail
+    from proletto_otel.notify.log.channel import Log
+    from proletto_otel.notify.slack.channel import Post
+    from proletto_otel.request.route_stats import RouteSummary
+
+
+class Every(Protocol):
+    """`Ticker.every`."""
+
+    def __call__(
+        self, seconds: float, name: str, function: Callable[[], object], *, leader: bool = False
+    ) -> None: ...
+
+
+def _nothing(*_: Any) -> Sequence[Any]:
+    return ()
+
+
+def _empty() -> Mapping[str, float | None]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inputs:
+    """Everything that monitoring asks of others."""
+
+    config: Config
+
+    store: Store
+    """The host's shared store."""
+
+    every: Every
+    """`Ticker.every`: scheduled checks and evaluations are leader jobs."""
+
+    cancel: Callable[[str], None] = lambda name: None
+    """`Ticker.cancel`."""
+
+    is_leader: Callable[[], bool] = lambda: True
+    """Whether this process speaks for the host."""
+
+    system: Callable[[], Mapping[str, float | None]] = _empty
+    """The host's values by indicator name and in the indicator's unit (per cent, not ratios), at
+    most a few seconds old; what the system refuses is absent or None. Called every
+    `PROLETTO_ALERT_INTERVAL` by the leader, and by pages."""
+
+    families: Callable[[], Sequence[Family]] = registry.collect
+    """Every metric of all workers, merged."""
+
+    routes: Callable[[], Sequence[RouteSummary]] = _nothing
+    """Statistics of all routes over all workers (`request.route_stats.summarise`)."""
+
+    history: Callable[[str, float], Sequence[tuple[float, float]]] = _nothing
+    """Samples of an indicator since a unix time: (unix time, value), oldest first."""
+
+    keep: Callable[[float, Mapping[str, float | None]], None] | None = None
+    """Keeps samples for `history`: unix time, values by indicator or gauge name. The host's values
+    are kept elsewhere; these are the requests' and those of registered gauges."""
+
+    errors: Callable[[int], Sequence[Mapping[str, Any]]] = _nothing
+    """The latest error groups, as many as asked for."""
+
+    log: Log | None = None
+    """Writes one log record under the logger `proletto.alerts`: level, message, facts."""
+
+    slack: Post | None = None
+    """`SlackClient.post`, or None when Slack is not configured."""
+
+    email: SendMail | None = None
+    """Sends an email another way than by the SMTP settings (tests)."""
+
+    redact: Callable[[str], str] = str
+    """Takes secrets out of what checks say."""
+
+    host: str = field(default_factory=socket.gethostname)

@@ -1,0 +1,128 @@
+"""What a program or a page learns about alerts and health: typed, ready to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proletto_otel.alerts.indicators import Indicator
+from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence, of
+from proletto_otel.alerts.states import AlertState
+from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.severity import OK
+from proletto_otel.health.states import CheckState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One threshold and what is known about it."""
+
+    name: str
+    """The threshold's name: `cpu_percent`, `health:database`."""
+
+    alert: str
+    """CamelCase; the heading in the runbook."""
+
+    metric: str
+    title: str
+    state: str
+    """`ok`, `pending` (a limit is passed, not yet for long enough) or `firing`."""
+
+    severity: str
+    """`ok`, `warning` or `critical`."""
+
+    value: float | None
+    """The last value, in `unit`; None: no data."""
+
+    unit: str
+    warning: float | None
+    critical: float | None
+    direction: str
+    duration: float
+    """Seconds a limit must be passed."""
+
+    since: float | None
+    """When the limit was passed, unix seconds."""
+
+    silenced_until: float | None
+    acknowledged_by: str | None
+    acknowledged_until: float | None
+    reason: str
+    """Why these limits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """One health check, its state and its uptime."""
+
+    name: str
+    status: str
+    """`healthy`, `degraded`, `unhealthy` or `unknown`."""
+
+    critical: bool
+    since: float | None
+    """When it took this status, unix seconds."""
+
+    checked_at: float | None
+    duration_s: float
+    failures: int
+    """Failures in a row."""
+
+    message: str
+    uptime_24h: float | None
+    """Share (0 to 1) of the known part of the last day in which it was up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """The service's health and every check's."""
+
+    status: str
+    """`healthy`, `degraded` or `unhealthy`."""
+
+    ready: bool
+    checks: tuple[CheckReport, ...]
+
+
+def alert(
+    threshold: Threshold, indicator: Indicator, state: AlertState, silences: Iterable[Silence]
+) -> Alert:
+    """The report of one threshold."""
+    silences = list(silences)
+    silent = of(threshold.name, SILENCE, silences)
+    known = of(threshold.name, ACKNOWLEDGE, silences)
+    firing = state.level != OK
+    return Alert(
+        name=threshold.name,
+        alert=indicator.alert,
+        metric=threshold.metric,
+        title=indicator.title,
+        state="firing" if firing else "pending" if state.pending else "ok",
+        severity=state.level,
+        value=state.value,
+        unit=indicator.unit,
+        warning=threshold.warning,
+        critical=threshold.critical,
+        direction=threshold.direction,
+        duration=threshold.duration,
+        since=state.since or None,
+        silenced_until=silent.until if silent else None,
+        acknowledged_by=known.by if known else None,
+        acknowledged_until=known.until if known else None,
+        reason=threshold.reason,
+    )
+
+
+def check(state: CheckState, uptime_24h: float | None) -> CheckReport:
+    """The report of one check."""
+    return CheckReport(
+        name=state.name,
+        status=state.status,
+        critical=state.critical,
+        since=state.since or None,
+        checked_at=state.checked_at or None,
+        duration_s=state.duration_s,
+        failures=state.failures,
+        message=state.message,
+        uptime_24h=uptime_24h,
+    )

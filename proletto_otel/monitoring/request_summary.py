@@ -1,0 +1,76 @@
+"""Requests as monitoring speaks of them: totals, endpoints, and the request to look at first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proletto_otel.request.route_stats import RouteSummary
+
+PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
+
+
+class OwnRoutes:
+    """Routes of ours: probes, `/metrics` and admin pages say nothing about the service."""
+
+    def __init__(self, metrics_path: str, admin_prefix: str) -> None:
+        self._exact = {*PROBE_PATHS, metrics_path}
+        self._prefix = admin_prefix.rstrip("/")
+
+    def __contains__(self, route: object) -> bool:
+        if not isinstance(route, str):
+            return False
+        under = bool(self._prefix) and (route + "/").startswith(self._prefix + "/")
+        return route in self._exact or under
+
+
+def total(routes: list[RouteSummary]) -> dict[str, Any]:
+    """All endpoints added up."""
+    count = sum(r.count for r in routes)
+    errors = sum(r.errors for r in routes)
+    return {
+        "count": count,
+        "errors": errors,
+        "error_rate": errors / count if count else 0.0,
+        "average_s": sum(r.total_s for r in routes) / count if count else None,
+        "min_s": min((r.min_s for r in routes if r.min_s is not None), default=None),
+        "max_s": max((r.max_s for r in routes if r.max_s is not None), default=None),
+    }
+
+
+def endpoint(route: RouteSummary) -> dict[str, Any]:
+    """One endpoint as plain data; rates are shares from 0 to 1, times seconds."""
+    return {
+        "method": route.method,
+        "route": route.route,
+        "count": route.count,
+        "errors": route.errors,
+        "error_rate": route.error_rate,
+        "average_s": route.average_s,
+        "min_s": route.min_s,
+        "max_s": route.max_s,
+        "last_error": route.last_error,
+        "slowest": route.slowest,
+        "minutes": route.minutes,
+    }
+
+
+def facts(routes: list[RouteSummary], slow: bool) -> dict[str, str]:
+    """The slowest recent request, or the last error: what to look at when an alert comes."""
+    if slow:
+        slowest = [(s["duration_s"], s["request_id"], r) for r in routes for s in r.slowest]
+        if not slowest:
+            return {}
+        seconds, request_id, route = max(slowest, key=lambda entry: entry[0])
+        return {
+            "slow_request_id": request_id,
+            "slow_route": f"{route.method} {route.route or ''} took {seconds:.3f} s".strip(),
+        }
+    errors = [(e["time_ns"], e, r) for r in routes if (e := r.last_error) is not None]
+    if not errors:
+        return {}
+    _, error, route = max(errors, key=lambda entry: entry[0])
+    return {
+        "error_request_id": error["request_id"],
+        "last_error": f"{route.method} {route.route or ''}: {error['error']}",
+    }

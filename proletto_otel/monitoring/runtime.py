@@ -1,0 +1,246 @@
+"""Health and alerts put together and running: engine, evaluator, notifiers, gauges, ticker jobs.
+
+`monitoring.monitor` keeps the registrations; this is what they become once telemetry is set up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from proletto_otel.alerts import defaults
+from proletto_otel.alerts.evaluator import Evaluator
+from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, Indicator
+from proletto_otel.alerts.notices import Origin
+from proletto_otel.alerts.readings import Readings
+from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence
+from proletto_otel.alerts.states import AlertState
+from proletto_otel.alerts.store import AlertStore
+from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.conventions import ALERT_STATE, HEALTH_CHECK_DURATION, HEALTH_CHECK_STATUS
+from proletto_otel.core.metrics.registry import Observations, registry
+from proletto_otel.core.severity import CRITICAL, RANK, WARNING
+from proletto_otel.health import probes
+from proletto_otel.health.engine import HealthEngine, Schedule
+from proletto_otel.health.results import STATUSES
+from proletto_otel.health.states import Rules
+from proletto_otel.health.store import HealthStore
+from proletto_otel.monitoring import report
+from proletto_otel.monitoring.inputs import Inputs
+from proletto_otel.monitoring.request_summary import OwnRoutes, endpoint, facts, total
+from proletto_otel.notify import channels
+from proletto_otel.notify.notifier import Notifier
+from proletto_otel.state.store import StoreUnavailable
+
+STALE_MARGIN_S = 10.0
+"""A scheduled result is believed for two intervals and this much more."""
+
+EVALUATE = "alerts.evaluate"
+CHECK = "health.round"
+KEEP = "alerts.samples"
+
+
+class Runtime:
+    """What is bound to one `Inputs`."""
+
+    def __init__(
+        self, sources: Inputs, registered: Callable[[], Mapping[str, Threshold]],
+        indicator: Callable[[str], Indicator], gauges: Callable[[], Mapping[str, Indicator]],
+    ) -> None:  # fmt: skip
+        self.sources = sources
+        self._registered = registered
+        self._gauges = gauges
+        self._indicator = indicator
+        config = sources.config
+        self._defaults = _defaults() if config.default_thresholds else []
+        self.engine = _engine(sources)
+        self.shared_alerts = AlertStore(sources.store)
+        built = channels.build(config, sources.log, sources.slack, sources.email)
+        self.notifiers = [Notifier(channel, self.shared_alerts.outbox) for channel in built]
+        self.evaluator = self._evaluator()
+        self._schedule()
+        self._measure()
+
+    @property
+    def components(self) -> list[Any]:
+        """What telemetry starts, stops and tells of forks."""
+        return [self.engine, self.evaluator, *self.notifiers]
+
+    def close(self) -> None:
+        """Stop jobs and gauges."""
+        for job in (EVALUATE, CHECK, KEEP):
+            self.sources.cancel(job)
+        for metric in (HEALTH_CHECK_STATUS, HEALTH_CHECK_DURATION, ALERT_STATE):
+            registry.forget(metric)
+
+    def thresholds(self) -> list[Threshold]:
+        """Registered ones, defaults for metrics without one, and one per health check."""
+        registered = list(self._registered().values())
+        taken = {t.metric for t in registered}
+        checks = [(check.name, check.critical) for check in self.engine.checks]
+        rest = [*self._defaults, *defaults.for_checks(checks)]
+        return registered + [t for t in rest if t.metric not in taken]
+
+    # --- what pages and programs read -----------------------------------------------------------
+    def system(self) -> dict[str, float | None]:
+        """The host's present values."""
+        return dict(self.sources.system())
+
+    def api(self) -> dict[str, Any]:
+        """Requests in all and by endpoint."""
+        routes = list(self.sources.routes())
+        return {"total": total(routes), "endpoints": [endpoint(r) for r in routes]}
+
+    def health(self) -> report.HealthReport:
+        """The service's health and every check's."""
+        states = self.engine.states()
+        return report.HealthReport(
+            status=probes.overall(states),
+            ready=probes.ready(states),
+            checks=tuple(report.check(s, self.engine.uptime(s)) for s in states),
+        )
+
+    def alerts(self) -> list[report.Alert]:
+        """Every threshold and what is known about it, worst first."""
+        states = self.shared_alerts.peek() or self.evaluator.own
+        silences = self.shared_alerts.silences()
+        found = [
+            report.alert(
+                t,
+                self._indicator(t.metric),
+                states.get(t.name) or AlertState(name=t.name),
+                silences,
+            )
+            for t in self.thresholds()
+        ]
+        return sorted(found, key=lambda a: (-RANK[a.severity], a.state != "pending", a.name))
+
+    def errors(self, limit: int) -> list[Mapping[str, Any]]:
+        """The latest error groups."""
+        return list(self.sources.errors(limit))
+
+    def history(self, metric: str, begin: float) -> list[tuple[float, float]]:
+        """Samples of a metric since a unix time."""
+        return list(self.sources.history(metric, begin))
+
+    def exported_gauges(self) -> set[str]:
+        """Names of gauges that are exported, those of `telemetry.meter` included."""
+        return {f.name for f in self.sources.families() if f.kind in ("gauge", "updown")}
+
+    # --- what people do -------------------------------------------------------------------------
+    def keep_silence(self, silence: Silence) -> bool:
+        """Keep a silence; False when there is no store for it."""
+        with contextlib.suppress(StoreUnavailable):
+            self.shared_alerts.keep_silence(silence)
+            return True
+        return False
+
+    def end_silences(self, name: str) -> bool:
+        """End silence and acknowledgement of *name*; return whether there was one."""
+        ended = False
+        with contextlib.suppress(StoreUnavailable):
+            for kind in (SILENCE, ACKNOWLEDGE):
+                ended = self.shared_alerts.end_silence(name, kind) or ended
+        return ended
+
+    # --- assembly -------------------------------------------------------------------------------
+    def _evaluator(self) -> Evaluator:
+        config = self.sources.config
+        readings = Readings(
+            system=self.sources.system,
+            families=self.sources.families,
+            health=self.engine.known,
+            excluded_routes=OwnRoutes(config.metrics_path, config.admin_prefix),
+        )
+        origin = Origin(
+            service=config.service_name,
+            environment=config.environment,
+            host=self.sources.host,
+            dashboard_url=config.dashboard_url,
+            runbook_url=config.runbook_url,
+            trace_url=config.trace_url,
+        )
+        return Evaluator(
+            self.shared_alerts, readings, self.notifiers, origin,
+            thresholds=self.thresholds, indicator=self._indicator, facts=self._facts,
+        )  # fmt: skip
+
+    def _schedule(self) -> None:
+        config, every = self.sources.config, self.sources.every
+        if config.monitor_scheduled_checks:
+            seconds = config.monitor_health_check_interval
+            every(seconds, CHECK, self.engine.run_scheduled, leader=True)
+        every(config.alert_interval_s, EVALUATE, self.evaluator.tick, leader=True)
+        if self.sources.keep is not None:
+            every(config.monitor_sample_interval, KEEP, self._keep_samples, leader=True)
+
+    def _keep_samples(self) -> None:
+        """Remember the requests' indicators and the registered gauges for `history`."""
+        reading, keep = self.evaluator.last, self.sources.keep
+        names = [i.name for i in INDICATORS.values() if i.requests] + list(self._gauges())
+        if reading is not None and keep is not None:
+            keep(
+                time.time(),
+                {name: reading.value(Threshold(metric=name, warning=0)) for name in names},
+            )
+
+    def _measure(self) -> None:
+        registry.observe(HEALTH_CHECK_STATUS, self._check_states)
+        registry.observe(HEALTH_CHECK_DURATION, self._check_durations)
+        registry.observe(ALERT_STATE, self._alert_states)
+
+    def _check_states(self) -> Observations:
+        """Only the leader speaks for the host."""
+        for state in self.engine.known() if self.sources.is_leader() else ():
+            for word in STATUSES:
+                critical = "true" if state.critical else "false"
+                yield (state.name, word, critical), float(state.status == word)
+
+    def _check_durations(self) -> Observations:
+        for state in self.engine.known() if self.sources.is_leader() else ():
+            yield (state.name,), state.duration_s
+
+    def _alert_states(self) -> Iterator[tuple[tuple[str, str, str], float]]:
+        if not self.sources.is_leader():
+            return
+        own = self.evaluator.own
+        for threshold in self.thresholds():
+            state = own.get(threshold.name)
+            for level in (WARNING, CRITICAL):
+                if state is not None and threshold.limit(level) is not None:
+                    alert = self._indicator(threshold.metric).alert
+                    yield (alert, threshold.name, level), float(state.level == level)
+
+    def _facts(self, threshold: Threshold) -> dict[str, str]:
+        """What helps to find the cause: a check's message, a request to look at."""
+        metric = threshold.metric
+        if metric.startswith(HEALTH_PREFIX):
+            known = {s.name: s for s in self.engine.known()}
+            state = known.get(metric.removeprefix(HEALTH_PREFIX))
+            return {"message": state.message} if state is not None else {}
+        indicator = INDICATORS.get(metric)
+        if indicator is None or not indicator.requests:
+            return {}
+        return facts(list(self.sources.routes()), slow=metric != "error_rate")
+
+
+def _engine(sources: Inputs) -> HealthEngine:
+    config = sources.config
+    interval = config.monitor_health_check_interval
+    rules = Rules(
+        failures=config.monitor_unhealthy_threshold, stale_after_s=2 * interval + STALE_MARGIN_S
+    )
+    schedule = Schedule(enabled=config.monitor_scheduled_checks, interval_s=interval)
+    return HealthEngine(HealthStore(sources.store, rules), schedule, redact=sources.redact)
+
+
+def _defaults() -> list[Threshold]:
+    limit: int | None = None
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return defaults.defaults(os.cpu_count() or 1, limit)

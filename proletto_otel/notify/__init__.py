@@ -1,0 +1,1 @@
+"""Telling people: channels, a folder per receiver, the outbox, messages for errors and alerts."""

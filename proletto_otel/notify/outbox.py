@@ -1,0 +1,113 @@
+"""The outbox: messages that are due, kept in the host's store until a channel has told them.
+
+An entry survives the process that wrote it; another process may deliver it. A lease keeps two
+living processes from telling the same entry at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from proletto_otel.notify.notification import Notice
+from proletto_otel.state.store import Store
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS alert_outbox (
+        id INTEGER PRIMARY KEY, channel TEXT NOT NULL, at REAL NOT NULL, body BLOB NOT NULL,
+        claimed_by INTEGER, claimed_at REAL)""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A notice on its way through one channel."""
+
+    id: int | None
+    """Row of the outbox; None when there is no store to keep it."""
+    channel: str
+    at: float
+    """When it was written, unix seconds."""
+    notice: Notice
+
+
+class Outbox:
+    """Reads and writes the entries of all channels."""
+
+    def __init__(self, store: Store, *, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._now = now
+        store.define(*SCHEMA)
+
+    def waiting(self) -> list[OutboxEntry]:
+        """Entries of the outbox, oldest first."""
+        rows = self._store.query("SELECT id, channel, at, body FROM alert_outbox ORDER BY id")
+        read = [(row, read_notice(row)) for row in rows]
+        return [OutboxEntry(r["id"], r["channel"], r["at"], n) for r, n in read if n is not None]
+
+    def claim(self, entry_id: int, lease_s: float) -> bool:
+        """Take an entry for this process; False when another one has it or it is gone.
+
+        Raises:
+            StoreUnavailable: when there is no store now.
+        """
+        now, me = self._now(), os.getpid()
+        with self._store.transaction() as connection:
+            row = connection.execute(
+                "SELECT claimed_by, claimed_at FROM alert_outbox WHERE id = ?", (entry_id,)
+            ).fetchone()
+            if row is None or _is_held(row, me, now - lease_s):
+                return False
+            connection.execute(
+                "UPDATE alert_outbox SET claimed_by = ?, claimed_at = ? WHERE id = ?",
+                (me, now, entry_id),
+            )
+            return True
+
+    def remove(self, entry_id: int) -> None:
+        """Take an entry out of the outbox.
+
+        Raises:
+            StoreUnavailable: when there is no store now.
+        """
+        with self._store.transaction() as connection:
+            connection.execute("DELETE FROM alert_outbox WHERE id = ?", (entry_id,))
+
+    def put(
+        self, connection: sqlite3.Connection, channel: str, notice: Notice, body: bytes
+    ) -> OutboxEntry:
+        """Write a notice for one channel; *body* is the notice as JSON."""
+        at = self._now()
+        row = connection.execute(
+            "INSERT INTO alert_outbox (channel, at, body) VALUES (?, ?, ?)", (channel, at, body)
+        )
+        return OutboxEntry(row.lastrowid, channel, at, notice)
+
+
+def _is_held(row: sqlite3.Row, me: int, expired: float) -> bool:
+    """Whether another living process is about to send the letter."""
+    holder = row["claimed_by"]
+    return holder not in (None, me) and row["claimed_at"] > expired and _is_alive(holder)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def read_notice(row: sqlite3.Row) -> Notice | None:
+    """The notice of a row; None when another version wrote one that cannot be read."""
+    try:
+        return Notice(**orjson.loads(row["body"]))
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""JSON to a URL of the user's."""

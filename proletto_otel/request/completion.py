@@ -1,0 +1,255 @@
+"""What is known at the end of a request: duration, counts, span, access line, error report.
+
+All that depends only on (method, route, status, error type) is prepared once per combination and
+kept. Statistics beyond the histogram live in `request.route_stats`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from threading import get_ident as _get_ident
+from typing import Any
+
+from opentelemetry.trace import Status, StatusCode
+
+from proletto_otel.core import exceptions
+from proletto_otel.core.conventions import (
+    ERROR_TYPE,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    HTTP_SERVER_REQUEST_DURATION,
+    REQUEST_ID,
+)
+from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.metrics.registry import MAX_CELLS, Registry, registry
+from proletto_otel.export.encoding import otlp
+from proletto_otel.request.attributes import OTHER, OWN_KEYS, RequestFacts, repeating
+from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.route_stats import RouteStats
+from proletto_otel.request.span import RequestSpan
+from proletto_otel.request.span_encoding import clean_text, heading
+from proletto_otel.request.span_start import Put
+
+Access = Callable[[Exchange], None]
+Report = Callable[[BaseException, Exchange], None]
+Key = tuple[str, str | None, int, str | None]
+"""Method, route, status code (0: none), error type."""
+
+
+def nothing(*_: object) -> None:
+    """Stands where nobody listens."""
+
+
+def never(_: Exchange) -> bool:
+    """Defers nothing."""
+    return False
+
+
+class RequestSeries:
+    """All that requests of one kind share."""
+
+    __slots__ = ("attributes", "cell", "facts", "failed", "heading", "name", "stats", "varies")
+
+    def __init__(self, key: Key, source: Registry, track: RouteStats) -> None:
+        method, route, status, error_type = key
+        self.failed = error_type is not None
+        self.name = span_name(method, route)
+        self.varies = route is None or "<" in route
+        """Whether the path is hardly the same again."""
+        values = (method, route, status or None, error_type)
+        self.cell = source.histogram(HTTP_SERVER_REQUEST_DURATION).cell(values)
+        self.stats = track.stats(method, route)
+        named = zip(NAMES, values, strict=True)
+        self.attributes: dict[str, str | int] = {k: v for k, v in named if v is not None}
+        self.facts = otlp.attributes(self.attributes, otlp.span_attribute)
+        self.heading = heading(self.name) + self.facts
+        """Name, kind and attributes of their spans."""
+
+
+NAMES = (HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE)
+
+
+def span_name(method: str, route: str | None) -> str:
+    """`GET /orders/<int:id>`; without a route the bare method, never the path."""
+    word = "HTTP" if method == OTHER else method
+    return word if route is None else f"{word} {route}"
+
+
+class Recorder:
+    """Ends requests.
+
+    Args:
+        put: takes finished spans, encoded; `None`: traces are not exported.
+        facts: tables of request attributes.
+        route_of: reads the route's template from the framework's request.
+        track: statistics per route.
+        access: called with each finished request, unless it was deferred.
+        defer: takes a finished request for `settle` and its line in a moment; false if that
+            cannot wait.
+        report: called once with each unhandled exception.
+        source: where the histogram lives.
+    """
+
+    def __init__(
+        self,
+        put: Put | None,
+        facts: RequestFacts,
+        route_of: Callable[[Any], str | None],
+        track: RouteStats,
+        *,
+        access: Access = nothing,
+        defer: Callable[[Exchange], bool] = never,
+        report: Report = nothing,
+        source: Registry = registry,
+    ) -> None:
+        self.put = put
+        self.facts = facts
+        self.route_of = route_of
+        self.track = track
+        self.access = access
+        self.defer = defer
+        self.report = report
+        self.epoch = 0
+        """Grows with each fork; a request of the parent is not counted again by its child."""
+        self.source = source
+        self.known: dict[Key, RequestSeries] = {}
+        self.abandoned: deque[tuple[Exchange, float]] = deque()
+        """Requests that the garbage collector ended, and when; see `gather`."""
+
+    def gather(self) -> None:
+        """Finish the requests whose body no server closed."""
+        while self.abandoned:
+            try:
+                exchange, ended = self.abandoned.popleft()
+            except IndexError:  # another thread was faster
+                return
+            exchange.finish_late(ended)
+
+    def forked(self) -> None:
+        """Begin again in a child: no numbers and no open requests of the parent."""
+        self.epoch += 1
+        self.track.reset()
+
+    def failed(self, exchange: Exchange, error: BaseException) -> None:
+        """Put an unhandled exception on the span and report it, once."""
+        exchange.span.record_exception(error)
+        self.report(error, exchange)
+        exchange.error = error
+
+    def finished(self, exchange: Exchange) -> None:
+        """Count a finished request; its span and its line may follow in a moment."""
+        active = exchange.active
+        if active is None or exchange.epoch != self.epoch:
+            return
+        active.value -= 1
+        exchange.series = series = self.series(exchange)
+        try:
+            trace_id = exchange.trace_id if exchange.sampled else ""
+            series.cell.observe(exchange.duration_s, trace_id, exchange.span_id)
+        except Exception:
+            with suppressed("request.measure"):
+                raise
+        # what will be told of the environ, which the server takes back
+        environ = exchange.environ
+        exchange.fixed = repeating(environ)
+        exchange.client = environ.get("REMOTE_ADDR", "")
+        exchange.query = environ.get("QUERY_STRING", "")
+        exchange.thread_id = _get_ident()
+        span = exchange.span
+        own = type(span) is RequestSpan  # a stock one is encoded at once, where others see it
+        if own and span.recording:
+            span.recording, span.end_ns = False, exchange.end_ns
+        if series.failed or not own or not self.defer(exchange):
+            self.settle((exchange,))
+            self.access(exchange)
+
+    def settle(self, exchanges: Iterable[Exchange]) -> None:
+        """Statistics and spans of finished requests."""
+        spans = []
+        for exchange in exchanges:
+            series = exchange.series
+            exchange.raw_ids = bytes.fromhex(exchange.trace_id + exchange.span_id)
+            try:
+                series.stats.add(exchange, series.failed)
+            except Exception:
+                with suppressed("request.track"):
+                    raise
+            try:
+                span = self.end_span(exchange, series)
+                if span is not None:
+                    spans.append(span)
+            except Exception:
+                with suppressed("request.span"):
+                    raise
+        if self.put is not None and spans:
+            self.put(spans)
+
+    def series(self, exchange: Exchange) -> RequestSeries:
+        """The shared part of requests like this one."""
+        status = exchange.status
+        error_type: str | None
+        if exchange.exception is not None:
+            error_type = exceptions.describe(exchange.exception).type
+        else:
+            error_type = None if status < 500 else str(status)
+        key = (exchange.method, exchange.route, status, error_type)
+        return self.known.get(key) or self._first_of(key)
+
+    def _first_of(self, key: Key) -> RequestSeries:
+        made = RequestSeries(key, self.source, self.track)
+        if len(self.known) < MAX_CELLS:
+            self.known[key] = made
+        return made
+
+    def end_span(self, exchange: Exchange, series: RequestSeries) -> bytes | None:
+        """Name the span after its route and complete it; its bytes, if they are ours to send."""
+        span = exchange.span
+        if type(span) is not RequestSpan:
+            self._end_stock(exchange, series)
+        elif self.put is not None and exchange.sampled and span.end_ns:
+            if span.changed or series.failed:
+                return self._changed(exchange, series, span)
+            facts = self.facts.fragments(exchange)
+            return span.untouched_bytes(exchange.raw_ids, (series.heading, *facts))
+        return None
+
+    def _changed(self, exchange: Exchange, series: RequestSeries, span: RequestSpan) -> bytes:
+        error, extra = exchange.exception, span.extra
+        if extra and not OWN_KEYS.isdisjoint(extra):
+            facts = self._without(extra, exchange, series)
+        else:
+            facts = self.facts.encoded(exchange)
+        message = "" if error is None else error_message(error)
+        return span.encoded(series.name, facts, exchange.end_ns, series.failed, message)
+
+    def _without(
+        self, extra: Mapping[str, Any], exchange: Exchange, series: RequestSeries
+    ) -> bytes:
+        """Our attributes but for those that the application set itself."""
+        own = self.facts.told(exchange) | series.attributes
+        own[REQUEST_ID] = exchange.request_id
+        rest = {k: v for k, v in own.items() if k not in extra}
+        return otlp.attributes(rest, otlp.span_attribute)
+
+    def _end_stock(self, exchange: Exchange, series: RequestSeries) -> None:
+        span = exchange.span
+        if span.is_recording():
+            if span.name == exchange.method:
+                span.update_name(series.name)
+            span.set_attributes({**series.attributes, REQUEST_ID: exchange.request_id})
+            if series.failed:
+                error = exchange.exception
+                message = error_message(error) if error is not None else None
+                span.set_status(Status(StatusCode.ERROR, message))
+        span.end(exchange.end_ns)
+
+
+def error_message(error: BaseException) -> str:
+    """`ValueError: boom`, cleaned, for the span's status."""
+    return exceptions.describe(error).form("message", _message)
+
+
+def _message(facts: exceptions.ExceptionFacts) -> str:
+    return clean_text(f"{facts.type}: {facts.message}")

@@ -1,0 +1,262 @@
+"""The SDK's part of tracing: provider, sampler, propagators, and the processor for child spans.
+
+The SDK is imported here and in `request.otel_provider`, and only when the serving process
+activates. Request spans are made in `request.span_start`; bytes travel through the batcher of
+`export`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from opentelemetry import trace
+
+from proletto_otel.core.config import Config
+from proletto_otel.core.internal_errors import log_rate_limited, suppressed
+from proletto_otel.request import id_generator
+from proletto_otel.request.propagation import RequestIdPropagator, wsgi_getter
+from proletto_otel.request.span_start import RequestTracer
+
+if TYPE_CHECKING:
+    from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+    from proletto_otel.request.otel_provider import Queue
+
+SCOPE = "proletto_otel"
+
+_COUNTS = (
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+)  # fmt: skip
+"""Variables that the SDK reads while it is imported, and raises on when they are no numbers."""
+
+
+class Tracing:
+    """Provider, propagators and the request tracer, tied together for one process.
+
+    Args:
+        config: the settings.
+        tracer: starts the request spans; learns sampler and foreign processors from here.
+        queue: takes encoded spans; `None`: traces are not exported.
+        resource: attributes of the service, for stock spans that others process.
+        flush: sends what is queued within so many seconds.
+    """
+
+    name = "tracing"
+
+    def __init__(
+        self,
+        config: Config,
+        tracer: RequestTracer,
+        queue: Queue | None,
+        resource: Callable[[], Mapping[str, Any]] = dict,
+        flush: Callable[[float], bool] = lambda seconds: True,
+    ) -> None:
+        self._config = config
+        self._tracer = tracer
+        self._queue = queue
+        self._resource = resource
+        self._flush = flush
+        self._building = threading.RLock()
+        self.provider: TracerProvider | None = None
+        self.propagator = RequestIdPropagator(config.propagate_hosts)
+
+    def start(self) -> None:
+        """Build everything in the serving process; again does nothing."""
+        with self._building:  # a script's first span and the activation may come together
+            if self.provider is not None:
+                return
+            set_propagators(self._config, self._tracer, self.propagator)
+            if self._config.sdk_disabled:
+                return
+            with without_misfits(os.environ):
+                self.provider = self.build()
+            _become_global(self.provider)
+
+    def build(self) -> TracerProvider:
+        """Make the provider; spans of its tracers go where request spans go."""
+        return build_tracer_provider(
+            self._config, self._queue, self._resource(), self._tracer, self._flush
+        )
+
+    def get_tracer(self, name: str = SCOPE) -> trace.Tracer:
+        """A tracer of our provider; before the start, one whose first span builds the provider."""
+        if self.provider is None and not self._config.sdk_disabled:
+            return EarlyTracer(self, name)
+        return (self.provider or trace).get_tracer(name)
+
+    def stop(self, deadline: float) -> None:
+        """Foreign processors get their shutdown; ours has nothing of its own."""
+        if self.provider is not None:
+            with suppressed("tracing.shutdown"):
+                self.provider.shutdown()
+
+    def forked(self) -> None:
+        """New IDs in the child; nothing else here is of a process."""
+        self._building = threading.RLock()
+        id_generator.reseed()
+
+
+class EarlyTracer(trace.Tracer):
+    """A tracer taken before the start: a process that makes a span needs the provider now.
+
+    A script's spans would be lost otherwise; threads still begin with the process's activation.
+    """
+
+    def __init__(self, tracing: Tracing, name: str) -> None:
+        self._tracing = tracing
+        self._name = name
+        self._found: trace.Tracer | None = None
+
+    def _real(self) -> trace.Tracer:
+        if self._found is None:
+            self._tracing.start()
+            self._found = (self._tracing.provider or trace).get_tracer(self._name)
+        return self._found
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        """As of the SDK's tracer."""
+        return self._real().start_span(*args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        """As of the SDK's tracer: a context manager and a decorator."""
+        return self._real().start_as_current_span(*args, **kwargs)
+
+
+def build_tracer_provider(
+    config: Config,
+    queue: Queue | None,
+    resource: Mapping[str, Any],
+    tracer: RequestTracer,
+    flush: Callable[[float], bool] = lambda seconds: True,
+) -> TracerProvider:
+    """Make an SDK provider whose spans are encoded by us, and let *tracer* follow it."""
+    from opentelemetry.sdk.resources import Resource
+
+    from proletto_otel.request.otel_provider import EncodingProcessor, Provider
+
+    provider = Provider(
+        sampler=_sampler(config),
+        resource=Resource(dict(resource)),
+        shutdown_on_exit=False,
+        id_generator=cast("Any", tracer.ids),
+        span_limits=_limits(config),
+    )
+    provider.on_foreign = lambda: setattr(tracer, "stock", provider.get_tracer(SCOPE))
+    provider.add_span_processor(EncodingProcessor(queue, flush))
+    tracer.sampler = _consulted(provider.sampler)
+    return provider
+
+
+def _sampler(config: Config) -> Sampler:
+    from opentelemetry.sdk.trace import sampling
+
+    share = config.traces_sampler_arg
+    named: dict[str, Callable[[], Sampler]] = {
+        "always_on": lambda: sampling.ALWAYS_ON,
+        "always_off": lambda: sampling.ALWAYS_OFF,
+        "parentbased_always_on": lambda: sampling.DEFAULT_ON,
+        "parentbased_always_off": lambda: sampling.DEFAULT_OFF,
+        "traceidratio": lambda: sampling.TraceIdRatioBased(share),
+        "parentbased_traceidratio": lambda: sampling.ParentBasedTraceIdRatio(share),
+    }
+    return named[config.traces_sampler]()
+
+
+def _consulted(sampler: Sampler) -> Sampler | None:
+    """The sampler to ask for each request; none for the default, whose answer is known."""
+    from opentelemetry.sdk.trace import sampling
+
+    return None if sampler is sampling.DEFAULT_ON else sampler
+
+
+def _limits(config: Config) -> SpanLimits:
+    from opentelemetry.sdk.trace import SpanLimits
+
+    count, length = config.span_attribute_limit, config.attribute_length_limit
+    return SpanLimits(
+        max_attributes=count, max_span_attributes=count, max_event_attributes=128,
+        max_link_attributes=128, max_events=128, max_links=128,
+        max_attribute_length=length, max_span_attribute_length=length,
+    )  # fmt: skip
+
+
+@contextmanager
+def without_misfits(environ: Any) -> Iterator[None]:
+    """Hide variables on which importing the SDK would raise; the settings warned about them."""
+    hidden = {name: environ.pop(name) for name in _COUNTS if not _fits(environ.get(name, "0"))}
+    try:
+        yield
+    finally:
+        environ.update(hidden)
+
+
+def _fits(value: str) -> bool:
+    text = value.strip()
+    return text == "" or text.isdecimal()
+
+
+def _become_global(provider: TracerProvider) -> None:
+    """Be the process's provider, unless a library was first: then only requests are ours."""
+    held = trace._TRACER_PROVIDER  # the public getter would build one
+    if held is None:
+        trace.set_tracer_provider(provider)
+    elif type(held) is type(provider):  # of a set-up that was undone (tests)
+        trace._TRACER_PROVIDER = provider
+    elif held is not provider:
+        log_rate_limited(
+            "tracing.provider",
+            "another OpenTelemetry TracerProvider (%s) is set: request spans are ours, spans of"
+            " other instrumentations stay with it",
+            type(held).__module__,
+        )
+
+
+def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropagator) -> None:
+    """Set how context travels: `OTEL_PROPAGATORS`, and our X-Request-ID always."""
+    from opentelemetry.propagators.composite import CompositePropagator
+
+    with _only(os.environ, "OTEL_PROPAGATORS", "none"):  # read at import, raises on unknown names
+        from opentelemetry import propagate
+    found = [p for name in config.propagators if (p := _propagator(name)) is not None]
+    propagate.set_global_textmap(CompositePropagator([*found, own]))
+    tracer.reads_traceparent = config.propagators == ("tracecontext",)
+    if found and not tracer.reads_traceparent:
+        inbound = CompositePropagator(found)
+        tracer.extract = lambda environ, base: inbound.extract(environ, base, wsgi_getter)
+
+
+def _propagator(name: str) -> TextMapPropagator | None:
+    from opentelemetry.util._importlib_metadata import entry_points
+
+    if name == "tracecontext":
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        return TraceContextTextMapPropagator()
+    if name == "none":
+        return None
+    for entry in entry_points(group="opentelemetry_propagator", name=name):
+        with suppressed(f"propagator.{name}"):
+            return cast("TextMapPropagator", entry.load()())
+    log_rate_limited("propagators", "OTEL_PROPAGATORS: no installed package provides %s", name)
+    return None
+
+
+@contextmanager
+def _only(environ: Any, name: str, value: str) -> Iterator[None]:
+    before = environ.get(name)
+    environ[name] = value
+    try:
+        yield
+    finally:
+        environ.pop(name)
+        if before is not None:
+            environ[name] = before

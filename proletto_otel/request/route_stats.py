@@ -1,0 +1,263 @@
+"""Statistics of routes beyond the histogram: last error, slowest requests, counts per minute.
+
+Each process keeps its own and publishes them as one section of its snapshot; `merge` adds sections
+up, `summarise` joins them with the duration histogram of all processes for pages and thresholds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, TypedDict
+
+from proletto_otel.core import exceptions
+from proletto_otel.core.conventions import ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_ROUTE
+from proletto_otel.core.metrics.registry import Family, Histogram
+from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.span_encoding import clean_text
+
+MAX_ROUTES = 2000
+"""Routes with statistics of their own; the rest share one entry."""
+MINUTES = 60
+"""How far back the counts per minute go."""
+SLOWEST = 5
+"""Slow requests remembered per route."""
+MINUTE_NS = 60_000_000_000
+RECENT_NS = MINUTES * MINUTE_NS
+MAX_MESSAGE = 200
+
+
+class Slow(TypedDict):
+    """A slow request and how to find it."""
+
+    request_id: str
+    duration_s: float
+    status: int
+    time_ns: int
+
+
+class LastError(TypedDict):
+    """The latest failure of a route and how to find it."""
+
+    request_id: str
+    status: int
+    error: str
+    message: str
+    time_ns: int
+
+
+class RouteSection(TypedDict):
+    """One route's statistics as they travel between processes."""
+
+    method: str
+    route: str | None
+    last_error: LastError | None
+    slowest: list[Slow]
+    minutes: list[list[float]]
+    """Unix minute, requests, failures, seconds in all; oldest first."""
+
+
+class RouteActivity:
+    """What one route of this process remembers. `add` is called at the end of each request."""
+
+    __slots__ = ("_floor", "_lock", "_now", "last_error", "method", "minutes", "route", "slowest")
+
+    def __init__(self, method: str, route: str | None) -> None:
+        self.method = method
+        self.route = route
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again, with a fresh lock."""
+        self._lock = Lock()
+        self.last_error: LastError | None = None
+        self.slowest: list[Slow] = []
+        self.minutes: deque[list[float]] = deque(maxlen=MINUTES)
+        self._now: list[float] = [0, 0, 0, 0.0]
+        self._floor = 0.0
+
+    def add(self, exchange: Exchange, failed: bool) -> None:
+        """Count a finished request."""
+        minute = exchange.end_ns // MINUTE_NS
+        now = self._now
+        if minute != now[0]:
+            now = self._next(minute)
+        duration = exchange.duration_s
+        now[1] += 1
+        now[3] += duration
+        if failed:
+            now[2] += 1
+            self.last_error = _last_error(exchange)
+        if duration > self._floor:
+            self._slow(exchange)
+
+    def section(self) -> RouteSection:
+        """A copy that can be written as JSON."""
+        with self._lock:
+            return {
+                "method": self.method,
+                "route": self.route,
+                "last_error": self.last_error,
+                "slowest": list(self.slowest),
+                "minutes": [list(m) for m in self.minutes],
+            }
+
+    def _next(self, minute: int) -> list[float]:
+        with self._lock:
+            if self._now[0] != minute:
+                self._now = [minute, 0, 0, 0.0]
+                self.minutes.append(self._now)
+                oldest = (minute - MINUTES) * MINUTE_NS
+                self._keep([s for s in self.slowest if s["time_ns"] >= oldest])
+            return self._now
+
+    def _slow(self, exchange: Exchange) -> None:
+        made: Slow = {
+            "request_id": exchange.request_id,
+            "duration_s": exchange.duration_s,
+            "status": exchange.status,
+            "time_ns": exchange.end_ns,
+        }
+        with self._lock:
+            self._keep(_slowest([*self.slowest, made]))
+
+    def _keep(self, slowest: list[Slow]) -> None:
+        self.slowest = slowest
+        self._floor = slowest[-1]["duration_s"] if len(slowest) >= SLOWEST else 0.0
+
+
+def _last_error(exchange: Exchange) -> LastError:
+    error = exchange.exception
+    facts = exceptions.describe(error) if error is not None else None
+    message = clean_text(facts.message)[:MAX_MESSAGE] if facts else ""
+    return {
+        "request_id": exchange.request_id,
+        "status": exchange.status,
+        "error": facts.type if facts else str(exchange.status),
+        "message": message,
+        "time_ns": exchange.end_ns,
+    }
+
+
+def _slowest(found: Iterable[Slow]) -> list[Slow]:
+    return sorted(found, key=lambda s: -s["duration_s"])[:SLOWEST]
+
+
+class RouteStats:
+    """The statistics of all routes of this process."""
+
+    def __init__(self) -> None:
+        self._routes: dict[tuple[str, str | None], RouteActivity] = {}
+        self._rest = RouteActivity("_OTHER", None)
+
+    def stats(self, method: str, route: str | None) -> RouteActivity:
+        """The entry of a route; it stays valid for ever."""
+        found = self._routes.get((method, route))
+        if found is not None:
+            return found
+        if len(self._routes) >= MAX_ROUTES:
+            return self._rest
+        return self._routes.setdefault((method, route), RouteActivity(method, route))
+
+    def section(self) -> list[RouteSection]:
+        """All routes that were asked for, for this process's snapshot."""
+        entries = [*self._routes.values(), self._rest]
+        return [s for s in (e.section() for e in entries) if s["minutes"]]
+
+    def reset(self) -> None:
+        """Begin again (after a fork, between tests)."""
+        for entry in [*self._routes.values(), self._rest]:
+            entry.reset()
+
+
+def merge(sections: Iterable[list[RouteSection]]) -> list[RouteSection]:
+    """Add up the sections of several processes, dead ones included."""
+    merged: dict[tuple[str, str | None], RouteSection] = {}
+    for section in sections:
+        for entry in section:
+            key = (entry["method"], entry["route"])
+            merged[key] = _joined(merged[key], entry) if key in merged else entry
+    return list(merged.values())
+
+
+def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
+    errors = [e for e in (a["last_error"], b["last_error"]) if e is not None]
+    minutes: dict[float, list[float]] = {}
+    for minute, *counts in [*a["minutes"], *b["minutes"]]:
+        before = minutes.get(minute, [minute, 0, 0, 0.0])[1:]
+        minutes[minute] = [minute, *(x + y for x, y in zip(before, counts, strict=True))]
+    newest = max((s["time_ns"] for s in [*a["slowest"], *b["slowest"]]), default=0)
+    recent = [s for s in [*a["slowest"], *b["slowest"]] if s["time_ns"] > newest - RECENT_NS]
+    return {
+        "method": a["method"],
+        "route": a["route"],
+        "last_error": max(errors, key=lambda e: e["time_ns"], default=None),
+        "slowest": _slowest(recent),
+        "minutes": [minutes[m] for m in sorted(minutes)][-MINUTES:],
+    }
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RouteSummary:
+    """One endpoint as pages and thresholds see it, over all processes of the host."""
+
+    method: str
+    route: str | None
+    """Template; `None`: no route matched (404, 405, redirects to the slash)."""
+    count: int = 0
+    errors: int = 0
+    """Requests with an `error.type`: 5xx, or an exception nobody handled."""
+    total_s: float = 0.0
+    min_s: float | None = None
+    max_s: float | None = None
+    buckets: list[int] = field(default_factory=list)
+    """Counts per bucket of the duration histogram."""
+    last_error: LastError | None = None
+    slowest: list[Slow] = field(default_factory=list)
+    minutes: list[list[float]] = field(default_factory=list)
+
+    @property
+    def error_rate(self) -> float:
+        """Share of failed requests, 0 to 1."""
+        return self.errors / self.count if self.count else 0.0
+
+    @property
+    def average_s(self) -> float | None:
+        """Mean duration in seconds."""
+        return self.total_s / self.count if self.count else None
+
+    def add(self, histogram: Histogram, failed: bool) -> None:
+        """Take in one series of the duration histogram."""
+        self.count += histogram.count
+        if failed:
+            self.errors += histogram.count
+        self.total_s += histogram.sum
+        self.min_s = min((x for x in (self.min_s, histogram.min) if x is not None), default=None)
+        self.max_s = max((x for x in (self.max_s, histogram.max) if x is not None), default=None)
+        held = self.buckets or [0] * len(histogram.counts)
+        self.buckets = [a + b for a, b in zip(held, histogram.counts, strict=True)]
+
+
+def summarise(family: Family | None, sections: Iterable[list[RouteSection]]) -> list[RouteSummary]:
+    """Join the duration histogram with the sections, busiest route first.
+
+    Args:
+        family: `http.server.request.duration`, merged over processes; `None` before any request.
+        sections: the `requests` section of each process.
+    """
+    summaries: dict[tuple[str, str | None], RouteSummary] = {}
+    for point in family.points if family is not None else ():
+        named: dict[str, Any] = dict(point.attributes)
+        key = (named.get(HTTP_REQUEST_METHOD, "_OTHER"), named.get(HTTP_ROUTE))
+        summary = summaries.setdefault(key, RouteSummary(method=key[0], route=key[1]))
+        if isinstance(point.value, Histogram):
+            summary.add(point.value, ERROR_TYPE in named)
+    for entry in merge(sections):
+        key = (entry["method"], entry["route"])
+        if key in summaries:
+            summaries[key].last_error = entry["last_error"]
+            summaries[key].slowest = entry["slowest"]
+            summaries[key].minutes = entry["minutes"]
+    return sorted(summaries.values(), key=lambda s: -s.count)

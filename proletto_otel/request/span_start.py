@@ -1,0 +1,222 @@
+"""Which span a request gets: our own, a stock one, or one that is not kept.
+
+Own: the default. Stock: when somebody added a span processor to the provider, who must see an SDK
+span. Not kept: the sampler says no, or traces are not exported; IDs exist all the same.
+The provider itself is built in `request.otel_setup`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanKind
+
+from proletto_otel.core.trace_context import SPAN_KEY, current_trace
+from proletto_otel.request.exchange import Environ, Exchange
+from proletto_otel.request.id_generator import IdGenerator, new_ids, new_span_id
+from proletto_otel.request.propagation import (
+    RANDOM,
+    SAMPLED,
+    Parent,
+    context_of,
+    parent_of,
+    parse_traceparent,
+    span_context,
+)
+from proletto_otel.request.span import SERVER, RequestSpan
+from proletto_otel.request.span_encoding import Limits
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.sampling import Sampler
+
+Put = Callable[[Sequence[bytes]], None]
+Extract = Callable[[Environ, Context], Context]
+Facts = Callable[[Environ, str], Mapping[str, str | int]]
+
+
+LIMITS = Limits()
+
+
+class SpanStart(NamedTuple):
+    """What is known of a span before it begins."""
+
+    parent: Parent | None
+    kind: SpanKind
+    untrusted: Parent | None
+    """A caller whose trace is not joined but linked."""
+
+
+class RequestTracer:
+    """Starts request spans.
+
+    Args:
+        put: takes finished spans, encoded; `None`: traces are not exported.
+        facts: the request's attributes, for samplers and stock spans.
+        trust_inbound: whether the caller's trace is joined; else it becomes a link.
+        limits: how much a span may hold.
+    """
+
+    def __init__(
+        self,
+        put: Put | None,
+        facts: Facts,
+        *,
+        trust_inbound: bool = True,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.put = put
+        self.facts = facts
+        self.trust_inbound = trust_inbound
+        self.limits = limits
+        self.ids = IdGenerator()
+        """Makes the IDs of spans that the SDK starts."""
+        self.reads_traceparent = True
+        self.extract: Extract | None = None
+        """Reads the caller's context when it may come in another format than traceparent."""
+        self.sampler: Sampler | None = None
+        """Asked for each request; `None` keeps what the caller keeps, and every new trace."""
+        self.stock: trace.Tracer | None = None
+        """The SDK's tracer, once a foreign span processor has to be served."""
+
+    def start(self, exchange: Exchange, environ: Environ) -> None:
+        """Begin the span of *exchange*: sets its span, IDs, context and whether it is kept."""
+        base = current_trace()
+        if (
+            not base  # an outer instrumentation, or a call within the same process, left its span
+            and self.sampler is None
+            and self.stock is None
+            and "HTTP_TRACEPARENT" not in environ
+            and self.extract is None
+        ):
+            # as `_own_span` without a parent; most requests are like that
+            trace_id, span_id = exchange.trace_id, exchange.span_id = new_ids()
+            exchange.span = span = RequestSpan(
+                exchange.method, trace_id, span_id, SAMPLED | RANDOM, None, exchange.start_ns,
+                self.put is not None, self.limits,
+            )  # fmt: skip
+            exchange.otel = Context({SPAN_KEY: span})
+        else:
+            self._start_within(exchange, environ, base)
+
+    def silent(self, exchange: Exchange, environ: Environ) -> None:
+        """Give *exchange* a span that is never kept, nor are its children: for excluded paths."""
+        _, parent = self._inbound(environ, Context())
+        trace_id, span_id = new_ids()
+        if parent is not None and self.trust_inbound:
+            trace_id = parent.trace_id
+        base = context_api.get_current()
+        self._own(exchange, trace_id, span_id, RANDOM, None, SERVER, base)
+
+    def _own(
+        self, exchange: Exchange, trace_id: str, span_id: str, flags: int, parent: Parent | None,
+        kind: SpanKind, base: Context,
+    ) -> RequestSpan:  # fmt: skip
+        sampled = flags & SAMPLED == SAMPLED
+        span = RequestSpan(
+            exchange.method, trace_id, span_id, flags, parent, exchange.start_ns,
+            sampled and self.put is not None, self.limits, kind,
+        )  # fmt: skip
+        exchange.span = span
+        exchange.trace_id = trace_id
+        exchange.span_id = span_id
+        exchange.sampled = sampled
+        exchange.otel = Context({**base, SPAN_KEY: span}) if base else Context({SPAN_KEY: span})
+        return span
+
+    def _start_within(self, exchange: Exchange, environ: Environ, base: Context) -> None:
+        """The general case: a parent, a sampler to ask, a stock span to make."""
+        kind, untrusted = SERVER, None
+        parent = parent_of(base) if base else None
+        if parent is not None:
+            kind = SpanKind.INTERNAL
+        else:
+            base, parent = self._inbound(environ, base)
+            if parent is not None and not self.trust_inbound:
+                base, parent, untrusted = Context(), None, parent
+        birth = SpanStart(parent, kind, untrusted)
+        if self.stock is not None:
+            self._stock_span(self.stock, exchange, environ, birth, base)
+        else:
+            self._own_span(exchange, environ, birth, base)
+
+    def _inbound(self, environ: Environ, base: Context) -> tuple[Context, Parent | None]:
+        if self.extract is not None:
+            base = self.extract(environ, base)
+            return base, parent_of(base)
+        header = environ.get("HTTP_TRACEPARENT")
+        if header is None or not self.reads_traceparent:
+            return base, None
+        parent = parse_traceparent(header)
+        state = environ.get("HTTP_TRACESTATE")
+        if parent is not None and state and len(state) <= MAX_TRACE_STATE:
+            parsed = trace.TraceState.from_header([state])
+            parent = parent._replace(trace_state=parsed.to_header())
+        return base, parent
+
+    def _own_span(
+        self, exchange: Exchange, environ: Environ, birth: SpanStart, base: Context
+    ) -> None:
+        parent, kind, untrusted = birth
+        if parent is None:
+            trace_id, span_id = new_ids()
+            flags = SAMPLED | RANDOM
+        else:
+            trace_id, span_id, flags = parent.trace_id, new_span_id(), parent.flags
+        span = self._own(exchange, trace_id, span_id, flags, parent, kind, base)
+        if self.sampler is not None:
+            self._ask(self.sampler, exchange, environ, span, birth)
+        if untrusted is not None:
+            span.add_link(span_context(untrusted))
+
+    def _ask(
+        self, sampler: Sampler, exchange: Exchange, environ: Environ, span: RequestSpan,
+        birth: SpanStart,
+    ) -> None:  # fmt: skip
+        """Let the provider's sampler decide about *span*."""
+        parent, kind, untrusted = birth
+        facts = dict(self.facts(environ, exchange.path))
+        context = context_of(parent) if parent is not None else Context()
+        result = sampler.should_sample(
+            context, int(span.trace_id, 16), span.name, kind, facts, _links(untrusted)
+        )
+        decision = result.decision.value  # 0 drop, 1 record, 2 record and sample
+        exchange.sampled = decision == 2
+        span.flags = span.flags & RANDOM | (SAMPLED if exchange.sampled else 0)
+        span.recording = decision > 0 and self.put is not None
+        if result.trace_state is not None:
+            span.trace_state = result.trace_state.to_header()
+            span.changed = True
+        # samplers hand back the attributes that they were given, with theirs
+        span.set_attributes({k: v for k, v in result.attributes.items() if facts.get(k) != v})
+
+    def _stock_span(
+        self,
+        stock: trace.Tracer,
+        exchange: Exchange,
+        environ: Environ,
+        birth: SpanStart,
+        base: Context,
+    ) -> None:
+        parent, kind, untrusted = birth
+        context = base if parent is None or kind is SpanKind.INTERNAL else context_of(parent, base)
+        facts = dict(self.facts(environ, exchange.path))
+        span = stock.start_span(
+            exchange.method, context, kind, facts, _links(untrusted), exchange.start_ns
+        )
+        found = span.get_span_context()
+        exchange.span = span
+        exchange.trace_id, exchange.span_id = f"{found.trace_id:032x}", f"{found.span_id:016x}"
+        exchange.sampled = found.trace_flags.sampled
+        exchange.otel = trace.set_span_in_context(span, base)
+
+
+MAX_TRACE_STATE = 512
+"""Characters of tracestate that travel on: what W3C trace context guarantees to carry."""
+
+
+def _links(untrusted: Parent | None) -> Sequence[Link]:
+    return () if untrusted is None else (Link(span_context(untrusted)),)

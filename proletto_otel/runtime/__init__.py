@@ -1,0 +1,1 @@
+"""How our own threads live: start, fork, exit; workers with queues, tickers, breakers."""

@@ -1,0 +1,229 @@
+"""When telemetry starts and stops: in the process that serves, once, and within a budget.
+
+Set-up only records. Threads, sockets and locks begin in `activate`, which the first request, a
+server's hook, the program itself or a timer calls. What a fork and an exit need lives in
+`runtime.process_hooks`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.runtime import process_hooks
+
+GATE_WAIT_S = 1.0
+"""Longest time a fork waits for our threads to finish what must not be torn."""
+LOCK_WAIT_S = 0.5
+"""Longest time an end waits for a start under way: a server in C may end the process in the very
+thread that is being started, and who starts it would wait for that thread for ever."""
+LAST_S = 0.5
+"""Share of the shutdown's budget for components that stop when the others have (`stops_last`)."""
+NO_THREADS_AT_EXIT = sys.version_info >= (3, 12)
+"""Since 3.12 no thread can be started once the interpreter is going down."""
+
+_getpid = os.getpid
+
+
+class Component(Protocol):
+    """Something with a life of its own.
+
+    Optional: `gate`, an RLock its threads hold while they must not be torn by a fork; `stops_last`,
+    true for what the others still need while they stop; `flush(deadline) -> bool`; `gather()`,
+    which brings in what is still outside, before a flush and before the end.
+    """
+
+    name: str
+
+    def start(self) -> None:
+        """Begin, in the process that serves."""
+
+    def stop(self, deadline: float) -> None:
+        """Finish until *deadline* (monotonic), count what could not be finished."""
+
+    def forked(self) -> None:
+        """Begin afresh in a child: new locks, empty queues, no inherited connection."""
+
+
+class Lifecycle:
+    """Starts, stops and forks all components together.
+
+    Args:
+        components: In the order in which they start; they stop all at the same time.
+        auto_seconds: An idle process activates by itself after this time.
+        shutdown_timeout_s: Budget of an exit that nobody gave one.
+        fresh: Called in a child before the components, to zero what it inherited.
+    """
+
+    def __init__(
+        self,
+        components: Sequence[Any],
+        *,
+        auto_seconds: float = 3.0,
+        shutdown_timeout_s: float = 5.0,
+        fresh: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.components = list(components)
+        self.shutdown_timeout_s = shutdown_timeout_s
+        self._auto_seconds = auto_seconds
+        self._fresh = fresh
+        self._lock = threading.RLock()
+        self._home = _getpid()
+        self._active_in = 0
+        self._closed = False
+        self._has_forked = False
+        self._held: list[Any] = []
+        self._closers: list[process_hooks.Closer] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether the components run in this process."""
+        return self._active_in == _getpid()
+
+    def begin(self) -> None:
+        """Watch forks and exits of the process, and activate by itself after a while."""
+        process_hooks.watch(self)
+        self._wait_and_activate()
+
+    def add(self, component: Any) -> None:
+        """Take in a component that was made late; it starts now if the others have."""
+        with self._lock:
+            self.components.append(component)
+            if self.active:
+                self._start(component)
+
+    def ensure(self) -> None:
+        """Activate if this process is not active yet; costs one comparison when it is."""
+        if self._active_in != _getpid():
+            self.activate()
+
+    def activate(self) -> None:
+        """Start all components in this process; again does nothing."""
+        with self._lock:
+            if self._closed or self.active:
+                return
+            if self._home != _getpid():
+                self.after_fork_in_child()  # a C-level fork (uWSGI) ran no Python hook
+            self._active_in = _getpid()
+            process_hooks.finish_with_multiprocessing(self.shutdown)
+            for component in list(self.components):
+                self._start(component)
+
+    def _start(self, component: Any) -> None:
+        with suppressed(f"start.{component.name}"):
+            component.start()
+        if NO_THREADS_AT_EXIT:
+            self._closers.append(process_hooks.Closer(component))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Let every component deliver what it holds; whether all did in time."""
+        deadline = time.monotonic() + timeout_s
+        self.gather()
+        flushable = [c for c in self.components if hasattr(c, "flush")]
+        done: list[bool] = []
+
+        def flush(component: Any) -> None:
+            with suppressed(f"flush.{component.name}"):
+                done.append(bool(component.flush(deadline)))
+
+        process_hooks.in_parallel([partial(flush, c) for c in flushable], deadline)
+        return len(done) == len(flushable) and all(done)
+
+    def shutdown(self, timeout_s: float | None = None) -> None:
+        """Stop all components side by side, within one budget; again does nothing.
+
+        A process that ends before it was active has records to deliver all the same.
+        """
+        held = self._lock.acquire(timeout=LOCK_WAIT_S)
+        was_closed, self._closed = self._closed, True
+        self._active_in = 0
+        if held:
+            self._lock.release()
+        process_hooks.unwatch(self)
+        if was_closed:
+            return
+        self.gather()
+        budget = self.shutdown_timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + budget
+        last = [c for c in self.components if getattr(c, "stops_last", False)]
+        self._stop_all([c for c in self.components if c not in last], deadline - LAST_S)
+        self._stop_all(last, deadline)
+
+    def gather(self) -> None:
+        """Bring in what is still outside, before a flush, the end, or a look at the numbers."""
+        for component in self.components:
+            gather = getattr(component, "gather", None)
+            if gather is not None:
+                with suppressed(f"gather.{component.name}"):
+                    gather()
+
+    def _stop_all(self, components: Sequence[Any], deadline: float) -> None:
+        closers = [c for c in self._closers if c.component in components]
+        if closers:
+            process_hooks.close_all(closers, deadline)
+        else:
+            process_hooks.in_parallel(
+                [partial(self._stop, c, deadline) for c in components], deadline
+            )
+
+    @staticmethod
+    def _stop(component: Any, deadline: float) -> None:
+        with suppressed(f"stop.{component.name}"):
+            component.stop(deadline)
+
+    # --- forks ---------------------------------------------------------------------------------
+    def before_fork(self, by_server: bool = True) -> None:
+        """Wait, bounded, until no thread of ours is in the middle of a write.
+
+        Args:
+            by_server: Whether a server forks its workers; then this process serves nothing itself.
+        """
+        self._has_forked = self._has_forked or by_server
+        if not self.active:
+            return
+        deadline = time.monotonic() + GATE_WAIT_S
+        for component in self.components:
+            gate = getattr(component, "gate", None)
+            if gate is not None and gate.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                self._held.append(gate)
+
+    def after_fork_in_parent(self) -> None:
+        """Let the threads go on."""
+        while self._held:
+            self._held.pop().release()
+
+    def after_fork_in_child(self) -> None:
+        """Begin afresh: nothing of the parent is sent, counted or locked here."""
+        self._lock = threading.RLock()
+        self._home, self._active_in, self._has_forked = _getpid(), 0, False
+        self._held, self._closers = [], []
+        if self._closed:
+            return
+        with suppressed("fork.fresh"):
+            self._fresh()
+        for component in self.components:
+            with suppressed(f"fork.{component.name}"):
+                component.forked()
+
+    def child_began(self) -> None:
+        """A child that serves nothing yet activates by itself, too."""
+        if not self._closed:
+            self._wait_and_activate()
+
+    # --- by itself -----------------------------------------------------------------------------
+    def _wait_and_activate(self) -> None:
+        timer = threading.Timer(self._auto_seconds, self._auto_activate)
+        timer.daemon = True
+        timer.name = "proletto-activate"
+        with suppressed("activate.timer"):
+            timer.start()
+
+    def _auto_activate(self) -> None:
+        if not (self._closed or self._has_forked or process_hooks.only_supervises()):
+            self.activate()

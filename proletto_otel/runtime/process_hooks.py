@@ -1,0 +1,217 @@
+"""The process around us: its forks, its exit, SIGTERM, and the kinds of parents that serve nothing.
+
+What starts and stops lives in `runtime.lifecycle`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from proletto_otel.core.internal_errors import suppressed
+
+if TYPE_CHECKING:
+    from proletto_otel.runtime.lifecycle import Lifecycle
+
+_watched: list[Lifecycle] = []
+_hooked = False
+
+
+def watch(lifecycle: Lifecycle) -> None:
+    """Tell *lifecycle* of forks and of the exit of this process."""
+    global _hooked  # hooks of the interpreter cannot be taken back, so they are set once
+    _watched.append(lifecycle)
+    if not _hooked:
+        _hooked = True
+        os.register_at_fork(before=_before, after_in_parent=_parent, after_in_child=_child)
+        atexit.register(_exit)
+    _chain_sigterm()
+    _hook_uwsgi()
+    _expect_multiprocessing(lifecycle)
+
+
+def unwatch(lifecycle: Lifecycle) -> None:
+    """Stop telling it."""
+    if lifecycle in _watched:
+        _watched.remove(lifecycle)
+
+
+def _forker() -> str:
+    """The package whose code forks: `gunicorn`, `multiprocessing`, `subprocess` …"""
+    frame = sys._getframe(2)  # above the hook: who called os.fork
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _before() -> None:
+    forker = _forker()
+    if forker == "subprocess":
+        return
+    for lifecycle in list(_watched):
+        with suppressed("fork.before"):
+            lifecycle.before_fork(by_server=forker not in ("multiprocessing", "concurrent"))
+
+
+def _parent() -> None:
+    for lifecycle in list(_watched):
+        with suppressed("fork.parent"):
+            lifecycle.after_fork_in_parent()
+
+
+def _child() -> None:
+    if _forker() == "subprocess":  # another program is about to take its place
+        return
+    for lifecycle in list(_watched):
+        with suppressed("fork.child"):
+            lifecycle.after_fork_in_child()
+            lifecycle.child_began()
+            _expect_multiprocessing(lifecycle)
+
+
+def _exit() -> None:
+    for lifecycle in list(_watched):
+        with suppressed("exit"):
+            lifecycle.shutdown()
+
+
+# --- SIGTERM -------------------------------------------------------------------------------------
+def _chain_sigterm() -> None:
+    """Flush on SIGTERM where the program has no handler: the default would lose the last batch."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(number: int, _frame: FrameType | None) -> None:
+    _exit()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+# --- ends of processes that skip atexit ---
+def finish_with_multiprocessing(shutdown: Callable[[], None]) -> None:
+    """Children of `multiprocessing` leave without atexit; they run its finalizers instead."""
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None and sys.modules["multiprocessing"].parent_process() is not None:
+        util.Finalize(None, shutdown, exitpriority=0)
+
+
+def _expect_multiprocessing(lifecycle: Lifecycle) -> None:
+    """Finish children that end before they were active.
+
+    `multiprocessing` drops finalizers when a child begins, and calls what is registered here next.
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(lifecycle, _finish_child)
+
+
+def _finish_child(lifecycle: Lifecycle) -> None:
+    finish_with_multiprocessing(lifecycle.shutdown)
+
+
+def _hook_uwsgi() -> None:
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is None or getattr(uwsgi, "_proletto_hooked", False):
+        return
+    before = getattr(uwsgi, "post_fork_hook", None)
+
+    def after_fork() -> None:
+        if before is not None:
+            before()
+        for lifecycle in list(_watched):
+            if lifecycle._home != os.getpid():
+                _child()
+                return
+
+    uwsgi.post_fork_hook, uwsgi._proletto_hooked = after_fork, True
+
+
+# --- parents that serve nothing ---
+def only_supervises() -> bool:
+    """Whether this process is a uWSGI master or the parent of the development reloader."""
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        return bool(uwsgi.worker_id() == 0)
+    return os.environ.get("WERKZEUG_RUN_MAIN") != "true" and _has_reloader_child()
+
+
+def _has_reloader_child() -> bool:
+    if "werkzeug._reloader" not in sys.modules:
+        return False
+    import psutil
+
+    try:
+        children = psutil.Process().children()
+        return any(c.environ().get("WERKZEUG_RUN_MAIN") == "true" for c in children)
+    except psutil.Error:
+        return False
+
+
+# --- stopping side by side ---
+def in_parallel(calls: Sequence[Callable[[], None]], deadline: float) -> None:
+    """Run *calls* at the same time until *deadline*; one after the other if threads are refused."""
+    threads = [threading.Thread(target=_guarded(call), daemon=True) for call in calls]
+    for thread, call in zip(threads, calls, strict=True):
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is going down
+            _guarded(call)()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()) + JOIN_GRACE_S)
+
+
+JOIN_GRACE_S = 0.1
+"""What a call that ends at its deadline needs to come back."""
+
+
+def _guarded(call: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            call()
+        except Exception:  # only when strict; the failure is counted, a thread must end quietly
+            return
+
+    return run
+
+
+class Closer:
+    """A thread that waits to stop one component, for interpreters that start none at their end."""
+
+    def __init__(self, component: Any) -> None:
+        self.component = component
+        self._go = threading.Event()
+        self._deadline = 0.0
+        name = f"proletto-close-{component.name}"
+        self._thread = threading.Thread(target=_guarded(self._run), name=name, daemon=True)
+        self._thread.start()
+
+    def begin(self, deadline: float) -> None:
+        """Stop the component now."""
+        self._deadline = deadline
+        self._go.set()
+
+    def wait(self) -> None:
+        """Wait until it stopped or the deadline passed."""
+        self._thread.join(max(0.0, self._deadline - time.monotonic()) + JOIN_GRACE_S)
+
+    def _run(self) -> None:
+        self._go.wait()
+        with suppressed(f"stop.{self.component.name}"):
+            self.component.stop(self._deadline)
+
+
+def close_all(closers: Sequence[Closer], deadline: float) -> None:
+    """Let all closers stop their components side by side."""
+    for closer in closers:
+        closer.begin(deadline)
+    for closer in closers:
+        closer.wait()

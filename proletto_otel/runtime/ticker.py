@@ -1,0 +1,126 @@
+"""What happens again and again, off the request path: one thread per process, jobs by interval."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from proletto_otel.core.internal_errors import suppressed
+
+LONGEST_SLEEP_S = 1.0
+"""How soon a job that was added late, or a free lead, is noticed."""
+
+
+class Leadership(Protocol):
+    """Who leads the host; `state.leader` decides it."""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process leads."""
+
+    def try_lead(self) -> bool:
+        """Take the lead if it is free; whether this process leads now."""
+
+    def resign(self) -> None:
+        """Give the lead to another process."""
+
+    def forked(self) -> None:
+        """A child does not lead."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One thing to do every so often."""
+
+    name: str
+    seconds: float
+    function: Callable[[], object]
+    leader: bool
+    due: float
+
+
+class Ticker:
+    """Runs jobs one after the other on a daemon thread.
+
+    Args:
+        leader: Who leads the host; jobs marked so run only there.
+        clock: Monotonic seconds.
+    """
+
+    name = "ticker"
+
+    def __init__(self, leader: Leadership, clock: Callable[[], float] = time.monotonic) -> None:
+        self.leader = leader
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self.forked()
+
+    def forked(self) -> None:
+        """No thread runs in a child; jobs stay, and are due at once."""
+        self.gate = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.leader.forked()
+        for job in self._jobs.values():
+            job.due = 0.0
+
+    def every(
+        self, seconds: float, name: str, function: Callable[[], object], *, leader: bool = False
+    ) -> None:
+        """Call *function* at once and then every *seconds*; a second job of the name replaces it.
+
+        Args:
+            seconds: Interval; a job that takes longer is simply late.
+            name: Under which its failures are counted.
+            function: Takes nothing; what it raises is counted, and it is called again.
+            leader: Only where this process leads the host.
+        """
+        self._jobs = {**self._jobs, name: Job(name, seconds, function, leader, 0.0)}
+
+    def cancel(self, name: str) -> None:
+        """Do it no more."""
+        self._jobs = {k: job for k, job in self._jobs.items() if k != name}
+
+    def start(self) -> None:
+        """Start the thread."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="proletto-ticker", daemon=True)
+            self._thread.start()
+
+    def stop(self, deadline: float) -> None:
+        """End the thread and give up the lead."""
+        self._stop.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._thread = None
+        self.leader.resign()
+
+    def tick(self) -> float:
+        """Run what is due; return seconds until the next job."""
+        leads = self.leader.try_lead()
+        for job in list(self._jobs.values()):
+            if self._stop.is_set():
+                break
+            if job.due > self._clock() or (job.leader and not leads):
+                continue
+            job.due = self._clock() + job.seconds
+            self._do(job)
+        waiting = [j.due for j in self._jobs.values() if leads or not j.leader]
+        return max(0.0, min(waiting, default=self._clock() + LONGEST_SLEEP_S) - self._clock())
+
+    def _do(self, job: Job) -> None:
+        try:
+            with self.gate, suppressed(f"ticker.{job.name}"):
+                job.function()
+        except Exception:  # only when strict: the failure is counted, the thread must live
+            return
+
+    def _run(self) -> None:
+        stop = self._stop
+        while not stop.is_set():
+            stop.wait(min(LONGEST_SLEEP_S, max(0.01, self.tick())))

@@ -1,0 +1,264 @@
+"""The components put together: who is handed what, and in which order they start and stop.
+
+`telemetry` keeps one `Components` per process. No room imports another on its floor; here they get
+their callables. What is added to a Flask application lives in `attachment`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.core import exceptions
+from proletto_otel.core.config import Config
+from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
+from proletto_otel.core.metrics.registry import Family, registry
+from proletto_otel.core.redaction import sanitise
+from proletto_otel.errors import groups
+from proletto_otel.export.resource import Resource
+from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.metrics import host
+from proletto_otel.metrics.app_instruments import UserMetrics
+from proletto_otel.metrics.process_metrics import Source
+from proletto_otel.monitoring import Inputs, monitor
+from proletto_otel.request.route_stats import RouteStats, RouteSummary, merge, summarise
+from proletto_otel.runtime.lifecycle import Lifecycle
+from proletto_otel.runtime.ticker import Ticker
+from proletto_otel.setup import logs as logs_room
+from proletto_otel.state import directory
+from proletto_otel.state.history import History
+from proletto_otel.state.leader import Leader
+from proletto_otel.state.snapshots import Snapshots
+from proletto_otel.state.store import Store
+
+PUBLISH_S = 0.5
+"""Totals of all workers are exact within a second."""
+WATCH_S = 1.0
+"""How long the standard library's records may miss the pipeline after a `dictConfig`."""
+FOLD_S = 2.0
+UPKEEP_S = 60.0
+
+Post = Callable[..., None]
+
+
+def _exporter(
+    config: Config,
+    state: Path | None,
+    resource: Resource,
+    collect: Callable[[], list[Family]],
+) -> Any:
+    from proletto_otel.export.exporter import OtlpExporter
+
+    exporter = OtlpExporter(config, state, resource=resource)
+    exporter.metrics(collect)
+    exporter.observe()
+    return exporter
+
+
+def _slack(config: Config) -> Post | None:
+    from proletto_otel.notify.slack.client import SlackClient
+
+    return SlackClient.of(config)
+
+
+@dataclass(frozen=True, eq=False)
+class TestDoubles:
+    """The ways out of the process, so that tests can stand in their place."""
+
+    exporter: Callable[[Config, Path | None, Resource, Callable[[], list[Family]]], Any] = _exporter
+    """Makes the OTLP exporter."""
+
+    slack: Callable[[Config], Post | None] = _slack
+    """Makes what posts to Slack; None when it is not configured."""
+
+    email: Callable[[Config], Callable[[str, str, tuple[str, ...]], None] | None] = lambda _: None
+    """Makes what takes alert emails (subject, text, receivers) in place of the mail server."""
+
+    is_test: bool = False
+    """Whether open responses are remembered, for `Telemetry.settle`."""
+
+
+class Components:
+    """All components of one process.
+
+    Args:
+        config: The settings.
+        doubles: The ways out.
+    """
+
+    def __init__(self, config: Config, doubles: TestDoubles) -> None:
+        self.config = config
+        sanitise.configure(sanitise.from_config(config))
+        exceptions.configure(locals_too=config.capture_locals)
+        self.state = directory.prepare(config)
+        self.resource = Resource(config)
+        self.user_metrics = UserMetrics()
+        self.source = Source(registry, self.user_metrics)
+        self.exporter = doubles.exporter(config, self.state, self.resource, self.families)
+        self._state_rooms()
+        self.logs, self.warnings = logs_room.install(
+            config,
+            otlp=self.exporter.logs.put_many if sends_logs(config) else None,
+            # files of one name rotate under one lock, whichever service writes them
+            lock_dir=self.state.parent if self.state is not None else None,
+        )
+        self.track = RouteStats()
+        self.slack, self.email = doubles.slack(config), doubles.email(config)
+        self._error_rooms()
+        self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
+        self.snapshots.section("requests", self.track.section, merge)
+        self.monitoring = monitor._bind_later(self._sources(), lambda c: self.lifecycle.add(c))
+        self._database: Any = None
+        self.lifecycle = Lifecycle(
+            self._components(), shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
+        )
+
+    def _state_rooms(self) -> None:
+        config = self.config
+        self.store = Store(self.state)
+        self.leader = Leader(self.state / "leader.lock" if self.state is not None else None)
+        self.ticker = Ticker(self.leader)
+        self.snapshots = Snapshots(self.state, self.families, registry)
+        self.history = History(self.store, config.monitor_max_samples)
+        self.sampler = host.SystemSampler()
+        self.ticker.every(PUBLISH_S, "snapshots.publish", self.snapshots.publish)
+        self.ticker.every(FOLD_S, "snapshots.fold", self.snapshots.fold, leader=True)
+        self.ticker.every(UPKEEP_S, "logs.upkeep", lambda: self.logs.upkeep.run(), leader=True)
+        if config.monitor_system_metrics:
+            host.measure(registry, self.sampler, self.leads)
+            self.ticker.every(
+                config.monitor_sample_interval, "system.sample", self._sample, leader=True
+            )
+
+    def _error_rooms(self) -> None:
+        self.errors = groups.ErrorGroups(self.store)
+        pipeline.listen(self.errors.seen, logs=False)
+        self.ticker.every(groups.FLUSH_S, "errors.write", self.errors.write_down)
+        if self.slack is not None:
+            from proletto_otel.notify.error_notifier import ErrorNotifier
+
+            pipeline.add(ErrorNotifier(self.slack, self.store, self.config))
+
+    def _components(self) -> list[Any]:
+        """In the order in which they start; all stop at the same time."""
+        return [
+            self.store,
+            Sampling(self.sampler),
+            self.user_metrics,
+            self.exporter,
+            self.logs,
+            self.errors,
+            self.snapshots,
+            *self.monitoring,
+            self.ticker,
+        ]
+
+    def leads(self) -> bool:
+        """Whether this process speaks for the host."""
+        return self.leader.is_leader
+
+    def families(self) -> list[Family]:
+        """Every metric of this process."""
+        return self.source.families()
+
+    def host_system(self) -> Mapping[str, float | None]:
+        """The host's values, sampled now where this process leads; others read the latest."""
+        sampler = self.sampler
+        if time.time() - sampler.latest.time > min(5.0, self.config.monitor_sample_interval):
+            sampler.sample()
+        return host.indicators(sampler.latest)
+
+    def routes(self) -> list[RouteSummary]:
+        """Statistics of all routes over all workers."""
+        self.lifecycle.gather()
+        name = HTTP_SERVER_REQUEST_DURATION.name
+        families = {family.name: family for family in self.snapshots.merged()}
+        return summarise(families.get(name), self.snapshots.sections("requests"))
+
+    def _sample(self) -> None:
+        sample = self.sampler.sample()
+        self.history.add(sample.time, host.indicators(sample))
+
+    def _sources(self) -> Inputs:
+        return Inputs(
+            config=self.config,
+            store=self.store,
+            every=self.ticker.every,
+            cancel=self.ticker.cancel,
+            is_leader=self.leads,
+            system=self.host_system,
+            families=self.snapshots.merged,
+            routes=self.routes,
+            history=self.history.read,
+            keep=self.history.add,
+            errors=self.errors.latest,
+            log=log_alert,
+            slack=self.slack,
+            email=self.email,
+            redact=sanitise.get().text,
+        )
+
+    def use_database(self, db: Any, app: Any) -> None:
+        """Store errors in *db* and check its health; the same again does nothing.
+
+        Raises:
+            ConfigError: *db* cannot be a database.
+        """
+        if db is self._database:
+            return
+        from proletto_otel.logs.sinks.database.sink import DatabaseSink
+
+        sink = DatabaseSink.of(db, self.config, app)
+        self._database = db
+        pipeline.add(sink)
+        if self.lifecycle.active:
+            sink.start()
+        if "database" not in monitor._checks:  # one of the application's own goes first
+            from proletto_otel.monitoring import database_check
+
+            monitor.register_health_check("database", database_check(db, app=app))
+
+    def close(self) -> None:
+        """Undo everything that was put into the process (tests, a second set-up)."""
+        self.lifecycle.shutdown()
+        monitor._unbind()
+        self.logs.uninstall()
+
+
+class Sampling:
+    """The sampler as a component: it measures the process that it runs in."""
+
+    name = "sampling"
+
+    def __init__(self, sampler: host.SystemSampler) -> None:
+        self._sampler = sampler
+
+    def start(self) -> None:
+        """Nothing to start: the ticker asks, and psutil is imported on its thread."""
+
+    def stop(self, deadline: float) -> None:
+        """Nothing runs."""
+
+    def forked(self) -> None:
+        """Measure the child."""
+        self._sampler.forked()
+
+
+def sends_logs(config: Config) -> bool:
+    """Whether log records go out over OTLP."""
+    return config.logs_exporter != "none" and not config.sdk_disabled
+
+
+def sends_traces(config: Config) -> bool:
+    """Whether spans go out over OTLP."""
+    return config.traces_exporter != "none" and not config.sdk_disabled
+
+
+def log_alert(level: int, message: str, facts: Mapping[str, Any]) -> None:
+    """One log record of an alert."""
+    from proletto_otel.logs.record.call_site import UNKNOWN
+
+    pipeline.emit("proletto.alerts", level, message, facts, None, UNKNOWN, 0)

@@ -1,0 +1,181 @@
+"""Histograms in memory that outlives its process: a killed worker loses no finished request.
+
+Each process maps a file of its own; its histogram cells count there directly, which costs no more
+than counting in a list, and the other workers read the numbers as they are, at any time. Space is
+allocated before it is mapped: writing to a mapped page that the disk cannot hold would be fatal.
+
+A record is a head (two 32-bit numbers: bytes of its description, count of its numbers), the
+description as JSON padded to 8 bytes, and its numbers as doubles. The first 8 bytes of a chunk say
+how much of it is in use.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from proletto_otel.core.conventions import Metric
+from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.metrics.registry import Attributes, HistogramCell
+
+CHUNK_BYTES = 256 * 1024
+"""About 350 series of 14 buckets, their descriptions included."""
+MAX_CHUNKS = 32
+"""8 MB a process; cells beyond it count in lists and are published with the rest."""
+Doubles = Any
+"""A `memoryview` of doubles; what it is a view of, its type cannot say before Python 3.13."""
+HEAD = struct.Struct("<II")
+USED = struct.Struct("<Q")
+
+
+class SharedHistograms:
+    """The memory of this process; `place` is called by the registry for every new cell."""
+
+    def __init__(self, stem: Path) -> None:
+        self._stem = stem
+        self._chunks = 0
+        self._map: mmap.mmap | None = None
+        self._used = 0
+        self._is_full = False
+        self._lock = threading.Lock()
+
+    def place(self, metric: Metric, attributes: Attributes, cell: HistogramCell) -> None:
+        """Let *cell* count here; where there is no space it goes on as it was."""
+        if self._is_full:
+            return
+        m = metric
+        told = [m.name, m.unit, m.description, m.per, m.bounds, attributes, cell.start_ns]
+        text = orjson.dumps(told)
+        text += b" " * (-len(text) % 8)
+        try:
+            with self._lock:
+                view = self._record(text, cell.size)
+        except OSError as error:  # disk full, no directory: the cell stays in a list
+            self._is_full = True
+            failed("slab.grow", error)
+            return
+        if view is not None:
+            cell.move(view)
+
+    def _record(self, text: bytes, numbers: int) -> Doubles | None:
+        size = HEAD.size + len(text) + 8 * numbers
+        if self._map is None or self._used + size > CHUNK_BYTES:
+            if self._chunks >= MAX_CHUNKS or size > CHUNK_BYTES - USED.size:
+                self._is_full = True
+                return None
+            self._grow()
+        chunk, at = self._map, self._used
+        assert chunk is not None  # _grow made it
+        HEAD.pack_into(chunk, at, len(text), numbers)
+        chunk[at + HEAD.size : at + HEAD.size + len(text)] = text
+        self._used = at + size
+        USED.pack_into(chunk, 0, self._used)
+        return memoryview(chunk)[at + size - 8 * numbers : at + size].cast("d")
+
+    def _grow(self) -> None:
+        path = f"{self._stem}.{self._chunks}.slab"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(file, 0, CHUNK_BYTES)
+            self._map = mmap.mmap(file, CHUNK_BYTES)
+        except OSError:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(file)
+        self._chunks += 1
+        self._used = USED.size
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One series in another process's memory."""
+
+    name: str
+    unit: str
+    description: str
+    per: str
+    bounds: tuple[float, ...]
+    attributes: Attributes
+    start_ns: int
+    numbers: Doubles
+
+    def plain(self, exemplars: dict[str, Any]) -> list[Any]:
+        """The histogram now, in the form of `state.merging`."""
+        *counts, total, low, high = self.numbers.tolist()
+        whole = [int(n) for n in counts]
+        if low > high:  # nothing was observed
+            return [self.bounds, whole, total, None, None, exemplars]
+        return [self.bounds, whole, total, low, high, exemplars]
+
+
+class MappedChunk:
+    """A chunk of another process, read as it is."""
+
+    def __init__(self, path: Path) -> None:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._map = mmap.mmap(file, CHUNK_BYTES, prot=mmap.PROT_READ)
+        finally:
+            os.close(file)
+        self._read = USED.size
+        self.records: list[Record] = []
+
+    def refresh(self) -> list[Record]:
+        """All records, those made since the last call included."""
+        used = USED.unpack_from(self._map, 0)[0]
+        while self._read < used:
+            length, numbers = HEAD.unpack_from(self._map, self._read)
+            text = self._read + HEAD.size
+            begin, end = text + length, text + length + 8 * numbers
+            view = memoryview(self._map)[begin:end].cast("d")
+            self.records.append(_record(self._map[text:begin], view))
+            self._read = end
+        return self.records
+
+
+def _record(text: bytes, numbers: Doubles) -> Record:
+    name, unit, description, per, bounds, attributes, start_ns = orjson.loads(text)
+    pairs = tuple((key, value) for key, value in attributes)
+    return Record(name, unit, description, per, tuple(bounds), pairs, start_ns, numbers)
+
+
+class SharedHistogramReader:
+    """Everybody's memory; what was opened once stays open while its process is listed.
+
+    A scrape, a push and a fold may read at the same time, each in its thread.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._chunks: dict[str, list[MappedChunk]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, names: set[str]) -> None:
+        """Let go of processes that are not listed any more."""
+        with self._lock:
+            for name in self._chunks.keys() - names:
+                del self._chunks[name]
+
+    def records(self, name: str) -> list[Record]:
+        """Every series in the memory of process *name*."""
+        with self._lock:
+            return self._records(name)
+
+    def _records(self, name: str) -> list[Record]:
+        chunks = self._chunks.setdefault(name, [])
+        try:
+            while len(chunks) < MAX_CHUNKS:
+                chunks.append(MappedChunk(self._directory / f"{name}.{len(chunks)}.slab"))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            failed("slab.read", error)
+        return [record for chunk in chunks for record in chunk.refresh()]

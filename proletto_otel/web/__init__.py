@@ -1,0 +1,1 @@
+"""What is served over HTTP: probes, `/metrics`, admin pages and JSON, and who may see them."""

@@ -1,0 +1,77 @@
+"""What pages and endpoints show, handed in by telemetry; and how every answer of ours is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+from flask import Response
+
+from proletto_otel.core.config import Config
+from proletto_otel.web.access import Access
+
+if TYPE_CHECKING:
+    from proletto_otel.alerts.silences import Silence
+    from proletto_otel.health.states import CheckState, Transition
+    from proletto_otel.monitoring.report import Alert, HealthReport
+    from proletto_otel.notify.notification import Notice
+
+CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+PAGE_HEADERS = {**HEADERS, "Content-Security-Policy": CSP, "X-Frame-Options": "DENY"}
+
+
+class MonitorView(Protocol):
+    """What is read from `monitoring.monitor`."""
+
+    def get_system_metrics(self) -> Mapping[str, float | None]: ...
+    def get_api_metrics(self) -> Mapping[str, Any]: ...
+    def get_health(self) -> HealthReport: ...
+    def get_check_states(self) -> Sequence[CheckState]: ...
+    def get_alerts(self, firing: bool = False) -> Sequence[Alert]: ...
+    def get_notices(self, limit: int = 100) -> Sequence[Notice]: ...
+    def get_silences(self) -> Sequence[Silence]: ...
+    def get_errors(self, limit: int = 50) -> Sequence[Mapping[str, Any]]: ...
+    def history(self, metric: str, since: float = 3600.0) -> Sequence[tuple[float, float]]: ...
+    def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Site:
+    """Everything the routes need."""
+
+    config: Config
+    monitor: MonitorView
+    access: Access
+
+    exposition: Callable[[str], tuple[bytes | str, str]]
+    """Takes the Accept header, returns the page of all workers' metrics and its content type."""
+
+    status: Callable[[], Mapping[str, Any]]
+    """What telemetry says about itself: sinks, queues, losses."""
+
+
+def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
+    """Send *value*, dataclasses included, as JSON that nobody stores."""
+    body = orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return Response(body, status, dict(HEADERS), content_type=media_type)
+
+
+def text_answer(text: str, status: int) -> Response:
+    """Send a short plain text."""
+    return Response(text, status, dict(HEADERS), content_type="text/plain; charset=utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)

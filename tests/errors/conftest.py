@@ -1,0 +1,5 @@
+"""The log room that errors come from."""
+
+from tests.logs.conftest import room
+
+__all__ = ["room"]

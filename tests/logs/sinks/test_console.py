@@ -1,0 +1,144 @@
+"""The console prints in every circumstance it can, and never raises in the others."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core import context
+from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.logs.api.loggers import logger
+from tests.logs.conftest import Room, balance
+
+Install = Callable[..., Room]
+
+
+def test_stream_put_in_place_of_stdout_is_used(
+    room: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that replaces `sys.stdout` gets the lines there, at once."""
+    room()
+    logger.info("one")
+    other = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", other)
+    logger.info("two")
+
+    assert other.getvalue().endswith("INFO - two\n")
+    assert 1 == other.getvalue().count("\n")
+
+
+def test_closed_stdout_is_counted(room: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With standard output and error closed the record is counted as dropped."""
+    made = room()
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    monkeypatch.setattr(sys, "stderr", None)
+    logger.info("nowhere")
+
+    assert 1 == ledger.totals()["console"]["dropped"]["closed"]
+    assert (1, 1) == balance("console")
+    assert ["nowhere"] == [line["message"] for line in made.lines]
+
+
+def test_stderr_stands_in_for_a_missing_stdout(
+    room: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without standard output lines go to standard error."""
+    room()
+    other = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", other)
+    logger.info("there")
+
+    assert other.getvalue().endswith("INFO - there\n")
+
+
+def test_encoding_that_lacks_a_character_gets_an_escape(
+    room: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A console that cannot show a character shows its number."""
+    room()
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    logger.info("caf\u00e9 \U0001f600")
+
+    assert raw.getvalue().endswith(b"INFO - caf\\xe9 \\U0001f600\n")
+
+
+def test_console_can_be_switched_off(room: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    """`PROLETTO_LOG_CONSOLE=0` prints nothing; files go on."""
+    made = room(log_console=False)
+    logger.info("quiet")
+
+    assert "" == capsys.readouterr().out
+    assert 1 == len(made.lines)
+
+
+def program(tmp_path: Path, body: str) -> str:
+    return f"""
+import sys
+from proletto_otel.core import config
+from proletto_otel.setup import logs as logs_setup
+from proletto_otel.logs.api.loggers import logger
+made, _ = config.load({{"log_dir": {str(tmp_path / "logs")!r}}}, {{}}, {{}})
+logs_setup.install(made)
+{body}
+"""
+
+
+def test_broken_pipe_hurts_nobody(tmp_path: Path) -> None:
+    """A reader of standard output that goes away does not end the program."""
+    body = """
+for n in range(2000):
+    logger.info("line", n=n)
+open(sys.argv[1], "w").write("done")
+"""
+    done = tmp_path / "done"
+    command = [sys.executable, "-c", program(tmp_path, body), str(done)]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert run.stdout is not None
+    assert run.stderr is not None
+    run.stdout.read(100)
+    run.stdout.close()
+    errors = run.stderr.read()
+    run.stderr.close()
+    run.wait(60)
+
+    assert "done" == done.read_text()
+    assert b"Traceback" not in errors
+    assert 2000 == len((tmp_path / "logs/proletto_structured.json").read_text().splitlines())
+
+
+def test_terminal_gets_the_short_coloured_form(tmp_path: Path) -> None:
+    """On a terminal a line is short and coloured."""
+    ours, theirs = pty.openpty()
+    body = 'logger.error("failed", order=7)'
+    subprocess.run(
+        [sys.executable, "-c", program(tmp_path, body)], stdout=theirs, timeout=60, check=True
+    )
+    os.close(theirs)
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+
+    assert "\x1b[31mERROR" in shown
+    assert "failed" in shown
+    assert "order=7 [proletto]" in shown
+
+
+def test_request_id_is_on_every_console_line(
+    room: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`LOG_FORMAT` need not name the request ID for the line to have it."""
+    room()
+    with context.background("req-9"):
+        logger.info("event")
+
+    assert capsys.readouterr().out.endswith("event request_id=req-9\n")

@@ -1,0 +1,474 @@
+"""Channels deliver, wait, give up and count; nothing is lost without a number."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.alerts.notices import Origin, notice
+from proletto_otel.alerts.store import AlertStore
+from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.config import load
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.metrics.delivery import Ledger
+from proletto_otel.core.metrics.registry import Registry
+from proletto_otel.core.parsing import Secret
+from proletto_otel.notify import channels, notifier
+from proletto_otel.notify.email.channel import EmailChannel, Mail
+from proletto_otel.notify.notification import Notice
+from proletto_otel.notify.notifier import MAX_QUEUE, Notifier, Rejected
+from proletto_otel.notify.outbox import OutboxEntry
+from proletto_otel.notify.slack.channel import SlackChannel
+from proletto_otel.notify.slack.client import SlackClient, SlackRefused
+from proletto_otel.notify.webhook.channel import WebhookChannel
+from proletto_otel.state.store import Store
+from tests.slack_server import SlackServer
+
+ORIGIN = Origin(service="shop", environment="production", host="web-1")
+
+
+def made(severity: str = "critical", **changes: Any) -> Notice:
+    """A notice about the CPU."""
+    arguments: dict[str, Any] = {"value": 97.0, "since": time.time() - 300, "at": time.time()}
+    return notice(
+        Threshold(metric="cpu_percent", warning=80, critical=95), INDICATORS["cpu_percent"],
+        ORIGIN, severity=severity, resolved=False, **{**arguments, **changes},
+    )  # fmt: skip
+
+
+def until(holds: Callable[[], object], seconds: float = 10.0) -> None:
+    """Poll until *holds*; fail at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+class Fake:
+    """A channel that does what the test says."""
+
+    name = "slack"
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self.answers = list(answers)
+        self.sent: list[Notice] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def wants(self, notice: Notice) -> bool:
+        return True
+
+    def send(self, notice: Notice) -> None:
+        self.open.wait(10)
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            raise answer
+        self.sent.append(notice)
+
+
+class Post:
+    """One host's store and one notifier on it."""
+
+    def __init__(self, directory: Path, channel: Any) -> None:
+        self.ledger = Ledger(Registry())
+        self.shared = AlertStore(Store(directory))
+        self.notifier = Notifier(channel, self.shared.outbox, ledger=self.ledger)
+
+    def letter(self, told: Notice | None = None) -> OutboxEntry:
+        """Write a letter as the evaluator does."""
+        with self.shared.transaction() as connection:
+            (letter,) = self.shared.post(connection, told or made(), [self.notifier.name])
+        self.ledger.spooled(self.notifier.name, 1)
+        self.ledger.emitted(self.notifier.name)
+        return letter
+
+    def lawful(self) -> None:
+        """emitted = delivered + spooled + dropped + what only memory holds."""
+        totals = self.ledger.totals()[self.notifier.name]
+        lost = sum(totals["dropped"].values())
+        memory = sum(1 for letter in self.notifier._queue if letter.id is None)
+        assert totals["emitted"] == totals["delivered"] + totals["spooled"] + lost + memory
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifier, "FIRST_PAUSE_S", 0.02)
+
+
+def test_delivered_letter_leaves_the_outbox(tmp_path: Path) -> None:
+    """Sent once, counted once, gone."""
+    post = Post(tmp_path, channel := Fake())
+    post.notifier.put(post.letter())
+    assert post.notifier.flush(time.monotonic() + 10)
+
+    assert 1 == len(channel.sent)
+    assert [] == post.shared.outbox.waiting()
+    assert 1 == post.ledger.totals()["slack"]["delivered"]
+    post.lawful()
+
+
+def test_receiver_that_asks_to_wait_gets_it_later(tmp_path: Path) -> None:
+    """429 with Retry-After, an error, a timeout: later, in order, none lost."""
+    busy = notifier.Refused("429", retry_after=0.05)
+    post = Post(tmp_path, channel := Fake(busy, OSError("reset"), TimeoutError()))
+    first, second = made(), made("warning")
+    for told in (first, second):
+        post.notifier.put(post.letter(told))
+    until(lambda: len(channel.sent) == 2)
+
+    assert ["critical", "warning"] == [n.severity for n in channel.sent]
+    until(lambda: post.shared.outbox.waiting() == [])
+    post.lawful()
+
+
+def test_message_that_is_refused_for_good_is_dropped_and_counted(tmp_path: Path) -> None:
+    """The next one flows."""
+    post = Post(tmp_path, channel := Fake(Rejected("410")))
+    post.notifier.put(post.letter())
+    post.notifier.put(post.letter())
+    until(lambda: channel.sent)
+    post.notifier.flush(time.monotonic() + 10)
+
+    assert {"rejected": 1} == post.ledger.totals()["slack"]["dropped"]
+    post.lawful()
+
+
+def test_old_alert_is_not_told_any_more(tmp_path: Path) -> None:
+    """After an hour it is history; counted."""
+    post = Post(tmp_path, channel := Fake())
+    letter = post.letter()
+    post.notifier.put(OutboxEntry(letter.id, "slack", time.time() - 7200, letter.notice))
+    post.notifier.flush(time.monotonic() + 10)
+
+    assert [] == channel.sent
+    assert {"expired": 1} == post.ledger.totals()["slack"]["dropped"]
+    assert [] == post.shared.outbox.waiting()
+
+
+def test_queue_is_bounded_and_drops_the_oldest(tmp_path: Path) -> None:
+    """A receiver that hangs costs a bounded queue; each loss has a reason."""
+    post = Post(tmp_path, channel := Fake())
+    channel.open.clear()
+    for _ in range(MAX_QUEUE + 11):
+        post.ledger.emitted("slack")
+        post.notifier.put(OutboxEntry(None, "slack", time.time(), made()))
+    until(lambda: len(post.notifier._queue) <= MAX_QUEUE)
+    dropped = post.ledger.totals()["slack"]["dropped"]["queue_full"]
+    channel.open.set()
+    assert post.notifier.flush(time.monotonic() + 10)
+
+    assert MAX_QUEUE + 11 - dropped == len(channel.sent)
+    assert dropped >= 10
+    post.lawful()
+
+
+def test_end_of_the_process_leaves_the_rest_to_the_outbox(tmp_path: Path) -> None:
+    """Stopping is bounded; what the outbox keeps is sent by another process, once."""
+    down = [OSError("down")] * 1000
+    post = Post(tmp_path, Fake(*down))
+    post.notifier.put(post.letter())
+    post.notifier.put(OutboxEntry(None, "slack", time.time(), made()))
+    post.ledger.emitted("slack")
+    until(lambda: post.notifier.last_error)
+    post.notifier.stop(time.monotonic() + 1)
+
+    assert {"shutdown": 1} == post.ledger.totals()["slack"]["dropped"]
+    post.lawful()
+    heir = Post(tmp_path, channel := Fake())
+    for letter in heir.shared.outbox.waiting():
+        heir.notifier.put(letter)
+    assert heir.notifier.flush(time.monotonic() + 10)
+    assert 1 == len(channel.sent)
+
+
+def test_two_processes_do_not_send_the_same_letter(tmp_path: Path) -> None:
+    """A letter is claimed before it is sent."""
+    post, other = Post(tmp_path, Fake()), Post(tmp_path, rival := Fake())
+    letter = post.letter()
+    with post.shared.transaction() as db:
+        db.execute(
+            "UPDATE alert_outbox SET claimed_by = 1, claimed_at = ?", (time.time(),)
+        )  # process 1 lives
+    other.notifier.put(letter)
+    assert other.notifier.flush(time.monotonic() + 10)
+
+    assert [] == rival.sent
+    assert 1 == len(post.shared.outbox.waiting())
+
+
+def test_letter_of_a_dead_process_is_sent_by_the_next(tmp_path: Path) -> None:
+    """No lease has to run out when its holder is gone."""
+    post = Post(tmp_path, channel := Fake())
+    letter = post.letter()
+    with post.shared.transaction() as db:
+        db.execute(
+            "UPDATE alert_outbox SET claimed_by = ?, claimed_at = ?", (2**22 - 3, time.time())
+        )
+    post.notifier.put(letter)
+    post.notifier.flush(time.monotonic() + 10)
+
+    assert 1 == len(channel.sent)
+
+
+def test_putting_an_alert_never_waits(tmp_path: Path) -> None:
+    """However long the receiver hangs, the evaluator goes on."""
+    post = Post(tmp_path, channel := Fake())
+    channel.open.clear()
+    letters = [post.letter() for _ in range(3)]
+    for letter in letters:
+        post.notifier.put(letter)
+
+    assert [] == channel.sent
+    channel.open.set()
+    assert post.notifier.flush(time.monotonic() + 10)
+
+
+def test_fork_leaves_the_parents_letters_to_the_parent(tmp_path: Path) -> None:
+    """A child begins with an empty queue and a lock that is free."""
+    post = Post(tmp_path, channel := Fake())
+    post.notifier._queue.append(post.letter())
+    post.notifier._wake.acquire()
+    post.notifier.forked()
+    post.notifier.put(OutboxEntry(None, "slack", time.time(), made("warning")))
+    assert post.notifier.flush(time.monotonic() + 10)
+
+    assert ["warning"] == [n.severity for n in channel.sent]
+
+
+# --- email -------------------------------------------------------------------------------------
+class Inbox:
+    """A mail server's memory."""
+
+    def __init__(self) -> None:
+        self.mails: list[Message] = []
+        self.refuse = ""
+
+    async def handle_RCPT(  # noqa: N802  the library's name
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if self.refuse:
+            return self.refuse
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.mails.append(message_from_bytes(envelope.content))
+        return "250 OK"
+
+
+@pytest.fixture
+def inbox() -> Iterator[tuple[Inbox, int]]:
+    """A real SMTP server on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    handler = Inbox()
+    server = Controller(handler, hostname="127.0.0.1", port=port)
+    server.start()
+    yield handler, port
+    server.stop()
+
+
+def _mail(port: int, **changes: Any) -> Mail:
+    settings: dict[str, Any] = {
+        "host": "127.0.0.1", "port": port, "starttls": False, "sender": "shop@example.org",
+        "receivers": ("ada@example.org", "bob@example.org"), **changes,
+    }  # fmt: skip
+    return Mail(**settings)
+
+
+def test_alert_arrives_by_email(inbox: tuple[Inbox, int]) -> None:
+    """One message to all receivers, with value, limit and runbook."""
+    handler, port = inbox
+    EmailChannel(_mail(port)).send(made())
+    (mail,) = handler.mails
+    body = mail.get_payload(decode=True)
+    assert isinstance(body, bytes)
+
+    assert "ada@example.org, bob@example.org" == mail["To"]
+    assert "CPU usage is 97 %, above 95 % for 5 min" in body.decode()
+    assert "docs/runbook.md#highcpu" in body.decode()
+
+
+def test_email_headers_cannot_be_forged(inbox: tuple[Inbox, int]) -> None:
+    """A newline in a name does not begin a header."""
+    handler, port = inbox
+    origin = Origin(service="shop\r\nBcc: eve@example.org", environment="x\ny", host="h")
+    told = notice(
+        Threshold(metric="cpu_percent", warning=80), INDICATORS["cpu_percent"], origin,
+        severity="warning", resolved=False, value=90.0, since=0, at=time.time(),
+    )  # fmt: skip
+    EmailChannel(_mail(port)).send(told)
+
+    assert None is handler.mails[0]["Bcc"]
+
+
+def test_mail_server_without_encryption_is_refused_unless_told(inbox: tuple[Inbox, int]) -> None:
+    """STARTTLS is on by default and never silently left out."""
+    handler, port = inbox
+    import smtplib
+
+    with pytest.raises(smtplib.SMTPNotSupportedError):
+        EmailChannel(_mail(port, starttls=True)).send(made())
+
+    assert [] == handler.mails
+
+
+@pytest.mark.parametrize(("answer", "kind"), [("550 no such user", True), ("450 later", False)])
+def test_receivers_refused_for_good_are_not_tried_again(
+    inbox: tuple[Inbox, int], answer: str, kind: bool
+) -> None:
+    """5xx is the end, 4xx is later."""
+    handler, port = inbox
+    handler.refuse = answer
+    with pytest.raises(Exception, match=r".") as caught:
+        EmailChannel(_mail(port)).send(made())
+
+    assert kind == isinstance(caught.value, Rejected)
+
+
+# --- webhook -----------------------------------------------------------------------------------
+class Receiver:
+    """A local HTTP server that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        outer = self
+        self.bodies: list[dict[str, Any]] = []
+        self.status = 200
+        self.headers: dict[str, str] = {}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                outer.bodies.append(json.loads(self.rfile.read(length)))
+                self.send_response(outer.status)
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = Secret(f"http://127.0.0.1:{self.server.server_port}/hook?key=s3cret")
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook's other end."""
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_alert_arrives_as_json(receiver: Receiver) -> None:
+    """A generic webhook gets every field."""
+    WebhookChannel(receiver.url).send(made())
+    (body,) = receiver.bodies
+
+    assert ("HighCpu", "critical", 97.0, "%", 95) == (
+        body["alert"], body["severity"], body["value"], body["unit"], body["limit"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(429, notifier.Refused), (503, notifier.Refused), (400, Rejected), (302, Rejected)],
+)
+def test_webhook_answers_decide(receiver: Receiver, status: int, kind: type[Exception]) -> None:
+    """Later for 429 and 5xx, never again for 4xx; a redirect is not followed."""
+    receiver.status, receiver.headers = status, {"Retry-After": "7", "Location": "http://x/"}
+    with pytest.raises(kind) as caught:
+        WebhookChannel(receiver.url).send(made())
+
+    assert 7.0 == getattr(caught.value, "retry_after", 7.0)
+    assert 1 == len(receiver.bodies)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/hook", "ftp://example.org", "https://", "x"])
+def test_webhook_needs_https(url: str) -> None:
+    """Plain http is for this machine only; the URL is never shown."""
+    with pytest.raises(ConfigError) as caught:
+        WebhookChannel(Secret(url))
+
+    assert "example.org" not in str(caught.value)
+
+
+# --- which channels speak ----------------------------------------------------------------------
+SPEAKING = {
+    "smtp_host": "127.0.0.1", "alert_email_to": "ada@example.org",
+    "alert_webhook_url": "https://hooks.example.org/x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("alerts", "names"),
+    [
+        ("local", ["alert_log", "slack", "email", "webhook"]),
+        ("both", ["alert_log", "slack", "email", "webhook"]),
+        ("grafana", ["alert_log"]),
+    ],
+)
+def test_setting_decides_who_speaks(alerts: str, names: list[str]) -> None:
+    """PROLETTO_ALERTS: nobody is told twice by accident; the log entry is always there."""
+    config, _ = load({**SPEAKING, "alerts": alerts}, {}, {})
+
+    built = channels.build(config, lambda *_: None, lambda *_: None)
+
+    assert names == [channel.name for channel in built]
+
+
+def test_slack_gets_critical_alerts_unless_told_otherwise() -> None:
+    """Slack notifications for critical alerts."""
+    sent: list[str] = []
+    channel = SlackChannel(lambda text, blocks: sent.append(text), "critical")
+
+    assert (True, False) == (channel.wants(made()), channel.wants(made("warning")))
+    assert SlackChannel(lambda text, blocks: None, "warning").wants(made("warning"))
+
+
+@pytest.mark.parametrize("evil", ["", "<!channel> <@U1> <https://evil.example|ok> & " + "x" * 9000])
+def test_slack_takes_the_message(evil: str) -> None:
+    """The payload fits Slack's rules, whatever is in it."""
+    with SlackServer() as slack:
+        config, _ = load(
+            {"slack_webhook_url": slack.webhook_url, "slack_allow_insecure": True}, {}, {}
+        )
+        client = SlackClient.of(config)
+        assert client is not None
+        channel = SlackChannel(client.post, "critical")
+        channel.send(made(facts={"last_error": evil}))
+        slack.answer(404, body="no_service")
+        with pytest.raises(Rejected):
+            channel.send(made())
+        slack.answer(429, {"Retry-After": "7"})
+        with pytest.raises(SlackRefused) as caught:
+            channel.send(made())
+        (message,) = slack.messages
+
+    assert 7 == caught.value.retry_after
+    assert "🔴 CRITICAL HighCpu · shop" == message.title
+
+
+def test_email_without_receivers_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A half-configured channel is off, with one line that says what is missing."""
+    config, _ = load({"smtp_host": "mail"}, {}, {})
+    channels.build(config, None, None)
+    channels.build(config, None, None)
+
+    assert ["SMTP_HOST is set, but ALERT_EMAIL_TO is not: no alert emails"] == caplog.messages
