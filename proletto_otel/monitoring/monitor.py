@@ -206,7 +206,7 @@ class Monitor:
         return runtime.engine.history(check, since) if (runtime := self._live()) is not None else []
 
     # --- silencing ------------------------------------------------------------------------------
-    def suppressed(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None:
+    def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None:
         """Tell nobody about the alert *name* (`*`: about any) for so many *seconds*.
 
         Returns:

@@ -26,14 +26,14 @@ from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.notify.slack.client import SlackClient
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.notify.error_notifier import SlackSink
+from proletto_otel.notify.error_notifier import ErrorNotifier
 from proletto_otel.state.store import Store
 
 url, state, each, window = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 settings, _ = config.load(
     {"slack_webhook_url": url, "slack_allow_insecure": True, "slack_window_s": window}, {}, {}
 )
-sink = SlackSink(SlackClient.of(settings).post, Store(state), settings)
+sink = ErrorNotifier(SlackClient.of(settings).post, Store(state), settings)
 pipeline.use([sink])
 log = get_logger("shop")
 
