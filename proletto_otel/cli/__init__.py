@@ -1,1 +1,1 @@
-"""Commands of python -m proletto_otel."""
+"""The command line: one file per command, loaded when it is asked for."""

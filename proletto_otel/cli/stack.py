@@ -1,0 +1,74 @@
+"""`stack`: write the stack's files, check them, start them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+import click
+
+from proletto_otel.stack import env_file, shipped
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+TOKEN_BYTES = 18
+"""24 characters that need no quoting anywhere."""
+
+
+@click.group(name="stack")
+def command() -> None:
+    """The stack: collector, Prometheus, Loki, Tempo and Grafana by docker-compose."""
+
+
+@command.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--force", is_flag=True, help="Replace files that were changed; .env stays.")
+def init(folder: Path, force: bool) -> None:
+    """Write the stack's files into FOLDER, with a password for Grafana in its .env."""
+    changed = [
+        path
+        for path, text in shipped.texts().items()
+        if (folder / path).exists() and (folder / path).read_text(errors="replace") != text
+    ]
+    if changed and not force:
+        raise click.ClickException(
+            f"{folder} holds files of other content ({', '.join(changed[:5])}); "
+            "`--force` replaces them, .env stays as it is"
+        )
+    for path, text in shipped.texts().items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    _set_password(folder)
+    click.echo(f"The stack is in {folder}. Start it:\n  cd {folder} && docker-compose up -d")
+
+
+@command.command()
+@click.argument("folder", type=FOLDER, default=".")
+def password(folder: Path) -> None:
+    """Give FOLDER's .env a password for Grafana, unless it has one."""
+    _set_password(folder)
+
+
+def _set_password(folder: Path) -> None:
+    path, example = folder / ".env", folder / ".env.example"
+    source = path if path.exists() else example
+    before = source.read_text() if source.exists() else ""
+    if env_file.parse(before).get(env_file.PASSWORD):
+        click.echo(f"{path} has a password already.")
+        return
+    text = env_file.with_password(before, secrets.token_urlsafe(TOKEN_BYTES))
+    # The file holds secrets: nobody else may read it, from its first byte on.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    path.chmod(0o600)
+    click.echo(f"Grafana's password is in {path} ({env_file.PASSWORD}); the user is `admin`.")
+
+
+def compose_program() -> list[str] | None:
+    """`docker-compose` or `docker compose`, whichever there is."""
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    return ["docker", "compose"] if shutil.which("docker") else None
