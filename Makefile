@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stack backends check format lint types imports build clean
+.PHONY: help install demo test test-stack backends bench check format lint types imports build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ backends: ## Build collector, Prometheus and Loki into the cache (about ten minu
 
 test-stack: $(STAMP) ## Drive the real servers (after `make backends`)
 	$(BIN)/python -m pytest tests/stack
+
+bench: $(STAMP) ## Measure what telemetry costs, beside OpenTelemetry and Sentry (BENCH="--rounds 3")
+	$(BIN)/python bench/environments.py
+	$(BIN)/python bench/compare.py $(BENCH)
 
 check: format lint types imports test ## Format, lint, types, import floors, tests: run before a commit
 
