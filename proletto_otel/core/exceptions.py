@@ -1,8 +1,8 @@
 """Exceptions as facts: type, message, traceback text, where, fingerprint. It never raises.
 
-The text is the one of `traceback.format_exception`, cleaned; the text of frames is kept by
-`core.frames`, and an error that comes again by the same way with the same message is told by the
-facts of the first one, so it costs a few microseconds after its first time.
+The text is the one of `traceback.format_exception`, cleaned. `core.frames` caches the text of
+frames, and an error that comes again with the same type, message and stack gets the facts of the
+first one: describing it again takes a few microseconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from proletto_otel.core import frames
+from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.frames import in_app
 from proletto_otel.core.internal_errors import failed
 from proletto_otel.core.redaction import sanitise
@@ -25,9 +26,9 @@ MAX_TYPES = 1024
 MAX_GROUP_TEXT = 1_000_000
 MAX_NOTES = 20
 MAX_REPEATED = 128
-"""Errors whose facts, and what was made of them, are kept for when they come again."""
+"""Errors whose facts and rendered forms are cached for their next occurrence."""
 MAX_REPEATED_TEXT = 8192
-"""Characters of a traceback that is kept so: some 40 KB with its forms."""
+"""Longest traceback that is cached, characters: about 40 KB of memory with its forms."""
 
 CAUSE = (
     "\nThe above exception was the direct cause of the following exception:\n\n"  # as in traceback
@@ -45,7 +46,7 @@ capture_locals = False
 
 @dataclass(slots=True)
 class ExceptionFacts:
-    """What is told of an exception; every text is clean and bounded."""
+    """An exception as texts; each one is redacted and bounded."""
 
     type: str
     """Qualified name: `shop.PaymentError`, `ValueError`."""
@@ -57,12 +58,12 @@ class ExceptionFacts:
     """16 hex digits of type and `where`; the message does not matter."""
     where: str
     """`file:function` of the innermost frame of the application."""
-    place: str = ""
+    location: str = ""
     """`file:line` of the same frame."""
     locals: dict[str, Any] | None = None
     """Local variables of that frame, redacted; only when asked for."""
     forms: dict[str, Any] | None = field(default=None, repr=False, compare=False)
-    """What was made of them, by name; only where the facts serve each repetition of an error."""
+    """Rendered forms by name; only on facts that are shared by every repetition of an error."""
 
     @property
     def lines(self) -> list[str]:
@@ -70,7 +71,7 @@ class ExceptionFacts:
         return self.traceback.splitlines()
 
     def form(self, name: str, make: Callable[[ExceptionFacts], Form]) -> Form:
-        """What *make* makes of these facts (JSON, OTLP); made once for an error that repeats."""
+        """These facts rendered by *make* (JSON, OTLP); rendered once for an error that repeats."""
         forms = self.forms
         if forms is None:
             return make(self)
@@ -113,7 +114,7 @@ def describe(error: BaseException) -> ExceptionFacts:
         own[_ATTRIBUTE] = Described(facts, id(tb))
     except Exception as broken:
         failed("exceptions.describe", broken)
-        return _least(error)
+        return _minimal_facts(error)
     return facts
 
 
@@ -123,23 +124,23 @@ def fingerprint(error: BaseException) -> str:
 
 
 def fingerprint_of(kind: str, where: str) -> str:
-    """The fingerprint for a type and a place."""
+    """The fingerprint for a type and a `file:function`."""
     return sha256(f"{kind}\0{where}".encode("utf-8", "replace")).hexdigest()[:16]
 
 
 _repeated: dict[tuple[frames.Stack, type, str], ExceptionFacts] = {}
-"""No exception and no frame in it: only its type, its text, and positions in the code."""
+"""Holds no exception and no frame, so it keeps no request's objects alive."""
 
 
 def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
     stack = frames.stack(tb)
     text = _safe_str(error)
-    if not stack.kept or type(text) is not str or _stands_alone(error):
-        return _made(error, tb, stack, text)
+    if not stack.cached or type(text) is not str or _stands_text_of_one(error):
+        return _new_facts(error, tb, stack, text)
     key = (stack, type(error), text)
     facts = _repeated.get(key)
     if facts is None:
-        facts = _made(error, tb, stack, text)
+        facts = _new_facts(error, tb, stack, text)
         if len(facts.traceback) + len(text) <= MAX_REPEATED_TEXT:
             if len(_repeated) >= MAX_REPEATED:
                 _repeated.clear()
@@ -148,8 +149,8 @@ def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
     return facts
 
 
-def _stands_alone(error: BaseException) -> bool:
-    """Whether more belongs to its text than its type, its own text and its stack."""
+def _stands_text_of_one(error: BaseException) -> bool:
+    """Whether type, message and stack alone do not decide its text, so it must not be cached."""
     return (
         error.__context__ is not None
         or error.__cause__ is not None
@@ -161,48 +162,38 @@ def _stands_alone(error: BaseException) -> bool:
     )
 
 
-def _made(
-    error: BaseException, tb: TracebackType | None, stack: frames.Stack, said: str
+def _new_facts(
+    error: BaseException, tb: TracebackType | None, stack: frames.Stack, message: str
 ) -> ExceptionFacts:
-    name, short = _names(type(error))
-    block = sanitise.get().block(said)
+    name, short = _names[type(error)]
+    block = sanitise.get().block(message)
     text = _chain(error, stack, _last_lines(error, name, block))
     facts = ExceptionFacts(
-        name, short, _one_line(block), text, _fingerprint(name, stack), stack.where, stack.place
+        name,
+        short,
+        _one_line(block),
+        text,
+        _fingerprints[name, stack.where],
+        stack.where,
+        stack.location,
     )
     if capture_locals:
         facts.locals = _locals(tb)
     return facts
 
 
-_fingerprints: dict[tuple[str, str], str] = {}
+def _names_of(kind: type) -> tuple[str, str]:
+    """Qualified and short name of an exception's type, redacted."""
+    module = str(kind.__module__)
+    name = kind.__qualname__
+    if module not in ("__main__", "builtins"):
+        name = f"{module}.{name}"
+    clean = sanitise.get().text
+    return clean(name), clean(kind.__name__)
 
 
-def _fingerprint(name: str, stack: frames.Stack) -> str:
-    key = (name, stack.where)
-    found = _fingerprints.get(key)
-    if found is None:
-        if len(_fingerprints) >= MAX_TYPES:
-            _fingerprints.clear()
-        found = _fingerprints[key] = fingerprint_of(*key)
-    return found
-
-
-_known_names: dict[type, tuple[str, str]] = {}
-
-
-def _names(kind: type) -> tuple[str, str]:
-    found = _known_names.get(kind)
-    if found is None:
-        short = kind.__qualname__
-        module = str(kind.__module__)
-        name = short if module in ("__main__", "builtins") else f"{module}.{short}"
-        clean = sanitise.get().text
-        found = clean(name), clean(kind.__name__)
-        if len(_known_names) >= MAX_TYPES:
-            _known_names.clear()
-        _known_names[kind] = found
-    return found
+_names: BoundedCache[tuple[str, str]] = BoundedCache(_names_of, MAX_TYPES)
+_fingerprints: BoundedCache[str] = BoundedCache(lambda key: fingerprint_of(*key), MAX_TYPES)
 
 
 def _safe_str(error: BaseException) -> str:
@@ -224,7 +215,7 @@ def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
     links = _links(error)
     if any(_is_group(link) for link, _ in links):
         return _by_the_library(error)
-    parts = [_alone(link) + between for link, between in reversed(links)]
+    parts = [_text_of_one(link) + between for link, between in reversed(links)]
     return sanitise.cut_head("".join(parts), sanitise.get().max_text)
 
 
@@ -245,9 +236,9 @@ def _links(error: BaseException) -> list[tuple[BaseException, str]]:
     return links
 
 
-def _alone(error: BaseException) -> str:
+def _text_of_one(error: BaseException) -> str:
     stack = frames.stack(error.__traceback__)
-    name, _ = _names(type(error))
+    name, _ = _names[type(error)]
     last = _last_lines(error, name, sanitise.get().block(_safe_str(error)))
     return HEADER + stack.text + last if stack.frames else last
 
@@ -280,7 +271,7 @@ def _is_group(error: BaseException) -> bool:
 
 
 def _by_the_library(error: BaseException) -> str:
-    """Exception groups: a tree that only the standard library draws (3.11 and later)."""
+    """Text of an exception group (3.11 and later), whose tree the standard library draws."""
     text = "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
     clean = sanitise.get()
     redacted = clean.redactor.text(text[:MAX_GROUP_TEXT])
@@ -288,15 +279,15 @@ def _by_the_library(error: BaseException) -> str:
 
 
 def _locals(tb: TracebackType | None) -> dict[str, Any] | None:
-    blamed = None
+    failing = None
     while tb is not None:
-        if blamed is None or in_app(tb.tb_frame.f_code.co_filename):
-            blamed = tb.tb_frame
+        if failing is None or in_app(tb.tb_frame.f_code.co_filename):
+            failing = tb.tb_frame
         tb = tb.tb_next
-    return None if blamed is None else sanitise.get().fields(dict(blamed.f_locals))
+    return None if failing is None else sanitise.get().fields(dict(failing.f_locals))
 
 
-def _least(error: BaseException) -> ExceptionFacts:
-    """What can be said of an exception that resists."""
+def _minimal_facts(error: BaseException) -> ExceptionFacts:
+    """Facts of an exception whose attributes or text raise."""
     name = sanitise.get().text(type(error).__name__)
     return ExceptionFacts(name, name, "", f"{name}\n", fingerprint_of(name, ""), "")

@@ -1,4 +1,4 @@
-"""The text of stack frames, as the standard library writes it, kept by code position.
+"""The text of stack frames, as the standard library writes it, cached by code position.
 
 Formatting a frame reads the source and computes carets (15 µs); a position in the code always gives
 the same text, so it is made, and cleaned of literal secrets, once. Exceptions are put together in
@@ -18,10 +18,10 @@ MAX_FRAMES = 4096
 """Code positions remembered; a program raises from a few hundred."""
 MAX_STACKS = 512
 """Whole stacks remembered: the same error mostly comes the same way."""
-MAX_KEPT_DEPTH = 100
+MAX_CACHED_DEPTH = 100
 """Frames of a stack that is remembered."""
 MAX_DEPTH = 3000
-"""Innermost frames looked at in one traceback; CPython's recursion limit is 1,000 by default."""
+"""Innermost frames read from one traceback; CPython's recursion limit is 1,000 by default."""
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -33,7 +33,7 @@ _REPEATED = 3
 class Frame:
     """One position in the code."""
 
-    __slots__ = ("code", "in_app", "place", "same", "text", "where")
+    __slots__ = ("code", "in_app", "location", "same", "text", "where")
 
     def __init__(self, tb: TracebackType) -> None:
         code = tb.tb_frame.f_code
@@ -43,23 +43,23 @@ class Frame:
         self.in_app = in_app(code.co_filename)
         self.same = (code.co_filename, tb.tb_lineno, code.co_name)
         self.where = f"{relative(code.co_filename)}:{function_name(code)}"
-        self.place = f"{relative(code.co_filename)}:{tb.tb_lineno}"
+        self.location = f"{relative(code.co_filename)}:{tb.tb_lineno}"
 
 
 class Stack:
     """The frames of a traceback together."""
 
-    __slots__ = ("frames", "kept", "place", "text", "where")
+    __slots__ = ("cached", "frames", "location", "text", "where")
 
     def __init__(self, frames: list[Frame]) -> None:
         self.frames = frames
-        self.kept = len(frames) <= MAX_KEPT_DEPTH
-        """Whether the same frames give this object again, for as long as it is remembered."""
+        self.cached = len(frames) <= MAX_CACHED_DEPTH
+        """Whether equal frames get this object again; deeper stacks are built each time."""
         self.text = _join(frames)
-        blamed = next((f for f in reversed(frames) if f.in_app), frames[-1] if frames else None)
-        self.where = blamed.where if blamed else ""
+        failing = next((f for f in reversed(frames) if f.in_app), frames[-1] if frames else None)
+        self.where = failing.where if failing else ""
         """`file:function` of the innermost frame of the application."""
-        self.place = blamed.place if blamed else ""
+        self.location = failing.location if failing else ""
         """`file:line` of the same frame."""
 
 
@@ -89,7 +89,7 @@ def stack(tb: TracebackType | None) -> Stack:
         found = Stack(_resolve(tb, positions))
         if len(_stacks) >= MAX_STACKS:
             _stacks.clear()
-        if found.kept:
+        if found.cached:
             _stacks[key] = found
     return found
 
@@ -118,7 +118,7 @@ def relative(filename: str) -> str:
 
 
 def function_name(code: CodeType) -> str:
-    """The qualified name where Python tells it (3.11 and later)."""
+    """The qualified name where Python has it (3.11 and later)."""
     return str(getattr(code, "co_qualname", code.co_name))
 
 

@@ -236,7 +236,7 @@ def test_line_does_not_change_the_fingerprint() -> None:
 
     first, second = caught(lambda: charge(True)), caught(lambda: charge(False))
 
-    assert describe(first).place != describe(second).place
+    assert describe(first).location != describe(second).location
     assert fingerprint(first) == fingerprint(second)
 
 
@@ -281,23 +281,28 @@ def test_exception_stays_picklable() -> None:
 
 def test_long_tracebacks_keep_their_end() -> None:
     """Of a traceback beyond 32 KB the last lines stay: they say what happened."""
+    error = caught(lambda: caught_in_chain(5))
+    whole = "".join(traceback.format_exception(error))
+
+    shown = describe(error).traceback
+
+    assert len(shown) == sanitise.MAX_TEXT < len(whole)
+    marker, _, rest = shown.partition("\n")
+    assert f"[cut, {len(whole)} characters]..." == marker
+    assert whole.endswith(rest)
+    assert rest.endswith("the newest\n")
+
+
+def test_end_of_one_long_message_is_after_its_cut() -> None:
+    """A message beyond 32 KB is cut itself; the line that raised it is still shown before it."""
 
     def throw() -> None:
-        raise ShopError("x y " * 5000)
+        raise ShopError("x y " * 7000)
 
-    def wrap() -> None:
-        try:
-            throw()
-        except ShopError as error:
-            raise ValueError("the end") from error
+    facts = describe(caught(throw))
 
-    text = "".join(describe(caught(wrap)).traceback)
-    long = describe(caught(lambda: caught_in_chain(5)))
-
-    assert len(text) <= sanitise.MAX_TEXT
-    assert text.endswith("ValueError: the end\n")
-    assert len(long.traceback) <= sanitise.MAX_TEXT
-    assert long.traceback.startswith("[cut, ")
+    assert facts.traceback.endswith("x y x y \n")
+    assert "in throw" in facts.traceback
 
 
 def caught_in_chain(n: int) -> None:
@@ -306,7 +311,7 @@ def caught_in_chain(n: int) -> None:
         if n:
             caught_in_chain(n - 1)
     except ShopError as error:
-        raise ShopError("x y " * 5000) from error
+        raise ShopError("x y " * 5000 + "the newest") from error
     raise ShopError("x y " * 5000)
 
 
