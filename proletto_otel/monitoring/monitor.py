@@ -21,6 +21,7 @@ from proletto_otel.monitoring.lazy_start import LazyStart
 if TYPE_CHECKING:
     from proletto_otel.alerts.indicators import Indicator
     from proletto_otel.alerts.silences import Silence
+    from proletto_otel.alerts.slos import Slo
     from proletto_otel.alerts.thresholds import Threshold
     from proletto_otel.health.checks import Check, CheckFunction
     from proletto_otel.health.states import CheckState, Transition
@@ -39,6 +40,7 @@ class Monitor:
         self._thresholds: dict[str, Threshold] = {}
         self._checks: dict[str, Check] = {}
         self._gauges: dict[str, Indicator] = {}
+        self._slos: dict[str, Slo] = {}
         self._runtime: Runtime | None = None
         self._later: LazyStart | None = None
 
@@ -80,6 +82,36 @@ class Monitor:
             min_requests=min_requests, reason=reason,
         )  # fmt: skip
         self._thresholds = {**self._thresholds, made.name: made}
+        return made
+
+    def register_slo(
+        self, name: str, objective: float = 0.999, sli: str = "availability", *,
+        latency_threshold: float | None = None, route: str = "",
+    ) -> Slo:  # fmt: skip
+        """Promise a share of good requests over 30 days; the same name again replaces.
+
+        The alert rules come from `python -m proletto_otel alert-rules`.
+
+        Args:
+            name: what messages and dashboards call it.
+            objective: the share of good requests, between 0 and 1.
+            sli: `availability` (a 5xx is bad) or `latency` (a slow request is bad too).
+            latency_threshold: seconds, an edge of the latency histogram's buckets.
+            route: only requests of this route.
+
+        Raises:
+            ConfigError: for an argument that does not fit.
+
+        >>> monitor.register_slo("availability", objective=0.999).sli
+        'availability'
+        """
+        from proletto_otel.alerts.slos import Slo
+
+        made = Slo(
+            name=name, objective=objective, sli=sli, latency_threshold=latency_threshold,
+            route=route,
+        )  # fmt: skip
+        self._slos = {**self._slos, made.name: made}
         return made
 
     def register_health_check(
@@ -139,7 +171,8 @@ class Monitor:
         registry.observe(metric, lambda: _observed(read))
 
     def unregister(self, name: str) -> None:
-        """Take a threshold, a health check or a gauge away."""
+        """Take a threshold, an objective, a health check or a gauge away."""
+        self._slos = {n: slo for n, slo in self._slos.items() if n != name}
         self._thresholds = {n: t for n, t in self._thresholds.items() if n != name}
         if name in self._gauges:
             self._gauges = {n: g for n, g in self._gauges.items() if n != name}
@@ -204,6 +237,10 @@ class Monitor:
     def health_history(self, check: str, since: float = 0.0) -> list[Transition]:
         """Changes of a check's status, oldest first; *since* is a unix time in seconds."""
         return runtime.engine.history(check, since) if (runtime := self._live()) is not None else []
+
+    def get_slos(self) -> list[Slo]:
+        """The registered objectives."""
+        return list(self._slos.values())
 
     # --- silencing ------------------------------------------------------------------------------
     def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None:
@@ -282,7 +319,7 @@ class Monitor:
         self._unbind()
         for name in list(self._gauges):
             self.unregister(name)
-        self._thresholds, self._checks = {}, {}
+        self._thresholds, self._checks, self._slos = {}, {}, {}
 
     def _known(self, metric: Any) -> Indicator:
         from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, gauge
