@@ -1,6 +1,6 @@
 """What monitoring is handed: configuration, the host's shared state, and where the data comes from.
 
-`telemetry` fills it; every callable is called off the request path unless it says otherwise.
+`setup.components` fills it; every callable is called off the request path unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from proletto_otel.request.route_stats import RouteSummary
 
 
-class Every(Protocol):
-    """`Ticker.every`."""
+class Schedule(Protocol):
+    """Has a function called at intervals: `Ticker.every`."""
 
     def __call__(
         self, seconds: float, name: str, function: Callable[[], object], *, leader: bool = False
@@ -46,7 +46,7 @@ class Inputs:
     store: Store
     """The host's shared store."""
 
-    every: Every
+    every: Schedule
     """`Ticker.every`: scheduled checks and evaluations are leader jobs."""
 
     cancel: Callable[[str], None] = lambda name: None

@@ -1,15 +1,21 @@
-"""Health and alerts that begin late: a third of a program's start otherwise went into them."""
+"""Begins health checks and alerts when the process serves, or when somebody asks for them.
+
+Importing them at set-up would make a program start a third slower.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from proletto_otel.monitoring.inputs import Inputs
 
+if TYPE_CHECKING:
+    from proletto_otel.runtime.lifecycle import Component
+
 AGAIN_S = 3600.0
-"""The ticker asks again so often; what has begun has nothing to do."""
+"""Interval of the ticker's job; once begun it does nothing."""
 
 
 class LazyStart:
@@ -18,16 +24,19 @@ class LazyStart:
     name = "monitoring"
 
     def __init__(
-        self, sources: Inputs, bind: Callable[[], list[Any]], adopt: Callable[[Any], None]
+        self,
+        inputs: Inputs,
+        bind: Callable[[], list[Component]],
+        adopt: Callable[[Component], None],
     ) -> None:
-        self._sources = sources
+        self._inputs = inputs
         self._bind = bind
         self._adopt = adopt
         self._begun = False
         self.gate = threading.RLock()
 
     def begin(self) -> None:
-        """Bind and start; again does nothing."""
+        """Bind and start; the second call does nothing."""
         with self.gate:
             if not self._begun:
                 self._begun = True
@@ -36,11 +45,11 @@ class LazyStart:
 
     def start(self) -> None:
         """Let the ticker begin, once the process serves."""
-        self._sources.every(AGAIN_S, "monitoring.begin", self.begin)
+        self._inputs.every(AGAIN_S, "monitoring.begin", self.begin)
 
     def stop(self, deadline: float) -> None:
         """Nothing of its own runs."""
 
     def forked(self) -> None:
-        """A fresh lock; what has begun is told by the lifecycle."""
+        """A fresh lock; the lifecycle calls `forked` of what has begun itself."""
         self.gate = threading.RLock()

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from proletto_otel.alerts import defaults
 from proletto_otel.alerts.evaluator import Evaluator
-from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, Indicator
+from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS
 from proletto_otel.alerts.notices import Origin
 from proletto_otel.alerts.readings import Readings
 from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence
@@ -24,15 +24,18 @@ from proletto_otel.core.conventions import ALERT_STATE, HEALTH_CHECK_DURATION, H
 from proletto_otel.core.metrics.registry import Observations, registry
 from proletto_otel.core.severity import CRITICAL, RANK, WARNING
 from proletto_otel.health import probes
+from proletto_otel.health.checks import Check
 from proletto_otel.health.engine import HealthEngine, Schedule
 from proletto_otel.health.results import STATUSES
 from proletto_otel.health.states import Rules
 from proletto_otel.health.store import HealthStore
 from proletto_otel.monitoring import report
 from proletto_otel.monitoring.inputs import Inputs
+from proletto_otel.monitoring.registrations import Registrations
 from proletto_otel.monitoring.request_summary import OwnRoutes, endpoint, facts, total
 from proletto_otel.notify import channels
 from proletto_otel.notify.notifier import Notifier
+from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import StoreUnavailable
 
 STALE_MARGIN_S = 10.0
@@ -44,54 +47,60 @@ KEEP = "alerts.samples"
 
 
 class Runtime:
-    """What is bound to one `Inputs`."""
+    """What registrations become once telemetry hands its `Inputs` in."""
 
-    def __init__(
-        self, sources: Inputs, registered: Callable[[], Mapping[str, Threshold]],
-        indicator: Callable[[str], Indicator], gauges: Callable[[], Mapping[str, Indicator]],
-    ) -> None:  # fmt: skip
-        self.sources = sources
-        self._registered = registered
-        self._gauges = gauges
-        self._indicator = indicator
-        config = sources.config
+    def __init__(self, inputs: Inputs, registrations: Registrations) -> None:
+        self.inputs = inputs
+        self._registrations = registrations
+        config = inputs.config
         self._defaults = _defaults() if config.default_thresholds else []
-        self.engine = _engine(sources)
-        self.shared_alerts = AlertStore(sources.store)
-        built = channels.build(config, sources.log, sources.slack, sources.email)
-        self.notifiers = [Notifier(channel, self.shared_alerts.outbox) for channel in built]
+        self.engine = _engine(inputs)
+        for check in registrations.checks.values():
+            self.engine.register(check)
+        self.alert_store = AlertStore(inputs.store)
+        built = channels.build(config, inputs.log, inputs.slack, inputs.email)
+        self.notifiers = [Notifier(channel, self.alert_store.outbox) for channel in built]
         self.evaluator = self._evaluator()
         self._schedule()
         self._measure()
 
     @property
-    def components(self) -> list[Any]:
+    def components(self) -> list[Component]:
         """What telemetry starts, stops and tells of forks."""
         return [self.engine, self.evaluator, *self.notifiers]
 
     def close(self) -> None:
         """Stop jobs and gauges."""
         for job in (EVALUATE, CHECK, KEEP):
-            self.sources.cancel(job)
+            self.inputs.cancel(job)
         for metric in (HEALTH_CHECK_STATUS, HEALTH_CHECK_DURATION, ALERT_STATE):
             registry.forget(metric)
 
     def thresholds(self) -> list[Threshold]:
         """Registered ones, defaults for metrics without one, and one per health check."""
-        registered = list(self._registered().values())
+        registered = list(self._registrations.thresholds.values())
         taken = {t.metric for t in registered}
         checks = [(check.name, check.critical) for check in self.engine.checks]
         rest = [*self._defaults, *defaults.for_checks(checks)]
         return registered + [t for t in rest if t.metric not in taken]
 
+    # --- registrations that come later ---------------------------------------------------------
+    def check_registered(self, check: Check) -> None:
+        """Run *check* from now on."""
+        self.engine.register(check)
+
+    def check_unregistered(self, name: str) -> None:
+        """Forget a check and its state."""
+        self.engine.unregister(name)
+
     # --- what pages and programs read -----------------------------------------------------------
     def system(self) -> dict[str, float | None]:
         """The host's present values."""
-        return dict(self.sources.system())
+        return dict(self.inputs.system())
 
     def api(self) -> dict[str, Any]:
         """Requests in all and by endpoint."""
-        routes = list(self.sources.routes())
+        routes = list(self.inputs.routes())
         return {"total": total(routes), "endpoints": [endpoint(r) for r in routes]}
 
     def health(self) -> report.HealthReport:
@@ -105,12 +114,12 @@ class Runtime:
 
     def alerts(self) -> list[report.Alert]:
         """Every threshold and what is known about it, worst first."""
-        states = self.shared_alerts.peek() or self.evaluator.own
-        silences = self.shared_alerts.silences()
+        states = self.alert_store.peek() or self.evaluator.own
+        silences = self.alert_store.silences()
         found = [
             report.alert(
                 t,
-                self._indicator(t.metric),
+                self._registrations.indicator(t.metric),
                 states.get(t.name) or AlertState(name=t.name),
                 silences,
             )
@@ -120,21 +129,21 @@ class Runtime:
 
     def errors(self, limit: int) -> list[Mapping[str, Any]]:
         """The latest error groups."""
-        return list(self.sources.errors(limit))
+        return list(self.inputs.errors(limit))
 
     def history(self, metric: str, begin: float) -> list[tuple[float, float]]:
         """Samples of a metric since a unix time."""
-        return list(self.sources.history(metric, begin))
+        return list(self.inputs.history(metric, begin))
 
     def exported_gauges(self) -> set[str]:
         """Names of gauges that are exported, those of `telemetry.meter` included."""
-        return {f.name for f in self.sources.families() if f.kind in ("gauge", "updown")}
+        return {f.name for f in self.inputs.families() if f.kind in ("gauge", "updown")}
 
     # --- what people do -------------------------------------------------------------------------
     def keep_silence(self, silence: Silence) -> bool:
         """Keep a silence; False when there is no store for it."""
         with contextlib.suppress(StoreUnavailable):
-            self.shared_alerts.keep_silence(silence)
+            self.alert_store.keep_silence(silence)
             return True
         return False
 
@@ -143,44 +152,46 @@ class Runtime:
         ended = False
         with contextlib.suppress(StoreUnavailable):
             for kind in (SILENCE, ACKNOWLEDGE):
-                ended = self.shared_alerts.end_silence(name, kind) or ended
+                ended = self.alert_store.end_silence(name, kind) or ended
         return ended
 
     # --- assembly -------------------------------------------------------------------------------
     def _evaluator(self) -> Evaluator:
-        config = self.sources.config
+        config = self.inputs.config
         readings = Readings(
-            system=self.sources.system,
-            families=self.sources.families,
+            system=self.inputs.system,
+            families=self.inputs.families,
             health=self.engine.known,
             excluded_routes=OwnRoutes(config.metrics_path, config.admin_prefix),
         )
         origin = Origin(
             service=config.service_name,
             environment=config.environment,
-            host=self.sources.host,
+            host=self.inputs.host,
             dashboard_url=config.dashboard_url,
             runbook_url=config.runbook_url,
             trace_url=config.trace_url,
         )
         return Evaluator(
-            self.shared_alerts, readings, self.notifiers, origin,
-            thresholds=self.thresholds, indicator=self._indicator, facts=self._facts,
+            self.alert_store, readings, self.notifiers, origin,
+            thresholds=self.thresholds, indicator=self._registrations.indicator, facts=self._facts,
         )  # fmt: skip
 
     def _schedule(self) -> None:
-        config, every = self.sources.config, self.sources.every
+        config, every = self.inputs.config, self.inputs.every
         if config.monitor_scheduled_checks:
             seconds = config.monitor_health_check_interval
             every(seconds, CHECK, self.engine.run_scheduled, leader=True)
         every(config.alert_interval_s, EVALUATE, self.evaluator.tick, leader=True)
-        if self.sources.keep is not None:
+        if self.inputs.keep is not None:
             every(config.monitor_sample_interval, KEEP, self._keep_samples, leader=True)
 
     def _keep_samples(self) -> None:
         """Remember the requests' indicators and the registered gauges for `history`."""
-        reading, keep = self.evaluator.last, self.sources.keep
-        names = [i.name for i in INDICATORS.values() if i.requests] + list(self._gauges())
+        reading, keep = self.evaluator.last, self.inputs.keep
+        names = [i.name for i in INDICATORS.values() if i.requests] + list(
+            self._registrations.gauges
+        )
         if reading is not None and keep is not None:
             keep(
                 time.time(),
@@ -194,24 +205,24 @@ class Runtime:
 
     def _check_states(self) -> Observations:
         """Only the leader speaks for the host."""
-        for state in self.engine.known() if self.sources.is_leader() else ():
+        for state in self.engine.known() if self.inputs.is_leader() else ():
             for word in STATUSES:
                 critical = "true" if state.critical else "false"
                 yield (state.name, word, critical), float(state.status == word)
 
     def _check_durations(self) -> Observations:
-        for state in self.engine.known() if self.sources.is_leader() else ():
+        for state in self.engine.known() if self.inputs.is_leader() else ():
             yield (state.name,), state.duration_s
 
     def _alert_states(self) -> Iterator[tuple[tuple[str, str, str], float]]:
-        if not self.sources.is_leader():
+        if not self.inputs.is_leader():
             return
         own = self.evaluator.own
         for threshold in self.thresholds():
             state = own.get(threshold.name)
             for level in (WARNING, CRITICAL):
                 if state is not None and threshold.limit(level) is not None:
-                    alert = self._indicator(threshold.metric).alert
+                    alert = self._registrations.indicator(threshold.metric).alert
                     yield (alert, threshold.name, level), float(state.level == level)
 
     def _facts(self, threshold: Threshold) -> dict[str, str]:
@@ -224,17 +235,17 @@ class Runtime:
         indicator = INDICATORS.get(metric)
         if indicator is None or not indicator.requests:
             return {}
-        return facts(list(self.sources.routes()), slow=metric != "error_rate")
+        return facts(list(self.inputs.routes()), slow=metric != "error_rate")
 
 
-def _engine(sources: Inputs) -> HealthEngine:
-    config = sources.config
+def _engine(inputs: Inputs) -> HealthEngine:
+    config = inputs.config
     interval = config.monitor_health_check_interval
     rules = Rules(
         failures=config.monitor_unhealthy_threshold, stale_after_s=2 * interval + STALE_MARGIN_S
     )
     schedule = Schedule(enabled=config.monitor_scheduled_checks, interval_s=interval)
-    return HealthEngine(HealthStore(sources.store, rules), schedule, redact=sources.redact)
+    return HealthEngine(HealthStore(inputs.store, rules), schedule, redact=inputs.redact)
 
 
 def _defaults() -> list[Threshold]:

@@ -110,7 +110,7 @@ class Components:
         self._error_rooms()
         self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
         self.snapshots.section("requests", self.track.section, merge)
-        self.monitoring = monitor._bind_later(self._sources(), lambda c: self.lifecycle.add(c))
+        self.monitoring = monitor.binding.later(self._sources(), lambda c: self.lifecycle.add(c))
         self._database: Any = None
         self.lifecycle = Lifecycle(
             self._components(), shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
@@ -216,7 +216,7 @@ class Components:
         pipeline.add(sink)
         if self.lifecycle.active:
             sink.start()
-        if "database" not in monitor._checks:  # one of the application's own goes first
+        if "database" not in monitor.checks:  # one of the application's own goes first
             from proletto_otel.monitoring import database_check
 
             monitor.register_health_check("database", database_check(db, app=app))
@@ -224,7 +224,7 @@ class Components:
     def close(self) -> None:
         """Undo everything that was put into the process (tests, a second set-up)."""
         self.lifecycle.shutdown()
-        monitor._unbind()
+        monitor.binding.release()
         self.logs.uninstall()
 
 

@@ -320,7 +320,7 @@ def reset() -> None:
             _current.components.close()
         _current = None
         _waiting_databases.clear()
-        monitor._reset()
+        monitor.reset()
         registry.forget_all()
         registry.reset()
         silence_room.forget_notices()

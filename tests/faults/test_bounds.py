@@ -54,7 +54,7 @@ class Shop:
         self.telemetry.activate()
         self.components.ticker.stop(time.monotonic() + 5)
         self._wall = 0.0
-        runtime = monitor._live()
+        runtime = monitor.live()
         assert runtime is not None
         self.evaluator = runtime.evaluator
         self.evaluator._now = self.evaluator._clock = lambda: self._wall

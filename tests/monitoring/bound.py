@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from proletto_otel.core.config import load
+from proletto_otel.health.engine import HealthEngine
 from proletto_otel.monitoring import Monitor
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.request.route_stats import RouteSummary
@@ -31,9 +32,9 @@ class Bound:
         self.leader = Leader(directory / "leader.lock")
         self.ticker = Ticker(self.leader)
         self.monitor = Monitor()
-        self.components = self.monitor._bind(self.sources())
+        self.components = self.monitor.binding.now(self.inputs())
 
-    def sources(self) -> Inputs:
+    def inputs(self) -> Inputs:
         """What telemetry hands in."""
         return Inputs(
             config=self.config,
@@ -57,6 +58,13 @@ class Bound:
         self.ticker.tick()
         self.flush()
 
+    @property
+    def engine(self) -> HealthEngine:
+        """What runs the checks."""
+        runtime = self.monitor.binding.runtime
+        assert runtime is not None
+        return runtime.engine
+
     def flush(self) -> None:
         """Wait for the notifiers."""
         for component in self.components:
@@ -68,4 +76,4 @@ class Bound:
         deadline = time.monotonic() + 5
         for component in [*self.components, self.ticker, self.store]:
             component.stop(deadline)
-        self.monitor._reset()
+        self.monitor.reset()

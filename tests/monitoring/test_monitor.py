@@ -66,9 +66,9 @@ def test_registrations_before_set_up_take_effect(tmp_path: Path) -> None:
     other.register_health_check("stock", lambda: True)
     assert [] == other.get_alerts()
     assert {} == other.get_system_metrics()
-    other._bind(bound.sources())
+    other.binding.now(bound.inputs())
     names = [alert.name for alert in other.get_alerts()]
-    other._unbind()
+    other.binding.release()
     bound.close()
 
     assert {"cpu_percent", "health:stock"} <= set(names)

@@ -86,8 +86,8 @@ def test_readiness_is_503_when_a_critical_check_fails(
     bound.monitor.register_health_check("mail", lambda: False, critical=False)
     assert 200 == get(app, path).status_code
     works[0] = False
-    bound.monitor._runtime.engine.run_now()  # type: ignore[union-attr]
-    bound.monitor._runtime.engine.forked()  # type: ignore[union-attr]  # forget the view
+    bound.engine.run_now()
+    bound.engine.forked()  # forget the view
 
     answer = get(app, path)
 
