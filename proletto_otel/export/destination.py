@@ -1,4 +1,4 @@
-"""The link to a peer: one connection and one breaker for all signals that go there.
+"""The destination to a peer: one connection and one breaker for all signals that go there.
 
 A peer that does not answer is down for every signal; what it answers is a matter of the signal
 (`export.signal_exporter`). People are told here that a peer went away and came back.
@@ -27,8 +27,8 @@ _durations = registry.histogram(TELEMETRY_EXPORT_DURATION)
 class Connection(Protocol):
     """What speaks to a peer: HTTP (`export.http_connection`) or gRPC (`export.grpc_connection`)."""
 
-    def post(self, endpoint: Endpoint, parcel: Payload, timeout_s: float) -> Answer:
-        """Send a parcel; raises `Unreachable`."""
+    def post(self, endpoint: Endpoint, payload: Payload, timeout_s: float) -> Answer:
+        """Send a payload; raises `Unreachable`."""
 
     def close(self) -> None:
         """End the connection."""
@@ -38,7 +38,7 @@ class Connection(Protocol):
 
 
 class Destination:
-    """One peer as the sender sees it.
+    """One peer as the export thread sees it.
 
     Args:
         shown: The peer in messages.
@@ -48,7 +48,7 @@ class Destination:
 
     def __init__(
         self,
-        caller: Connection,
+        connection: Connection,
         shown: str,
         *,
         expected: bool,
@@ -59,23 +59,23 @@ class Destination:
         self.breaker = Breaker(clock)
         self.shown = shown
         self.last_error = ""
-        self._caller, self._timeout_s, self._clock = caller, timeout_s, clock
+        self._connection, self._timeout_s, self._clock = connection, timeout_s, clock
         self._expected, self._waits_in = expected, waits_in
-        self._told = False
+        self._announced = False
 
     def post(
-        self, endpoint: Endpoint, sink: str, parcel: Payload, deadline: float
+        self, endpoint: Endpoint, sink: str, payload: Payload, deadline: float
     ) -> Answer | None:
-        """Send a parcel by *deadline* (monotonic); `None` when the peer does not answer."""
+        """Send a payload by *deadline* (monotonic); `None` when the peer does not answer."""
         began = self._clock()
         try:
-            answer = self._caller.post(endpoint, parcel, self._patience(deadline - began))
+            answer = self._connection.post(endpoint, payload, self._patience(deadline - began))
         except Unreachable as error:
-            self._took(began, sink, str(error).partition(":")[0])
-            self._lost(str(error))
+            self._observe(began, sink, str(error).partition(":")[0])
+            self._went_away(str(error))
             return None
-        self._took(began, sink, str(answer.status) if answer.status >= 300 else None)
-        self._found()
+        self._observe(began, sink, str(answer.status) if answer.status >= 300 else None)
+        self._came_back()
         return answer
 
     def answers(self, endpoint: Endpoint, sink: str, deadline: float) -> bool:
@@ -90,20 +90,20 @@ class Destination:
 
     def forked(self) -> None:
         """Begin afresh in a child."""
-        self._caller.forked()
+        self._connection.forked()
 
     def close(self) -> None:
         """End the connection."""
-        self._caller.close()
+        self._connection.close()
 
     def _patience(self, left_s: float) -> float:
         # two more such waits and the write to disk still fit into what is left
         return max(0.05, min(self._timeout_s + 0.5, left_s / 3))
 
-    def _took(self, began: float, sink: str, error: str | None) -> None:
+    def _observe(self, began: float, sink: str, error: str | None) -> None:
         _durations.cell((sink, error)).observe(self._clock() - began)
 
-    def _lost(self, why: str) -> None:
+    def _went_away(self, why: str) -> None:
         self.last_error = why
         first = self.breaker.state == "closed"
         self.breaker.failed()
@@ -111,19 +111,21 @@ class Destination:
             return
         if self._expected:
             message = "the collector at %s does not answer (%s); telemetry waits in %s"
-            self._told = log_rate_limited(
+            self._announced = log_rate_limited(
                 f"otlp:{self.shown}", message, self.shown, why, self._waits_in
             )
-        elif not self._told:
+        elif not self._announced:
             message = (
                 "no collector answers at %s (%s); telemetry waits in %s. Set "
                 "OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_SDK_DISABLED=1 if there is none"
             )
             args = (self.shown, why, self._waits_in)
-            self._told = log_rate_limited(f"otlp:{self.shown}", message, *args, level=logging.INFO)
+            self._announced = log_rate_limited(
+                f"otlp:{self.shown}", message, *args, level=logging.INFO
+            )
 
-    def _found(self) -> None:
-        if self.breaker.failures and self._told:
+    def _came_back(self) -> None:
+        if self.breaker.failures and self._announced:
             back = f"otlp:{self.shown}:back"
             log_rate_limited(
                 back, "the collector at %s answers again", self.shown, level=logging.INFO

@@ -1,29 +1,28 @@
-"""The sender: the one thread of a process that talks to the collector, for all signals.
+"""The one thread of a process that talks to the collector, for all signals.
 
-It pumps the lanes when a batch is full or old enough, pushes metrics, drains the disk, and ends
-within a deadline. What is sent and what becomes of it is decided in `export.signal_exporter`.
+It exports when a batch is full or old enough, pushes metrics, sends what waits on disk, and ends
+within a deadline. What is sent and what becomes of it is decided in `export.signal_exporter`; how
+the thread lives is `runtime.worker`'s.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from proletto_otel.core.internal_errors import failed, suppressed
+from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.export.metric_reader import MetricReader
 from proletto_otel.export.signal_exporter import SignalExporter
 from proletto_otel.export.spool.spool import Spool
 from proletto_otel.runtime.waker import Waker
+from proletto_otel.runtime.worker import Worker
 
-LONGEST_NAP_S = 0.5
-SHORTEST_NAP_S = 0.01
-DRAIN_GAP_S = 0.02
-"""Rest after each parcel from disk: 50 a second, so that live data and the app go on."""
+LONGEST_SLEEP_S = 0.5
+SHORTEST_SLEEP_S = 0.01
+RESEND_GAP_S = 0.02
+"""Rest after each payload from disk: 50 a second, so that live data and the app go on."""
 SWEEP_EVERY_S = 5.0
-RESTART_PAUSE_S = 0.2
 FOREVER_S = 3600.0
 RESERVE_S = 0.5
 """Part of the time to stop that is kept for writing to disk what a hung request still holds."""
@@ -32,165 +31,113 @@ RESERVE_S = 0.5
 class FlushRequest:
     """Somebody waits until everything queued now is sent."""
 
-    def __init__(self, deadline: float, misses: int) -> None:
+    def __init__(self, deadline: float, failures: int) -> None:
         self.deadline = deadline
-        self.misses = misses
+        self.failures = failures
         """How often something was not delivered before."""
         self.ok = False
-        self.wake = Waker()
+        self.waker = Waker()
 
 
 class ExportThread:
-    """Drives the lanes in a thread of its own.
+    """Drives the signals' exporters in a thread of its own.
 
     Args:
-        lanes: One for each signal that is exported.
+        exporters: One for each signal that is exported.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        lanes: Sequence[SignalExporter],
+        exporters: Sequence[SignalExporter],
         spool: Spool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.lanes = lanes
-        self.push: MetricReader | None = None
+        self.exporters = exporters
+        self.metric_reader: MetricReader | None = None
+        self.worker = Worker(
+            "export",
+            self._turn,
+            recover=self._recover,
+            finish=self._finish,
+            abandon=self._abandon,
+            running_changed=self._running_changed,
+            reserve_s=RESERVE_S,
+            clock=clock,
+        )
         self._spool = spool
         self._clock = clock
-        self._turn = threading.Lock()
-        self._wake: Waker | None = None
         self._reset()
 
     def _reset(self) -> None:
-        self._pid = 0
-        self._thread: threading.Thread | None = None
-        self._tickets: deque[FlushRequest] = deque()
-        self._stop_at: float | None = None
-        self._ended = False
+        self._flush_requests: deque[FlushRequest] = deque()
         self._sweep_at = 0.0
-        self._misses = 0
+        self._finished = False
+        self._failures = 0
         """Cycles in which something was not delivered."""
 
     def start(self) -> None:
         """Start the thread in this process; once is enough."""
-        if self._pid == os.getpid() and self._thread is not None and self._thread.is_alive():
+        if self.worker.running:
             return
         self._reset()
-        self._pid = os.getpid()
-        self._wake = self._wake or Waker()
-        for lane in self.lanes:
-            lane.open()
-        if self.lanes:
-            self._begin()
-
-    def _begin(self) -> None:
-        self._ended = False
-        self._watch(True)  # until its loop says that it runs
-        thread = threading.Thread(target=self._run, name="proletto-sender", daemon=True)
-        thread.start()
-        self._thread = thread
-
-    def _watch(self, is_lost: bool) -> None:
-        """Let every `put` call `wake`, which looks after the thread; or only full batches."""
-        for lane in self.lanes:
-            lane.batcher.wake_at = 1 if is_lost else lane.batcher.max_items
+        for exporter in self.exporters:
+            exporter.open()
+        if self.exporters:
+            self.worker.start()
 
     def forked(self) -> None:
         """Begin afresh in a child: nothing queued, no connection, no thread."""
         self._reset()
-        self._turn = threading.Lock()
-        self._wake = None
-        for lane in self.lanes:
-            lane.forked()
-            lane.link.forked()
+        self.worker.forked()
+        for exporter in self.exporters:
+            exporter.forked()
+            exporter.destination.forked()
         self._spool.forked()
 
     def wake(self) -> None:
         """End the thread's sleep; start it again if it was lost. For signal handlers too."""
-        thread = self._thread
-        if thread is not None and not thread.is_alive() and self._stop_at is None:
-            self._revive(thread)
-        if self._wake is not None:
-            self._wake.set()
+        self.worker.wake()
 
     def flush(self, deadline: float) -> bool:
         """Send what is queued by *deadline* (monotonic); whether all of it was delivered."""
-        if self._thread is None or not self._thread.is_alive():
-            with self._turn:
-                return self._cycle(force=True, deadline=deadline)
-        ticket = FlushRequest(deadline, self._misses)
-        self._tickets.append(ticket)
-        self.wake()
-        ticket.wake.wait(deadline - self._clock())
-        return ticket.ok
+        if not self.worker.running:
+            done: list[bool] = []
+            self.worker.run_here(lambda: done.append(self._cycle(deadline, force=True)), deadline)
+            return done == [True]
+        request = FlushRequest(deadline, self._failures)
+        self._flush_requests.append(request)
+        self.worker.wake()
+        request.waker.wait(deadline - self._clock())
+        return request.ok
 
     def stop(self, deadline: float) -> None:
         """Send what there is until *deadline* (monotonic), put the rest on disk, count the rest."""
-        thread, self._stop_at = self._thread, deadline
-        self.wake()
-        if thread is None or not thread.is_alive():
-            self._finish(deadline)
-        elif not self._is_gone_by(deadline - RESERVE_S):
-            for lane in self.lanes:
-                lane.batcher.close()
-                lane.abandon(RESERVE_S / 2)
-        self._thread = None
+        self.worker.stop(deadline)
 
-    def _is_gone_by(self, deadline: float) -> bool:
-        while not self._ended and self._clock() < deadline:
-            time.sleep(0.01)  # a lock's timeout, as of `join`, follows the wall clock on 3.10
-        return self._ended
+    def _running_changed(self, runs: bool) -> None:
+        """While the thread does not run, every `put` wakes it, which starts a lost one again."""
+        for exporter in self.exporters:
+            exporter.queue.wake_at = exporter.queue.max_items if runs else 1
 
-    def _revive(self, lost: threading.Thread) -> None:
-        if self._pid != os.getpid() or not self._turn.acquire(blocking=False):
-            return  # a child that was not started; or another caller does it
-        try:
-            if self._thread is lost:
-                failed("export.sender", RuntimeError("the thread was lost"))
-                self._begin()
-        except RuntimeError:  # the interpreter is going down: no new threads
-            self._thread = None
-        finally:
-            self._turn.release()
+    def _turn(self) -> None:
+        requests = [self._flush_requests.popleft() for _ in range(len(self._flush_requests))]
+        deadline = min([r.deadline for r in requests], default=self._clock() + FOREVER_S)
+        everything = self._cycle(deadline, force=bool(requests))
+        self._failures += not everything
+        for request in requests:
+            request.ok = everything and request.failures == self._failures
+            request.waker.set()
+        self.worker.wait(RESEND_GAP_S if self._resend() else self._until_due_s())
 
-    def _run(self) -> None:
-        _suppress_instrumentation()
-        try:
-            pause_s = 0.0
-            while self._stop_at is None:
-                try:  # the recovery is inside, so that a blow during it is survived, too
-                    self._nap(pause_s)
-                    for lane in self.lanes:
-                        lane.recover()
-                    self._loop()
-                except BaseException as error:
-                    pause_s = RESTART_PAUSE_S
-                    failed("export.sender", error)
-            self._finish(self._stop_at)
-        finally:
-            self._ended = True
-            self._watch(True)
-
-    def _loop(self) -> None:
-        self._watch(False)
-        while self._stop_at is None:
-            tickets = [self._tickets.popleft() for _ in range(len(self._tickets))]
-            deadline = min([t.deadline for t in tickets], default=self._clock() + FOREVER_S)
-            everything = self._cycle(force=bool(tickets), deadline=deadline)
-            self._misses += not everything
-            for ticket in tickets:
-                ticket.ok = everything and ticket.misses == self._misses
-                ticket.wake.set()
-            self._nap(DRAIN_GAP_S if self._drain() else self._until_due_s())
-
-    def _cycle(self, *, force: bool, deadline: float) -> bool:
+    def _cycle(self, deadline: float, *, force: bool) -> bool:
         everything = True
-        for lane in self.lanes:
-            if force or lane.due_in_s() <= 0:
-                everything &= lane.pump(deadline)
-        if self.push is not None and (force or self.push.due_in_s() <= 0):
-            everything &= self.push.run(deadline)
+        for exporter in self.exporters:
+            if force or exporter.due_in_s() <= 0:
+                everything &= exporter.export(deadline)
+        reader = self.metric_reader
+        if reader is not None and (force or reader.due_in_s() <= 0):
+            everything &= reader.run(deadline)
         if self._clock() >= self._sweep_at:
             self._sweep_at = self._clock() + SWEEP_EVERY_S
             with suppressed("export.sweep"):
@@ -198,38 +145,36 @@ class ExportThread:
         return everything
 
     def _until_due_s(self) -> float:
-        soonest = min([lane.due_in_s() for lane in self.lanes], default=LONGEST_NAP_S)
-        if self.push is not None:
-            soonest = min(soonest, self.push.due_in_s())
-        return min(max(soonest, SHORTEST_NAP_S), LONGEST_NAP_S)
+        soonest = min([e.due_in_s() for e in self.exporters], default=LONGEST_SLEEP_S)
+        if self.metric_reader is not None:
+            soonest = min(soonest, self.metric_reader.due_in_s())
+        return min(max(soonest, SHORTEST_SLEEP_S), LONGEST_SLEEP_S)
 
-    def _drain(self) -> bool:
-        busy = False
-        for lane in self.lanes:
-            busy |= self._stop_at is None and lane.drain(self._clock() + FOREVER_S)
-        return busy
+    def _resend(self) -> bool:
+        """Send one payload of each signal from disk; whether another one may follow at once."""
+        more = False
+        for exporter in self.exporters:
+            more |= not self.worker.stopping and exporter.resend(self._clock() + FOREVER_S)
+        return more
+
+    def _recover(self) -> None:
+        for exporter in self.exporters:
+            exporter.recover()
 
     def _finish(self, deadline: float) -> None:
-        with self._turn:
+        with suppressed("export.stop"):
+            self._cycle(deadline, force=True)
+        for exporter in self.exporters:
             with suppressed("export.stop"):
-                self._cycle(force=True, deadline=deadline)
-            for lane in self.lanes:
-                with suppressed("export.stop"):
-                    lane.batcher.close()
-                    lane.recover()
-                    lane.finish()
-                    lane.link.close()
+                exporter.queue.close()
+                exporter.recover()
+                exporter.finish()
+                exporter.destination.close()
+        self._finished = True
 
-    def _nap(self, seconds: float) -> None:
-        if self._wake is not None:
-            self._wake.wait(seconds)
-
-
-def _suppress_instrumentation() -> None:
-    """Our own requests make no spans: libraries that trace `http.client` look for these keys."""
-    from opentelemetry import context
-
-    for name in ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"):
-        key = getattr(context, name, None)
-        if key is not None:
-            context.attach(context.set_value(key, True))
+    def _abandon(self) -> None:
+        """The thread hangs in a request: what it holds goes to disk all the same."""
+        if not self._finished:
+            for exporter in self.exporters:
+                exporter.queue.close()
+                exporter.abandon(RESERVE_S / 2)

@@ -1,4 +1,4 @@
-"""The OTLP exporter of a process, built from the settings: queues, links, spool, one thread.
+"""The OTLP exporter of a process, built from the settings: queues, destinations, spool, one thread.
 
 Others put encoded items into `traces` and `logs` and hand over what reads the metrics; how it gets
 out is the business of `export.export_thread` and the modules below it.
@@ -67,52 +67,52 @@ class OtlpExporter:
         self._config, self._clock = config, clock
         self._uses_grpc = _uses_grpc(config)
         self._spool = _spool(config, state_dir)
-        self._links: dict[Peer, Destination] = {}
-        self.traces = self._batcher("traces", config.trace_queue, config.trace_batch)
-        self.logs = self._batcher("logs", config.log_queue, config.log_batch)
-        batchers = {"traces": self.traces, "logs": self.logs}
-        batchers["metrics"] = self._batcher("metrics", 1, 1)
-        self._lanes = {
-            signal: self._lane(signal, batcher, environ)
-            for signal, batcher in batchers.items()
-            if batcher.enabled
+        self._destinations: dict[Peer, Destination] = {}
+        self.traces = self._new_queue("traces", config.trace_queue, config.trace_batch)
+        self.logs = self._new_queue("logs", config.log_queue, config.log_batch)
+        queues = {"traces": self.traces, "logs": self.logs}
+        queues["metrics"] = self._new_queue("metrics", 1, 1)
+        self._exporters = {
+            signal: self._exporter(signal, queue, environ)
+            for signal, queue in queues.items()
+            if queue.enabled
         }
-        self._sender = ExportThread(list(self._lanes.values()), self._spool, clock)
+        self._thread = ExportThread(list(self._exporters.values()), self._spool, clock)
         if collect is not None:
             self.metrics(collect)
 
     def metrics(self, collect: Callable[[], list[Family]], interval_s: float | None = None) -> None:
         """Push what *collect* gives every *interval_s* seconds, at a flush and at the end."""
-        lane = self._lanes.get("metrics")
-        if lane is not None:
+        exporter = self._exporters.get("metrics")
+        if exporter is not None:
             seconds = interval_s or self._config.metric_interval_ms / 1000
-            self._sender.push = MetricReader(lane, collect, seconds, self._clock)
+            self._thread.metric_reader = MetricReader(exporter, collect, seconds, self._clock)
 
     def start(self) -> None:
         """Start sending in this process."""
         self.observe()
-        self._sender.start()
+        self._thread.start()
 
     def flush(self, deadline: float) -> bool:
         """Send what is queued by *deadline* (monotonic); whether all of it was delivered."""
-        return self._sender.flush(deadline)
+        return self._thread.flush(deadline)
 
     def stop(self, deadline: float) -> None:
         """Send until *deadline* (monotonic), then put the rest on disk."""
-        self._sender.stop(deadline)
+        self._thread.stop(deadline)
 
     def forked(self) -> None:
         """Begin afresh in a child."""
-        self._sender.forked()
+        self._thread.forked()
 
     def pending(self, signal: str) -> int:
         """Records of *signal* in memory."""
-        lane = self._lanes.get(signal)
-        return lane.pending if lane else 0
+        exporter = self._exporters.get(signal)
+        return exporter.pending if exporter else 0
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, by signal."""
-        signals = {signal: self._status(lane) for signal, lane in self._lanes.items()}
+        signals = {signal: self._status(exporter) for signal, exporter in self._exporters.items()}
         healthy = all(s["state"] == "closed" for s in signals.values())
         directory = str(self._spool.directory) if self._spool.directory else None
         return {"healthy": healthy, "spool": directory, "signals": signals}
@@ -123,32 +123,32 @@ class OtlpExporter:
         source.observe(TELEMETRY_SPOOL_BYTES, self._spool_bytes)
         source.observe(TELEMETRY_SPOOL_AGE, self._spool_age)
 
-    def _status(self, lane: SignalExporter) -> dict[str, Any]:
-        usage = self._spool.usage(lane.signal)
-        states = (lane.link.breaker.state, lane.breaker.state)
+    def _status(self, exporter: SignalExporter) -> dict[str, Any]:
+        usage = self._spool.usage(exporter.signal)
+        states = (exporter.destination.breaker.state, exporter.breaker.state)
         return {
-            "endpoint": lane.endpoint.shown,
+            "endpoint": exporter.endpoint.shown,
             "state": next((state for state in states if state != "closed"), "closed"),
-            "last_error": lane.last_error or lane.link.last_error,
-            "queued": lane.pending,
+            "last_error": exporter.last_error or exporter.destination.last_error,
+            "queued": exporter.pending,
             "spooled": usage.items,
             "spool_bytes": usage.bytes,
             "spool_age_s": usage.age_s,
         }
 
     def _queued(self) -> Iterator[tuple[Values, float]]:
-        for lane in self._lanes.values():
-            yield (lane.batcher.sink,), lane.pending
+        for exporter in self._exporters.values():
+            yield (exporter.queue.sink,), exporter.pending
 
     def _spool_bytes(self) -> Iterator[tuple[Values, float]]:
-        for signal, lane in self._lanes.items():
-            yield (lane.batcher.sink,), self._spool.usage(signal).bytes
+        for signal, exporter in self._exporters.items():
+            yield (exporter.queue.sink,), self._spool.usage(signal).bytes
 
     def _spool_age(self) -> Iterator[tuple[Values, float]]:
-        for signal, lane in self._lanes.items():
-            yield (lane.batcher.sink,), self._spool.usage(signal).age_s
+        for signal, exporter in self._exporters.items():
+            yield (exporter.queue.sink,), self._spool.usage(signal).age_s
 
-    def _batcher(self, signal: str, max_queue: int, max_items: int) -> ExportQueue:
+    def _new_queue(self, signal: str, max_queue: int, max_items: int) -> ExportQueue:
         config = self._config
         wanted = getattr(config, f"{signal}_exporter") == "otlp" and not config.sdk_disabled
         return ExportQueue(
@@ -156,19 +156,19 @@ class OtlpExporter:
             max_queue=max_queue,
             max_items=min(max_items, max_queue),
             enabled=wanted,
-            wake=lambda: self._sender.wake(),
+            wake=lambda: self._thread.wake(),
         )
 
-    def _lane(
-        self, signal: str, batcher: ExportQueue, environ: Mapping[str, str]
+    def _exporter(
+        self, signal: str, queue: ExportQueue, environ: Mapping[str, str]
     ) -> SignalExporter:
         config, to = self._config, self._endpoint(signal, environ)
         delays = {"traces": config.trace_delay_ms, "logs": config.log_delay_ms}
         return SignalExporter(
             signal,
-            batcher,
+            queue,
             to,
-            self._link(to),
+            self._destination(to),
             self._spool,
             resource=self.resource.encoded,
             scope=otlp.scope(DISTRO),
@@ -177,12 +177,12 @@ class OtlpExporter:
             clock=self._clock,
         )
 
-    def _link(self, to: Endpoint) -> Destination:
-        found = self._links.get(to.peer)
+    def _destination(self, to: Endpoint) -> Destination:
+        found = self._destinations.get(to.peer)
         if found is None:
             where = self._spool.directory
-            found = self._links[to.peer] = Destination(
-                self._caller(to.peer),
+            found = self._destinations[to.peer] = Destination(
+                self._connection(to.peer),
                 to.peer.shown,
                 expected=is_configured(self._config),
                 waits_in=str(where) if where else "memory",
@@ -205,7 +205,7 @@ class OtlpExporter:
         chosen = self._config.otlp_compression
         return chosen == GZIP or (chosen == "auto" and not is_loopback(peer.host))
 
-    def _caller(self, peer: Peer) -> Connection:
+    def _connection(self, peer: Peer) -> Connection:
         patience_s = self._config.otlp_timeout_ms / 1000
         if self._uses_grpc:
             compress = self._compresses(peer)

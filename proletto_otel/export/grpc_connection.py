@@ -1,4 +1,4 @@
-"""The same parcels over gRPC, for those who must: needs the extra `proletto_otel[grpc]`.
+"""The same payloads over gRPC, for those who must: needs the extra `proletto_otel[grpc]`.
 
 HTTP is the default: gRPC's threads and forks do not go together, so the channel is made in the
 process that sends, and answers are told to `export.signal_exporter` as the HTTP statuses they stand
@@ -72,8 +72,8 @@ class GrpcConnection:
         if channel is not None:
             channel.close()
 
-    def post(self, endpoint: Endpoint, parcel: Payload, timeout_s: float) -> Answer:
-        """Send a parcel and wait for the answer at most *timeout_s*.
+    def post(self, endpoint: Endpoint, payload: Payload, timeout_s: float) -> Answer:
+        """Send a payload and wait for the answer at most *timeout_s*.
 
         Raises:
             Unreachable: no answer came.
@@ -83,7 +83,7 @@ class GrpcConnection:
             call = self._opened(grpc).unary_unary(endpoint.path)
             metadata = [(name.lower(), value.reveal()) for name, value in endpoint.headers.items()]
             patience_s = min(self._read_timeout_s, timeout_s)
-            return Answer(200, None, call(parcel.request(), timeout=patience_s, metadata=metadata))
+            return Answer(200, None, call(payload.request(), timeout=patience_s, metadata=metadata))
         except grpc.RpcError as error:
             return self._answer(error.code().name)
         except (OSError, ValueError) as error:

@@ -82,28 +82,28 @@ class HttpConnection:
             with contextlib.suppress(OSError):
                 connection.close()
 
-    def post(self, endpoint: Endpoint, parcel: Payload, timeout_s: float) -> Answer:
-        """Send a parcel and wait for the answer, together at most about *timeout_s*.
+    def post(self, endpoint: Endpoint, payload: Payload, timeout_s: float) -> Answer:
+        """Send a payload and wait for the answer, together at most about *timeout_s*.
 
         Raises:
             Unreachable: no answer came.
         """
-        headers = _headers(endpoint, parcel)
+        headers = _headers(endpoint, payload)
         kept = self._connection is not None
         try:
             try:
-                return self._once(endpoint, parcel, headers, timeout_s)
+                return self._once(endpoint, payload, headers, timeout_s)
             except STALE:
                 if not kept:
                     raise
                 self.close()  # the peer closed it while we were idle: nobody has read this request
-                return self._once(endpoint, parcel, headers, timeout_s)
+                return self._once(endpoint, payload, headers, timeout_s)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise Unreachable(_why(error)) from error
 
     def _once(
-        self, endpoint: Endpoint, parcel: Payload, headers: Mapping[str, str], timeout_s: float
+        self, endpoint: Endpoint, payload: Payload, headers: Mapping[str, str], timeout_s: float
     ) -> Answer:
         patience_s = min(self._read_timeout_s, timeout_s)
         connection = self._connected(min(CONNECT_TIMEOUT_S, timeout_s), patience_s)
@@ -112,7 +112,7 @@ class HttpConnection:
         target = endpoint.path
         if self.peer.proxy is not None and self.peer.scheme == "http":
             target = self.peer.shown + endpoint.path
-        connection.request("POST", target, parcel.body, dict(headers))
+        connection.request("POST", target, payload.body, dict(headers))
         made: Any = partial(_response, time.monotonic() + patience_s)
         connection.response_class = made
         response = connection.getresponse()
@@ -196,10 +196,10 @@ def _response(
     return http.client.HTTPResponse(timed, *args, **options)
 
 
-def _headers(endpoint: Endpoint, parcel: Payload) -> dict[str, str]:
+def _headers(endpoint: Endpoint, payload: Payload) -> dict[str, str]:
     headers = {"content-type": "application/x-protobuf", "user-agent": "proletto-otel"}
-    if parcel.encoding:
-        headers["content-encoding"] = parcel.encoding
+    if payload.encoding:
+        headers["content-encoding"] = payload.encoding
     proxy = endpoint.peer.proxy
     if proxy and proxy.authorization and endpoint.peer.scheme == "http":
         headers["proxy-authorization"] = proxy.authorization.reveal()

@@ -13,7 +13,7 @@ STATUSES = ("UNSET", "OK", "ERROR")
 
 
 class MemoryQueue:
-    """Stands where a batcher stands: takes encoded items and keeps them."""
+    """Stands where a queue stands: takes encoded items and keeps them."""
 
     def __init__(self, sink: str) -> None:
         self.sink = sink

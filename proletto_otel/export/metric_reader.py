@@ -18,7 +18,7 @@ FIRST_AFTER_S = 1.0
 
 
 class MetricReader:
-    """Reads all metrics and gives them to their lane.
+    """Reads all metrics and gives them to their exporter.
 
     Args:
         collect: Everything to send.
@@ -28,12 +28,12 @@ class MetricReader:
 
     def __init__(
         self,
-        lane: SignalExporter,
+        exporter: SignalExporter,
         collect: Callable[[], list[Family]],
         interval_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lane, self._collect, self._interval_s = lane, collect, interval_s
+        self._exporter, self._collect, self._interval_s = exporter, collect, interval_s
         self._clock = clock
         self._due_at = clock() + min(FIRST_AFTER_S, interval_s)
 
@@ -47,7 +47,7 @@ class MetricReader:
         with suppressed("export.metrics"):
             families = self._collect()
             if families:
-                lane = self._lane
-                request = metrics(families, lane.resource(), time.time_ns(), lane.scope)
-                return lane.offer(request, deadline)
+                exporter = self._exporter
+                request = metrics(families, exporter.resource(), time.time_ns(), exporter.scope)
+                return exporter.send_metrics(request, deadline)
         return True

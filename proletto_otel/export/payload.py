@@ -1,6 +1,6 @@
-"""A parcel: one export request, compressed or not, with the number of items in it.
+"""A payload: one export request, compressed or not, with the number of items in it.
 
-What goes to the network and what goes to disk is the same parcel; `export.spool.spool` keeps it.
+What goes to the network and what goes to disk is the same payload; `export.spool.spool` keeps it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LEVEL = 1
 _WITH_HEADER = 31
 """zlib's window bits for the gzip format."""
 MAX_UNPACKED = 64_000_000
-"""Bytes a parcel may unpack to; ours stay below 4 MB."""
+"""Bytes a payload may unpack to; ours stay below 4 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Payload:
             raise ValueError(str(error)) from error
 
     def halves(self) -> list[Payload]:
-        """The same items in two parcels; none when there is nothing to split."""
+        """The same items in two payloads; none when there is nothing to split."""
         if self.items < 2:
             return []
         try:

@@ -1,4 +1,4 @@
-"""The queue of one signal: request threads put encoded items, the sender's thread takes batches.
+"""The queue of one signal: request threads put encoded items, the export thread takes batches.
 
 `put` is on the request path: no lock, no wait, no exception. When the queue is full the oldest item
 is dropped and counted. Sending lives in `export.signal_exporter`, the thread in
@@ -33,7 +33,7 @@ class ExportQueue:
     Args:
         sink: Name in the ledger.
         max_queue: Items; beyond it the oldest is dropped.
-        max_items: Items in one batch; so many wake the sender at once.
+        max_items: Items in one batch; so many wake the export thread at once.
         enabled: `False` makes `put` do nothing, so that callers need not ask.
         wake: Called when a batch is full.
     """
@@ -55,11 +55,11 @@ class ExportQueue:
         self.max_items = max_items
         self.bytes = 0
         self.taken: list[Queued] = []
-        """Items between queue and request; put back if the sender fails there."""
+        """Items between queue and request; put back if the export thread fails there."""
         self._max_queue, self._max_bytes = max_queue, max_bytes
         self._max_queue_bytes = max_queue_bytes
         self.wake_at = max_items
-        """Items at which `put` calls the sender; 1 when its thread was lost."""
+        """Items at which `put` calls the export thread; 1 when its thread was lost."""
         self._wake = wake
         self._ledger = ledger
         self._emitted = ledger.emitted_cell(sink)
@@ -105,7 +105,7 @@ class ExportQueue:
             self._wake()
 
     def take(self) -> dict[bytes, list[bytes]]:
-        """The next batch, items by scope; empty when there is none. `settle` ends it."""
+        """The next batch, items by scope; empty when there is none. `confirm` ends it."""
         start = len(self.taken)
         with contextlib.suppress(IndexError):  # fewer than that wait
             take = map(deque.popleft, repeat(self._queue, self.max_items - start))
@@ -131,11 +131,11 @@ class ExportQueue:
         self.bytes -= size
         return _by_scope(found[:fitting])
 
-    def settle(self) -> None:
+    def confirm(self) -> None:
         """The batch is a request now."""
         self.taken.clear()
 
-    def untake(self) -> None:
+    def put_back(self) -> None:
         """Put a batch back that did not become a request."""
         taken, self.taken = self.taken, []
         size = sum(_size(entry) for entry in taken)
@@ -163,7 +163,7 @@ class ExportQueue:
         ):
             try:
                 gone = _size(queue.popleft())
-            except IndexError:  # the sender took the rest
+            except IndexError:  # the export thread took the rest
                 return
             self.bytes -= gone
             self._ledger.dropped(self.sink, QUEUE_FULL)

@@ -26,17 +26,17 @@ from proletto_otel.export.spool.spool import Spool, reason
 from proletto_otel.runtime.circuit_breaker import Breaker
 
 HELD_MAX_BYTES = 8_000_000
-"""Parcels kept in memory while even the disk refuses them."""
+"""Payloads kept in memory while even the disk refuses them."""
 DISK_RETRY_S = 1.0
 TOO_LARGE = 413
 BUSY = frozenset((408, 425, 429, 502, 503, 504))
 """Statuses that ask for another try."""
 POISON_TRIES = 5
-"""A parcel on disk that got 500 so often while others passed is the cause itself."""
+"""A payload on disk that got 500 so often while others passed is the cause itself."""
 
 
 class SignalExporter:
-    """Batches of one signal on their way to one endpoint. Used by the sender's thread alone.
+    """Batches of one signal on their way to one endpoint. Used by the export thread alone.
 
     Args:
         signal: `traces`, `logs` or `metrics`.
@@ -50,9 +50,9 @@ class SignalExporter:
     def __init__(
         self,
         signal: str,
-        batcher: ExportQueue,
+        queue: ExportQueue,
         endpoint: Endpoint,
-        link: Destination,
+        destination: Destination,
         spool: Spool,
         *,
         resource: Callable[[], bytes],
@@ -62,114 +62,119 @@ class SignalExporter:
         clock: Callable[[], float] = time.monotonic,
         ledger: Ledger = process_ledger,
     ) -> None:
-        self.signal, self.batcher, self.endpoint, self.link = signal, batcher, endpoint, link
+        self.signal, self.queue, self.endpoint, self.destination = (
+            signal,
+            queue,
+            endpoint,
+            destination,
+        )
         self.breaker = Breaker(clock)
         self.last_error = ""
         self.resource, self.scope = resource, scope
         self._spool = spool
         self._encoding, self._delay_s = encoding, delay_s
         self._clock, self._ledger = clock, ledger
-        self._sink = batcher.sink
+        self._sink = queue.sink
         self.forked()
 
     def forked(self) -> None:
         """Begin empty in a child."""
-        self.batcher.forked()
-        self._flight: list[Payload] = []
+        self.queue.forked()
+        self._in_flight: list[Payload] = []
         self._claim: Claim | None = None
         self._held: deque[Payload] = deque()
         self._disk_again_at = 0.0
-        self._pumped_at = 0.0
-        self._settling = Lock()
+        self._exported_at = 0.0
+        self._outcome_lock = Lock()
         self._abandoned = False
         self._passed = 0
         self._tries: dict[str, tuple[int, int]] = {}
 
     def open(self) -> None:
         """Accept records; the first batch waits as long as any, unless a flush asks for it."""
-        self.batcher.open()
-        self._pumped_at = self._clock()
+        self.queue.open()
+        self._exported_at = self._clock()
 
     @property
     def pending(self) -> int:
         """Records in memory."""
-        return len(self.batcher) + sum(p.items for p in (*self._flight, *self._held))
+        return len(self.queue) + sum(p.items for p in (*self._in_flight, *self._held))
 
     def ready(self) -> bool:
         """Whether a request may go out now."""
-        return self.link.breaker.ready() and self.breaker.ready()
+        return self.destination.breaker.ready() and self.breaker.ready()
 
     def due_in_s(self) -> float:
         """Seconds until a batch is full or has waited long enough."""
-        if len(self.batcher) >= self.batcher.max_items:
+        if len(self.queue) >= self.queue.max_items:
             return 0.0
-        return self._pumped_at + self._delay_s - self._clock()
+        return self._exported_at + self._delay_s - self._clock()
 
-    def pump(self, deadline: float) -> bool:
+    def export(self, deadline: float) -> bool:
         """Send what is queued, or spool it; whether all of it was delivered."""
-        self._pumped_at = self._clock()
+        self._exported_at = self._clock()
         everything = self._retry_held(deadline)
-        for _ in range(len(self.batcher) // self.batcher.max_items + 1):
-            parcel = None if self._abandoned else self._next()
-            if parcel is None:
+        for _ in range(len(self.queue) // self.queue.max_items + 1):
+            payload = None if self._abandoned else self._next()
+            if payload is None:
                 break
-            everything &= self._send(parcel, deadline)
+            everything &= self._send(payload, deadline)
         return everything
 
-    def offer(self, request: bytes, deadline: float) -> bool:
+    def send_metrics(self, request: bytes, deadline: float) -> bool:
         """Send a request of metrics, or spool it; whether it was delivered."""
         self._ledger.emitted(self._sink)
         return self._send(Payload.of(request, 1, self._encoding), deadline)
 
-    def _send(self, parcel: Payload, deadline: float) -> bool:
-        self._flight = [parcel]
-        self.batcher.settle()
-        return self._fly(deadline)
+    def _send(self, payload: Payload, deadline: float) -> bool:
+        self._in_flight = [payload]
+        self.queue.confirm()
+        return self._send_in_flight(deadline)
 
-    def drain(self, deadline: float) -> bool:
-        """Send the oldest parcel on disk; whether another one may follow at once."""
+    def resend(self, deadline: float) -> bool:
+        """Send the oldest payload on disk; whether another one may follow at once."""
         claim = self._spool.claim(self.signal) if self._may_send(deadline) else None
         if claim is None:
             return False
         self._claim = claim
-        answer = self.link.post(self.endpoint, self._sink, claim.parcel, deadline)
+        answer = self.destination.post(self.endpoint, self._sink, claim.payload, deadline)
         self._claim = None
-        with self._settling:
-            return not self._abandoned and self._settle_claim(claim, answer)
+        with self._outcome_lock:
+            return not self._abandoned and self._resent(claim, answer)
 
     def recover(self) -> None:
-        """Save what was under way when the sender's thread died."""
-        for parcel in self._flight:
-            self._store(parcel)
-        self._flight = []
-        self.batcher.untake()
+        """Save what was under way when the export thread died."""
+        for payload in self._in_flight:
+            self._store(payload)
+        self._in_flight = []
+        self.queue.put_back()
         claim, self._claim = self._claim, None
         if claim is not None:
             self._spool.give_back(self.signal, claim)
 
     def finish(self) -> None:
         """Put everything on disk; count what the disk does not take."""
-        while (parcel := self._next()) is not None:
-            self._flight = [parcel]
-            self.batcher.settle()
+        while (payload := self._next()) is not None:
+            self._in_flight = [payload]
+            self.queue.confirm()
             self.recover()
         while self._held:
             self._to_disk_or_lost(self._held.popleft())
 
     def abandon(self, patience_s: float) -> None:
-        """Do `finish` in another thread, because the sender's hangs; its result will not count."""
-        if not self._settling.acquire(timeout=max(0.0, patience_s)):
+        """Do `finish` in place of an export thread that hangs; what it gets will not count."""
+        if not self._outcome_lock.acquire(timeout=max(0.0, patience_s)):
             return
         try:
             self._abandoned = True
             self.recover()
             self.finish()
         finally:
-            self._settling.release()
+            self._outcome_lock.release()
 
     def _next(self) -> Payload | None:
-        while groups := self.batcher.take():
-            items = len(self.batcher.taken)
+        while groups := self.queue.take():
+            items = len(self.queue.taken)
             try:
                 named = [(scope or self.scope, found) for scope, found in groups.items()]
                 request = envelope.request(self.resource(), named)
@@ -177,56 +182,58 @@ class SignalExporter:
             except Exception as error:  # a batch that cannot be built must not stop the next ones
                 failed("export.encode", error)
                 self._ledger.dropped(self._sink, "encode_error", items)
-                self.batcher.settle()
+                self.queue.confirm()
         return None
 
-    def _fly(self, deadline: float) -> bool:
+    def _send_in_flight(self, deadline: float) -> bool:
         everything = True
-        while self._flight:
-            parcel = self._flight[0]
-            answer = self._ask(parcel, deadline)
-            halves = parcel.halves() if answer and answer.status == TOO_LARGE else []
-            with self._settling:
+        while self._in_flight:
+            payload = self._in_flight[0]
+            answer = self._post(payload, deadline)
+            halves = payload.halves() if answer and answer.status == TOO_LARGE else []
+            with self._outcome_lock:
                 if self._abandoned:
                     return False
-                everything &= bool(halves) or self._settle(parcel, answer)
-                self._flight[:1] = halves
+                everything &= bool(halves) or self._answered(payload, answer)
+                self._in_flight[:1] = halves
         return everything
 
     def _may_send(self, deadline: float) -> bool:
-        there = self.breaker.ready() and self.link.answers(self.endpoint, self._sink, deadline)
+        there = self.breaker.ready() and self.destination.answers(
+            self.endpoint, self._sink, deadline
+        )
         return there and not self._abandoned
 
-    def _ask(self, parcel: Payload, deadline: float) -> Answer | None:
+    def _post(self, payload: Payload, deadline: float) -> Answer | None:
         if not self._may_send(deadline):
             return None
-        return self.link.post(self.endpoint, self._sink, parcel, deadline)
+        return self.destination.post(self.endpoint, self._sink, payload, deadline)
 
-    def _settle(self, parcel: Payload, answer: Answer | None) -> bool:
-        if answer is None or self._is_later(answer):
-            self._store(parcel)
+    def _answered(self, payload: Payload, answer: Answer | None) -> bool:
+        if answer is None or self._must_wait(answer):
+            self._store(payload)
             return False
         if answer.status >= 300:
-            self._refused(parcel, answer.status)
+            self._refused(payload, answer.status)
             return False
-        self._accepted(parcel, answer)
+        self._accepted(payload, answer)
         return True
 
-    def _settle_claim(self, claim: Claim, answer: Answer | None) -> bool:
+    def _resent(self, claim: Claim, answer: Answer | None) -> bool:
         if answer is None:
             self._spool.give_back(self.signal, claim)
             return False
-        if self._is_later(answer):
+        if self._must_wait(answer):
             return self._again_or_poison(claim, answer)
-        halves = claim.parcel.halves() if answer.status == TOO_LARGE else []
+        halves = claim.payload.halves() if answer.status == TOO_LARGE else []
         for half in halves:
             self._store(half)  # first on disk, then the whole goes: a crash between only doubles
         if not self._spool.done(self.signal, claim) or halves:
             return True
         if answer.status >= 300:
-            self._refused(claim.parcel, answer.status)
+            self._refused(claim.payload, answer.status)
         else:
-            self._accepted(claim.parcel, answer)
+            self._accepted(claim.payload, answer)
         return True
 
     def _again_or_poison(self, claim: Claim, answer: Answer) -> bool:
@@ -235,50 +242,50 @@ class SignalExporter:
         is_poison = answer.status not in BUSY and tries + 1 >= POISON_TRIES
         if is_poison and self._passed > passed:
             if self._spool.done(self.signal, claim):
-                self._refused(claim.parcel, answer.status)
+                self._refused(claim.payload, answer.status)
             return True
         if len(self._tries) < 1000:
             self._tries[base] = (tries + 1, passed)
         self._spool.give_back(self.signal, claim, last=answer.status not in BUSY)
         return False
 
-    def _is_later(self, answer: Answer) -> bool:
+    def _must_wait(self, answer: Answer) -> bool:
         if answer.status in BUSY or answer.status >= 500:
             self.last_error = f"HTTP {answer.status}"
             self.breaker.failed(answer.retry_after_s)
             message = "%s answers %s for %s; telemetry waits on disk"
             log_rate_limited(
-                f"otlp:{self.signal}", message, self.link.shown, answer.status, self.signal
+                f"otlp:{self.signal}", message, self.destination.shown, answer.status, self.signal
             )
             return True
         self.breaker.succeeded()
         return False
 
-    def _accepted(self, parcel: Payload, answer: Answer) -> None:
+    def _accepted(self, payload: Payload, answer: Answer) -> None:
         self._passed += 1
         lost, why = envelope.rejected(answer.body) if answer.body else (0, "")
-        lost = max(0, min(lost, parcel.items))
-        self._ledger.delivered(self._sink, parcel.items - lost)
+        lost = max(0, min(lost, payload.items))
+        self._ledger.delivered(self._sink, payload.items - lost)
         if lost:
             self.last_error = "partial success"
             self._ledger.dropped(self._sink, "partial_success", lost)
             message = "%s refused %d of %d records of %s: %s"
-            args = (self.link.shown, lost, parcel.items, self.signal, ascii(why)[:200])
+            args = (self.destination.shown, lost, payload.items, self.signal, ascii(why)[:200])
             log_rate_limited(f"otlp:{self.signal}:partial", message, *args)
 
-    def _refused(self, parcel: Payload, status: int) -> None:
+    def _refused(self, payload: Payload, status: int) -> None:
         self.last_error = f"HTTP {status}"
         why = f"rejected_{status}"
-        self._ledger.dropped(self._sink, why, parcel.items)
-        self._spool.reject(self.signal, parcel, why)
+        self._ledger.dropped(self._sink, why, payload.items)
+        self._spool.reject(self.signal, payload, why)
         message = "%s refused %d records of %s (HTTP %d); they are set aside"
-        args = (self.link.shown, parcel.items, self.signal, status)
+        args = (self.destination.shown, payload.items, self.signal, status)
         log_rate_limited(f"otlp:{self.signal}:refused", message, *args)
 
-    def _store(self, parcel: Payload) -> None:
-        why = self._to_disk(parcel)
+    def _store(self, payload: Payload) -> None:
+        why = self._to_disk(payload)
         if why:
-            self._held.append(parcel)
+            self._held.append(payload)
             self._disk_again_at = self._clock() + DISK_RETRY_S
         while sum(len(p.body) for p in self._held) > HELD_MAX_BYTES:
             self._ledger.dropped(self._sink, why, self._held.popleft().items)
@@ -286,13 +293,13 @@ class SignalExporter:
     def _retry_held(self, deadline: float) -> bool:
         if not self._held or not (self.ready() or self._clock() >= self._disk_again_at):
             return not self._held
-        self._flight, self._held = list(self._held), deque()
-        return self._fly(deadline)
+        self._in_flight, self._held = list(self._held), deque()
+        return self._send_in_flight(deadline)
 
-    def _to_disk(self, parcel: Payload) -> str:
-        """Spool a parcel; the reason in a word if that is not possible."""
+    def _to_disk(self, payload: Payload) -> str:
+        """Spool a payload; the reason in a word if that is not possible."""
         try:
-            self._spool.write(self.signal, parcel)
+            self._spool.write(self.signal, payload)
         except OSError as error:
             why = reason(error)
             message = "undelivered telemetry cannot be kept in %s: %s"
@@ -301,7 +308,7 @@ class SignalExporter:
             return why
         return ""
 
-    def _to_disk_or_lost(self, parcel: Payload) -> None:
-        why = self._to_disk(parcel)
+    def _to_disk_or_lost(self, payload: Payload) -> None:
+        why = self._to_disk(payload)
         if why:
-            self._ledger.dropped(self._sink, why, parcel.items)
+            self._ledger.dropped(self._sink, why, payload.items)

@@ -14,11 +14,13 @@ from typing import Any
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import failed, log_rate_limited
 from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.logs.pipeline import console_only
 from proletto_otel.logs.record.record import Record
-from proletto_otel.logs.sinks.threaded import ThreadedSink
+from proletto_otel.logs.sinks.sink import Sink
 from proletto_otel.notify.error_claims import LEASE_S, ErrorClaims
 from proletto_otel.notify.slack.client import SlackRefused
 from proletto_otel.notify.slack.error_message import ErrorMessage, ErrorNotification, Render, Sample
+from proletto_otel.runtime.worker import Worker
 from proletto_otel.state.store import Store, StoreUnavailable
 
 MAX_ERRORS = 100
@@ -48,7 +50,7 @@ class ErrorCounter:
         self.taken_at = time.monotonic()
 
 
-class ErrorNotifier(ThreadedSink):
+class ErrorNotifier(Sink):
     """Tells Slack about records of a level and above, each error once per window and host.
 
     Args:
@@ -59,6 +61,7 @@ class ErrorNotifier(ThreadedSink):
     """
 
     name = "slack"
+    queued = True
 
     def __init__(
         self, post: Post, store: Store, config: Config, render: Render | None = None
@@ -69,11 +72,39 @@ class ErrorNotifier(ThreadedSink):
         self._render: Render = render or self._default
         self._claims = ErrorClaims(store, config.slack_window_s)
         self._look_every_s = min(1.0, config.slack_window_s / 4)
-        super().__init__()
+        self._worker = Worker(
+            self.name,
+            self._turn,
+            pending=lambda: self.pending,
+            abandon=self._give_up,
+            surroundings=console_only,
+        )
+        self._forget()
+
+    # --- component -----------------------------------------------------------------------------
+    def start(self) -> None:
+        """Start the thread that posts."""
+        self._worker.start()
+
+    def flush(self, deadline: float) -> bool:
+        """Wait until everything was told; False at *deadline*, or when Slack is away for longer."""
+        return self._worker.flush(deadline)
+
+    def stop(self, deadline: float) -> None:
+        """Tell what can be told until *deadline*, count the rest as lost by the shutdown."""
+        self._worker.stop(deadline)
 
     def forked(self) -> None:
         """Nothing waits in the child."""
-        super().forked()
+        self._worker.forked()
+        self._forget()
+
+    def status(self) -> dict[str, Any]:
+        """Health for people, and how many records wait."""
+        self.last_error = self._worker.last_error
+        return {**super().status(), "pending": self.pending}
+
+    def _forget(self) -> None:
         self._heaps: dict[str, ErrorCounter] = {}
         self._notes: deque[ErrorNotification] = deque()
         self._owed: set[int] = set()
@@ -90,43 +121,46 @@ class ErrorNotifier(ThreadedSink):
         key = record.fingerprint
         heap = self._heaps.get(key)
         if heap is None:
-            if len(self._heaps) >= MAX_ERRORS or self._abandoned:
-                ledger.dropped(self.name, "shutdown" if self._abandoned else "queue_full")
+            if len(self._heaps) >= MAX_ERRORS or self._worker.abandoned:
+                ledger.dropped(self.name, "shutdown" if self._worker.abandoned else "queue_full")
                 return
             heap = self._heaps.setdefault(key, ErrorCounter(record))
         heap.count += 1  # one addition on an attribute: see core.meters.Cell
         if heap.count - heap.taken == 1:
-            self._wake.set()
+            self._worker.wake()
 
     @property
     def pending(self) -> int:
         """Records not yet counted in the store, and first ones not yet told."""
         return sum(h.count - h.taken for h in tuple(self._heaps.values())) + len(self._owed)
 
-    def forget(self) -> None:
-        """Nothing waits any more; what is claimed in the store another worker tells."""
+    def _give_up(self) -> None:
+        """Count what waits as lost; what is claimed in the store another worker tells."""
+        left = self.pending
+        if left:
+            ledger.dropped(self.name, "shutdown", left)
         self._heaps.clear()
         self._notes.clear()
         self._owed.clear()
 
     # --- the thread ----------------------------------------------------------------------------
-    def turn(self) -> None:
+    def _turn(self) -> None:
         """Count, look what is due, post one note when it is time."""
-        self._wake.wait(self._pause_s())
+        self._worker.wait(self._pause_s())
         try:
             self._count()
             self._look()
-            if self._notes and self._breaker.ready() and self._is_our_turn():
+            if self._notes and self._worker.breaker.ready() and self._is_our_turn():
                 self._tell(self._notes[0])
         except StoreUnavailable as error:
-            self.fault(f"store: {error}")
-            self._wake.wait(IDLE_S)
+            self._worker.set_error(f"store: {error}")
+            self._worker.wait(IDLE_S)
 
     def _pause_s(self) -> float:
         if not self._notes:
             return min(IDLE_S, self._look_every_s)
         turn_s = 0.0 if self._turn_at is None else self._turn_at - time.monotonic()
-        return min(max(self._breaker.wait_s(), turn_s, 0.0), IDLE_S)
+        return min(max(self._worker.breaker.wait_s(), turn_s, 0.0), IDLE_S)
 
     def _count(self) -> None:
         now = time.monotonic()
@@ -140,8 +174,8 @@ class ErrorNotifier(ThreadedSink):
 
     def _claim(self, heap: ErrorCounter, count: int) -> None:
         note = self._claims.seen(Sample.of(heap.record), count)
-        with self._settling:
-            if self._abandoned:
+        with self._worker.lock:
+            if self._worker.abandoned:
                 return
             heap.taken += count
             if note is None:
@@ -174,16 +208,18 @@ class ErrorNotifier(ThreadedSink):
             if not error.permanent:
                 self._later(error)
                 return
-            self.fault(str(error))
+            self._worker.set_error(str(error))
             log_rate_limited(
-                "sink:slack", "slack sink: %s; the message is given up", self.last_error
+                "sink:slack",
+                "slack sink: %s; the message is given up",
+                self._worker.last_error,
             )
             self._settle(note, "refused")
         except Exception as error:  # a client of one's own
             self._later(SlackRefused(type(error).__name__))
         else:
-            self.last_error = ""
-            self._breaker.succeeded()
+            self._worker.last_error = ""
+            self._worker.breaker.succeeded()
             self._settle(note, "")
 
     def _message(self, note: ErrorNotification) -> tuple[str, list[dict[str, Any]]]:
@@ -194,15 +230,15 @@ class ErrorNotifier(ThreadedSink):
             return self._default(note)
 
     def _later(self, error: SlackRefused) -> None:
-        self._breaker.failed(error.retry_after)
-        self.fault(str(error))
+        self._worker.breaker.failed(error.retry_after)
+        self._worker.set_error(str(error))
         if error.retry_after:
             self._claims.pause(error.retry_after)
-        log_rate_limited("sink:slack", "slack sink: %s; trying again", self.last_error)
+        log_rate_limited("sink:slack", "slack sink: %s; trying again", self._worker.last_error)
 
     def _settle(self, note: ErrorNotification, lost: str) -> None:
-        with self._settling:
-            if self._abandoned:
+        with self._worker.lock:
+            if self._worker.abandoned:
                 return
             self._notes.popleft()
             if id(note) in self._owed:

@@ -82,8 +82,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     internal_errors.forget_notices()
     monkeypatch.setattr(circuit_breaker, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(circuit_breaker, "GROWTH", 1.0)
-    monkeypatch.setattr(spool_directory, "LOOK_EVERY_S", 0.05)
-    monkeypatch.setattr(export_thread, "LONGEST_NAP_S", 0.05)
+    monkeypatch.setattr(spool_directory, "READ_EVERY_S", 0.05)
+    monkeypatch.setattr(export_thread, "LONGEST_SLEEP_S", 0.05)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_records_leave_by_themselves(start: Start, sink: OtlpSink) -> None:
 
 
 def test_flush_tells_of_a_request_that_was_under_way(start: Start, sink: OtlpSink) -> None:
-    """What the sender had taken when a flush came belongs to it: refused is not delivered."""
+    """What was under way when a flush came belongs to it: refused is not delivered."""
     sink.replies.append(Reply(401, delay_s=0.5))
     exporter = start(by_itself=True)
     exporter.logs.put(record("hello"))
@@ -208,7 +208,11 @@ def test_hung_collector_is_asked_without_records(start: Start, sink: OtlpSink) -
     exporter = start(EXPORTER_OTLP_TIMEOUT="100")
     exporter.logs.put(record("once or twice"))
     assert not flush(exporter)
-    until(lambda: exporter._links[exporter._lanes["logs"].endpoint.peer].breaker.failures > 3)
+    until(
+        lambda: (
+            exporter._destinations[exporter._exporters["logs"].endpoint.peer].breaker.failures > 3
+        )
+    )
     sink.hanging.clear()
     until(lambda: law(exporter)["delivered"] == 1)
 
@@ -303,7 +307,7 @@ def test_busy_signal_does_not_stop_the_others(start: Start, sink: OtlpSink) -> N
     assert ["GET /"] == names(sink.spans)
 
 
-def test_parcel_that_always_gets_500_is_set_aside_at_last(start: Start, sink: OtlpSink) -> None:
+def test_payload_that_always_gets_500_is_set_aside_at_last(start: Start, sink: OtlpSink) -> None:
     """A record that breaks the server does not block the spool for ever."""
     sink.refuse = lambda path, items: 500 if "poison" in names(items) else 0
     exporter = start(by_itself=True)
@@ -326,8 +330,8 @@ def test_parcel_that_always_gets_500_is_set_aside_at_last(start: Start, sink: Ot
     assert 1 == law_of_drops()["rejected_500"]
 
 
-def test_parcel_that_gets_500_lets_the_others_pass(start: Start, sink: OtlpSink) -> None:
-    """What waits behind a poisonous parcel on disk is delivered without new traffic."""
+def test_payload_that_gets_500_lets_the_others_pass(start: Start, sink: OtlpSink) -> None:
+    """What waits behind a poisonous payload on disk is delivered without new traffic."""
     sink.stop()
     exporter = start()
     for text in ("poison", "1", "2"):
@@ -449,7 +453,7 @@ def test_spool_that_works_again_takes_what_waited(
 def test_thread_that_dies_begins_again(
     start: Start, sink: OtlpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row D15: whatever kills the sender's thread, it is back, counted, and nothing is lost."""
+    """Row D15: whatever kills the export thread, it is back, counted, and nothing is lost."""
     real, deaths = Destination.post, [SystemExit(), KeyboardInterrupt(), ValueError("bug")]
 
     def post(self: Destination, *args: Any) -> Any:
@@ -464,7 +468,7 @@ def test_thread_that_dies_begins_again(
     errors = {p.attributes[0][1]: p.value for f in registry.collect() for p in f.points
               if f.name == "proletto.telemetry.internal_errors"}  # fmt: skip
 
-    assert 3 == errors["export.sender"]
+    assert 3 == errors["export.thread"]
     until(lambda: law(exporter)["delivered"] == 1)
 
 
@@ -485,7 +489,7 @@ def test_switched_off_sdk_starts_no_thread(start: Start, sink: OtlpSink) -> None
     exporter.logs.put(record("nowhere"))
 
     assert flush(exporter)
-    assert exporter._sender._thread is None
+    assert not exporter._thread.worker.running
     assert [] == sink.requests
 
 

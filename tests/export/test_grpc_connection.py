@@ -116,7 +116,7 @@ def test_without_the_extra_http_is_used_and_said(
     monkeypatch.setattr(grpc_connection, "is_installed", lambda: False)
     internal_errors.forget_notices()
     exporter = OtlpExporter(config(1), None)
-    (link,) = exporter._links.values()
+    (destination,) = exporter._destinations.values()
 
-    assert isinstance(link._caller, HttpConnection)
+    assert isinstance(destination._connection, HttpConnection)
     assert "pip install 'proletto_otel[grpc]'" in caplog.text

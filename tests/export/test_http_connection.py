@@ -30,7 +30,7 @@ def config(**environ: str) -> Config:
     return settings
 
 
-def parcel(encoding: str = "") -> Payload:
+def payload(encoding: str = "") -> Payload:
     """A request with one log record."""
     record = otlp.log_record(
         time_ns=1, severity_number=9, severity_text="INFO", body="hello", attributes=b""
@@ -84,7 +84,7 @@ def test_headers_of_the_signal_win(sink: OtlpSink) -> None:
         ENDPOINT=f"http://me:w%3Ard@127.0.0.1:{sink.port}", HEADERS="a=1,b=1", LOGS_HEADERS="b=2"
     )
     logs = endpoint(settings, "logs", {})
-    answer = post(logs, parcel())
+    answer = post(logs, payload())
     (request,) = sink.requests
 
     assert 200 == answer.status
@@ -97,7 +97,7 @@ def test_headers_of_the_signal_win(sink: OtlpSink) -> None:
 def test_body_arrives_under_its_encoding(sink: OtlpSink, encoding: str) -> None:
     """With gzip or without, the server reads the same records."""
     logs = endpoint(config(ENDPOINT=sink.url), "logs", {})
-    post(logs, parcel(encoding))
+    post(logs, payload(encoding))
 
     assert ["hello"] == [record["name"] for record in sink.logs]
     assert encoding == sink.requests[0].headers.get("content-encoding", "")
@@ -107,13 +107,13 @@ def test_connection_is_kept_and_renewed(sink: OtlpSink) -> None:
     """Requests share a connection; one the server closed meanwhile is replaced unnoticed."""
     logs = endpoint(config(ENDPOINT=sink.url), "logs", {})
     session = HttpConnection(logs.peer, 2.0)
-    session.post(logs, parcel(), 5.0)
-    session.post(logs, parcel(), 5.0)
+    session.post(logs, payload(), 5.0)
+    session.post(logs, payload(), 5.0)
     assert 1 == len(sink._open)
     sink.stop()
     sink.start()
 
-    assert 200 == session.post(logs, parcel(), 5.0).status
+    assert 200 == session.post(logs, payload(), 5.0).status
     session.close()
 
 
@@ -123,7 +123,7 @@ def test_refused_connection_is_unreachable(sink: OtlpSink) -> None:
     sink.stop()
 
     with pytest.raises(Unreachable, match="connection refused"):
-        post(logs, parcel())
+        post(logs, payload())
 
 
 def test_silent_server_is_unreachable(sink: OtlpSink) -> None:
@@ -132,7 +132,7 @@ def test_silent_server_is_unreachable(sink: OtlpSink) -> None:
     sink.hanging.set()
 
     with pytest.raises(Unreachable, match="timeout"):
-        post(logs, parcel(), 0.1)
+        post(logs, payload(), 0.1)
     sink.hanging.clear()
 
 
@@ -155,7 +155,7 @@ def test_answer_that_drips_is_given_up(begin: bytes) -> None:
         began = time.monotonic()
         try:
             with pytest.raises(Unreachable, match="timeout"):
-                post(logs, parcel(), 0.3)
+                post(logs, payload(), 0.3)
         finally:
             over.set()
             thread.join()
@@ -164,12 +164,12 @@ def test_answer_that_drips_is_given_up(begin: bytes) -> None:
 
 
 def test_answer_that_is_not_http_is_unreachable() -> None:
-    """Whatever speaks on that port, the sender gets one kind of error."""
+    """Whatever speaks on that port, the export thread gets one kind of error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_talk_nonsense, args=(server,), daemon=True).start()
         logs = endpoint(config(ENDPOINT=f"http://127.0.0.1:{server.getsockname()[1]}"), "logs", {})
         with pytest.raises(Unreachable, match="BadStatusLine"):
-            post(logs, parcel())
+            post(logs, payload())
 
 
 def _talk_nonsense(server: socket.socket) -> None:
@@ -188,7 +188,7 @@ def test_retry_after_is_read(sink: OtlpSink, header: str, expected: float | None
     sink.replies.append(Reply(503, retry_after=header))
     logs = endpoint(config(ENDPOINT=sink.url), "logs", {})
 
-    assert expected == post(logs, parcel()).retry_after_s
+    assert expected == post(logs, payload()).retry_after_s
 
 
 def test_retry_after_may_be_a_date(sink: OtlpSink) -> None:
@@ -196,14 +196,14 @@ def test_retry_after_may_be_a_date(sink: OtlpSink) -> None:
     sink.replies.append(Reply(429, retry_after=formatdate(1000, usegmt=True)))
     logs = endpoint(config(ENDPOINT=sink.url), "logs", {})
 
-    assert 40.0 == post(logs, parcel(), clock=lambda: 960.0).retry_after_s
+    assert 40.0 == post(logs, payload(), clock=lambda: 960.0).retry_after_s
 
 
 def test_proxy_is_used_but_never_for_loopback(sink: OtlpSink) -> None:
     """A proxy of the environment serves other hosts, with its own account."""
     environ = {"http_proxy": f"http://u:p@127.0.0.1:{sink.port}", "no_proxy": "internal"}
     far = endpoint(config(ENDPOINT="http://collector.example"), "logs", environ)
-    post(far, parcel())
+    post(far, payload())
     near = [
         endpoint(config(ENDPOINT=url), "logs", environ).peer.proxy
         for url in ("http://localhost:4318", "http://127.0.0.9:1", "http://[::1]:1",
@@ -247,9 +247,9 @@ def test_tls_trusts_the_named_certificate_only(
     )
     good, bad = endpoint(trusted, "logs", {}), endpoint(config(ENDPOINT=url), "logs", {})
 
-    assert 200 == post(good, parcel(GZIP)).status
+    assert 200 == post(good, payload(GZIP)).status
     with pytest.raises(Unreachable, match="certificate refused"):
-        post(bad, parcel())
+        post(bad, payload())
 
 
 def test_missing_certificate_file_is_unreachable() -> None:
@@ -257,7 +257,7 @@ def test_missing_certificate_file_is_unreachable() -> None:
     logs = endpoint(config(ENDPOINT="https://localhost:1", CERTIFICATE="/nowhere.pem"), "logs", {})
 
     with pytest.raises(Unreachable, match="certificate file not found"):
-        post(logs, parcel())
+        post(logs, payload())
 
 
 def test_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,4 +279,4 @@ def test_unknown_host_is_unreachable() -> None:
     logs = endpoint(config(ENDPOINT="http://no-such-host.invalid"), "logs", {})
 
     with pytest.raises(Unreachable, match=r"host name not found|timeout"):
-        post(logs, parcel())
+        post(logs, payload())

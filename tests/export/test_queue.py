@@ -27,120 +27,118 @@ def total(ledger: Ledger) -> tuple[int, dict[str, int]]:
 
 def test_batches_hold_up_to_their_limit_in_order(ledger: Ledger) -> None:
     """Items leave as they came, at most a batch at a time."""
-    batcher = ExportQueue(SINK, max_queue=100, max_items=3, ledger=ledger)
+    queue = ExportQueue(SINK, max_queue=100, max_items=3, ledger=ledger)
     for i in range(5):
-        batcher.put(b"%d" % i)
-    first = batcher.take()
-    batcher.settle()
+        queue.put(b"%d" % i)
+    first = queue.take()
+    queue.confirm()
 
-    assert [{b"": [b"0", b"1", b"2"]}, {b"": [b"3", b"4"]}] == [first, batcher.take()]
+    assert [{b"": [b"0", b"1", b"2"]}, {b"": [b"3", b"4"]}] == [first, queue.take()]
 
 
 def test_batch_is_limited_in_bytes(ledger: Ledger) -> None:
     """Large records make small batches; one that is too large alone still goes."""
-    batcher = ExportQueue(SINK, max_queue=100, max_bytes=100, ledger=ledger)
+    queue = ExportQueue(SINK, max_queue=100, max_bytes=100, ledger=ledger)
     for size in (60, 60, 60, 500):
-        batcher.put(b"x" * size)
+        queue.put(b"x" * size)
     sizes = []
-    while groups := batcher.take():
+    while groups := queue.take():
         sizes.append([len(item) for item in groups[b""]])
-        batcher.settle()
+        queue.confirm()
 
     assert [[60, 60], [60, 500]] == sizes
-    assert 0 == batcher.bytes
+    assert 0 == queue.bytes
 
 
 def test_items_are_grouped_by_scope(ledger: Ledger) -> None:
     """Spans of other instrumentations keep their scope."""
-    batcher = ExportQueue(SINK, max_queue=100, ledger=ledger)
+    queue = ExportQueue(SINK, max_queue=100, ledger=ledger)
     for item, scope in ((b"a", b""), (b"b", b"db"), (b"c", b"")):
-        batcher.put(item, scope)
+        queue.put(item, scope)
 
-    assert {b"": [b"a", b"c"], b"db": [b"b"]} == batcher.take()
+    assert {b"": [b"a", b"c"], b"db": [b"b"]} == queue.take()
 
 
 def test_full_queue_drops_the_oldest_and_counts(ledger: Ledger) -> None:
     """The newest records are kept; each lost one is counted."""
-    batcher = ExportQueue(SINK, max_queue=10, max_items=100, ledger=ledger)
+    queue = ExportQueue(SINK, max_queue=10, max_items=100, ledger=ledger)
     for i in range(25):
-        batcher.put(b"%d" % i)
+        queue.put(b"%d" % i)
 
     assert (25, {"queue_full": 15}) == total(ledger)
-    assert [b"%d" % i for i in range(15, 25)] == batcher.take()[b""]
+    assert [b"%d" % i for i in range(15, 25)] == queue.take()[b""]
 
 
 def test_queue_is_bounded_in_bytes(ledger: Ledger) -> None:
     """Records of 32 KB fill the queue long before their number does."""
-    batcher = ExportQueue(SINK, max_queue=1000, max_queue_bytes=1000, ledger=ledger)
+    queue = ExportQueue(SINK, max_queue=1000, max_queue_bytes=1000, ledger=ledger)
     for _ in range(30):
-        batcher.put(b"x" * 100)
+        queue.put(b"x" * 100)
 
-    assert 10 == len(batcher)
-    assert 1000 == batcher.bytes
+    assert 10 == len(queue)
+    assert 1000 == queue.bytes
     assert (30, {"queue_full": 20}) == total(ledger)
 
 
 def test_full_batch_wakes_the_sender(ledger: Ledger) -> None:
     """A full batch does not wait for the delay."""
     woken = []
-    batcher = ExportQueue(
-        SINK, max_queue=9, max_items=3, ledger=ledger, wake=lambda: woken.append(1)
-    )
+    queue = ExportQueue(SINK, max_queue=9, max_items=3, ledger=ledger, wake=lambda: woken.append(1))
     for i in range(4):
-        batcher.put(b"%d" % i)
+        queue.put(b"%d" % i)
 
     assert 2 == len(woken)
 
 
 def test_batch_that_did_not_become_a_request_is_put_back(ledger: Ledger) -> None:
     """A sender that dies between queue and request loses nothing."""
-    batcher = ExportQueue(SINK, max_queue=9, max_items=3, ledger=ledger)
+    queue = ExportQueue(SINK, max_queue=9, max_items=3, ledger=ledger)
     for i in range(5):
-        batcher.put(b"%d" % i)
-    batcher.take()
-    batcher.untake()
+        queue.put(b"%d" % i)
+    queue.take()
+    queue.put_back()
 
-    assert [b"0", b"1", b"2"] == batcher.take()[b""]
+    assert [b"0", b"1", b"2"] == queue.take()[b""]
 
 
 def test_switched_off_means_nothing_at_all(ledger: Ledger) -> None:
     """Without an exporter nothing is queued and nothing is counted."""
-    batcher = ExportQueue(SINK, max_queue=9, enabled=False, ledger=ledger)
-    batcher.open()
-    batcher.put(b"x")
+    queue = ExportQueue(SINK, max_queue=9, enabled=False, ledger=ledger)
+    queue.open()
+    queue.put(b"x")
 
     assert (0, {}) == total(ledger)
 
 
 def test_records_after_the_end_are_counted(ledger: Ledger) -> None:
     """Logging in atexit costs a count, no error; a new start opens it again."""
-    batcher = ExportQueue(SINK, max_queue=9, ledger=ledger)
-    batcher.close()
-    batcher.put(b"x")
+    queue = ExportQueue(SINK, max_queue=9, ledger=ledger)
+    queue.close()
+    queue.put(b"x")
     assert (1, {"after_shutdown": 1}) == total(ledger)
-    batcher.open()
-    batcher.put(b"y")
+    queue.open()
+    queue.put(b"y")
 
-    assert 1 == len(batcher)
+    assert 1 == len(queue)
 
 
 def test_threads_and_signal_handlers_lose_no_count(ledger: Ledger) -> None:
     """Row F4: a storm of signals over four threads, and every record is queued or counted."""
-    batcher = ExportQueue(SINK, max_queue=500, max_items=50, ledger=ledger)
+    queue = ExportQueue(SINK, max_queue=500, max_items=50, ledger=ledger)
     taken = 0
     stop = threading.Event()
 
     def take() -> None:
         nonlocal taken
-        while not stop.is_set() or len(batcher):
-            taken += sum(map(len, batcher.take().values()))
-            batcher.settle()
+        while not stop.is_set() or len(queue):
+            taken += sum(map(len, queue.take().values()))
+            queue.confirm()
 
     def put() -> None:
         for _ in range(20_000):
-            batcher.put(b"item")
+            queue.put(b"item")
 
-    before = signal.signal(signal.SIGALRM, lambda *_: batcher.put(b"signal"))
+    before = signal.signal(signal.SIGALRM, lambda *_: queue.put(b"signal"))
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
         taker = threading.Thread(target=take)
@@ -159,4 +157,4 @@ def test_threads_and_signal_handlers_lose_no_count(ledger: Ledger) -> None:
 
     assert emitted > 80_000
     assert emitted == taken + sum(dropped.values())
-    assert 0 == batcher.bytes
+    assert 0 == queue.bytes

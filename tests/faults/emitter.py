@@ -210,11 +210,11 @@ class Process:
         return self.totals() | {"took_s": took_s}
 
     def murder(self) -> None:
-        """Raise SystemExit in the sender's thread, wherever it is."""
+        """Raise SystemExit in the export thread, wherever it is."""
         import ctypes
+        import threading
 
-        thread = self.exporter._sender._thread
-        assert thread is not None
+        (thread,) = (t for t in threading.enumerate() if t.name == "proletto-export")
         raised = ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
         )

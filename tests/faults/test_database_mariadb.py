@@ -73,7 +73,7 @@ def test_refused_connections(sink: DatabaseSink, engine: sa.Engine, server: Mari
     server.stop()
     for i in range(100):
         log.error("during", n=i)
-    until(lambda: sink.last_error, what="the fault is shown")
+    until(lambda: sink.status()["last_error"], what="the fault is shown")
     server.start()
 
     assert flushed(sink, 20)
@@ -115,7 +115,7 @@ def test_table_in_migration(sink: DatabaseSink, engine: sa.Engine) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("LOCK TABLES error_logs WRITE")
         log.error("during")
-        until(lambda: sink.last_error, what="the lock is noticed")
+        until(lambda: sink.status()["last_error"], what="the lock is noticed")
         connection.exec_driver_sql("ALTER TABLE error_logs DROP COLUMN host")
         connection.exec_driver_sql("UNLOCK TABLES")
 
@@ -155,7 +155,7 @@ def test_retention(engine: sa.Engine, sink: DatabaseSink) -> None:
     deleted = []
     while not deleted or deleted[-1]:
         deleted.append(sink.retain())
-    sink.ended()
+    sink.stop(time.monotonic() + 5)
 
     assert max(deleted) <= 1000
     assert 100_000 == count(engine)

@@ -65,8 +65,8 @@ def test_refused_connections(sink: DatabaseSink, engine: sa.Engine, server: Post
     server.stop()
     for i in range(1500):
         log.error("during", n=i)
-    until(lambda: sink.last_error, what="the fault is shown")
-    waiting = sink.pending
+    until(lambda: sink.status()["last_error"], what="the fault is shown")
+    waiting = sink.queue.pending
     server.start()
 
     assert flushed(sink, 20)
@@ -75,7 +75,7 @@ def test_refused_connections(sink: DatabaseSink, engine: sa.Engine, server: Post
     engine.dispose()
     dropped = sink.status()["dropped"]["queue_full"]
     assert 1500 - dropped == count(engine, "message = 'during'")
-    assert waiting <= 1000 + sink.max_batch
+    assert waiting <= 1000 + sink.queue.max_batch
     assert 1 == count(engine, "message = 'after'")
     assert (1502, 1502) == balance("database")
 
@@ -157,7 +157,7 @@ def test_table_in_migration(sink: DatabaseSink, engine: sa.Engine) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE error_logs IN ACCESS EXCLUSIVE MODE")
         log.error("during")
-        until(lambda: sink.last_error, what="the lock is noticed")
+        until(lambda: sink.status()["last_error"], what="the lock is noticed")
         connection.exec_driver_sql("ALTER TABLE error_logs DROP COLUMN host")
 
     assert flushed(sink, 20)
@@ -203,7 +203,7 @@ def test_retention_of_a_large_table(engine: sa.Engine, sink: DatabaseSink) -> No
     deleted = []
     while not deleted or deleted[-1]:
         deleted.append(sink.retain())
-    sink.ended()
+    sink.stop(time.monotonic() + 5)
 
     assert max(deleted) <= 1000
     assert 100_000 == count(engine)
@@ -240,4 +240,4 @@ def test_fork_keeps_the_parents_connection(sink: DatabaseSink, engine: sa.Engine
     assert 0 == status
     assert flushed(sink)
     assert {"parent before", "child", "parent after"} == set(messages(engine))
-    assert "" == sink.last_error
+    assert "" == sink.status()["last_error"]

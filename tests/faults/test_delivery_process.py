@@ -65,17 +65,17 @@ def test_sender_that_is_killed_begins_again(sink: SinkProcess, tmp_path: Path) -
         until(lambda: arrived(sink, requests))
         totals = app.law()
 
-    assert totals["errors"]["export.sender"] >= 10
+    assert totals["errors"]["export.thread"] >= 10
     assert {} == dropped(totals)
     assert requests == len(uids(sink.records("traces")))
 
 
 def murdered(app: Emitter, before: int) -> bool:
-    """Kill the sender; whether it noticed (Python ignores what is raised in a weak reference)."""
+    """Kill the export thread; whether it noticed (Python ignores what a weak reference raises)."""
     app.ask("murder")
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
-        if app.ask("totals")["errors"].get("export.sender", 0) > before:
+        if app.ask("totals")["errors"].get("export.thread", 0) > before:
             return True
     return False
 
@@ -134,7 +134,7 @@ def end(who):
 exporter = OtlpExporter(load({}, {}, os.environ)[0], Path(sys.argv[1]), None, registry.collect)
 exporter.start()
 emit("parent", 300)
-time.sleep(0.7)  # the sender is in the middle of a request that takes a second
+time.sleep(0.7)  # the export thread is in the middle of a request that takes a second
 emit("queued", 50)
 children = []
 for k in range(3):

@@ -219,7 +219,7 @@ def test_slack_comes_back(begin: Begin, slack: SlackServer) -> None:
 
     assert flushed(sink)
     assert 1 == len(slack.messages)
-    assert "" == sink.last_error
+    assert "" == sink.status()["last_error"]
 
 
 def test_refused_message_is_counted(begin: Begin, slack: SlackServer) -> None:

@@ -25,7 +25,7 @@ from proletto_otel.export.spool.files import Entry
 
 LEASE_S = 60.0
 """A request takes 2.5 s at most; a claim this old belongs to a dead process."""
-LOOK_EVERY_S = 1.0
+READ_EVERY_S = 1.0
 """A directory is read at most this often, however many files there are."""
 
 SPOOL_FULL = "spool_full"
@@ -38,15 +38,15 @@ _garbage = registry.counter(INTERNAL_ERRORS)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
-    """A parcel taken from disk; nobody else has it until the lease ends."""
+    """A payload taken from disk; nobody else has it until the lease ends."""
 
     entry: Entry
-    parcel: Payload
+    payload: Payload
 
 
 class SpoolDirectory:
-    """The files of one signal. Only the sender's thread calls it; `entries` and `bytes` may be read
-    by others.
+    """The files of one signal. Only the export thread calls it; others may read `entries` and
+    `bytes`.
 
     Args:
         directory: Made when first written to.
@@ -75,23 +75,23 @@ class SpoolDirectory:
 
     def forked(self) -> None:
         """Begin afresh in a child: its own name, nothing written yet."""
-        self._me = os.urandom(5).hex()
+        self._writer = os.urandom(5).hex()
         self._numbers = itertools.count(1)
-        self._net = 0
+        self._spooled = 0
         self._inode = 0
         self.bytes = 0
-        self._looked_at = -math.inf
+        self._read_at = -math.inf
         self.entries: list[Entry] = []
         self._candidates: list[Entry] = []
 
-    def write(self, parcel: Payload) -> None:
-        """Keep *parcel*.
+    def write(self, payload: Payload) -> None:
+        """Keep *payload*.
 
         Raises:
             OSError: it is not on disk.
         """
-        entry = files.new_entry(self._clock(), parcel.items, self._me, next(self._numbers))
-        data = files.pack(parcel)
+        entry = files.new_entry(self._clock(), payload.items, self._writer, next(self._numbers))
+        data = files.pack(payload)
         try:
             files.write_durably(self.directory, entry.base, data)
         except FileNotFoundError:
@@ -100,12 +100,12 @@ class SpoolDirectory:
             files.write_durably(self.directory, entry.base, data)
         size = len(data)
         self.bytes += size
-        self._count(parcel.items)
+        self._count(payload.items)
 
     def claim(self) -> Claim | None:
-        """Take the oldest parcel that nobody holds; `None` if there is none now."""
+        """Take the oldest payload that nobody holds; `None` if there is none now."""
         if not self._candidates:
-            self._candidates = [e for e in self.look() if not self._is_held(e)]
+            self._candidates = [e for e in self.read() if not self._is_held(e)]
         while self._candidates:
             entry = self._take(self._candidates.pop(0))
             claim = self._open(entry) if entry else None
@@ -114,11 +114,11 @@ class SpoolDirectory:
         return None
 
     def done(self, claim: Claim) -> bool:
-        """Remove a claimed parcel; `False` if the lease was over and another one has it."""
+        """Remove a claimed payload; `False` if the lease was over and another one has it."""
         return self._remove(claim.entry)
 
     def give_back(self, claim: Claim, *, last: bool = False) -> None:
-        """Let others have a claimed parcel again; we take it next, or *last* of what we know."""
+        """Let others have a claimed payload again; we take it next, or *last* of what we know."""
         with contextlib.suppress(OSError):
             os.rename(self.directory / claim.entry.name, self.directory / claim.entry.base)
             at = len(self._candidates) if last else 0
@@ -131,11 +131,11 @@ class SpoolDirectory:
         self._ledger.dropped(self._sink, reason, entry.items)
         return True
 
-    def look(self, *, again: bool = False) -> list[Entry]:
+    def read(self, *, again: bool = False) -> list[Entry]:
         """The files, oldest first; read anew once a second, or when asked for."""
         now = self._monotonic()
-        if again or now - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = now
+        if again or now - self._read_at >= READ_EVERY_S:
+            self._read_at = now
             self.entries = sorted(self._scan(), key=lambda entry: entry.base)
             self.bytes = sum(entry.size for entry in self.entries)
             self._drop_expired()
@@ -185,7 +185,7 @@ class SpoolDirectory:
         return not -LEASE_S < self._clock() - moment_s < LEASE_S
 
     def _take(self, entry: Entry) -> Entry | None:
-        mine = entry.claimed(self._clock(), self._me)
+        mine = entry.claimed(self._clock(), self._writer)
         try:
             os.rename(self.directory / entry.name, self.directory / mine.name)
         except OSError:
@@ -223,11 +223,11 @@ class SpoolDirectory:
 
     def _vanished(self) -> None:
         """Somebody deleted the directory: what this process had in it is lost."""
-        lost, self._inode = self._net, 0
+        lost, self._inode = self._spooled, 0
         if lost > 0:
             self._count(-lost)
             self._ledger.dropped(self._sink, SPOOL_DELETED, lost)
 
     def _count(self, items: int) -> None:
-        self._net += items
+        self._spooled += items
         self._ledger.spooled(self._sink, items)

@@ -18,7 +18,7 @@ from proletto_otel.export.payload import GZIP, Payload
 
 _MAGIC = b"OTLPSPL1"
 OVERHEAD = len(_MAGIC) + 5
-"""Bytes of a file before the parcel: magic, checksum, encoding."""
+"""Bytes of a file before the payload: magic, checksum, encoding."""
 _NAME = re.compile(
     r"(\d{20})-(\d{1,7})-([0-9a-z]+)-(\d+)\.otlp(?:\.claimed-(\d{1,12})-([0-9a-z]+))?"
 )
@@ -84,10 +84,10 @@ def is_temporary(name: str) -> bool:
     return name.startswith(_TEMPORARY)
 
 
-def pack(parcel: Payload) -> bytes:
+def pack(payload: Payload) -> bytes:
     """The bytes of a file."""
-    flag = b"z" if parcel.encoding == GZIP else b"-"
-    return _MAGIC + zlib.crc32(parcel.body).to_bytes(4, "big") + flag + parcel.body
+    flag = b"z" if payload.encoding == GZIP else b"-"
+    return _MAGIC + zlib.crc32(payload.body).to_bytes(4, "big") + flag + payload.body
 
 
 def unpack(data: bytes, items: int) -> Payload:

@@ -1,7 +1,7 @@
 """The disk spool: what could not be delivered waits here, shared by all workers of a host.
 
 Oldest first out; over the cap the oldest is dropped and counted. One signal's directory lives in
-`export.spool.spool.directory`, when to write and to drain in `export.signal_exporter`.
+`export.spool.spool.directory`, when to write and to resend in `export.signal_exporter`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Usage:
 
 
 class Spool:
-    """Parcels on disk, by signal.
+    """Payloads on disk, by signal.
 
     Args:
         directory: Where; `None` refuses every write.
@@ -78,7 +78,7 @@ class Spool:
         self._numbers = itertools.count(1)
         base = directory if directory is not None else Path(os.devnull)
         self._aside = base / "rejected"
-        self._drawers = {
+        self._directories = {
             signal: SpoolDirectory(
                 base / signal,
                 f"otlp_{signal}",
@@ -93,45 +93,47 @@ class Spool:
 
     def forked(self) -> None:
         """Begin afresh in a child."""
-        for drawer in self._drawers.values():
-            drawer.forked()
+        for directory in self._directories.values():
+            directory.forked()
 
-    def write(self, signal: str, parcel: Payload) -> None:
-        """Keep *parcel* on disk, dropping the oldest files if it would not fit.
+    def write(self, signal: str, payload: Payload) -> None:
+        """Keep *payload* on disk, dropping the oldest files if it would not fit.
 
         Raises:
             OSError: it is not on disk; the caller still has it.
         """
         if self.directory is None:
             raise OSError(errno.EROFS, "there is no state directory")
-        self._make_room(len(parcel.body) + files.OVERHEAD)
-        self._drawers[signal].write(parcel)
+        self._make_room(len(payload.body) + files.OVERHEAD)
+        self._directories[signal].write(payload)
 
     def claim(self, signal: str) -> Claim | None:
-        """Take the oldest parcel of *signal* that nobody holds; `None` if there is none now."""
-        return self._drawers[signal].claim() if self.directory is not None else None
+        """Take the oldest payload of *signal* that nobody holds; `None` if there is none now."""
+        return self._directories[signal].claim() if self.directory is not None else None
 
     def done(self, signal: str, claim: Claim) -> bool:
-        """Remove a claimed parcel; `False` if the lease was over and another one has it."""
-        return self._drawers[signal].done(claim)
+        """Remove a claimed payload; `False` if the lease was over and another one has it."""
+        return self._directories[signal].done(claim)
 
     def give_back(self, signal: str, claim: Claim, *, last: bool = False) -> None:
-        """Let others have a claimed parcel again; we take it next, or *last* of what we know."""
-        self._drawers[signal].give_back(claim, last=last)
+        """Let others have a claimed payload again; we take it next, or *last* of what we know."""
+        self._directories[signal].give_back(claim, last=last)
 
-    def reject(self, signal: str, parcel: Payload, why: str) -> None:
-        """Set a refused parcel aside for a person to look at; at most 16 MB are kept."""
+    def reject(self, signal: str, payload: Payload, why: str) -> None:
+        """Set a refused payload aside for a person to look at; at most 16 MB are kept."""
         if self.directory is None:
             return
-        name = f"{int(self._clock() * 1e9):020d}-{parcel.items}-{os.getpid()}-{next(self._numbers)}"
+        name = (
+            f"{int(self._clock() * 1e9):020d}-{payload.items}-{os.getpid()}-{next(self._numbers)}"
+        )
         with contextlib.suppress(OSError):  # the loss is counted by the caller in any case
             self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_durably(self._aside, f"{name}.{signal}.{why}.otlp", files.pack(parcel))
+            files.write_durably(self._aside, f"{name}.{signal}.{why}.otlp", files.pack(payload))
             _limit(self._aside, REJECTED_MAX_BYTES)
 
     def usage(self, signal: str) -> Usage:
         """What waited at the last look, claimed files included; for any thread."""
-        entries = self._drawers[signal].entries
+        entries = self._directories[signal].entries
         if not entries:
             return Usage()
         size, items = sum(e.size for e in entries), sum(e.items for e in entries)
@@ -141,22 +143,22 @@ class Spool:
     def sweep(self) -> None:
         """Drop what is too old, remove half-written files, keep `rejected/` within its cap."""
         if self.directory is not None:
-            for drawer in self._drawers.values():
-                drawer.look(again=True)
+            for directory in self._directories.values():
+                directory.read(again=True)
             with contextlib.suppress(OSError):
                 _limit(self._aside, REJECTED_MAX_BYTES)
 
     def _make_room(self, size: int) -> None:
-        if sum(d.bytes for d in self._drawers.values()) + size <= self.max_bytes:
+        if sum(d.bytes for d in self._directories.values()) + size <= self.max_bytes:
             return
         if size > self.max_bytes:
             raise OSError(errno.ENOSPC, "larger than the spool")
-        waiting = [(e, d) for d in self._drawers.values() for e in d.look(again=True)]
+        waiting = [(e, d) for d in self._directories.values() for e in d.read(again=True)]
         excess = sum(entry.size for entry, _ in waiting) + size - self.max_bytes
-        for entry, drawer in sorted(waiting, key=lambda found: found[0].base):
+        for entry, directory in sorted(waiting, key=lambda found: found[0].base):
             if excess <= 0:
                 return
-            drawer.drop(entry, SPOOL_FULL)
+            directory.drop(entry, SPOOL_FULL)
             excess -= entry.size
 
 

@@ -53,25 +53,25 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize("encoding", ["", GZIP])
-def test_parcel_comes_back_as_it_was(world: World, encoding: str) -> None:
+def test_payload_comes_back_as_it_was(world: World, encoding: str) -> None:
     """What was written is what is read, compressed or not, by any worker."""
-    parcel = Payload.of(b"request" * 50, 7, encoding)
-    world.spool.write("logs", parcel)
+    payload = Payload.of(b"request" * 50, 7, encoding)
+    world.spool.write("logs", payload)
     claim = world.another().claim("logs")
 
     assert claim is not None
-    assert parcel == claim.parcel
-    assert b"request" * 50 == claim.parcel.request()
+    assert payload == claim.payload
+    assert b"request" * 50 == claim.payload.request()
 
 
 def test_oldest_comes_out_first(world: World) -> None:
-    """Parcels leave in the order in which they came."""
+    """Payloads leave in the order in which they came."""
     for i in range(3):
         world.now += 1
         world.spool.write("logs", Payload(b"%d" % i, 1))
     claims = [world.spool.claim("logs") for _ in range(3)]
 
-    assert [b"0", b"1", b"2"] == [claim.parcel.body for claim in claims if claim]
+    assert [b"0", b"1", b"2"] == [claim.payload.body for claim in claims if claim]
     assert world.spool.claim("logs") is None
 
 
@@ -120,11 +120,11 @@ def test_oldest_is_dropped_over_the_cap_and_counted(tmp_path: Path) -> None:
     assert {"spool_full": 30} == world.dropped()
     assert 20 == world.spooled()
     assert claim is not None
-    assert claim.parcel.body == b"6" * 200
+    assert claim.payload.body == b"6" * 200
 
 
-def test_parcel_larger_than_the_spool_is_refused(tmp_path: Path) -> None:
-    """One huge parcel does not push everything else out."""
+def test_payload_larger_than_the_spool_is_refused(tmp_path: Path) -> None:
+    """One huge payload does not push everything else out."""
     world = World(tmp_path, max_bytes=1000)
     world.spool.write("logs", Payload(b"small", 1))
     with pytest.raises(OSError, match="larger") as refused:
@@ -134,7 +134,7 @@ def test_parcel_larger_than_the_spool_is_refused(tmp_path: Path) -> None:
     assert world.spool.claim("logs") is not None
 
 
-def test_old_parcels_are_dropped_and_counted(world: World) -> None:
+def test_old_payloads_are_dropped_and_counted(world: World) -> None:
     """After the age limit nobody wants the records any more."""
     world.spool.write("logs", Payload(b"old", 4))
     world.now += 1001
@@ -143,7 +143,7 @@ def test_old_parcels_are_dropped_and_counted(world: World) -> None:
     claim = world.spool.claim("logs")
 
     assert claim is not None
-    assert b"new" == claim.parcel.body
+    assert b"new" == claim.payload.body
     assert {"spool_expired": 4} == world.dropped()
 
 
@@ -170,7 +170,7 @@ def test_unwritable_place_is_an_error_for_the_caller(tmp_path: Path) -> None:
     assert world.spool.claim("logs") is None
 
 
-def test_rejected_parcels_are_kept_up_to_their_cap(
+def test_rejected_payloads_are_kept_up_to_their_cap(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person finds what a server refused, the latest of it."""
@@ -200,20 +200,20 @@ def test_usage_is_what_waits(world: World) -> None:
 PROCESS = """
 import sys, time
 from pathlib import Path
-from proletto_otel.export.payload import Parcel
+from proletto_otel.export.payload import Payload
 from proletto_otel.export.spool.spool import Spool
 me, directory = sys.argv[1], Path(sys.argv[2])
 spool = Spool(directory, max_bytes=10**8, max_age_s=1e6)
 for i in range(60):
-    spool.write("logs", Parcel(f"{me}-{i}".encode(), 1))
+    spool.write("logs", Payload(f"{me}-{i}".encode(), 1))
     claim = spool.claim("logs")
     if claim:
-        print(claim.parcel.body.decode(), spool.done("logs", claim))
+        print(claim.payload.body.decode(), spool.done("logs", claim))
 """
 
 
 def test_many_processes_share_it_without_loss_or_double(tmp_path: Path) -> None:
-    """Four processes write and drain at once: each parcel leaves exactly once."""
+    """Four processes write and drain at once: each payload leaves exactly once."""
     command = [sys.executable, "-c", PROCESS]
     started = [
         subprocess.Popen([*command, str(i), str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -222,7 +222,7 @@ def test_many_processes_share_it_without_loss_or_double(tmp_path: Path) -> None:
     seen = [line for p in started for line in p.communicate(timeout=60)[0].splitlines()]
     last = Spool(tmp_path, max_bytes=10**8, max_age_s=1e6)
     while claim := last.claim("logs"):
-        seen.append(f"{claim.parcel.body.decode()} {last.done('logs', claim)}")
+        seen.append(f"{claim.payload.body.decode()} {last.done('logs', claim)}")
 
     assert sorted(f"{i}-{j} True" for i in range(4) for j in range(60)) == sorted(seen)
     assert [] == os.listdir(tmp_path / "logs")

@@ -75,9 +75,9 @@ class Crash(RuleBasedStateMachine):
     def deliver(self, i: int) -> None:
         """What it held arrives and is removed, unless another one took it over meanwhile."""
         for claim, _ in self.held[i].values():
-            self.arrived |= set(map(int, claim.parcel.body.split(b",")))
+            self.arrived |= set(map(int, claim.payload.body.split(b",")))
             if self.workers[i].done("traces", claim):
-                self.ledger.delivered(SINK, claim.parcel.items)
+                self.ledger.delivered(SINK, claim.payload.items)
         self.held[i].clear()
 
     @rule(i=WORKERS)
@@ -151,9 +151,9 @@ class Crash(RuleBasedStateMachine):
         self.ticks += LEASE_S + 1
         last = self.worker()
         while claim := last.claim("traces"):
-            self.arrived |= set(map(int, claim.parcel.body.split(b",")))
+            self.arrived |= set(map(int, claim.payload.body.split(b",")))
             assert last.done("traces", claim)
-            self.ledger.delivered(SINK, claim.parcel.items)
+            self.ledger.delivered(SINK, claim.payload.items)
         for held in self.held:
             held.clear()
         totals = self.ledger.totals()[SINK]

@@ -53,7 +53,7 @@ def begin(room: Callable[..., Room], url: str) -> Iterator[Begin]:
     yield add
     for sink in started:
         sink.stop(time.monotonic() + 5)
-        sink.ended()  # a test may have used it since
+        sink.stop(time.monotonic() + 5)  # a test may have used it since
 
 
 def rows(url: str) -> list[dict[str, Any]]:
@@ -264,9 +264,9 @@ def test_full_queue_drops_the_oldest(begin: Begin) -> None:
     sink = begin("postgresql+psycopg://nobody@127.0.0.1:1/none")
     for i in range(1500):
         log.error("e", n=i)
-    until(lambda: sink.last_error, what="the refusal is shown")
+    until(lambda: sink.status()["last_error"], what="the refusal is shown")
 
-    assert sink.pending <= 1000 + sink.max_batch
+    assert sink.queue.pending <= 1000 + sink.queue.max_batch
     sink.stop(time.monotonic())
     totals = sink.status()["dropped"]
     assert 1500 == totals["queue_full"] + totals["shutdown"]
@@ -295,7 +295,7 @@ def test_retention_by_age(begin: Begin, url: str) -> None:
 def test_retention_by_number(begin: Begin, url: str) -> None:
     """Of more rows than allowed the newest stay; a batch deletes at most 1,000."""
     sink = begin(database_max_rows=100)
-    sink.max_queue = 5000
+    sink.queue.max_queue = 5000
     for i in range(1300):
         log.error("e", n=i)
     assert flushed(sink)
@@ -321,7 +321,7 @@ def test_retention_runs_by_itself(begin: Begin, url: str, monkeypatch: pytest.Mo
 def test_no_canary_in_any_row(begin: Begin, url: str) -> None:
     """Secrets in message, facts, traceback and breadcrumbs are not stored."""
     sink = begin()
-    sink.max_queue = 5000
+    sink.queue.max_queue = 5000
     canaries = secrets.canaries()
     for canary in canaries:
         token = enter(RequestContext("r"))

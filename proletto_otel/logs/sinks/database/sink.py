@@ -1,8 +1,8 @@
 """ERROR and CRITICAL records in the table `error_logs` of the application's database.
 
 Written by a thread and a connection of its own: a request never waits for it, and a transaction of
-the application is never touched. The table lives in `logs.sinks.database.sink.schema`, the queue in
-`logs.sinks.queued`.
+the application is never touched. The table lives in `logs.sinks.database.schema`, the queue in
+`runtime.queue_worker`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from uuid import uuid4
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import COMPONENT
 from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.logs.pipeline import console_only
 from proletto_otel.logs.record.breadcrumbs import crumb
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.database import rejections as errors
-from proletto_otel.logs.sinks.queued import Losses, QueuedSink, RetryLater
+from proletto_otel.logs.sinks.sink import Sink
 from proletto_otel.runtime import database_engine as engines
+from proletto_otel.runtime.queue_worker import Outcome, QueueWorker, RetryLater
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -38,7 +40,7 @@ _abandoned: list[Any] = []
 """Engines a child inherited: closing them would end the parent's connection."""
 
 
-class DatabaseSink(QueuedSink):
+class DatabaseSink(Sink):
     """Writes records to `error_logs`.
 
     Args:
@@ -49,6 +51,7 @@ class DatabaseSink(QueuedSink):
 
     name = "database"
     level = logging.ERROR
+    queued = True
     retain_every_s = RETAIN_EVERY_S
     """Seconds between two looks for rows that are too old or too many."""
 
@@ -60,7 +63,15 @@ class DatabaseSink(QueuedSink):
         self._max_days = config.database_retention_days
         self._max_rows = config.database_max_rows
         self._engine: Engine | None = None
-        super().__init__()
+        self.queue: QueueWorker[Record] = QueueWorker(
+            self.name,
+            self._deliver,
+            prepare=self._prepare,
+            idle=self._retain_when_idle,
+            finish=self._drop_connection,
+            surroundings=console_only,
+        )
+        self._forget()
 
     @classmethod
     def of(cls, db: Any, config: Config, app: Any = None) -> DatabaseSink:
@@ -71,9 +82,35 @@ class DatabaseSink(QueuedSink):
         """
         return cls(engines.check(db), config, app)
 
+    # --- component -----------------------------------------------------------------------------
+    def write(self, record: Record) -> None:
+        """Queue *record*; a signal handler may call it."""
+        self.queue.put(record)
+
+    def start(self) -> None:
+        """Start the thread that writes."""
+        self.queue.start()
+
+    def flush(self, deadline: float) -> bool:
+        """Wait until all is written; False at *deadline*, or when the database is away longer."""
+        return self.queue.flush(deadline)
+
+    def stop(self, deadline: float) -> None:
+        """Write what can be written until *deadline*, count the rest as lost by the shutdown."""
+        self.queue.stop(deadline)
+
+    def status(self) -> dict[str, Any]:
+        """Health for people, and how many records wait."""
+        waiting = self.queue.status()
+        self.last_error = waiting["last_error"]
+        return {**super().status(), **waiting}
+
     def forked(self) -> None:
         """A connection of its own for the child; the parent's is left open."""
-        super().forked()
+        self.queue.forked()
+        self._forget()
+
+    def _forget(self) -> None:
         if self._engine is not None:
             _abandoned.append(self._engine)
         self._engine = None
@@ -83,7 +120,7 @@ class DatabaseSink(QueuedSink):
         # workers take turns: the first look comes at a random moment of the first interval
         self._retain_at = time.monotonic() + random.uniform(0.1, 1.0) * self.retain_every_s
 
-    def begun(self) -> None:
+    def _prepare(self) -> None:
         """Create the table now, not with the first error: nobody looks for it only then."""
         try:
             self._ready()
@@ -91,23 +128,25 @@ class DatabaseSink(QueuedSink):
             self._drop_connection()
 
     # --- writing -------------------------------------------------------------------------------
-    def deliver(self, batch: Sequence[Record]) -> Losses:
+    def _deliver(self, batch: Sequence[Record]) -> Outcome:
         """Insert *batch*; a repeated one leaves out what is there already."""
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            return self._deliver(batch)
+            losses = self._write(batch)
         except SQLAlchemyError as error:
             self._drop_connection()
             raise RetryLater(errors.words(error)) from None
         except Exception as error:  # no application yet, or a driver that is not installed
             raise RetryLater(f"{type(error).__name__}: {str(error)[:200]}") from None
+        return Outcome(len(batch) - sum(losses.values()), losses)
 
-    def _deliver(self, batch: Sequence[Record]) -> Losses:
+    def _write(self, batch: Sequence[Record]) -> Counter[str]:
         from sqlalchemy.exc import SQLAlchemyError
 
         engine = self._ready()
         rows = [self._row(record) for record in batch]
+        losses: Counter[str] = Counter()
         if self._again:
             rows = self._absent(engine, rows)
         try:
@@ -118,8 +157,6 @@ class DatabaseSink(QueuedSink):
             if not errors.is_rejection(error):
                 raise
             losses = self._one_by_one(self._ready(), self._absent(engine, rows))
-        else:
-            losses = Counter()
         self._again = False
         self._uids.clear()
         return losses
@@ -136,9 +173,9 @@ class DatabaseSink(QueuedSink):
                 if not errors.is_rejection(error):
                     raise
                 losses["rejected"] += 1
-                self.fault(errors.words(error))
+                self.queue.worker.set_error(errors.words(error))
                 log_rate_limited(
-                    "sink:database:rejected", "error_logs refused a row: %s", self.last_error
+                    "sink:database:rejected", "error_logs refused a row: %s", self.queue.last_error
                 )
         return losses
 
@@ -177,10 +214,6 @@ class DatabaseSink(QueuedSink):
         if self._engine is not None:
             self._engine.dispose()
 
-    def ended(self) -> None:
-        """Close the connection."""
-        self._drop_connection()
-
     def _row(self, record: Record) -> dict[str, Any]:
         error = record.exception
         return {
@@ -213,9 +246,10 @@ class DatabaseSink(QueuedSink):
         }
 
     # --- retention -----------------------------------------------------------------------------
-    def idle(self) -> None:
+    def _retain_when_idle(self) -> None:
         """Delete a batch of what is too old or too much, when it is time and the queue is empty."""
-        if self._queue or time.monotonic() < self._retain_at or not self._breaker.ready():
+        is_due = time.monotonic() >= self._retain_at
+        if self.queue.queued or not is_due or not self.queue.worker.breaker.ready():
             return
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -224,7 +258,7 @@ class DatabaseSink(QueuedSink):
                 return  # the next batch follows after the next look at the queue
         except SQLAlchemyError as error:
             self._drop_connection()
-            self.fault(errors.words(error))
+            self.queue.worker.set_error(errors.words(error))
         except RuntimeError:  # no application yet
             pass
         self._retain_at = time.monotonic() + random.uniform(0.5, 1.0) * self.retain_every_s
