@@ -24,6 +24,7 @@ from proletto_otel.core.severity import CRITICAL, OK, RANK, WARNING
 from proletto_otel.notify.notification import Notice
 from proletto_otel.notify.notifier import EXPIRES_S, Notifier
 from proletto_otel.notify.outbox import OutboxEntry
+from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import StoreUnavailable
 
 ADOPT_S = 30.0
@@ -53,7 +54,7 @@ class Round:
     """By threshold name; only of those beyond a limit."""
 
 
-class Evaluator:
+class Evaluator(Component):
     """Evaluates every threshold at each `tick`."""
 
     name = "alerts"

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from proletto_otel.core import frames
 from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.frames import in_app
-from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.redaction import sanitise
 
 MAX_CHAIN = 50
@@ -113,7 +113,7 @@ def describe(error: BaseException) -> ExceptionFacts:
         facts = _facts(error, tb)
         own[_ATTRIBUTE] = Described(facts, id(tb))
     except Exception as broken:
-        failed("exceptions.describe", broken)
+        count_failure("exceptions.describe", broken)
         return _minimal_facts(error)
     return facts
 

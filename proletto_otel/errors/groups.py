@@ -32,6 +32,7 @@ from proletto_otel.errors.group_rows import (
     row,
 )
 from proletto_otel.logs.record.record import Record
+from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import Store, StoreUnavailable
 
 FLUSH_S = 1.0
@@ -56,7 +57,7 @@ class ErrorCounter:
         self.taken_at = time.monotonic()
 
 
-class ErrorGroups:
+class ErrorGroups(Component):
     """The host's error groups; a component of the lifecycle.
 
     Args:

@@ -33,13 +33,14 @@ from proletto_otel.export.queue import ExportQueue
 from proletto_otel.export.resource import DISTRO, Resource
 from proletto_otel.export.signal_exporter import SignalExporter
 from proletto_otel.export.spool.spool import Spool
+from proletto_otel.runtime.lifecycle import Component
 
 SPOOL_MAX_BYTES = 512_000_000
 SPOOL_MAX_BYTES_UNCONFIGURED = 64_000_000
 """Less for those who never asked for OTLP: nobody may ever come to fetch it."""
 
 
-class OtlpExporter:
+class OtlpExporter(Component):
     """Traces, logs and metrics to a collector; a `Component` of the lifecycle.
 
     Args:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.runtime.lifecycle import Component
 
 Plain = dict[str, Any]
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
@@ -31,7 +32,7 @@ class MemoryQueue:
             self.put(item)
 
 
-class MemoryExporter:
+class MemoryExporter(Component):
     """The interface of `export.exporter.OtlpExporter` without a network."""
 
     name = "otlp"

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
-from proletto_otel.core.internal_errors import failed, log_rate_limited
+from proletto_otel.core.internal_errors import count_failure, log_rate_limited
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
 from proletto_otel.export.destination import Destination
@@ -180,7 +180,7 @@ class SignalExporter:
                 request = envelope.request(self.resource(), named)
                 return Payload.of(request, items, self._encoding)
             except Exception as error:  # a batch that cannot be built must not stop the next ones
-                failed("export.encode", error)
+                count_failure("export.encode", error)
                 self._ledger.dropped(self._sink, "encode_error", items)
                 self.queue.confirm()
         return None

@@ -17,6 +17,7 @@ from proletto_otel.health.checks import Check, Runner
 from proletto_otel.health.results import UNHEALTHY, UNKNOWN, Outcome
 from proletto_otel.health.states import CheckState, Transition, uptime
 from proletto_otel.health.store import HealthStore
+from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.runtime.single_flight import SingleFlight
 
 VIEW_S = 1.0
@@ -41,7 +42,7 @@ class Schedule:
     """`MONITOR_HEALTH_CHECK_INTERVAL`."""
 
 
-class HealthEngine:
+class HealthEngine(Component):
     """All checks of a service."""
 
     name = "health"

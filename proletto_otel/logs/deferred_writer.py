@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
-from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.logs.record.record import Record
 from proletto_otel.runtime.waker import Waker
 
@@ -130,7 +130,7 @@ class DeferredWriter:
             try:
                 way(records)
             except Exception as error:
-                failed("logs.sink", error)
+                count_failure("logs.sink", error)
 
     # --- life ----------------------------------------------------------------------------------
     def start(self) -> None:
@@ -204,7 +204,7 @@ def _kept(how: Ways | Make, things: list[Any]) -> Made:
     try:
         return how(things)
     except Exception as error:
-        failed("logs.promise", error)
+        count_failure("logs.promise", error)
         return (), ()
 
 

@@ -294,14 +294,14 @@ class Pipeline:
 
     @staticmethod
     def _failed(error: Exception) -> None:
-        internal_errors.failed("logs.sink", error)
+        internal_errors.count_failure("logs.sink", error)
         if internal_errors.strict:
             raise error
 
     @staticmethod
     def lost(error: Exception) -> None:
         """A record could not be made; strict, as in tests, that is an error."""
-        internal_errors.failed("logs.emit", error)
+        internal_errors.count_failure("logs.emit", error)
         if internal_errors.strict:
             raise error
 
@@ -312,7 +312,7 @@ def _one_by_one(way: Write) -> WriteMany:
             try:
                 way(record)
             except Exception as error:  # the others still have to be written
-                internal_errors.failed("logs.sink", error)
+                internal_errors.count_failure("logs.sink", error)
 
     return write
 

@@ -18,6 +18,7 @@ from proletto_otel.core.conventions import OVERFLOW
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import MAX_CELLS, Family
 from proletto_otel.metrics.sdk_conversion import families
+from proletto_otel.runtime.lifecycle import Component
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -228,7 +229,7 @@ class UserMeter(api.Meter):
         return made
 
 
-class UserMetrics(api.MeterProvider):
+class UserMetrics(api.MeterProvider, Component):
     """Meters for the application, and what they measured."""
 
     name = "user_metrics"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proletto_otel.monitoring.inputs import Inputs
+from proletto_otel.runtime.lifecycle import Component
 
 if TYPE_CHECKING:
     from proletto_otel.runtime.lifecycle import Component
@@ -18,10 +19,11 @@ AGAIN_S = 3600.0
 """Interval of the ticker's job; once begun it does nothing."""
 
 
-class LazyStart:
+class LazyStart(Component):
     """Imports and begins on the ticker's thread, or when somebody asks."""
 
     name = "monitoring"
+    gate: threading.RLock
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from proletto_otel.core.config import Config
-from proletto_otel.core.internal_errors import failed, log_rate_limited
+from proletto_otel.core.internal_errors import count_failure, log_rate_limited
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.pipeline import console_only
 from proletto_otel.logs.record.record import Record
@@ -226,7 +226,7 @@ class ErrorNotifier(Sink):
         try:
             return self._render(note)
         except Exception as error:  # a rendering of one's own
-            failed("slack.render", error)
+            count_failure("slack.render", error)
             return self._default(note)
 
     def _later(self, error: SlackRefused) -> None:

@@ -17,6 +17,7 @@ from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
 from proletto_otel.notify.notification import Notice
 from proletto_otel.notify.outbox import Outbox, OutboxEntry
+from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import StoreUnavailable
 
 MAX_QUEUE = 100
@@ -56,7 +57,7 @@ class Channel(Protocol):
         """Deliver *notice*; raises when that failed."""
 
 
-class Notifier:
+class Notifier(Component):
     """Sends one channel's entries in order, from a thread that starts with the first one."""
 
     def __init__(

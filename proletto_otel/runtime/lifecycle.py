@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.runtime import process_hooks
@@ -31,24 +31,46 @@ NO_THREADS_AT_EXIT = sys.version_info >= (3, 12)
 _getpid = os.getpid
 
 
-class Component(Protocol):
-    """Something with a life of its own.
+class Gate(Protocol):
+    """The part of `threading.RLock` that a fork needs."""
 
-    Optional: `gate`, an RLock its threads hold while they must not be torn by a fork; `stops_last`,
-    true for what the others still need while they stop; `flush(deadline) -> bool`; `gather()`,
-    which brings in what is still outside, before a flush and before the end.
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock; whether it was free within *timeout* seconds."""
+
+    def release(self) -> None:
+        """Give it back."""
+
+
+class Component:
+    """A part that starts and stops with the process.
+
+    Parts inherit from this class and override what they need; the defaults do nothing.
     """
 
     name: str
+    """Under which its failures are counted."""
+
+    stops_last: bool = False
+    """True for what the others still need while they stop."""
+
+    gate: Gate | None = None
+    """Lock that its threads hold while they do what a fork must not tear."""
 
     def start(self) -> None:
-        """Begin, in the process that serves."""
+        """Start threads and connections, in the process that serves."""
 
     def stop(self, deadline: float) -> None:
         """Finish until *deadline* (monotonic), count what could not be finished."""
 
+    def flush(self, deadline: float) -> bool:
+        """Deliver what is held until *deadline* (monotonic); whether all of it was delivered."""
+        return True
+
+    def gather(self) -> None:
+        """Count what is finished but not yet counted; called before a flush, a stop, a reading."""
+
     def forked(self) -> None:
-        """Begin afresh in a child: new locks, empty queues, no inherited connection."""
+        """Reset in a child: new locks, empty queues, no inherited connection."""
 
 
 class Lifecycle:
@@ -56,6 +78,7 @@ class Lifecycle:
 
     Args:
         components: In the order in which they start; they stop all at the same time.
+            `add` takes more.
         auto_seconds: An idle process activates by itself after this time.
         shutdown_timeout_s: Budget of an exit that nobody gave one.
         fresh: Called in a child before the components, to zero what it inherited.
@@ -63,13 +86,13 @@ class Lifecycle:
 
     def __init__(
         self,
-        components: Sequence[Any],
+        components: Sequence[Component] = (),
         *,
         auto_seconds: float = 3.0,
         shutdown_timeout_s: float = 5.0,
         fresh: Callable[[], None] = lambda: None,
     ) -> None:
-        self.components = list(components)
+        self._components = list(components)
         self.shutdown_timeout_s = shutdown_timeout_s
         self._auto_seconds = auto_seconds
         self._fresh = fresh
@@ -78,7 +101,7 @@ class Lifecycle:
         self._active_in = 0
         self._closed = False
         self._has_forked = False
-        self._held: list[Any] = []
+        self._held: list[Gate] = []
         self._closers: list[process_hooks.Closer] = []
 
     @property
@@ -91,12 +114,13 @@ class Lifecycle:
         process_hooks.watch(self)
         self._wait_and_activate()
 
-    def add(self, component: Any) -> None:
-        """Take in a component that was made late; it starts now if the others have."""
+    def add(self, *components: Component) -> None:
+        """Take in more components; they start now if the others have."""
         with self._lock:
-            self.components.append(component)
-            if self.active:
-                self._start(component)
+            for component in components:
+                self._components.append(component)
+                if self.active:
+                    self._start(component)
 
     def ensure(self) -> None:
         """Activate if this process is not active yet; costs one comparison when it is."""
@@ -112,10 +136,10 @@ class Lifecycle:
                 self.after_fork_in_child()  # a C-level fork (uWSGI) ran no Python hook
             self._active_in = _getpid()
             process_hooks.finish_with_multiprocessing(self.shutdown)
-            for component in list(self.components):
+            for component in list(self._components):
                 self._start(component)
 
-    def _start(self, component: Any) -> None:
+    def _start(self, component: Component) -> None:
         with suppressed(f"start.{component.name}"):
             component.start()
         if NO_THREADS_AT_EXIT:
@@ -125,15 +149,15 @@ class Lifecycle:
         """Let every component deliver what it holds; whether all did in time."""
         deadline = time.monotonic() + timeout_s
         self.gather()
-        flushable = [c for c in self.components if hasattr(c, "flush")]
+        components = list(self._components)
         done: list[bool] = []
 
-        def flush(component: Any) -> None:
+        def flush(component: Component) -> None:
             with suppressed(f"flush.{component.name}"):
-                done.append(bool(component.flush(deadline)))
+                done.append(component.flush(deadline))
 
-        process_hooks.in_parallel([partial(flush, c) for c in flushable], deadline)
-        return len(done) == len(flushable) and all(done)
+        process_hooks.in_parallel([partial(flush, c) for c in components], deadline)
+        return len(done) == len(components) and all(done)
 
     def shutdown(self, timeout_s: float | None = None) -> None:
         """Stop all components side by side, within one budget; again does nothing.
@@ -151,19 +175,16 @@ class Lifecycle:
         self.gather()
         budget = self.shutdown_timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + budget
-        last = [c for c in self.components if getattr(c, "stops_last", False)]
-        self._stop_all([c for c in self.components if c not in last], deadline - LAST_S)
-        self._stop_all(last, deadline)
+        self._stop_all([c for c in self._components if not c.stops_last], deadline - LAST_S)
+        self._stop_all([c for c in self._components if c.stops_last], deadline)
 
     def gather(self) -> None:
-        """Bring in what is still outside, before a flush, the end, or a look at the numbers."""
-        for component in self.components:
-            gather = getattr(component, "gather", None)
-            if gather is not None:
-                with suppressed(f"gather.{component.name}"):
-                    gather()
+        """Let every component count what is finished, before numbers are read or sent."""
+        for component in list(self._components):
+            with suppressed(f"gather.{component.name}"):
+                component.gather()
 
-    def _stop_all(self, components: Sequence[Any], deadline: float) -> None:
+    def _stop_all(self, components: Sequence[Component], deadline: float) -> None:
         closers = [c for c in self._closers if c.component in components]
         if closers:
             process_hooks.close_all(closers, deadline)
@@ -173,7 +194,7 @@ class Lifecycle:
             )
 
     @staticmethod
-    def _stop(component: Any, deadline: float) -> None:
+    def _stop(component: Component, deadline: float) -> None:
         with suppressed(f"stop.{component.name}"):
             component.stop(deadline)
 
@@ -188,8 +209,8 @@ class Lifecycle:
         if not self.active:
             return
         deadline = time.monotonic() + GATE_WAIT_S
-        for component in self.components:
-            gate = getattr(component, "gate", None)
+        for component in self._components:
+            gate = component.gate
             if gate is not None and gate.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 self._held.append(gate)
 
@@ -207,7 +228,7 @@ class Lifecycle:
             return
         with suppressed("fork.fresh"):
             self._fresh()
-        for component in self.components:
+        for component in self._components:
             with suppressed(f"fork.{component.name}"):
                 component.forked()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from proletto_otel.core.internal_errors import suppressed
 
 if TYPE_CHECKING:
-    from proletto_otel.runtime.lifecycle import Lifecycle
+    from proletto_otel.runtime.lifecycle import Component, Lifecycle
 
 _watched: list[Lifecycle] = []
 _hooked = False
@@ -186,7 +186,7 @@ def _guarded(call: Callable[[], None]) -> Callable[[], None]:
 class Closer:
     """A thread that waits to stop one component, for interpreters that start none at their end."""
 
-    def __init__(self, component: Any) -> None:
+    def __init__(self, component: Component) -> None:
         self.component = component
         self._go = threading.Event()
         self._deadline = 0.0

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from proletto_otel.core.internal_errors import failed, log_rate_limited
+from proletto_otel.core.internal_errors import count_failure, log_rate_limited
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
 from proletto_otel.runtime.worker import Worker
@@ -177,7 +177,7 @@ class QueueWorker(Generic[Item]):
             self._retry(error)
             return
         except Exception as error:  # a fault of ours, or an item that cannot be sent
-            failed(f"{self.name}.deliver", error)
+            count_failure(f"{self.name}.deliver", error)
             if len(batch) > 1:
                 self._one_by_one = len(batch)
                 return

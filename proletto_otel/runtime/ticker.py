@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.runtime.lifecycle import Component
 
 LONGEST_SLEEP_S = 1.0
 """How soon a job that was added late, or a free lead, is noticed."""
@@ -42,7 +43,7 @@ class Job:
     due: float
 
 
-class Ticker:
+class Ticker(Component):
     """Runs jobs one after the other on a daemon thread.
 
     Args:
@@ -51,6 +52,7 @@ class Ticker:
     """
 
     name = "ticker"
+    gate: threading.RLock
 
     def __init__(self, leader: Leadership, clock: Callable[[], float] = time.monotonic) -> None:
         self.leader = leader

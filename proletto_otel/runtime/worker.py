@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import context as otel
 
-from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.redaction.sanitise import get as sanitiser
 from proletto_otel.runtime.circuit_breaker import Breaker
 from proletto_otel.runtime.waker import Waker
@@ -190,7 +190,7 @@ class Worker:
             return  # a child that was not started; or another caller does it
         try:
             if self._thread is lost:
-                failed(f"{self.name}.thread", RuntimeError("the thread was lost"))
+                count_failure(f"{self.name}.thread", RuntimeError("the thread was lost"))
                 self._needs_recovery = True
                 self._begin()
         except RuntimeError:  # the interpreter is going down: no new threads
@@ -216,7 +216,7 @@ class Worker:
         try:
             self._finish(deadline)
         except Exception as error:
-            failed(f"{self.name}.finish", error)
+            count_failure(f"{self.name}.finish", error)
 
     def _turns_until(self, deadline: float) -> None:
         while not self.abandoned and self._may_go_on(deadline):
@@ -235,7 +235,7 @@ class Worker:
             self._turn()
         except BaseException as error:  # the thread must live
             self._needs_recovery = True
-            failed(f"{self.name}.thread", error)
+            count_failure(f"{self.name}.thread", error)
 
     def _show_failure(self, step: Callable[[], object]) -> None:
         try:

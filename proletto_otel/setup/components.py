@@ -1,7 +1,7 @@
-"""The components put together: who is handed what, and in which order they start and stop.
+"""All components of one process: made here, given what they need, started in this order.
 
-`telemetry` keeps one `Components` per process. No room imports another on its floor; here they get
-their callables. What is added to a Flask application lives in `attachment`.
+No room imports another on its floor; here they get each other's callables. What a Flask
+application gets lives in `setup.flask_app`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
@@ -25,31 +25,35 @@ from proletto_otel.metrics.app_instruments import UserMetrics
 from proletto_otel.metrics.process_metrics import Source
 from proletto_otel.monitoring import Inputs, monitor
 from proletto_otel.request.route_stats import RouteStats, RouteSummary, merge, summarise
-from proletto_otel.runtime.lifecycle import Lifecycle
+from proletto_otel.runtime.lifecycle import Component, Lifecycle
 from proletto_otel.runtime.ticker import Ticker
-from proletto_otel.setup import logs as logs_room
+from proletto_otel.setup import logs
 from proletto_otel.state import directory
 from proletto_otel.state.history import History
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.state.store import Store
 
+if TYPE_CHECKING:
+    from proletto_otel.export.exporter import OtlpExporter
+    from proletto_otel.export.memory import MemoryExporter
+
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
 WATCH_S = 1.0
 """How long the standard library's records may miss the pipeline after a `dictConfig`."""
 FOLD_S = 2.0
+"""How often the numbers of dead workers are moved into the totals."""
 UPKEEP_S = 60.0
+"""How often rotated log files are compressed and aged."""
 
-Post = Callable[..., None]
+SendSlack = Callable[..., None]
+SendEmail = Callable[[str, str, tuple[str, ...]], None]
 
 
 def _exporter(
-    config: Config,
-    state: Path | None,
-    resource: Resource,
-    collect: Callable[[], list[Family]],
-) -> Any:
+    config: Config, state: Path | None, resource: Resource, collect: Callable[[], list[Family]]
+) -> OtlpExporter:
     from proletto_otel.export.exporter import OtlpExporter
 
     exporter = OtlpExporter(config, state, resource=resource)
@@ -58,7 +62,7 @@ def _exporter(
     return exporter
 
 
-def _slack(config: Config) -> Post | None:
+def _slack(config: Config) -> SendSlack | None:
     from proletto_otel.notify.slack.client import SlackClient
 
     return SlackClient.of(config)
@@ -66,16 +70,18 @@ def _slack(config: Config) -> Post | None:
 
 @dataclass(frozen=True, eq=False)
 class TestDoubles:
-    """The ways out of the process, so that tests can stand in their place."""
+    """The ways out of the process, so that tests can replace them."""
 
-    exporter: Callable[[Config, Path | None, Resource, Callable[[], list[Family]]], Any] = _exporter
+    exporter: Callable[
+        [Config, Path | None, Resource, Callable[[], list[Family]]], OtlpExporter | MemoryExporter
+    ] = _exporter
     """Makes the OTLP exporter."""
 
-    slack: Callable[[Config], Post | None] = _slack
+    slack: Callable[[Config], SendSlack | None] = _slack
     """Makes what posts to Slack; None when it is not configured."""
 
-    email: Callable[[Config], Callable[[str, str, tuple[str, ...]], None] | None] = lambda _: None
-    """Makes what takes alert emails (subject, text, receivers) in place of the mail server."""
+    email: Callable[[Config], SendEmail | None] = lambda _: None
+    """Makes what takes alert emails (subject, text, receivers) instead of the mail server."""
 
     is_test: bool = False
     """Whether open responses are remembered, for `Telemetry.settle`."""
@@ -93,60 +99,30 @@ class Components:
         self.config = config
         sanitise.configure(sanitise.from_config(config))
         exceptions.configure(locals_too=config.capture_locals)
+        self.lifecycle = Lifecycle(
+            shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
+        )
         self.state = directory.prepare(config)
         self.resource = Resource(config)
         self.user_metrics = UserMetrics()
         self.source = Source(registry, self.user_metrics)
         self.exporter = doubles.exporter(config, self.state, self.resource, self.families)
-        self._state_rooms()
-        self.logs, self.warnings = logs_room.install(
-            config,
-            otlp=self.exporter.logs.put_many if sends_logs(config) else None,
-            # files of one name rotate under one lock, whichever service writes them
-            lock_dir=self.state.parent if self.state is not None else None,
-        )
-        self.track = RouteStats()
         self.slack, self.email = doubles.slack(config), doubles.email(config)
-        self._error_rooms()
-        self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
-        self.snapshots.section("requests", self.track.section, merge)
-        self.monitoring = monitor.binding.later(self._sources(), lambda c: self.lifecycle.add(c))
-        self._database: Any = None
-        self.lifecycle = Lifecycle(
-            self._components(), shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
-        )
-
-    def _state_rooms(self) -> None:
-        config = self.config
         self.store = Store(self.state)
         self.leader = Leader(self.state / "leader.lock" if self.state is not None else None)
         self.ticker = Ticker(self.leader)
-        self.snapshots = Snapshots(self.state, self.families, registry)
-        self.history = History(self.store, config.monitor_max_samples)
-        self.sampler = host.SystemSampler()
-        self.ticker.every(PUBLISH_S, "snapshots.publish", self.snapshots.publish)
-        self.ticker.every(FOLD_S, "snapshots.fold", self.snapshots.fold, leader=True)
-        self.ticker.every(UPKEEP_S, "logs.upkeep", lambda: self.logs.upkeep.run(), leader=True)
-        if config.monitor_system_metrics:
-            host.measure(registry, self.sampler, self.leads)
-            self.ticker.every(
-                config.monitor_sample_interval, "system.sample", self._sample, leader=True
-            )
+        self._set_up_logs()
+        self._set_up_errors()
+        self._set_up_snapshots()
+        self._set_up_host_metrics()
+        self.monitoring = monitor.binding.later(self._inputs(), self.lifecycle.add)
+        self._database: Any = None
 
-    def _error_rooms(self) -> None:
-        self.errors = groups.ErrorGroups(self.store)
-        pipeline.listen(self.errors.seen, logs=False)
-        self.ticker.every(groups.FLUSH_S, "errors.write", self.errors.write_down)
-        if self.slack is not None:
-            from proletto_otel.notify.error_notifier import ErrorNotifier
-
-            pipeline.add(ErrorNotifier(self.slack, self.store, self.config))
-
-    def _components(self) -> list[Any]:
+    def in_order(self) -> list[Component]:
         """In the order in which they start; all stop at the same time."""
         return [
             self.store,
-            Sampling(self.sampler),
+            self.sampling,
             self.user_metrics,
             self.exporter,
             self.logs,
@@ -156,6 +132,68 @@ class Components:
             self.ticker,
         ]
 
+    # --- making them ---------------------------------------------------------------------------
+    def _set_up_logs(self) -> None:
+        self.logs, self.warnings = logs.install(
+            self.config,
+            otlp=self.exporter.logs.put_many if sends_logs(self.config) else None,
+            # files of one name rotate under one lock, whichever service writes them
+            lock_dir=self.state.parent if self.state is not None else None,
+        )
+        self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
+        self.ticker.every(UPKEEP_S, "logs.upkeep", self.logs.upkeep.run, leader=True)
+
+    def _set_up_errors(self) -> None:
+        self.errors = groups.ErrorGroups(self.store)
+        pipeline.listen(self.errors.seen, logs=False)
+        self.ticker.every(groups.FLUSH_S, "errors.write", self.errors.write_down)
+        if self.slack is not None:
+            from proletto_otel.notify.error_notifier import ErrorNotifier
+
+            pipeline.add(ErrorNotifier(self.slack, self.store, self.config))
+
+    def _set_up_snapshots(self) -> None:
+        self.route_stats = RouteStats()
+        self.snapshots = Snapshots(self.state, self.families, registry)
+        self.snapshots.section("requests", self.route_stats.section, merge)
+        self.ticker.every(PUBLISH_S, "snapshots.publish", self.snapshots.publish)
+        self.ticker.every(FOLD_S, "snapshots.fold", self.snapshots.fold, leader=True)
+
+    def _set_up_host_metrics(self) -> None:
+        config = self.config
+        self.history = History(self.store, config.monitor_max_samples)
+        self.sampler = host.SystemSampler()
+        self.sampling = Sampling(self.sampler)
+        if config.monitor_system_metrics:
+            host.measure(registry, self.sampler, self.leads)
+            self.ticker.every(
+                config.monitor_sample_interval, "system.sample", self._sample, leader=True
+            )
+
+    def _sample(self) -> None:
+        sample = self.sampler.sample()
+        self.history.add(sample.time, host.indicators(sample))
+
+    def _inputs(self) -> Inputs:
+        return Inputs(
+            config=self.config,
+            store=self.store,
+            every=self.ticker.every,
+            cancel=self.ticker.cancel,
+            is_leader=self.leads,
+            system=self.host_system,
+            families=self.snapshots.merged,
+            routes=self.routes,
+            history=self.history.read,
+            keep=self.history.add,
+            errors=self.errors.latest,
+            log=log_alert,
+            slack=self.slack,
+            email=self.email,
+            redact=sanitise.get().text,
+        )
+
+    # --- what they and the pages read ----------------------------------------------------------
     def leads(self) -> bool:
         """Whether this process speaks for the host."""
         return self.leader.is_leader
@@ -178,29 +216,7 @@ class Components:
         families = {family.name: family for family in self.snapshots.merged()}
         return summarise(families.get(name), self.snapshots.sections("requests"))
 
-    def _sample(self) -> None:
-        sample = self.sampler.sample()
-        self.history.add(sample.time, host.indicators(sample))
-
-    def _sources(self) -> Inputs:
-        return Inputs(
-            config=self.config,
-            store=self.store,
-            every=self.ticker.every,
-            cancel=self.ticker.cancel,
-            is_leader=self.leads,
-            system=self.host_system,
-            families=self.snapshots.merged,
-            routes=self.routes,
-            history=self.history.read,
-            keep=self.history.add,
-            errors=self.errors.latest,
-            log=log_alert,
-            slack=self.slack,
-            email=self.email,
-            redact=sanitise.get().text,
-        )
-
+    # --- later changes -------------------------------------------------------------------------
     def use_database(self, db: Any, app: Any) -> None:
         """Store errors in *db* and check its health; the same again does nothing.
 
@@ -216,7 +232,7 @@ class Components:
         pipeline.add(sink)
         if self.lifecycle.active:
             sink.start()
-        if "database" not in monitor.checks:  # one of the application's own goes first
+        if "database" not in monitor.checks:  # a check that the application registered wins
             from proletto_otel.monitoring import database_check
 
             monitor.register_health_check("database", database_check(db, app=app))
@@ -228,19 +244,13 @@ class Components:
         self.logs.uninstall()
 
 
-class Sampling:
-    """The sampler as a component: it measures the process that it runs in."""
+class Sampling(Component):
+    """The host's sampler as a component: the ticker asks it, a fork resets it."""
 
     name = "sampling"
 
     def __init__(self, sampler: host.SystemSampler) -> None:
         self._sampler = sampler
-
-    def start(self) -> None:
-        """Nothing to start: the ticker asks, and psutil is imported on its thread."""
-
-    def stop(self, deadline: float) -> None:
-        """Nothing runs."""
 
     def forked(self) -> None:
         """Measure the child."""
@@ -258,7 +268,7 @@ def sends_traces(config: Config) -> bool:
 
 
 def log_alert(level: int, message: str, facts: Mapping[str, Any]) -> None:
-    """One log record of an alert."""
+    """Write one log record of an alert."""
     from proletto_otel.logs.record.call_site import UNKNOWN
 
     pipeline.emit("proletto.alerts", level, message, facts, None, UNKNOWN, 0)

@@ -1,139 +1,47 @@
 """What `setup_telemetry` adds to one Flask application: middleware, routes, error page, user.
 
-Several applications of a process share the components; each has a middleware of its own.
+Nothing here makes the application build what it builds late (its logger, its template environment):
+settings that the program changes after the set-up keep their effect. Several applications of a
+process share the components; each has a middleware of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.core.config import Config
 from proletto_otel.core.context import current_request, request_id
 from proletto_otel.core.internal_errors import suppressed
-from proletto_otel.logs.deferred_writer import Made
-from proletto_otel.logs.intake.uncaught import place
-from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.logs.record import already_logged
-from proletto_otel.metrics import exposition
 from proletto_otel.monitoring import monitor
 from proletto_otel.request import error_pages, flask_adapter
-from proletto_otel.request.attributes import RequestFacts
-from proletto_otel.request.completion import Recorder
-from proletto_otel.request.exchange import Exchange
-from proletto_otel.request.middleware import Exclusions, TelemetryMiddleware
-from proletto_otel.request.otel_setup import Tracing
-from proletto_otel.request.span import Limits
-from proletto_otel.request.span_start import RequestTracer
-from proletto_otel.setup.components import Components, sends_traces
+from proletto_otel.request.middleware import TelemetryMiddleware
+from proletto_otel.setup.components import Components
+from proletto_otel.setup.requests import RequestTelemetry
 from proletto_otel.web import routes
 from proletto_otel.web.access import Access, Authorize
-from proletto_otel.web.metrics_page import SharedPage
 from proletto_otel.web.site import Site
 
 if TYPE_CHECKING:
     from flask import Flask
+    from flask.templating import Environment
 
-PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
-ERROR = 40
-GATHER_S = 1.0
-"""How late a request is counted whose body no server closed, where no other one comes."""
-
-
-class RequestTelemetry:
-    """The request room of a process: tracer, recorder and page, shared by its applications."""
-
-    name = "requests"
-
-    def __init__(self, components: Components) -> None:
-        config = components.config
-        queue = components.exporter.traces if sends_traces(config) else None
-        put = queue.put_many if queue is not None else None
-        facts = RequestFacts()
-        limits = Limits(
-            attributes=config.span_attribute_limit, length=config.attribute_length_limit
-        )
-        contrib = config.instrumentation == "contrib"
-        make_tracer, make_recorder = (RequestTracer, Recorder)
-        if contrib:
-            from proletto_otel.request.contrib import ContribRecorder, ContribTracer
-
-            make_tracer, make_recorder = ContribTracer, ContribRecorder
-        self.tracer = make_tracer(
-            put, facts.plain, trust_inbound=config.trust_inbound_trace, limits=limits
-        )
-        self.recorder = make_recorder(
-            put,
-            facts,
-            flask_adapter.route_of,
-            components.track,
-            access=access_writer(components),
-            defer=partial(pipeline.deferred.owe, how=self._settled),
-            report=lambda error, exchange: report(config, error, exchange),
-        )
-        self.tracing = Tracing(
-            config, self.tracer, queue, components.resource.attributes, components.lifecycle.flush
-        )
-        self.exclusions = Exclusions(excluded_paths(config), config.excluded_urls)
-        self.page = SharedPage(lambda accept: exposed(components, accept))
-
-        components.ticker.every(GATHER_S, "requests.gather", self.gather)
-
-        self._lines = line_maker(components)
-
-    def gather(self) -> None:
-        """Finish the requests whose body no server closed; settle what is finished."""
-        self.recorder.gather()
-        pipeline.deferred.flush()
-
-    def _settled(self, exchanges: list[Exchange]) -> Made:
-        """Settle finished requests and make their access lines."""
-        self.recorder.settle(exchanges)
-        return self._lines(exchanges)
-
-    def start(self) -> None:
-        """Build the provider."""
-        self.tracing.start()
-
-    def stop(self, deadline: float) -> None:
-        """Close foreign span processors."""
-        self.tracing.stop(deadline)
-
-    def forked(self) -> None:
-        """New IDs; no number of the parent."""
-        self.tracing.forked()
-        self.recorder.forked()
-        self.page.forked()
+ATTACHMENT = "proletto_otel.attachment"
+"""Under this name an application's `extensions` keep what was added to it."""
 
 
-def excluded_paths(config: Config) -> list[str]:
-    """Probes and scrapes: neither traced nor counted."""
-    return [*PROBE_PATHS, *([config.metrics_path] if config.metrics_path else [])]
+@dataclass(slots=True, eq=False)
+class Attachment:
+    """What was added to one application."""
+
+    middleware: TelemetryMiddleware
+    site: Site
 
 
-def access_writer(components: Components) -> Callable[[Exchange], None]:
-    """Write the access line of a finished request."""
-    log = components.logs.access
-    return log.finished if log is not None else lambda exchange: None
-
-
-def line_maker(components: Components) -> Callable[[list[Exchange]], Made]:
-    """Make the access lines of finished requests, and say where they go."""
-    log = components.logs.access
-    return log.made if log is not None else lambda exchanges: ((), ())
-
-
-def report(config: Config, error: BaseException, exchange: Exchange) -> None:
-    """One log record of an exception that nobody handled, at the place that raised it."""
-    if already_logged.is_reported(error):
-        return
-    with suppressed("request.report"):
-        where = exchange.route or "a request without a route"
-        facts = {"http.request.method": exchange.method, "url.path": exchange.path}
-        code, line = place(error)
-        event = f"unhandled exception in {exchange.method} {where}"
-        pipeline.emit(config.app_name, ERROR, event, facts, error, code, line)
+def attachment(app: Flask) -> Attachment:
+    """What was added to *app*."""
+    found: Attachment = app.extensions[ATTACHMENT]
+    return found
 
 
 def attach(
@@ -143,51 +51,61 @@ def attach(
     status: Callable[[], Any],
     authorize: Authorize | None,
 ) -> TelemetryMiddleware:
-    """Wrap *app* and add its routes."""
+    """Wrap *app* and add its routes; what an earlier set-up added is used again."""
     config = components.config
-    components.logs.adopt(app)
+    before: Attachment | None = app.extensions.get(ATTACHMENT)
+    site = Site(
+        config=config,
+        monitor=monitor,
+        access=Access(config, authorize),
+        exposition=requests.page,
+        status=status,
+    )
     middleware = TelemetryMiddleware(
-        app.wsgi_app,
+        before.middleware.wsgi_app if before is not None else app.wsgi_app,
         requests.tracer,
         requests.recorder,
         ensure=components.lifecycle.ensure,
         exclusions=requests.exclusions,
         trust_request_id=config.trust_request_id,
     )
+    if before is not None:  # in place: the server and other layers hold the objects of then
+        vars(before.middleware).update(vars(middleware))
+        vars(before.site).update(vars(site))
+        return before.middleware
+    app.extensions[ATTACHMENT] = Attachment(middleware, site)
     if config.instrumentation == "contrib":
         from proletto_otel.request.contrib import instrument
 
         instrument(app, requests.tracing, requests.exclusions)
         middleware.wsgi_app = app.wsgi_app
     app.wsgi_app = middleware  # type: ignore[method-assign]  # Flask documents wrapping it so
+    components.logs.adopt(app)
     flask_adapter.watch(app)
-    routes.register(app, _site(components, requests, status, authorize))
+    routes.register(app, site)
     if config.error_pages:
         error_pages.register(app)
-    app.jinja_env.globals.setdefault("request_id", request_id)
+    _offer_request_id(app)
     return middleware
 
 
-def exposed(components: Components, accept: str) -> tuple[bytes, str]:
-    """The page of all workers' metrics, made now."""
-    return exposition.render(
-        components.snapshots.merged(), accept, components.resource.attributes()
-    )
+def _offer_request_id(app: Flask) -> None:
+    """Let templates call `request_id()`.
 
+    The environment is made at the first use of `app.jinja_env`, and reads `app.jinja_options`,
+    `TEMPLATES_AUTO_RELOAD` and `app.debug` then; using it here would be too early.
+    """
+    if "jinja_env" in app.__dict__:
+        app.jinja_env.globals.setdefault("request_id", request_id)
+        return
+    make = app.create_jinja_environment
 
-def _site(
-    components: Components,
-    requests: RequestTelemetry,
-    status: Callable[[], Any],
-    authorize: Authorize | None,
-) -> Site:
-    return Site(
-        config=components.config,
-        monitor=monitor,
-        access=Access(components.config, authorize),
-        exposition=requests.page,
-        status=status,
-    )
+    def create_jinja_environment() -> Environment:
+        environment = make()
+        environment.globals.setdefault("request_id", request_id)
+        return environment
+
+    app.create_jinja_environment = create_jinja_environment  # type: ignore[method-assign]
 
 
 def watch_login(app: Flask) -> None:

@@ -1,6 +1,6 @@
-"""The log room put together from the settings: which sinks there are, and how they are undone.
+"""Logging put together from the settings: which sinks there are, and how they are undone.
 
-`telemetry` calls `install` once; database and Slack sinks are added by it with `pipeline.add`.
+`components` calls `install` once, and adds the database and Slack sinks with `pipeline.add`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from proletto_otel.logs.sinks.files.file_sink import FileSink, SizedFileSink
 from proletto_otel.logs.sinks.files.upkeep import Upkeep
 from proletto_otel.logs.sinks.otlp import OtlpSink
 from proletto_otel.logs.sinks.sink import Sink
+from proletto_otel.runtime.lifecycle import Component
 
 ERROR = 40
 
@@ -37,8 +38,8 @@ _line = operator.attrgetter("text_line")
 _json = operator.attrgetter("json")
 
 
-class Logs:
-    """The log room in service; a component of the lifecycle."""
+class Logs(Component):
+    """The installed logging: the pipeline's sinks and what was changed in other loggers."""
 
     name = "logs"
 
@@ -58,6 +59,7 @@ class Logs:
         self.stdlib = Installed(to, config.log_level)
         self._old_name = loggers.logger.name
         loggers.logger.name = config.app_name
+        self.gate = to.deferred.gate  # held while deferred copies are written
 
     def adopt(self, app: Any) -> None:
         """Take over what Flask and werkzeug print by themselves."""
@@ -85,11 +87,6 @@ class Logs:
         self._pipeline.close()
         text_format.configure(text_format.DEFAULT_FORMAT)
 
-    @property
-    def gate(self) -> Any:
-        """Held while waiting copies are written; a fork waits for it."""
-        return self._pipeline.deferred.gate
-
     # --- component -----------------------------------------------------------------------------
     def start(self) -> None:
         """Start every sink; be on the root logger even if a `dictConfig` swept it clean."""
@@ -109,9 +106,10 @@ class Logs:
         return all(done) and time.monotonic() <= deadline
 
     def forked(self) -> None:
-        """Tell every sink; what waits is the parent's to write."""
+        """Reset every sink; what waits in memory is written by the parent."""
         this_process.look()  # a fork by a server in C runs no hook of Python's
         self._pipeline.deferred.forked()
+        self.gate = self._pipeline.deferred.gate
         self._each(lambda sink: sink.forked())
 
     def _each(self, act: Callable[[Sink], None]) -> None:
@@ -134,7 +132,7 @@ def install(
         lock_dir: Private directory for rotation locks; default `.state` in `LOG_DIR`.
 
     Returns:
-        The room, and one sentence for each setting that did not fit.
+        The installed logging, and one sentence for each setting that did not fit.
     """
     warning = text_format.configure(config.log_format)
     sinks = _sinks(config, otlp, Path(lock_dir or Path(config.log_dir, ".state")))

@@ -1,7 +1,7 @@
-"""The front door: `setup_telemetry`, and the handle it returns.
+"""`setup_telemetry`: one `Telemetry` per process, made at the first call.
 
-Set-up records and wraps; threads and connections begin in the process that serves. The components
-are put together in `assembly`, what an application gets in `attachment`.
+Set-up records and wraps; threads and connections start in the process that serves. The components
+are put together in `setup.components`, what an application gets in `setup.flask_app`.
 """
 
 from __future__ import annotations
@@ -9,178 +9,22 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import config as settings
-from proletto_otel.core import internal_errors as silence_room
-from proletto_otel.core.config import Config
-from proletto_otel.core.context import current_request
+from proletto_otel.core import internal_errors
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
-from proletto_otel.core.metrics.delivery import ledger
-from proletto_otel.core.metrics.registry import Family, registry
-from proletto_otel.logs.api.loggers import Logger, logger
+from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.monitoring import monitor
-from proletto_otel.request.propagation import outgoing_headers
-from proletto_otel.setup.components import Components, TestDoubles
-from proletto_otel.setup.flask_app import RequestTelemetry, attach, watch_login
+from proletto_otel.setup.components import TestDoubles
+from proletto_otel.setup.handle import Telemetry
 
 if TYPE_CHECKING:
     from flask import Flask
-    from opentelemetry.metrics import Meter
-    from opentelemetry.trace import Tracer
 
-    from proletto_otel.errors.groups import ErrorGroups
-    from proletto_otel.request.middleware import TelemetryMiddleware
-
-EXTENSION = "proletto_otel"
-
-
-class Telemetry:
-    """Telemetry of this process; what `setup_telemetry` returns.
-
-    A context manager: leaving it flushes and shuts down.
-    """
-
-    def __init__(self, config: Config, arguments: Mapping[str, Any], doubles: TestDoubles) -> None:
-        self.config = config
-        self.arguments = dict(arguments)
-        self.components = Components(config, doubles)
-        self.requests = RequestTelemetry(self.components)
-        self._doubles = doubles
-        self._middlewares: list[TelemetryMiddleware] = []
-        self.components.lifecycle.components.insert(0, self.requests)
-        self.components.lifecycle.components.append(AfterStart(self))
-        self._flask: list[Flask] = []
-
-    # --- what programs use ---------------------------------------------------------------------
-    @property
-    def tracer(self) -> Tracer:
-        """An OpenTelemetry tracer for spans of one's own."""
-        return self.requests.tracing.get_tracer(self.config.app_name)
-
-    @property
-    def meter(self) -> Meter:
-        """An OpenTelemetry meter; its instruments appear on `/metrics` and in OTLP."""
-        return self.components.user_metrics.get_meter(self.config.app_name)
-
-    @property
-    def logger(self) -> Logger:
-        """The application's logger, the same as `error_logging.logger`."""
-        return logger
-
-    @property
-    def errors(self) -> ErrorGroups:
-        """Groups of errors: `groups()`, `get()`, `resolve()`, `ignore()`, `reopen()`."""
-        return self.components.errors
-
-    def outgoing_headers(self, url: str) -> dict[str, str]:
-        """Trace context and request ID for a call to *url* by a client nobody instruments."""
-        return outgoing_headers(url, self.requests.tracing.propagator)
-
-    def activate(self) -> None:
-        """Start threads and connections in this process now (they start by themselves, too)."""
-        self.components.lifecycle.activate()
-
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Deliver everything held in memory; whether all was delivered within *timeout* seconds."""
-        self.activate()
-        return self.components.lifecycle.flush(timeout)
-
-    def shutdown(self, timeout: float | None = None) -> None:
-        """Flush and stop, within *timeout* seconds (default `PROLETTO_SHUTDOWN_TIMEOUT`)."""
-        self.components.lifecycle.shutdown(timeout)
-
-    def set_user(self, user_id: object) -> None:
-        """Say whose request this is; the ID is on all its later lines and its error report."""
-        context = current_request()
-        if context is not None:
-            context.user_id = None if user_id is None else str(user_id)
-
-    def provide(self) -> None:
-        """Be OpenTelemetry's global providers now: a script's first span is not to be lost."""
-        self.requests.tracing.start()
-        self.components.user_metrics.start()
-
-    def families(self) -> list[Family]:
-        """Every metric of all workers of the host."""
-        self.components.lifecycle.gather()
-        return self.components.snapshots.merged()
-
-    def status(self) -> dict[str, Any]:
-        """Health of the telemetry itself: sinks, exporter, and what became of every record."""
-        return {
-            "active": self.components.lifecycle.active,
-            "leader": self.components.leads(),
-            "state_dir": None if self.components.state is None else str(self.components.state),
-            "store": {
-                "shared": self.components.store.shared,
-                "last_error": self.components.store.last_error,
-            },
-            "sinks": self.components.logs.status(),
-            "exporter": self.components.exporter.status(),
-            "records": ledger.totals(),
-            "findings": self.components.logs.findings(),
-        }
-
-    def __enter__(self) -> Telemetry:
-        self.activate()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.shutdown()
-
-    # --- for set-up ----------------------------------------------------------------------------
-    def add(self, app: Flask, authorize: Callable[..., Any] | None = None) -> None:
-        """Wrap *app*; a second time does nothing."""
-        if app.extensions.get(EXTENSION) is self:
-            return
-        app.extensions[EXTENSION] = self
-        self._flask.append(app)
-        middleware = attach(app, self.components, self.requests, self.status, authorize)
-        if self._doubles.is_test:
-            middleware.remember_open()
-        self._middlewares.append(middleware)
-
-    def settle(self) -> None:
-        """End requests whose response was never closed (test clients do that)."""
-        for middleware in self._middlewares:
-            middleware.settle()
-        pipeline.deferred.flush()
-
-    def begun(self) -> None:
-        """This process serves: look at what the program set up after us."""
-        for app in self._flask:
-            watch_login(app)
-        for finding in self.components.logs.findings():
-            log_rate_limited(f"finding:{finding}", "%s", finding)
-
-
-class AfterStart:
-    """The last component: what is looked at once everything runs."""
-
-    name = "begun"
-
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
-
-    def start(self) -> None:
-        """Look around."""
-        self._telemetry.begun()
-
-    def stop(self, deadline: float) -> None:
-        """Nothing runs."""
-
-    def forked(self) -> None:
-        """Nothing is held."""
-
+__all__ = ["Telemetry", "current_telemetry", "setup_telemetry"]
 
 _lock = threading.RLock()
 _current: Telemetry | None = None
@@ -242,7 +86,7 @@ def _made(app: Flask | None, chosen: Mapping[str, Any]) -> Telemetry:
     loaded, warnings = settings.load(chosen, app.config if app is not None else {}, os.environ)
     telemetry = Telemetry(loaded, chosen, _doubles)
     for warning in [*warnings, *telemetry.components.warnings]:
-        silence_room.log_rate_limited(f"setting:{warning}", "%s", warning)
+        log_rate_limited(f"setting:{warning}", "%s", warning)
     telemetry.components.lifecycle.begin()
     _current = telemetry
     return telemetry
@@ -323,4 +167,4 @@ def reset() -> None:
         monitor.reset()
         registry.forget_all()
         registry.reset()
-        silence_room.forget_notices()
+        internal_errors.forget_logged()

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from proletto_otel.core.conventions import Metric
-from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.metrics.registry import Attributes, HistogramCell
 
 CHUNK_BYTES = 256 * 1024
@@ -59,7 +59,7 @@ class SharedHistograms:
                 view = self._record(text, cell.size)
         except OSError as error:  # disk full, no directory: the cell stays in a list
             self._is_full = True
-            failed("slab.grow", error)
+            count_failure("slab.grow", error)
             return
         if view is not None:
             cell.move(view)
@@ -177,5 +177,5 @@ class SharedHistogramReader:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            failed("slab.read", error)
+            count_failure("slab.read", error)
         return [record for chunk in chunks for record in chunk.refresh()]

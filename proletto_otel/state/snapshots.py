@@ -19,8 +19,9 @@ from typing import Any
 
 import orjson
 
-from proletto_otel.core.internal_errors import failed, suppressed
+from proletto_otel.core.internal_errors import count_failure, suppressed
 from proletto_otel.core.metrics.registry import Family, Registry
+from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state import files, merging
 from proletto_otel.state.shared_histograms import Record, SharedHistogramReader, SharedHistograms
 
@@ -53,7 +54,7 @@ class Section:
     """Joins the values of dead processes into one; None: they are forgotten."""
 
 
-class Snapshots:
+class Snapshots(Component):
     """Publishes this process's numbers and reads everybody's.
 
     Args:
@@ -64,6 +65,7 @@ class Snapshots:
 
     name = "snapshots"
     stops_last = True
+    gate: threading.RLock
     """What the others count while they stop is published, too."""
 
     def __init__(
@@ -133,7 +135,7 @@ class Snapshots:
             try:
                 files.replace(directory / f"{self._name}.json", head + b"\n" + body)
             except OSError as error:
-                failed("snapshots.publish", error)
+                count_failure("snapshots.publish", error)
                 return
             self._published = body
 
@@ -212,7 +214,7 @@ class Snapshots:
         try:
             files.replace(directory / "totals", body)
         except OSError as error:  # disk full: the files stay and count as they are
-            failed("snapshots.fold", error)
+            count_failure("snapshots.fold", error)
             return False
         return True
 
@@ -258,7 +260,7 @@ class Snapshots:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
-            failed("snapshots.read", error)
+            count_failure("snapshots.read", error)
             return None
 
     def _totals(self) -> tuple[Snapshot, list[str]]:
@@ -272,7 +274,7 @@ class Snapshots:
         except FileNotFoundError:
             return empty, []
         except (OSError, ValueError, TypeError) as error:
-            failed("snapshots.totals", error)
+            count_failure("snapshots.totals", error)
             return empty, []
 
     # --- alive or dead -------------------------------------------------------------------------
@@ -292,7 +294,7 @@ class Snapshots:
                 self._live = None
             self._live = files.lock(directory / f"{self._name}.live")
         except OSError as error:
-            failed("snapshots.directory", error)
+            count_failure("snapshots.directory", error)
             return None
         return directory
 

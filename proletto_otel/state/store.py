@@ -19,6 +19,7 @@ from typing import Any
 from proletto_otel.core.conventions import STORE_ERRORS
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import registry
+from proletto_otel.runtime.lifecycle import Component
 
 BUSY_S = 2.0
 """How long a writer waits for another process's transaction."""
@@ -42,7 +43,7 @@ class StoreUnavailable(Exception):
     """The store cannot be used now; the caller keeps what it has and comes again."""
 
 
-class Store:
+class Store(Component):
     """A connection per process, one transaction at a time.
 
     Args:
@@ -51,6 +52,7 @@ class Store:
 
     name = "store"
     stops_last = True
+    gate: threading.RLock
 
     def __init__(self, directory: Path | None) -> None:
         self._path = directory / "store.sqlite" if directory is not None else None

@@ -17,7 +17,7 @@ from flask import Flask, Request, Response, current_app, request, session
 from werkzeug.exceptions import HTTPException
 
 from proletto_otel.core.config import Config
-from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.internal_errors import count_failure
 
 Authorize = Callable[..., Any]
 """Called in the request, with the request if it takes an argument; truthy lets in. It may also
@@ -78,7 +78,7 @@ class Access:
         except HTTPException as error:
             return _as_response(error)
         except Exception as error:  # a broken rule lets nobody in, and the page says no more
-            failed("admin.authorize", error)
+            count_failure("admin.authorize", error)
             return FORBIDDEN
         if isinstance(answer, Response):
             return answer

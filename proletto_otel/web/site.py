@@ -45,9 +45,9 @@ class MonitorView(Protocol):
     def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Site:
-    """Everything the routes need."""
+    """Everything the routes need; another set-up of the application (tests) fills it anew."""
 
     config: Config
     monitor: MonitorView

@@ -19,6 +19,6 @@ def stage(tmp_path: Path) -> Stage:
 
 @pytest.fixture(autouse=True)
 def _quiet_notices() -> Iterator[None]:
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
     yield
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()

@@ -13,7 +13,7 @@ from proletto_otel.core.metrics.registry import registry
 def production(monkeypatch: pytest.MonkeyPatch) -> None:
     """As users run it: nothing of ours is raised."""
     monkeypatch.setattr(room, "strict", False)
-    room.forget_notices()
+    room.forget_logged()
 
 
 @pytest.mark.usefixtures("production")

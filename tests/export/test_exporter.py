@@ -79,7 +79,7 @@ def law(exporter: OtlpExporter) -> dict[str, Any]:
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts from zero, every notice may be said, short pauses."""
     registry.reset()
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
     monkeypatch.setattr(circuit_breaker, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(circuit_breaker, "GROWTH", 1.0)
     monkeypatch.setattr(spool_directory, "READ_EVERY_S", 0.05)
@@ -506,7 +506,7 @@ def test_nobody_is_told_twice_of_a_collector_nobody_runs(
     for _ in range(3):
         exporter.logs.put(record("x"))
         flush(exporter)
-        internal_errors.forget_notices()
+        internal_errors.forget_logged()
         time.sleep(0.1)
     exporter.stop(time.monotonic() + 5)
 

@@ -114,7 +114,7 @@ def test_without_the_extra_http_is_used_and_said(
 ) -> None:
     """Who asks for gRPC and has it not is told the command; telemetry goes over HTTP."""
     monkeypatch.setattr(grpc_connection, "is_installed", lambda: False)
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
     exporter = OtlpExporter(config(1), None)
     (destination,) = exporter._destinations.values()
 

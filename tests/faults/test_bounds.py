@@ -78,7 +78,7 @@ class Shop:
         for number in range(ROUTES):
             route = f"/r{number}/<int:item>"
             cell = registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(("GET", route, 200, None))
-            stats = self.components.track.stats("GET", route)
+            stats = self.components.route_stats.stats("GET", route)
             ended = Exchange(self.telemetry.requests.recorder, {}, lambda *_: None)  # type: ignore[arg-type]
             ended.request_id, ended.end_ns, ended.status = "r", int(wall * 1e9), 200
             for i in range(requests // ROUTES + (number < requests % ROUTES)):
@@ -154,7 +154,7 @@ def test_two_hours_and_a_million_requests(
     most = {0: limit, 60: HOURS_S // 60 + 1, 900: HOURS_S // 900 + 1}
     assert [] == [tuple(row) for row in rows if row[2] > most[row[0]]]
     assert {0, 60, 900} == {row[0] for row in rows}
-    assert all(len(e["minutes"]) <= MINUTES for e in shop.components.track.section())
+    assert all(len(e["minutes"]) <= MINUTES for e in shop.components.route_stats.section())
     assert len(monitor.history("cpu_percent", HOURS_S)) <= most[60]
 
 

@@ -60,7 +60,7 @@ def room(tmp_path: Path) -> Iterator[Callable[..., Room]]:
     if hasattr(made, "logs"):
         made.logs.uninstall()
     pipeline.close()
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
 
 
 @pytest.fixture

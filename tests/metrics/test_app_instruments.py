@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
-from proletto_otel.core.internal_errors import forget_notices
+from proletto_otel.core.internal_errors import forget_logged
 from proletto_otel.core.metrics.registry import MAX_CELLS, Family, Histogram, Registry
 from proletto_otel.metrics.app_instruments import UserMeter, UserMetrics
 from proletto_otel.metrics.process_metrics import Source
@@ -76,7 +76,7 @@ def test_an_instrument_the_sdk_refuses_is_named_and_measures_nothing(
     metrics: UserMetrics, meter: UserMeter, caplog: pytest.LogCaptureFixture, name: Any
 ) -> None:
     """The caller goes on with an instrument that can be used."""
-    forget_notices()
+    forget_logged()
     meter.create_counter(name).add(1)
     meter.create_histogram(name).record(1)
     meter.create_gauge(name).set(1)

@@ -14,8 +14,8 @@ from tests.monitoring.bound import Bound
 @pytest.fixture
 def bound(tmp_path: Path) -> Iterator[Bound]:
     """A monitor of its own with injected values."""
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
     made = Bound(tmp_path)
     yield made
     made.close()
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()

@@ -22,7 +22,7 @@ def slack() -> Iterator[SlackServer]:
     """A local Slack."""
     with SlackServer() as server:
         yield server
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
 
 
 def client(**settings: Any) -> SlackClient | None:
@@ -136,7 +136,7 @@ def test_nobody_answers() -> None:
 )
 def test_foreign_urls_switch_slack_off(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A webhook that is not https on Slack's host is refused with a warning that hides it."""
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
 
     assert client(slack_webhook_url=url) is None
     assert "SLACK_WEBHOOK_URL='***'" in caplog.text
@@ -152,7 +152,7 @@ def test_slacks_own_hosts_are_taken() -> None:
 
 def test_bot_without_channel(caplog: pytest.LogCaptureFixture) -> None:
     """A token alone cannot post; the warning names what is missing."""
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
 
     assert client(slack_bot_token=TOKEN) is None
     assert "SLACK_CHANNEL_ID" in caplog.text

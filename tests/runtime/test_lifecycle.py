@@ -139,9 +139,9 @@ def test_children_of_multiprocessing_deliver_at_their_end(method: str, tmp_path)
     (tmp_path / "job.py").write_text(
         """
 import os
-from proletto_otel.runtime.lifecycle import Lifecycle
+from proletto_otel.runtime.lifecycle import Component, Lifecycle
 life = None
-class Part:
+class Part(Component):
     name = "part"
     def start(self): os.write(1, b"start\\n")
     def stop(self, deadline): os.write(1, b"stop in child\\n" if os.getpid() != home else b"")

@@ -13,12 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROLOGUE = '''
 import os, signal, sys, threading, time
-from proletto_otel.runtime.lifecycle import Lifecycle
+from proletto_otel.runtime.lifecycle import Component, Lifecycle
 
 def say(*words):
     os.write(1, (" ".join(str(w) for w in words) + "\\n").encode())
 
-class Part:
+class Part(Component):
     """Says what happens to it, and in which process: the first one is called `parent`."""
 
     home = os.getpid()

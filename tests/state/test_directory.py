@@ -42,7 +42,7 @@ def test_a_place_that_cannot_be_written_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The process goes on alone and says so once, naming the setting."""
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
     (tmp_path / "file").write_text("")
     for _ in range(2):
         assert directory.prepare(Config(state_dir=str(tmp_path / "file" / "state"))) is None

@@ -26,7 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that are seconds in production are moments here."""
     monkeypatch.setattr(module, "BUSY_S", 0.2)
     monkeypatch.setattr(module, "RETRY_S", 0.05)
-    internal_errors.forget_notices()
+    internal_errors.forget_logged()
 
 
 @pytest.fixture

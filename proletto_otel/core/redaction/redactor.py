@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote, unquote, unquote_plus
 
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.redaction import secret_contexts as places
 from proletto_otel.core.redaction import secret_names
 from proletto_otel.core.redaction import token_shapes as shapes
@@ -248,7 +248,7 @@ class Redactor:
         try:
             answer = callback(text)
         except Exception as error:
-            failed("redact.callback", error)
+            count_failure("redact.callback", error)
             return REDACTED
         return answer if isinstance(answer, str) else REDACTED
 

@@ -156,11 +156,13 @@ class Installed:
             app: The Flask application.
             access_log: Whether ours is on; werkzeug's line per request is dropped then.
         """
+        # not `app.logger`: Flask makes it at its first use, and reads `app.debug` then
+        logger = logging.getLogger(app.name)
         default = getattr(sys.modules.get("flask.logging"), "default_handler", None)
-        if default is not None and default in app.logger.handlers:
-            app.logger.removeHandler(default)
-            self._removed.append((app.logger, default))
-        self._filter(app.logger, _NotReported())
+        if default is not None and default in logger.handlers:
+            logger.removeHandler(default)
+            self._removed.append((logger, default))
+        self._filter(logger, _NotReported())
         if access_log:
             self._filter(logging.getLogger("werkzeug"), _NoRequestLines())
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from proletto_otel.core.internal_errors import failed
+from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.record.record import Record
 
@@ -63,7 +63,7 @@ class Sink:
             try:
                 self.write(record)
             except Exception as error:  # the others still have to be written
-                failed("logs.sink", error)
+                count_failure("logs.sink", error)
 
     def start(self) -> None:
         """Begin, in the process that serves; threads and sockets may start here."""

@@ -1,0 +1,134 @@
+"""Request telemetry of a process: span start, completion and metrics page, shared by its apps.
+
+What one Flask application gets lives in `setup.flask_app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from proletto_otel.core.config import Config
+from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.logs.deferred_writer import Made
+from proletto_otel.logs.intake.uncaught import place
+from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.record import already_logged
+from proletto_otel.metrics import exposition
+from proletto_otel.request import flask_adapter
+from proletto_otel.request.attributes import RequestFacts
+from proletto_otel.request.completion import Recorder
+from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.middleware import Exclusions
+from proletto_otel.request.otel_setup import Tracing
+from proletto_otel.request.span import Limits
+from proletto_otel.request.span_start import RequestTracer
+from proletto_otel.runtime.lifecycle import Component
+from proletto_otel.setup.components import Components, sends_traces
+from proletto_otel.web.metrics_page import SharedPage
+
+PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
+ERROR = 40
+GATHER_S = 1.0
+"""How late a request is counted whose body no server closed, where no other one comes."""
+
+
+class RequestTelemetry(Component):
+    """What starts and completes requests, and makes the metrics page."""
+
+    name = "requests"
+
+    def __init__(self, components: Components) -> None:
+        config = components.config
+        queue = components.exporter.traces if sends_traces(config) else None
+        put = queue.put_many if queue is not None else None
+        facts = RequestFacts()
+        limits = Limits(
+            attributes=config.span_attribute_limit, length=config.attribute_length_limit
+        )
+        contrib = config.instrumentation == "contrib"
+        make_tracer, make_recorder = (RequestTracer, Recorder)
+        if contrib:
+            from proletto_otel.request.contrib import ContribRecorder, ContribTracer
+
+            make_tracer, make_recorder = ContribTracer, ContribRecorder
+        self.tracer = make_tracer(
+            put, facts.plain, trust_inbound=config.trust_inbound_trace, limits=limits
+        )
+        self.recorder = make_recorder(
+            put,
+            facts,
+            flask_adapter.route_of,
+            components.route_stats,
+            access=access_writer(components),
+            defer=partial(pipeline.deferred.owe, how=self._complete),
+            report=lambda error, exchange: report(config, error, exchange),
+        )
+        self.tracing = Tracing(
+            config, self.tracer, queue, components.resource.attributes, components.lifecycle.flush
+        )
+        self.exclusions = Exclusions(excluded_paths(config), config.excluded_urls)
+        self.page = SharedPage(lambda accept: exposed(components, accept))
+
+        self._access_lines = line_maker(components)
+        components.ticker.every(GATHER_S, "requests.gather", self.gather)
+
+    def gather(self) -> None:
+        """Complete the requests whose body no server closed, and write what is deferred."""
+        self.recorder.gather()
+        pipeline.deferred.flush()
+
+    def _complete(self, exchanges: list[Exchange]) -> Made:
+        """Count finished requests and make their access lines."""
+        self.recorder.settle(exchanges)
+        return self._access_lines(exchanges)
+
+    def start(self) -> None:
+        """Build the provider."""
+        self.tracing.start()
+
+    def stop(self, deadline: float) -> None:
+        """Close foreign span processors."""
+        self.tracing.stop(deadline)
+
+    def forked(self) -> None:
+        """New IDs; no number of the parent."""
+        self.tracing.forked()
+        self.recorder.forked()
+        self.page.forked()
+
+
+def excluded_paths(config: Config) -> list[str]:
+    """Probes and scrapes: neither traced nor counted."""
+    return [*PROBE_PATHS, *([config.metrics_path] if config.metrics_path else [])]
+
+
+def access_writer(components: Components) -> Callable[[Exchange], None]:
+    """Write the access line of a finished request."""
+    log = components.logs.access
+    return log.finished if log is not None else lambda exchange: None
+
+
+def line_maker(components: Components) -> Callable[[list[Exchange]], Made]:
+    """Make the access lines of finished requests, and say where they go."""
+    log = components.logs.access
+    return log.made if log is not None else lambda exchanges: ((), ())
+
+
+def report(config: Config, error: BaseException, exchange: Exchange) -> None:
+    """One log record of an exception that nobody handled, at the place that raised it."""
+    if already_logged.is_reported(error):
+        return
+    with suppressed("request.report"):
+        where = exchange.route or "a request without a route"
+        facts = {"http.request.method": exchange.method, "url.path": exchange.path}
+        code, line = place(error)
+        event = f"unhandled exception in {exchange.method} {where}"
+        pipeline.emit(config.app_name, ERROR, event, facts, error, code, line)
+
+
+def exposed(components: Components, accept: str) -> tuple[bytes, str]:
+    """The page of all workers' metrics, made now."""
+    return exposition.render(
+        components.snapshots.merged(), accept, components.resource.attributes()
+    )
