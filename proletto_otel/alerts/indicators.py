@@ -1,6 +1,7 @@
 """Indicators: the numbers a threshold may watch, with unit, scale and direction.
 
-One table for the in-process evaluator, the generated rules and the docs. The scale turns the
+One table for the in-process evaluator, the generated rules and the docs; the host's and workers'
+rows come from `metrics.system_metrics`. The scale turns the
 OpenTelemetry value (a ratio, seconds) into what people write in a threshold (per cent, seconds).
 """
 
@@ -8,6 +9,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
+from proletto_otel.metrics import system_metrics
 
 ABOVE = "above"
 BELOW = "below"
@@ -47,40 +51,15 @@ class Indicator:
         return f"{text} {self.unit}".rstrip()
 
 
-_HTTP = "http.server.request.duration"
+_HTTP = HTTP_SERVER_REQUEST_DURATION.name
 
 _TABLE = (
-    Indicator(
-        name="cpu_percent", title="CPU usage", alert="HighCpu", unit="%",
-        source="system.cpu.utilization", scale=100,
-    ),
-    Indicator(
-        name="memory_percent", title="Memory usage", alert="HighMemory", unit="%",
-        source="system.memory.utilization", scale=100,
-    ),
-    Indicator(
-        name="disk_percent", title="Disk usage", alert="DiskAlmostFull", unit="%",
-        source="system.filesystem.utilization", scale=100,
-    ),
-    Indicator(
-        name="open_files", title="Open files", alert="ManyOpenFiles",
-        source="process.unix.file_descriptor.count",
-    ),
-    Indicator(
-        name="network_connections", title="Network connections", alert="ManyConnections",
-        source="system.network.connection.count",
-    ),
-    Indicator(
-        name="load_1", title="Load average over 1 minute", alert="HighLoad",
-        source="system.cpu.load_average.1m",
-    ),
-    Indicator(
-        name="load_5", title="Load average over 5 minutes", alert="HighLoad",
-        source="system.cpu.load_average.5m",
-    ),
-    Indicator(
-        name="load_15", title="Load average over 15 minutes", alert="HighLoad",
-        source="system.cpu.load_average.15m",
+    *(
+        Indicator(
+            name=row.indicator, title=row.title, alert=row.alert, unit=row.unit,
+            source=row.metric.name, scale=row.scale,
+        )
+        for row in system_metrics.INDICATORS
     ),
     Indicator(
         name="error_rate", title="Error rate", alert="HighErrorRate", unit="%",

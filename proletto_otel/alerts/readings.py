@@ -12,15 +12,14 @@ from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.registry import Family, Histogram
 from proletto_otel.health.results import DEGRADED, HEALTHY, UNHEALTHY
+from proletto_otel.metrics.system_metrics import INDICATORS as INDICATORS_OF_SYSTEM
+from proletto_otel.metrics.system_metrics import indicators as system_indicators
 
 HEALTH_VALUES = {HEALTHY: 0.0, DEGRADED: 1.0, UNHEALTHY: 2.0}
 """A check's state as a number; unknown is no data."""
 
-OF_WORKERS: dict[str, Callable[[Iterable[float]], float]] = {
-    "open_files": max,
-    "network_connections": sum,
-}
-"""Indicators of single workers: the limit of open files is each process's own."""
+OF_WORKERS = frozenset(row.indicator for row in INDICATORS_OF_SYSTEM if row.metric.per != "host")
+"""Indicators of single workers, read from every worker's metrics."""
 
 
 class CheckView(Protocol):
@@ -101,7 +100,7 @@ class Reading:
         if indicator.requests:
             return self._of_requests(metric, threshold.min_requests)
         if metric in OF_WORKERS:
-            return self._of_workers(indicator.source, OF_WORKERS[metric])
+            return system_indicators(self.families)[metric]
         return self.system.get(metric)
 
     def _of_requests(self, metric: str, least: int) -> float | None:

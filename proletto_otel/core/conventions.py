@@ -99,7 +99,8 @@ class Metric:
     """The attributes a series may have, in the order in which values are given."""
 
     per: str = "worker"
-    """`worker`: each process emits its own; `host`: one process of the host emits it."""
+    """`worker`: each process emits its own; `process`: the same, and workers are never added up;
+    `host`: one process of the host emits it."""
 
     bounds: tuple[float, ...] = ()
     """Bucket edges of a histogram, in its unit."""
@@ -298,31 +299,35 @@ PROCESS_CPU_UTILIZATION = Metric(
     name="process.cpu.utilization",
     kind="gauge",
     unit="1",
-    description="Processor time the worker uses, 1 is one processor.",
+    description="Processor time the worker uses, 1 is all processors that it may use.",
 )
 PROCESS_MEMORY_USAGE = Metric(
     name="process.memory.usage",
-    kind="gauge",
+    kind="updown",
     unit="By",
     description="Resident memory of the worker.",
+    per="process",
 )
 PROCESS_THREAD_COUNT = Metric(
     name="process.thread.count",
-    kind="gauge",
+    kind="updown",
     unit="{thread}",
     description="Threads of the worker.",
+    per="process",
 )
 PROCESS_OPEN_FILES = Metric(
     name="process.unix.file_descriptor.count",
-    kind="gauge",
+    kind="updown",
     unit="{file_descriptor}",
     description="Open files and sockets of the worker.",
+    per="process",
 )
 PROCESS_CONNECTIONS = Metric(
     name="system.network.connection.count",
-    kind="gauge",
+    kind="updown",
     unit="{connection}",
     description="Network connections of the worker.",
+    per="process",
 )
 GC_COLLECTIONS = Metric(
     name="cpython.gc.collections",

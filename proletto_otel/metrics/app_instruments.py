@@ -1,4 +1,4 @@
-"""Instruments that the application and other instrumentations make: stock, but bounded.
+"""Instruments that the application and other instrumentations make: the SDK's, but bounded.
 
 The SDK's meter provider does the counting and is imported with the first instrument. Ours stands
 before it: at most 2,000 series an instrument, callbacks that cannot fail, and a new provider after

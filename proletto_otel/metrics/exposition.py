@@ -112,9 +112,9 @@ def _family(out: list[str], family: Family, name: str, is_open: bool) -> None:
 def _head(name: str, kind: str, description: str, is_open: bool) -> str:
     shown = name.removesuffix("_total") if is_open and kind == "counter" else name
     unit = shown.rpartition("_")[2]
-    told = description.translate(_escapes if is_open else _help_escapes)
+    text = description.translate(_escapes if is_open else _help_escapes)
     lines = [
-        f"# HELP {shown} {told}\n" if told else "",
+        f"# HELP {shown} {text}\n" if text else "",
         f"# TYPE {shown} {TYPES[kind]}\n",
         f"# UNIT {shown} {unit}\n" if is_open and unit in UNITS else "",
     ]

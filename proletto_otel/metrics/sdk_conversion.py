@@ -29,7 +29,7 @@ def _family(metric: Any) -> Family:
 
 
 def _point(point: Any) -> Point:
-    attributes = tuple((k, _plain(v)) for k, v in (point.attributes or {}).items())
+    attributes = tuple((k, _attribute_value(v)) for k, v in (point.attributes or {}).items())
     start = point.start_time_unix_nano or 0
     if not hasattr(point, "bucket_counts"):
         return Point(attributes, point.value, start)
@@ -49,5 +49,5 @@ def _exemplar(e: Any) -> Exemplar:
     return f"{e.trace_id:032x}", f"{e.span_id:016x}", float(e.value), e.time_unix_nano / 1e9
 
 
-def _plain(value: Any) -> str | int | float | bool:
+def _attribute_value(value: Any) -> str | int | float | bool:
     return value if isinstance(value, (str, int, float, bool)) else str(value)

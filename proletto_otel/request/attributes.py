@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.conventions import (
     CLIENT_ADDRESS,
     ERROR_TYPE,
@@ -29,7 +30,7 @@ from proletto_otel.core.redaction import sanitise
 from proletto_otel.export.encoding import otlp
 from proletto_otel.request.exchange import Environ, Exchange
 
-Plain = dict[str, str | int]
+AttributeValues = dict[str, str | int]
 
 METHODS = {
     m: m for m in
@@ -60,20 +61,16 @@ OWN_KEYS = frozenset(
 """What the request sets itself; an application that sets one of them wins."""
 
 
-class Kept(dict[Any, bytes]):
-    """A bounded table of encoded attributes; a missing one is made when it is looked up."""
+class EncodedAttributes(BoundedCache[bytes]):
+    """Encoded attributes by what they are made from; long keys are encoded anew each time."""
 
-    def __init__(self, facts: Callable[[Any], Plain]) -> None:
-        super().__init__()
-        self._facts = facts
+    def __init__(self, make: Callable[[Any], AttributeValues]) -> None:
+        super().__init__(lambda key: otlp.attributes(make(key), otlp.span_attribute), MAX_KEPT)
 
     def __missing__(self, key: Any) -> bytes:
-        made = otlp.attributes(self._facts(key), otlp.span_attribute)
-        if len(self) >= MAX_KEPT:
-            self.clear()
-        if sum(map(len, filter(None, key))) <= MAX_KEY:
-            self[key] = made
-        return made
+        if sum(map(len, filter(None, key))) > MAX_KEY:
+            return self._make(key)
+        return super().__missing__(key)
 
 
 def method_of(environ: Environ) -> str:
@@ -93,9 +90,9 @@ def path_of(environ: Environ) -> str:
 
 def _connection(
     scheme: str | None, host: str | None, port: str | None, protocol: str | None
-) -> Plain:
+) -> AttributeValues:
     name, own_port = split_host((host or "")[:MAX_HOST])
-    facts: Plain = {URL_SCHEME: "https" if scheme == "https" else "http"}
+    facts: AttributeValues = {URL_SCHEME: "https" if scheme == "https" else "http"}
     if name:
         facts[SERVER_ADDRESS] = _clean(name)
     number = own_port or port or ""
@@ -115,15 +112,15 @@ def split_host(host: str) -> tuple[str, str]:
     return name, port
 
 
-def _client(address: str) -> Plain:
+def _client(address: str) -> AttributeValues:
     return {CLIENT_ADDRESS: _clean(address)[:MAX_HOST]} if address else {}
 
 
-def _agent(agent: str) -> Plain:
+def _agent(agent: str) -> AttributeValues:
     return {USER_AGENT_ORIGINAL: _clean(agent)[:MAX_USER_AGENT]} if agent else {}
 
 
-def _path(path: str) -> Plain:
+def _path(path: str) -> AttributeValues:
     return {URL_PATH: _clean(path)[:MAX_PATH]}
 
 
@@ -132,11 +129,11 @@ def _path_bytes(path: str) -> bytes:
     return otlp.span_attribute(URL_PATH, clean[:MAX_PATH])
 
 
-def _query(query: str) -> Plain:
+def _query(query: str) -> AttributeValues:
     return {URL_QUERY: _clean(query)[:MAX_QUERY]}
 
 
-def _odd_method(method: str) -> Plain:
+def _odd_method(method: str) -> AttributeValues:
     return {HTTP_REQUEST_METHOD_ORIGINAL: _clean(method)[:MAX_METHOD]}
 
 
@@ -145,10 +142,10 @@ def _clean(text: str) -> str:
     return sanitise.get().text(text[:MAX_READ])
 
 
-Repeating = tuple[str | None, ...]
+ConnectionKey = tuple[str | None, ...]
 
 
-def repeating(environ: Environ) -> Repeating:
+def connection_key(environ: Environ) -> ConnectionKey:
     """What is the same from request to request: method as it came, user agent, connection."""
     get = environ.get
     return (
@@ -157,7 +154,7 @@ def repeating(environ: Environ) -> Repeating:
     )  # fmt: skip
 
 
-def _fixed(key: Repeating) -> Plain:
+def _connection_facts(key: ConnectionKey) -> AttributeValues:
     method, agent, *connection = key
     odd = {} if method in METHODS else _odd_method(str(method))
     return {**odd, **_connection(*connection), **_agent(agent or "")}
@@ -167,10 +164,10 @@ class RequestFacts:
     """The tables of one middleware."""
 
     def __init__(self) -> None:
-        self._fixed = Kept(_fixed)
-        self._clients = Kept(_client)
-        self._paths = Kept(_path)
-        self.tables = (self._fixed, self._clients, self._paths)
+        self._connections = EncodedAttributes(_connection_facts)
+        self._clients = EncodedAttributes(_client)
+        self._paths = EncodedAttributes(_path)
+        self.tables = (self._connections, self._clients, self._paths)
 
     def encoded(self, exchange: Exchange) -> bytes:
         """The attributes of a finished request, as bytes."""
@@ -180,24 +177,33 @@ class RequestFacts:
         """The attributes of a finished request but for those of its series, to be joined."""
         path, query = exchange.path, exchange.query
         return (
-            self._fixed[exchange.fixed],
+            self._connections[exchange.connection_key],
             self._clients[exchange.client],
             _path_bytes(path) if exchange.series.varies else self._paths[path],
             otlp.span_request_id(exchange.request_id),
             otlp.attributes(_query(query), otlp.span_attribute) if query else b"",
         )
 
-    def plain(self, environ: Environ, path: str) -> Plain:
-        """The same as values, for stock spans and samplers, before the request runs."""
-        method, query = method_of(environ), environ.get("QUERY_STRING", "")
-        return _plain(method, repeating(environ), environ.get("REMOTE_ADDR", ""), path, query)
+    def values_at_start(self, environ: Environ, path: str) -> AttributeValues:
+        """The same as values, for SDK spans and samplers, before the request runs."""
+        client, query = environ.get("REMOTE_ADDR", ""), environ.get("QUERY_STRING", "")
+        return _as_values(method_of(environ), connection_key(environ), client, path, query)
 
-    def told(self, exchange: Exchange) -> Plain:
+    def as_values(self, exchange: Exchange) -> AttributeValues:
         """What `encoded` gives, as values."""
         e = exchange
-        return _plain(e.method, e.fixed, e.client, e.path, e.query)
+        return _as_values(e.method, e.connection_key, e.client, e.path, e.query)
 
 
-def _plain(method: str, fixed: Repeating, client: str, path: str, query: str) -> Plain:
-    facts: Plain = {HTTP_REQUEST_METHOD: method, **_fixed(fixed), **_client(client), **_path(path)}
-    return facts | _query(query) if query else facts
+def _as_values(
+    method: str, key: ConnectionKey, client: str, path: str, query: str
+) -> AttributeValues:
+    """The attributes of one request by name."""
+    connection = _connection_facts(key)
+    return {
+        HTTP_REQUEST_METHOD: method,
+        **connection,
+        **_client(client),
+        **_path(path),
+        **(_query(query) if query else {}),
+    }

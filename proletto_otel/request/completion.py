@@ -25,7 +25,7 @@ from proletto_otel.core.conventions import (
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.registry import MAX_CELLS, Registry, registry
 from proletto_otel.export.encoding import otlp
-from proletto_otel.request.attributes import OTHER, OWN_KEYS, RequestFacts, repeating
+from proletto_otel.request.attributes import OTHER, OWN_KEYS, RequestFacts, connection_key
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.route_stats import RouteStats
 from proletto_otel.request.span import RequestSpan
@@ -52,7 +52,7 @@ class RequestSeries:
 
     __slots__ = ("attributes", "cell", "facts", "failed", "heading", "name", "stats", "varies")
 
-    def __init__(self, key: Key, source: Registry, track: RouteStats) -> None:
+    def __init__(self, key: Key, source: Registry, route_stats: RouteStats) -> None:
         method, route, status, error_type = key
         self.failed = error_type is not None
         self.name = span_name(method, route)
@@ -60,7 +60,7 @@ class RequestSeries:
         """Whether the path is hardly the same again."""
         values = (method, route, status or None, error_type)
         self.cell = source.histogram(HTTP_SERVER_REQUEST_DURATION).cell(values)
-        self.stats = track.stats(method, route)
+        self.stats = route_stats.stats(method, route)
         named = zip(NAMES, values, strict=True)
         self.attributes: dict[str, str | int] = {k: v for k, v in named if v is not None}
         self.facts = otlp.attributes(self.attributes, otlp.span_attribute)
@@ -84,9 +84,9 @@ class Recorder:
         put: takes finished spans, encoded; `None`: traces are not exported.
         facts: tables of request attributes.
         route_of: reads the route's template from the framework's request.
-        track: statistics per route.
+        route_stats: statistics per route.
         access: called with each finished request, unless it was deferred.
-        defer: takes a finished request for `settle` and its line in a moment; false if that
+        defer: takes a finished request for `complete` and its line a little later; false if that
             cannot wait.
         report: called once with each unhandled exception.
         source: where the histogram lives.
@@ -97,7 +97,7 @@ class Recorder:
         put: Put | None,
         facts: RequestFacts,
         route_of: Callable[[Any], str | None],
-        track: RouteStats,
+        route_stats: RouteStats,
         *,
         access: Access = nothing,
         defer: Callable[[Exchange], bool] = never,
@@ -107,7 +107,7 @@ class Recorder:
         self.put = put
         self.facts = facts
         self.route_of = route_of
-        self.track = track
+        self.route_stats = route_stats
         self.access = access
         self.defer = defer
         self.report = report
@@ -130,7 +130,7 @@ class Recorder:
     def forked(self) -> None:
         """Begin again in a child: no numbers and no open requests of the parent."""
         self.epoch += 1
-        self.track.reset()
+        self.route_stats.reset()
 
     def failed(self, exchange: Exchange, error: BaseException) -> None:
         """Put an unhandled exception on the span and report it, once."""
@@ -139,7 +139,7 @@ class Recorder:
         exchange.error = error
 
     def finished(self, exchange: Exchange) -> None:
-        """Count a finished request; its span and its line may follow in a moment."""
+        """Count a finished request; its span and its line may follow a little later."""
         active = exchange.active
         if active is None or exchange.epoch != self.epoch:
             return
@@ -151,21 +151,21 @@ class Recorder:
         except Exception:
             with suppressed("request.measure"):
                 raise
-        # what will be told of the environ, which the server takes back
+        # copied out of the environ, which belongs to the server again after this call
         environ = exchange.environ
-        exchange.fixed = repeating(environ)
+        exchange.connection_key = connection_key(environ)
         exchange.client = environ.get("REMOTE_ADDR", "")
         exchange.query = environ.get("QUERY_STRING", "")
         exchange.thread_id = _get_ident()
         span = exchange.span
-        own = type(span) is RequestSpan  # a stock one is encoded at once, where others see it
+        own = type(span) is RequestSpan  # an SDK one is encoded at once, where others see it
         if own and span.recording:
             span.recording, span.end_ns = False, exchange.end_ns
         if series.failed or not own or not self.defer(exchange):
-            self.settle((exchange,))
+            self.complete((exchange,))
             self.access(exchange)
 
-    def settle(self, exchanges: Iterable[Exchange]) -> None:
+    def complete(self, exchanges: Iterable[Exchange]) -> None:
         """Statistics and spans of finished requests."""
         spans = []
         for exchange in exchanges:
@@ -174,7 +174,7 @@ class Recorder:
             try:
                 series.stats.add(exchange, series.failed)
             except Exception:
-                with suppressed("request.track"):
+                with suppressed("request.route_stats"):
                     raise
             try:
                 span = self.end_span(exchange, series)
@@ -198,7 +198,7 @@ class Recorder:
         return self.known.get(key) or self._first_of(key)
 
     def _first_of(self, key: Key) -> RequestSeries:
-        made = RequestSeries(key, self.source, self.track)
+        made = RequestSeries(key, self.source, self.route_stats)
         if len(self.known) < MAX_CELLS:
             self.known[key] = made
         return made
@@ -207,7 +207,7 @@ class Recorder:
         """Name the span after its route and complete it; its bytes, if they are ours to send."""
         span = exchange.span
         if type(span) is not RequestSpan:
-            self._end_stock(exchange, series)
+            self._end_sdk_span(exchange, series)
         elif self.put is not None and exchange.sampled and span.end_ns:
             if span.changed or series.failed:
                 return self._changed(exchange, series, span)
@@ -228,12 +228,12 @@ class Recorder:
         self, extra: Mapping[str, Any], exchange: Exchange, series: RequestSeries
     ) -> bytes:
         """Our attributes but for those that the application set itself."""
-        own = self.facts.told(exchange) | series.attributes
+        own = self.facts.as_values(exchange) | series.attributes
         own[REQUEST_ID] = exchange.request_id
         rest = {k: v for k, v in own.items() if k not in extra}
         return otlp.attributes(rest, otlp.span_attribute)
 
-    def _end_stock(self, exchange: Exchange, series: RequestSeries) -> None:
+    def _end_sdk_span(self, exchange: Exchange, series: RequestSeries) -> None:
         span = exchange.span
         if span.is_recording():
             if span.name == exchange.method:

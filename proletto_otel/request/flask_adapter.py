@@ -1,6 +1,6 @@
 """What only Flask knows: the route of a request, and exceptions that it turned into a 500.
 
-The only module of the room that touches Flask.
+With `error_pages` and `contrib` the only module below `web/` that touches Flask.
 
 *Route.* `Flask.wsgi_app` makes its context through `app.request_context(environ)`. That method is
 wrapped on the application object, and the request it carries is kept on the `Exchange`. Its

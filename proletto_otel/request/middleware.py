@@ -121,10 +121,10 @@ class TelemetryMiddleware:
         exchange = Exchange(self.recorder, environ, start_response)
         method = exchange.method = METHODS.get(environ["REQUEST_METHOD"]) or method_of(environ)
         below = environ.get("PATH_INFO", "")
-        plain = below and below.isascii() and not environ.get("SCRIPT_NAME")
-        exchange.path = below if plain else path_of(environ)
+        is_simple = below and below.isascii() and not environ.get("SCRIPT_NAME")
+        exchange.path = below if is_simple else path_of(environ)
         if self._is_excluded(below):
-            self.tracer.silent(exchange, environ)
+            self.tracer.start_unsampled(exchange, environ)
         else:
             self.tracer.start(exchange, environ)
             exchange.active = active = self._cells.get(method) or self._cell(method)
@@ -143,7 +143,7 @@ class TelemetryMiddleware:
         """For tests: keep track of requests whose response was not closed yet."""
         self._open = weakref.WeakSet()
 
-    def settle(self) -> None:
+    def end_open_requests(self) -> None:
         """For tests: end every request that is still open; test clients often leave them so."""
         for exchange in list(self._open or ()):
             exchange.finish()

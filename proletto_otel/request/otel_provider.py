@@ -31,7 +31,7 @@ class Queue(Protocol):
 
 
 class EncodingProcessor(SpanProcessor):
-    """Cleans and encodes a finished stock span at once: no queue of objects, no thread."""
+    """Cleans and encodes a finished SDK span at once: no queue of objects, no thread."""
 
     def __init__(self, queue: Queue | None, flush: Callable[[float], bool]) -> None:
         self._queue = queue

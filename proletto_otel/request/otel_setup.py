@@ -46,7 +46,7 @@ class Tracing:
         config: the settings.
         tracer: starts the request spans; learns sampler and foreign processors from here.
         queue: takes encoded spans; `None`: traces are not exported.
-        resource: attributes of the service, for stock spans that others process.
+        resource: attributes of the service, for SDK spans that others process.
         flush: sends what is queued within so many seconds.
     """
 
@@ -150,7 +150,7 @@ def build_tracer_provider(
         id_generator=cast("Any", tracer.ids),
         span_limits=_limits(config),
     )
-    provider.on_foreign = lambda: setattr(tracer, "stock", provider.get_tracer(SCOPE))
+    provider.on_foreign = lambda: setattr(tracer, "sdk_tracer", provider.get_tracer(SCOPE))
     provider.add_span_processor(EncodingProcessor(queue, flush))
     tracer.sampler = _consulted(provider.sampler)
     return provider

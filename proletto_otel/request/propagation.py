@@ -33,7 +33,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 MAX_TRACEPARENT = 512
-"""Characters of a traceparent that are looked at; version 00 has 55."""
+"""Longest traceparent that is parsed; version 00 has 55 characters."""
 
 matches_request_id = _REQUEST_ID.fullmatch
 """Whether a text may be a request ID: short, and harmless in a log line, header and page."""

@@ -231,7 +231,7 @@ class RequestSpan(Span):
 
         Args:
             raw_ids: the span's trace and own ID, 16 and 8 bytes.
-            facts: fragments of name and kind (`span_parts.heading`) and of the attributes.
+            facts: fragments of name and kind (`span_encoding.heading`) and of the attributes.
         """
         parent = self.parent
         origin = ROOT if parent is None else REMOTE + bytes.fromhex(parent.span_id)
@@ -243,12 +243,14 @@ class RequestSpan(Span):
         self.dropped[what] = self.dropped.get(what, 0) + 1
 
     def _extra_bytes(self) -> bytes:
-        return otlp.attributes(self._plain(self.extra or {}), otlp.span_attribute)
+        return otlp.attributes(
+            cut_attributes(self.extra or {}, self.limits.length), otlp.span_attribute
+        )
 
     def _attachments(self) -> bytes:
         """Events and links: fields of the span like any other, so they may stand together."""
         made = [self._event(e) for e in self.events or ()]
-        made += [otlp.link(c, self._plain(a)) for c, a in self.links or ()]
+        made += [otlp.link(c, cut_attributes(a, self.limits.length)) for c, a in self.links or ()]
         return b"".join(made) + (self._losses() if self.dropped else b"")
 
     def _event(self, event: Event) -> bytes:
@@ -258,9 +260,6 @@ class RequestSpan(Span):
     def _losses(self) -> bytes:
         """How many attributes, events and links the limits left out, for the backend to show."""
         return b"".join([tag + varint(n) for tag, n in (self.dropped or {}).items()])
-
-    def _plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        return cut_attributes(attributes, self.limits.length)
 
     def _clean(self, text: str) -> str:
         return sanitise.get().text(text) if text else text

@@ -1,6 +1,6 @@
-"""Which span a request gets: our own, a stock one, or one that is not kept.
+"""Which span a request gets: our own, an SDK one, or one that is not kept.
 
-Own: the default. Stock: when somebody added a span processor to the provider, who must see an SDK
+Own: the default. SDK: when somebody added a span processor to the provider, who must see an SDK
 span. Not kept: the sampler says no, or traces are not exported; IDs exist all the same.
 The provider itself is built in `request.otel_setup`.
 """
@@ -55,7 +55,7 @@ class RequestTracer:
 
     Args:
         put: takes finished spans, encoded; `None`: traces are not exported.
-        facts: the request's attributes, for samplers and stock spans.
+        facts: the request's attributes, for samplers and SDK spans.
         trust_inbound: whether the caller's trace is joined; else it becomes a link.
         limits: how much a span may hold.
     """
@@ -79,7 +79,7 @@ class RequestTracer:
         """Reads the caller's context when it may come in another format than traceparent."""
         self.sampler: Sampler | None = None
         """Asked for each request; `None` keeps what the caller keeps, and every new trace."""
-        self.stock: trace.Tracer | None = None
+        self.sdk_tracer: trace.Tracer | None = None
         """The SDK's tracer, once a foreign span processor has to be served."""
 
     def start(self, exchange: Exchange, environ: Environ) -> None:
@@ -88,7 +88,7 @@ class RequestTracer:
         if (
             not base  # an outer instrumentation, or a call within the same process, left its span
             and self.sampler is None
-            and self.stock is None
+            and self.sdk_tracer is None
             and "HTTP_TRACEPARENT" not in environ
             and self.extract is None
         ):
@@ -102,7 +102,7 @@ class RequestTracer:
         else:
             self._start_within(exchange, environ, base)
 
-    def silent(self, exchange: Exchange, environ: Environ) -> None:
+    def start_unsampled(self, exchange: Exchange, environ: Environ) -> None:
         """Give *exchange* a span that is never kept, nor are its children: for excluded paths."""
         _, parent = self._inbound(environ, Context())
         trace_id, span_id = new_ids()
@@ -128,7 +128,7 @@ class RequestTracer:
         return span
 
     def _start_within(self, exchange: Exchange, environ: Environ, base: Context) -> None:
-        """The general case: a parent, a sampler to ask, a stock span to make."""
+        """The general case: a parent, a sampler to ask, an SDK span to make."""
         kind, untrusted = SERVER, None
         parent = parent_of(base) if base else None
         if parent is not None:
@@ -137,11 +137,11 @@ class RequestTracer:
             base, parent = self._inbound(environ, base)
             if parent is not None and not self.trust_inbound:
                 base, parent, untrusted = Context(), None, parent
-        birth = SpanStart(parent, kind, untrusted)
-        if self.stock is not None:
-            self._stock_span(self.stock, exchange, environ, birth, base)
+        start = SpanStart(parent, kind, untrusted)
+        if self.sdk_tracer is not None:
+            self._sdk_span(self.sdk_tracer, exchange, environ, start, base)
         else:
-            self._own_span(exchange, environ, birth, base)
+            self._own_span(exchange, environ, start, base)
 
     def _inbound(self, environ: Environ, base: Context) -> tuple[Context, Parent | None]:
         if self.extract is not None:
@@ -158,9 +158,9 @@ class RequestTracer:
         return base, parent
 
     def _own_span(
-        self, exchange: Exchange, environ: Environ, birth: SpanStart, base: Context
+        self, exchange: Exchange, environ: Environ, start: SpanStart, base: Context
     ) -> None:
-        parent, kind, untrusted = birth
+        parent, kind, untrusted = start
         if parent is None:
             trace_id, span_id = new_ids()
             flags = SAMPLED | RANDOM
@@ -168,16 +168,16 @@ class RequestTracer:
             trace_id, span_id, flags = parent.trace_id, new_span_id(), parent.flags
         span = self._own(exchange, trace_id, span_id, flags, parent, kind, base)
         if self.sampler is not None:
-            self._ask(self.sampler, exchange, environ, span, birth)
+            self._ask(self.sampler, exchange, environ, span, start)
         if untrusted is not None:
             span.add_link(span_context(untrusted))
 
     def _ask(
         self, sampler: Sampler, exchange: Exchange, environ: Environ, span: RequestSpan,
-        birth: SpanStart,
+        start: SpanStart,
     ) -> None:  # fmt: skip
         """Let the provider's sampler decide about *span*."""
-        parent, kind, untrusted = birth
+        parent, kind, untrusted = start
         facts = dict(self.facts(environ, exchange.path))
         context = context_of(parent) if parent is not None else Context()
         result = sampler.should_sample(
@@ -193,18 +193,18 @@ class RequestTracer:
         # samplers hand back the attributes that they were given, with theirs
         span.set_attributes({k: v for k, v in result.attributes.items() if facts.get(k) != v})
 
-    def _stock_span(
+    def _sdk_span(
         self,
-        stock: trace.Tracer,
+        sdk_tracer: trace.Tracer,
         exchange: Exchange,
         environ: Environ,
-        birth: SpanStart,
+        start: SpanStart,
         base: Context,
     ) -> None:
-        parent, kind, untrusted = birth
+        parent, kind, untrusted = start
         context = base if parent is None or kind is SpanKind.INTERNAL else context_of(parent, base)
         facts = dict(self.facts(environ, exchange.path))
-        span = stock.start_span(
+        span = sdk_tracer.start_span(
             exchange.method, context, kind, facts, _links(untrusted), exchange.start_ns
         )
         found = span.get_span_context()

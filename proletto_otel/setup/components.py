@@ -6,7 +6,6 @@ application gets lives in `setup.flask_app`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
-from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
+from proletto_otel.core.conventions import HEARTBEAT, HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.metrics.registry import Family, registry
 from proletto_otel.core.redaction import sanitise
 from proletto_otel.errors import groups
 from proletto_otel.export.resource import Resource
 from proletto_otel.logs.pipeline import pipeline
-from proletto_otel.metrics import host
+from proletto_otel.metrics import system_metrics
 from proletto_otel.metrics.app_instruments import UserMetrics
 from proletto_otel.metrics.process_metrics import Source
 from proletto_otel.monitoring import Inputs, monitor
@@ -162,17 +161,24 @@ class Components:
     def _set_up_host_metrics(self) -> None:
         config = self.config
         self.history = History(self.store, config.monitor_max_samples)
-        self.sampler = host.SystemSampler()
+        self.sampler = system_metrics.SystemSampler()
         self.sampling = Sampling(self.sampler)
         if config.monitor_system_metrics:
-            host.measure(registry, self.sampler, self.leads)
+            system_metrics.measure(registry, self.sampler, self.leads)
+            every = min(config.monitor_sample_interval, system_metrics.OLDEST_S)
+            self.ticker.every(every, "system.sample", self._sample, leader=True)
             self.ticker.every(
-                config.monitor_sample_interval, "system.sample", self._sample, leader=True
+                config.monitor_sample_interval, "system.history", self._keep_sample, leader=True
             )
 
     def _sample(self) -> None:
-        sample = self.sampler.sample()
-        self.history.add(sample.time, host.indicators(sample))
+        if self.sampler.taken_at:
+            self.sampler.sample()
+        else:
+            self.sampler.sample_first()
+
+    def _keep_sample(self) -> None:
+        self.history.add(self.sampler.taken_at, self.host_system())
 
     def _inputs(self) -> Inputs:
         return Inputs(
@@ -203,11 +209,16 @@ class Components:
         return self.source.families()
 
     def host_system(self) -> Mapping[str, float | None]:
-        """The host's values, sampled now where this process leads; others read the latest."""
-        sampler = self.sampler
-        if time.time() - sampler.latest.time > min(5.0, self.config.monitor_sample_interval):
-            sampler.sample()
-        return host.indicators(sampler.latest)
+        """Host and workers by indicator name: the same in whichever worker asks."""
+        if not self.config.monitor_system_metrics:
+            return {}
+        families = self.snapshots.merged()
+        if not any(family.name == HEARTBEAT.name for family in families):
+            # nobody leads yet, or this process was never activated: measured here, now
+            if not self.sampler.taken_at:
+                self.sampler.sample_first()
+            families = self.sampler.families()
+        return system_metrics.indicators(families)
 
     def routes(self) -> list[RouteSummary]:
         """Statistics of all routes over all workers."""
@@ -249,7 +260,7 @@ class Sampling(Component):
 
     name = "sampling"
 
-    def __init__(self, sampler: host.SystemSampler) -> None:
+    def __init__(self, sampler: system_metrics.SystemSampler) -> None:
         self._sampler = sampler
 
     def forked(self) -> None:

@@ -151,7 +151,7 @@ class Telemetry:
     def settle(self) -> None:
         """End requests whose response was never closed (test clients do that)."""
         for app in list(self.apps):
-            attachment(app).middleware.settle()
+            attachment(app).middleware.end_open_requests()
         pipeline.deferred.flush()
 
     def started(self) -> None:

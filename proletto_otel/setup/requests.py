@@ -53,7 +53,7 @@ class RequestTelemetry(Component):
 
             make_tracer, make_recorder = ContribTracer, ContribRecorder
         self.tracer = make_tracer(
-            put, facts.plain, trust_inbound=config.trust_inbound_trace, limits=limits
+            put, facts.values_at_start, trust_inbound=config.trust_inbound_trace, limits=limits
         )
         self.recorder = make_recorder(
             put,
@@ -80,7 +80,7 @@ class RequestTelemetry(Component):
 
     def _complete(self, exchanges: list[Exchange]) -> Made:
         """Count finished requests and make their access lines."""
-        self.recorder.settle(exchanges)
+        self.recorder.complete(exchanges)
         return self._access_lines(exchanges)
 
     def start(self) -> None:

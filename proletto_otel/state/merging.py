@@ -106,8 +106,9 @@ class Sum:
 
 
 def _suffix(kind: str, per: str, pid: int | None) -> Attributes:
-    """Gauges of workers stand side by side: each carries the pid of its process."""
-    return ((PROCESS_PID, pid),) if kind == "gauge" and per == "worker" and pid else ()
+    """What is not added up stands side by side: each carries the pid of its process."""
+    side_by_side = per == "process" or (kind == "gauge" and per == "worker")
+    return ((PROCESS_PID, pid),) if side_by_side and pid else ()
 
 
 def _take_plain(

@@ -102,7 +102,7 @@ class Snapshots(Component):
         with suppressed("snapshots.start"):
             self._publish([])
             if self._cells is not None and self._name and self._directory is not None:
-                self._cells.settle(SharedHistograms(self._directory / self._name).place)
+                self._cells.move_histograms(SharedHistograms(self._directory / self._name).place)
 
     def stop(self, deadline: float) -> None:
         """Publish the last numbers; the others fold them."""

@@ -29,7 +29,7 @@ def register(app: Flask, site: Site) -> None:
     endpoints.add(probes, site)
     app.register_blueprint(probes)
     app.register_blueprint(_admin(site))
-    _settle_at_first_request(app)
+    _yield_at_first_request(app)
 
 
 def _admin(site: Site) -> Blueprint:
@@ -66,20 +66,20 @@ def _refusal(verdict: int | Response) -> Response:
     return answer
 
 
-def _settle_at_first_request(app: Flask) -> None:
-    """Step aside for routes that the application adds later; Flask takes none after a request."""
+def _yield_at_first_request(app: Flask) -> None:
+    """Give way to routes that the application adds after us; Flask takes none after a request."""
     original = app.create_url_adapter
 
     def create_url_adapter(request: Request | None) -> MapAdapter | None:
         if request is not None and app.__dict__.get("create_url_adapter") is create_url_adapter:
             del app.__dict__["create_url_adapter"]
-            settle(app)
+            yield_to_app_routes(app)
         return original(request)
 
     app.create_url_adapter = create_url_adapter  # type: ignore[method-assign]  # undone at first use
 
 
-def settle(app: Flask) -> None:
+def yield_to_app_routes(app: Flask) -> None:
     """Take those methods from our rules for which the application has a rule of its own."""
     theirs: dict[str, set[str]] = {}
     for rule in app.url_map.iter_rules():

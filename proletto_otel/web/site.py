@@ -62,7 +62,7 @@ class Site:
 
 def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
     """Send *value*, dataclasses included, as JSON that nobody stores."""
-    body = orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    body = orjson.dumps(value, default=_as_json, option=orjson.OPT_NON_STR_KEYS)
     return Response(body, status, dict(HEADERS), content_type=media_type)
 
 
@@ -71,7 +71,7 @@ def text_answer(text: str, status: int) -> Response:
     return Response(text, status, dict(HEADERS), content_type="text/plain; charset=utf-8")
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return str(value)

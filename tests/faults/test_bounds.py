@@ -160,14 +160,14 @@ def test_two_hours_and_a_million_requests(
 
 def test_a_flood_of_routes_ends_in_one_series() -> None:
     """More routes and methods than an instrument holds: the rest are counted together."""
-    flooded, track = Registry(), RouteStats()
+    flooded, route_stats = Registry(), RouteStats()
     histogram = flooded.histogram(HTTP_SERVER_REQUEST_DURATION)
     for number, method in itertools.product(range(3 * MAX_CELLS), ("GET", "POST")):
         histogram.cell((method, f"/flood{number}", 200, None)).observe(0.1, "", "")
-        track.stats(method, f"/flood{number}")
+        route_stats.stats(method, f"/flood{number}")
     (family,) = flooded.collect()
 
     assert MAX_CELLS + 1 == len(family.points)
     assert 6 * MAX_CELLS == sum(p.value.count for p in family.points)  # type: ignore[union-attr]
-    assert MAX_ROUTES == len(track._routes)
+    assert MAX_ROUTES == len(route_stats._routes)
     assert len(exposition.render([family])[0]) < 8 * MIB

@@ -6,15 +6,32 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.core.conventions import (
+    PROCESS_CONNECTIONS,
+    PROCESS_CPU_UTILIZATION,
+    PROCESS_OPEN_FILES,
+)
 from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.metrics import host
-from proletto_otel.metrics.host import SystemSampler, indicators, measure, own_cgroup
+from proletto_otel.metrics.cgroup import CgroupV2
+from proletto_otel.metrics.host import Host, Psutil
+from proletto_otel.metrics.system_metrics import (
+    SYSTEM_METRICS,
+    SystemMetric,
+    SystemSampler,
+    indicators,
+    measure,
+)
+from proletto_otel.metrics.worker import Worker
+from proletto_otel.state.merging import Sum
 
 RUN = 100.0
 NOTHING = Path("/nonexistent")
@@ -78,44 +95,67 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def make(machine: Machine | None, cgroup: Path = NOTHING, clock: Clock | None = None):
     clock = clock or Clock()
-    return SystemSampler(machine, cgroup=cgroup, clock=clock, now=lambda: 1_700_000_000.0)
+    return SystemSampler(
+        machine,
+        cgroup=CgroupV2(cgroup),
+        clock=clock,
+        now=lambda: 1_700_000_000.0,
+        wait=WAITED.append,
+    )
+
+
+WAITED: list[float] = []
+
+
+def found_by(sampler: SystemSampler) -> dict[str, float | None]:
+    """The indicators of one sample."""
+    sampler.sample()
+    return indicators(sampler.families())
+
+
+def host_of(machine: Machine | None, cgroup: Path = NOTHING, clock: Clock | None = None) -> Host:
+    return Host(Psutil(machine), CgroupV2(cgroup), clock or Clock())
+
+
+def worker_of(machine: Machine | None, clock: Callable[[], float] | None = None) -> Worker:
+    return Worker(Psutil(machine), clock or Clock())
 
 
 def test_processor_time_is_the_share_since_the_last_sample(machine: Machine) -> None:
     """30 busy of 40 seconds are 75 %; the first sample knows nothing and says nothing."""
-    sampler = make(machine)
-    first = sampler.sample()
+    own = host_of(machine)
+    first = own.cpu()
     machine.busy += 30
     machine.idle += 10
 
-    assert {} == first.cpu
-    assert {"host": 0.75} == sampler.sample().cpu
+    assert {} == first
+    assert {"host": 0.75} == own.cpu()
 
 
 def test_a_second_reader_does_not_spoil_the_first(machine: Machine) -> None:
     """However often it is asked in between, the share is never read from a moment's noise."""
-    sampler = make(machine)
-    sampler.sample()
+    own = host_of(machine)
+    own.cpu()
     machine.busy += 30
     machine.idle += 10
-    sampler.sample()
+    own.cpu()
     machine.idle += 0.01
 
-    assert {"host": 0.75} == sampler.sample().cpu
+    assert {"host": 0.75} == own.cpu()
 
 
 def test_the_applications_own_use_of_psutil_does_not_matter() -> None:
     """A program that calls psutil.cpu_percent itself neither gets nor leaves a wrong number."""
-    sampler = make(None)
-    sampler.sample()
+    own = host_of(None)
+    own.cpu()
     psutil.cpu_percent(None)
 
-    assert {} == sampler.sample().cpu
+    assert {} == own.cpu()
 
 
 def test_disks_by_mount_without_what_is_none(machine: Machine) -> None:
     """Real file systems are listed; memory file systems and files bound into a container not."""
-    assert {"/": 0.1, "/data": 0.9} == make(machine).sample().disks
+    assert {"/": 0.1, "/data": 0.9} == host_of(machine).disks()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +169,7 @@ def test_what_is_refused_is_absent(machine: Machine, name: str) -> None:
     sampler.sample()
     machine.busy += 1
     machine.idle += 3
-    found = indicators(sampler.sample())
+    found = found_by(sampler)
 
     known = {k for k, v in found.items() if v is not None}
     lost = {
@@ -149,7 +189,7 @@ def test_indicators_are_in_per_cent(machine: Machine) -> None:
     sampler.sample()
     machine.busy += 1
     machine.idle += 3
-    found = indicators(sampler.sample())
+    found = found_by(sampler)
 
     shown = {k: found[k] for k in ("cpu_percent", "memory_percent", "disk_percent", "load_1")}
     assert {"cpu_percent": 25, "memory_percent": 40, "disk_percent": 90, "load_1": 0.5} == shown
@@ -174,11 +214,14 @@ def test_a_containers_limits_stand_beside_the_host(machine: Machine, tmp_path: P
     machine.idle += 9
     cgroup(tmp_path, 35.0)
 
-    sample = sampler.sample()
+    found = found_by(sampler)
+    shown = {
+        f.name: {p.attributes[0][1]: p.value for p in f.points} for f in sampler.families()[:2]
+    }
 
-    assert {"host": 0.1, "container": 0.5} == sample.cpu
-    assert {"host": 0.4, "container": 0.5} == sample.memory
-    assert (50, 50) == (indicators(sample)["cpu_percent"], indicators(sample)["memory_percent"])
+    assert {"host": 0.1, "container": 0.5} == shown["system.cpu.utilization"]
+    assert {"host": 0.4, "container": 0.5} == shown["system.memory.utilization"]
+    assert (50, 50) == (found["cpu_percent"], found["memory_percent"])
 
 
 @pytest.mark.parametrize("content", ["max", "", "\xff", "max 100000"])
@@ -188,39 +231,32 @@ def test_no_limit_is_no_number(machine: Machine, tmp_path: Path, content: str) -
     for name in ("memory.max", "cpu.max"):
         (path / name).write_bytes(content.encode("latin-1"))
 
-    assert {"host"} == set(make(machine, path).sample().memory)
-
-
-def test_the_own_cgroup_is_a_directory_or_the_root(tmp_path: Path) -> None:
-    """Where the own group cannot be seen the root is asked, as in a container."""
-    assert tmp_path == own_cgroup(tmp_path)
+    assert {"host"} == set(host_of(machine, path).memory())
 
 
 def test_a_worker_measures_itself() -> None:
     """Memory, threads, open files are those of this process, as the kernel tells them."""
-    found = make(None).worker()
+    own = worker_of(None)
 
-    assert len(os.listdir("/proc/self/fd")) - 1 == pytest.approx(
-        found["process.unix.file_descriptor.count"], abs=2
-    )
-    assert found["process.memory.usage"] > 1_000_000
-    assert found["process.thread.count"] >= 1
+    assert len(os.listdir("/proc/self/fd")) - 1 == pytest.approx(own.open_files()[""], abs=2)
+    assert own.memory()[""] > 1_000_000
+    assert own.threads()[""] >= 1
 
 
 def test_a_child_measures_itself() -> None:
     """After a fork the pid is asked anew: not the parent's memory, not its processor time."""
     script = """
 import os, psutil
-from proletto_otel.metrics.host import SystemSampler
+from proletto_otel.metrics.system_metrics import SystemSampler
 sampler = SystemSampler()
-sampler.worker()
+sampler.worker.open_files()
 hold = [os.open("/dev/null", os.O_RDONLY) for _ in range(50)]
 child = os.fork()
 if child == 0:
     sampler.forked()
     for fd in hold: os.close(fd)
-    own = sampler.worker()["process.unix.file_descriptor.count"]
-    os._exit(0 if own < 40 and sampler._own().pid == os.getpid() else 1)
+    own = sampler.worker.open_files()[""]
+    os._exit(0 if own < 40 and sampler.worker._process.pid == os.getpid() else 1)
 _, status = os.waitpid(child, 0)
 raise SystemExit(os.waitstatus_to_exitcode(status))
 """
@@ -241,10 +277,10 @@ def test_connections_are_asked_for_as_rarely_as_they_are_costly(machine: Machine
             return ["a"] * len(asked)
 
     machine.Process = Process
-    sampler = SystemSampler(machine, cgroup=NOTHING, clock=lambda: time, now=lambda: 0.0)
+    own = worker_of(machine, lambda: time)
     seen = []
     for _ in range(6):
-        seen.append(sampler.worker()["system.network.connection.count"])
+        seen.append(own.connections()[""])
         time += 3.5
 
     assert [1, 1, 1, 2, 2, 2] == seen
@@ -265,13 +301,13 @@ def test_connections_are_never_older_than_a_minute(machine: Machine) -> None:
             return []
 
     machine.Process = Process
-    sampler = SystemSampler(machine, cgroup=NOTHING, clock=lambda: time, now=lambda: 0.0)
-    sampler.worker()
+    own = worker_of(machine, lambda: time)
+    own.connections()
     time += 59.0
-    sampler.worker()
+    own.connections()
     assert 1 == len(asked)
     time += 2.0
-    sampler.worker()
+    own.connections()
 
     assert 2 == len(asked)
 
@@ -282,9 +318,9 @@ def test_a_child_does_not_inherit_the_garbage_collectors_runs() -> None:
     sampler = make(None)
     gc.collect()
 
-    assert 1 == dict(sampler.collections())[2,]
+    assert 1 == sampler.worker.collections()[2]
     sampler.forked()
-    assert 0 == dict(sampler.collections())[2,]
+    assert 0 == sampler.worker.collections()[2]
 
 
 def test_only_the_leader_speaks_for_the_host(machine: Machine) -> None:
@@ -306,6 +342,97 @@ def test_only_the_leader_speaks_for_the_host(machine: Machine) -> None:
 
 def test_psutil_is_imported_when_it_is_needed() -> None:
     """Importing the room costs nothing."""
-    script = "import sys, proletto_otel.metrics.host; sys.exit('psutil' in sys.modules)"
+    script = "import sys, proletto_otel.metrics.system_metrics; sys.exit('psutil' in sys.modules)"
 
     assert 0 == subprocess.run([sys.executable, "-c", script], check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("iso9660", "ro"), ("squashfs", "ro"), ("erofs", "ro"), ("udf", "rw"), ("vfat", "ro"),
+        ("ext4", "ro,relatime"), ("fuse.snapfuse", "ro"),
+    ],
+)  # fmt: skip
+def test_a_medium_that_cannot_be_written_is_no_full_disk(
+    machine: Machine, kind: str, options: str
+) -> None:
+    """A CD, a snap or the image that seeds a virtual machine is always 100 % full: no alert."""
+    medium = SimpleNamespace(mountpoint="/data", fstype=kind, opts=options)
+    machine.disk_partitions = lambda all_: [medium]  # type: ignore[method-assign]
+
+    assert {"/": 0.1} == host_of(machine).disks()
+
+
+def test_the_first_view_of_a_process_knows_the_processor(machine: Machine) -> None:
+    """It waits a tenth of a second for it, once."""
+    WAITED.clear()
+    sampler = make(machine)
+
+    def wait(seconds: float) -> None:
+        WAITED.append(seconds)
+        machine.busy += 0.05
+        machine.idle += 0.15
+
+    sampler._wait = wait
+    sampler.sample_first()
+
+    assert [0.1] == WAITED
+    assert 25 == pytest.approx(indicators(sampler.families())["cpu_percent"])
+
+
+def test_every_reader_of_the_same_workers_says_the_same() -> None:
+    """Open files are those of the worker with the most, connections those of all together."""
+    total = Sum()
+    for pid, files, sockets in ((1, 10, 3), (2, 30, 4), (3, 20, 5)):
+        registry = Registry()
+        registry.observe(PROCESS_OPEN_FILES, lambda files=files: [((), files)])
+        registry.observe(PROCESS_CONNECTIONS, lambda sockets=sockets: [((), sockets)])
+        total.take(registry.collect(), pid)
+    found = indicators(total.families())
+
+    assert (30, 12) == (found["open_files"], found["network_connections"])
+
+
+def test_processor_time_of_a_worker_is_a_share_of_what_it_may_use(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of four processors busy is 0.25, as the conventions say."""
+    clock, spent = Clock(), 0.0
+
+    class Process:
+        pid = os.getpid()
+
+        def cpu_times(self) -> SimpleNamespace:
+            return SimpleNamespace(user=spent, system=0.0)
+
+    machine.Process = Process  # type: ignore[method-assign]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    own = worker_of(machine, clock)
+    own.cpu()
+    clock.now += 10
+    spent = 10.0
+
+    assert {"": 0.25} == own.cpu()
+
+
+@pytest.mark.parametrize("row", SYSTEM_METRICS, ids=lambda row: row.metric.name)
+def test_a_row_is_all_a_system_metric_needs(row: SystemMetric) -> None:
+    """Export, present value and threshold come from the table; this machine knows every number."""
+    sampler = SystemSampler()
+    sampler.sample_first()
+    sampler.worker.cpu()
+    registry = Registry()
+    measure(registry, sampler, lambda: True)
+    families = {f.name: f for f in registry.collect()}
+    if row.metric is PROCESS_CPU_UTILIZATION:
+        assert row.metric.name not in families  # a share needs two readings, two seconds apart
+        return
+    family = families[row.metric.name]
+
+    assert row.metric.kind == family.kind
+    assert {len(row.metric.attributes)} == {len(p.attributes) for p in family.points}
+    if row.indicator:
+        indicator = INDICATORS[row.indicator]
+        assert (row.metric.name, row.scale) == (indicator.source, indicator.scale)
+        assert isinstance(indicators([family])[row.indicator], float)

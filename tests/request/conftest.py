@@ -62,14 +62,14 @@ class Rig:
         facts = RequestFacts()
         queue = self.exporter.traces
         self.tracer = RequestTracer(
-            queue.put_many, facts.plain, trust_inbound=self.config.trust_inbound_trace
+            queue.put_many, facts.values_at_start, trust_inbound=self.config.trust_inbound_trace
         )
         self.provider: TracerProvider = build_tracer_provider(
             self.config, queue, {"service.name": "shop"}, self.tracer
         )
-        self.track = RouteStats()
+        self.route_stats = RouteStats()
         self.recorder = Recorder(
-            queue.put_many, facts, flask_adapter.route_of, self.track, source=self.registry,
+            queue.put_many, facts, flask_adapter.route_of, self.route_stats, source=self.registry,
             access=lambda e: self.access.append(Access(e)),
             report=lambda error, e: self.reports.append((error, e.request_id)),
         )  # fmt: skip

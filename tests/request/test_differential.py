@@ -68,7 +68,7 @@ class ContribRig(Rig):
     def __init__(self, app: Flask) -> None:
         super().__init__(app)
         facts, queue = RequestFacts(), self.exporter.traces
-        self.tracer = contrib.ContribTracer(queue.put_many, facts.plain)
+        self.tracer = contrib.ContribTracer(queue.put_many, facts.values_at_start)
         tracing = Tracing(self.config, self.tracer, queue)
         tracing.provider = build_tracer_provider(self.config, queue, {}, self.tracer)
         self.recorder = contrib.ContribRecorder(

@@ -702,7 +702,7 @@ def test_open_requests_can_be_settled(rig: Rig) -> None:
     response = rig.app.test_client().get("/stream", buffered=False)
     assert [] == rig.spans
 
-    rig.middleware.settle()
+    rig.middleware.end_open_requests()
 
     assert "GET /stream" == rig.span["name"]
     response.close()

@@ -24,7 +24,7 @@ from proletto_otel.request.otel_setup import Tracing
 import os
 settings, warnings = config.load({}, {}, os.environ)
 queue = MemoryExporter()
-tracer = RequestTracer(queue.traces.put_many, RequestFacts().plain)
+tracer = RequestTracer(queue.traces.put_many, RequestFacts().values_at_start)
 tracing = Tracing(settings, tracer, queue.traces)
 early = tracing.get_tracer("early")
 assert "opentelemetry.sdk.trace" not in sys.modules or BEFORE_TEXT

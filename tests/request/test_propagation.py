@@ -92,8 +92,8 @@ def test_any_traceparent_is_read_as_the_stock_propagator_does(header: str) -> No
 
 
 def compare(header: str) -> None:
-    stock = TraceContextTextMapPropagator().extract({"traceparent": header})
-    expected = trace.get_current_span(stock).get_span_context()
+    sdk = TraceContextTextMapPropagator().extract({"traceparent": header})
+    expected = trace.get_current_span(sdk).get_span_context()
     parent = parse_traceparent(header)
 
     if not expected.is_valid or header.endswith("\n"):  # a header cannot end so; `$` would let it

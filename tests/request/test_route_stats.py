@@ -35,7 +35,7 @@ def finished(
 def summary(rig: Rig, route: str | None) -> RouteSummary:
     """The summary of one route, all its series together."""
     family = next(f for f in rig.registry.collect() if f.name == "http.server.request.duration")
-    return next(s for s in summarise(family, [rig.track.section()]) if s.route == route)
+    return next(s for s in summarise(family, [rig.route_stats.section()]) if s.route == route)
 
 
 def test_endpoint_statistics(rig: Rig) -> None:
@@ -120,7 +120,7 @@ def test_sections_travel_as_json(rig: Rig) -> None:
     rig.call("/orders/1")
     rig.call("/none")
 
-    section = rig.track.section()
+    section = rig.route_stats.section()
 
     assert section == json.loads(json.dumps(section))
 
@@ -169,11 +169,11 @@ def test_series_of_the_recorder_are_bounded(monkeypatch: pytest.MonkeyPatch, rig
 
 def test_forked_child_begins_empty(rig: Rig) -> None:
     """Entries that callers keep go on, from nothing."""
-    kept = rig.track.stats("GET", "/")
+    kept = rig.route_stats.stats("GET", "/")
     kept.add(finished(rig), failed=True)
 
     rig.recorder.forked()
 
-    assert [] == rig.track.section()
+    assert [] == rig.route_stats.section()
     kept.add(finished(rig), failed=False)
-    assert [[100, 1, 0, 0.1]] == rig.track.section()[0]["minutes"]
+    assert [[100, 1, 0, 0.1]] == rig.route_stats.section()[0]["minutes"]

@@ -253,14 +253,14 @@ def test_foreign_processor_sees_a_stock_span(rig: Rig) -> None:
     rig.call("/orders/7", user_agent="curl", traceparent=PARENT)
 
     (seen,) = processor.ended
-    own, stock = rig.spans
+    own, sdk = rig.spans
     assert isinstance(seen, ReadableSpan)
     assert (seen.name, seen.kind) == ("GET /orders/<int:number>", SpanKind.SERVER)
-    assert own["attributes"] | {"request_id": ""} == stock["attributes"] | {"request_id": ""}
+    assert own["attributes"] | {"request_id": ""} == sdk["attributes"] | {"request_id": ""}
     assert (own["name"], own["kind"], own["status"]) == (
-        stock["name"], stock["kind"], stock["status"],
+        sdk["name"], sdk["kind"], sdk["status"],
     )  # fmt: skip
-    assert stock["parent_id"] == "00f067aa0ba902b7"
+    assert sdk["parent_id"] == "00f067aa0ba902b7"
 
 
 def test_foreign_exporter_gets_errors_and_children(rig: Rig) -> None:

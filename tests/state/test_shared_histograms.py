@@ -25,7 +25,7 @@ WAIT = Metric(
 
 def placed(directory: Path, name: str = "w") -> Registry:
     registry = Registry()
-    registry.settle(SharedHistograms(directory / name).place)
+    registry.move_histograms(SharedHistograms(directory / name).place)
     return registry
 
 
@@ -95,7 +95,7 @@ def test_what_was_counted_before_is_kept(tmp_path: Path) -> None:
     registry = Registry()
     cell = registry.histogram(WAIT).cell(("/a",))
     cell.observe(0.05, "a" * 32, "b" * 16)
-    registry.settle(SharedHistograms(tmp_path / "w").place)
+    registry.move_histograms(SharedHistograms(tmp_path / "w").place)
     cell.observe(0.5)
 
     value = cell.read()

@@ -89,7 +89,7 @@ class Instrument(Generic[C]):
 
 def label(metric: Metric, values: Values) -> Attributes:
     """Pair *values* with the attribute names of *metric*; `None` is left out."""
-    pairs = zip(metric.attributes, values, strict=False)
+    pairs = zip(metric.attributes, values, strict=True)
     return tuple((name, value) for name, value in pairs if value is not None)
 
 
@@ -100,7 +100,7 @@ def family(metric: Metric, points: list[Point]) -> Family:
 
 
 OVERFLOWED: Attributes = ((OVERFLOW, True),)
-Place = Callable[[Metric, Attributes, HistogramCell], None]
+MoveHistogram = Callable[[Metric, Attributes, HistogramCell], None]
 Observations = Iterable[tuple[Values, float]]
 
 
@@ -110,15 +110,15 @@ class Registry:
     def __init__(self) -> None:
         self._instruments: dict[str, Instrument[Cell] | Instrument[HistogramCell]] = {}
         self._callbacks: dict[str, tuple[Metric, Callable[[], Observations]]] = {}
-        self._place: Place | None = None
+        self._move: MoveHistogram | None = None
 
-    def settle(self, place: Place) -> None:
-        """Offer every histogram cell, present and future, to *place*, until the next `reset`."""
-        self._place = place
+    def move_histograms(self, move: MoveHistogram) -> None:
+        """Offer every histogram cell, present and future, to *move*, until the next `reset`."""
+        self._move = move
         for instrument in list(self._instruments.values()):
             for attributes, cell in instrument.labelled():
                 if isinstance(cell, HistogramCell):
-                    place(instrument.metric, attributes, cell)
+                    move(instrument.metric, attributes, cell)
 
     def counter(self, metric: Metric) -> Instrument[Cell]:
         """A number that only grows."""
@@ -144,8 +144,8 @@ class Registry:
 
     def _distribution(self, metric: Metric, attributes: Attributes) -> HistogramCell:
         cell = HistogramCell(metric.bounds)
-        if self._place is not None:
-            self._place(metric, attributes, cell)
+        if self._move is not None:
+            self._move(metric, attributes, cell)
         return cell
 
     def observe(self, metric: Metric, callback: Callable[[], Observations]) -> None:
@@ -167,8 +167,8 @@ class Registry:
         return [f for f in families if f.points]
 
     def reset(self) -> None:
-        """Zero everything in place (after a fork, between tests); nothing is placed any more."""
-        self._place = None
+        """Zero everything where it is (after a fork, between tests); move no histogram any more."""
+        self._move = None
         for instrument in list(self._instruments.values()):
             instrument.reset()
 
@@ -180,7 +180,7 @@ class Registry:
 
     def _observed(self) -> Iterator[Family]:
         from proletto_otel.core.internal_errors import (
-            suppressed,  # silence counts with a cell of ours
+            suppressed,  # `suppressed` counts with a cell of ours
         )
 
         for metric, callback in list(self._callbacks.values()):
