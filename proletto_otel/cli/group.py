@@ -13,7 +13,7 @@ import click
 COMMANDS = {
     "stack": "Set up, check and start the stack: collector, Prometheus, Loki, Tempo, Grafana.",
 }
-"""Name of a command and what it does; `alert-rules` is the file `alert_rules.py`."""
+"""Name of a command, also that of its file with `_` for `-`, and what it does."""
 
 
 class LazyGroup(click.Group):

@@ -57,7 +57,7 @@ class ErrorNotifier(Sink):
         post: Sends text and blocks; raises `SlackRefused`.
         store: The host's store.
         config: Level, window, service and links.
-        render: Makes the message of a note; default `notify.slack.error_message.Message`.
+        render: Makes the message of a note; default `notify.slack.error_message.ErrorMessage`.
     """
 
     name = "slack"

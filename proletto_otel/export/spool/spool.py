@@ -1,7 +1,7 @@
 """The disk spool: what could not be delivered waits here, shared by all workers of a host.
 
 Oldest first out; over the cap the oldest is dropped and counted. One signal's directory lives in
-`export.spool.spool.directory`, when to write and to resend in `export.signal_exporter`.
+`export.spool.directory`, when to write and to resend in `export.signal_exporter`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Breadcrumbs: the log events of a request before its error, as they are stored with it.
 
-They are collected by `logs.record.record.builder`.
+They are collected by `logs.record.builder`.
 """
 
 from __future__ import annotations
