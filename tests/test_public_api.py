@@ -22,7 +22,11 @@ MODULES = (
     "proletto_otel.gunicorn",
     "proletto_otel.pytest_plugin",
 )
-WIRING = {"Inputs", "begun", "emit", "families", "provide", "settle"}
+WIRING = {
+    *("Inputs", "emit"),
+    *("begun", "families", "provide", "settle"),
+    *("indicator", "known", "live", "reset", "running"),
+}
 """Names that only this package uses."""
 NOT_MADE_BY_PROGRAMS = {"Telemetry", "Monitor"}
 """Classes whose constructor is this package's own affair."""
