@@ -24,7 +24,7 @@ MODULES = (
 )
 WIRING = {
     *("Inputs", "emit"),
-    *("begun", "families", "provide", "settle"),
+    *("begun", "families", "provide", "settle", "started"),
     *("indicator", "known", "live", "reset", "running"),
 }
 """Names that only this package uses."""
