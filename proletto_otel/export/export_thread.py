@@ -94,6 +94,8 @@ class ExportThread:
             exporter.forked()
             exporter.destination.forked()
         self._spool.forked()
+        if self.metric_reader is not None:
+            self.metric_reader.forked()
 
     def wake(self) -> None:
         """End the thread's sleep; start it again if it was lost. For signal handlers too."""
@@ -130,14 +132,14 @@ class ExportThread:
             request.waker.set()
         self.worker.wait(RESEND_GAP_S if self._resend() else self._until_due_s())
 
-    def _cycle(self, deadline: float, *, force: bool) -> bool:
+    def _cycle(self, deadline: float, *, force: bool, last: bool = False) -> bool:
         everything = True
         for exporter in self.exporters:
             if force or exporter.due_in_s() <= 0:
                 everything &= exporter.export(deadline)
         reader = self.metric_reader
         if reader is not None and (force or reader.due_in_s() <= 0):
-            everything &= reader.run(deadline)
+            everything &= reader.run_last(deadline) if last else reader.run(deadline)
         if self._clock() >= self._sweep_at:
             self._sweep_at = self._clock() + SWEEP_EVERY_S
             with suppressed("export.sweep"):
@@ -163,7 +165,7 @@ class ExportThread:
 
     def _finish(self, deadline: float) -> None:
         with suppressed("export.stop"):
-            self._cycle(deadline, force=True)
+            self._cycle(deadline, force=True, last=True)
         for exporter in self.exporters:
             with suppressed("export.stop"):
                 exporter.queue.close()

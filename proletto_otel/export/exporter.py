@@ -20,6 +20,7 @@ from proletto_otel.core.conventions import (
     TELEMETRY_SPOOL_BYTES,
 )
 from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.metrics.push import MetricSource
 from proletto_otel.core.metrics.registry import Family, Registry, Values, registry
 from proletto_otel.export import grpc_connection
 from proletto_otel.export.destination import Connection, Destination
@@ -27,7 +28,7 @@ from proletto_otel.export.encoding import otlp
 from proletto_otel.export.endpoint import Endpoint, Peer, endpoint, is_configured, is_loopback
 from proletto_otel.export.export_thread import ExportThread
 from proletto_otel.export.http_connection import HttpConnection
-from proletto_otel.export.metric_reader import MetricReader
+from proletto_otel.export.metric_reader import MetricReader, OwnNumbers
 from proletto_otel.export.payload import GZIP
 from proletto_otel.export.queue import ExportQueue
 from proletto_otel.export.resource import DISTRO, Resource
@@ -80,14 +81,14 @@ class OtlpExporter(Component):
         }
         self._thread = ExportThread(list(self._exporters.values()), self._spool, clock)
         if collect is not None:
-            self.metrics(collect)
+            self.metrics(OwnNumbers(collect))
 
-    def metrics(self, collect: Callable[[], list[Family]], interval_s: float | None = None) -> None:
-        """Push what *collect* gives every *interval_s* seconds, at a flush and at the end."""
+    def metrics(self, source: MetricSource, interval_s: float | None = None) -> None:
+        """Push what *source* gives every *interval_s* seconds, at a flush and at the end."""
         exporter = self._exporters.get("metrics")
         if exporter is not None:
             seconds = interval_s or self._config.metric_interval_ms / 1000
-            self._thread.metric_reader = MetricReader(exporter, collect, seconds, self._clock)
+            self._thread.metric_reader = MetricReader(exporter, source, seconds, self._clock)
 
     def start(self) -> None:
         """Start sending in this process."""

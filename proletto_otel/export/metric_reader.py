@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.metrics.push import MetricSource, Push
 from proletto_otel.core.metrics.registry import Family
 from proletto_otel.export.encoding.metrics import metrics
 from proletto_otel.export.signal_exporter import SignalExporter
@@ -17,11 +18,33 @@ FIRST_AFTER_S = 1.0
 """Soon after the start, so that an idle service is not silent for an interval."""
 
 
+class OwnNumbers:
+    """Everything *collect* gives, sent by this process for itself."""
+
+    def __init__(self, collect: Callable[[], list[Family]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Push:
+        """All of it."""
+        now = time.time_ns()
+        return Push("", self._collect(), now)
+
+    def collect_last(self, deadline: float) -> Push:
+        """All of it."""
+        return self.collect()
+
+    def forked(self) -> None:
+        """Nothing is held."""
+
+    def resign(self) -> None:
+        """Nobody waits for the place."""
+
+
 class MetricReader:
     """Reads all metrics and gives them to their exporter.
 
     Args:
-        collect: Everything to send.
+        source: Everything to send.
         interval_s: Time between two pushes, seconds.
         clock: Monotonic seconds.
     """
@@ -29,13 +52,17 @@ class MetricReader:
     def __init__(
         self,
         exporter: SignalExporter,
-        collect: Callable[[], list[Family]],
+        source: MetricSource,
         interval_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._exporter, self._collect, self._interval_s = exporter, collect, interval_s
+        self._exporter, self._source, self._interval_s = exporter, source, interval_s
         self._clock = clock
         self._due_at = clock() + min(FIRST_AFTER_S, interval_s)
+
+    def forked(self) -> None:
+        """Begin afresh in a child."""
+        self._source.forked()
 
     def due_in_s(self) -> float:
         """Seconds until the interval is over."""
@@ -45,9 +72,26 @@ class MetricReader:
         """Push now; whether it was delivered."""
         self._due_at = self._clock() + self._interval_s
         with suppressed("export.metrics"):
-            families = self._collect()
-            if families:
-                exporter = self._exporter
-                request = metrics(families, exporter.resource(), time.time_ns(), exporter.scope)
-                return exporter.send_metrics(request, deadline)
+            return self._send(self._source.collect(), deadline)
         return True
+
+    def run_last(self, deadline: float) -> bool:
+        """Push at the end of the process; whether it was delivered."""
+        with suppressed("export.metrics"):
+            try:
+                # half of the time at most is spent waiting for another worker that ends, too
+                wait_until = (self._clock() + deadline) / 2
+                return self._send(self._source.collect_last(wait_until), deadline)
+            finally:
+                self._source.resign()
+        return True
+
+    def _send(self, push: Push | None, deadline: float) -> bool:
+        if push is None or not push.families:
+            return True
+        exporter = self._exporter
+        resource = exporter.resource(push.instance_id)
+        request = metrics(push.families, resource, push.time_ns, exporter.scope)
+        if push.zeros:
+            request = metrics(push.zeros, resource, push.zeros_ns, exporter.scope) + request
+        return exporter.send_metrics(request, deadline)

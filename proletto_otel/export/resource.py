@@ -40,9 +40,17 @@ class Resource:
         """A copy of the attributes; `OTEL_RESOURCE_ATTRIBUTES` wins over what we found."""
         return dict(self._of_process()[0])
 
-    def encoded(self) -> bytes:
-        """The same as the resource's bytes for `encode.request`."""
-        return self._of_process()[1]
+    def encoded(self, instance_id: str = "") -> bytes:
+        """The same as the resource's bytes for `encode.request`.
+
+        Args:
+            instance_id: Speak as this instance and for no process: the host's totals do.
+        """
+        if not instance_id:
+            return self._of_process()[1]
+        made = {**self.attributes(), SERVICE_INSTANCE_ID: instance_id}
+        made.pop(PROCESS_PID, None)
+        return otlp.attributes(made, otlp.resource_attribute)
 
     @property
     def instance_id(self) -> str:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
+from typing import Protocol
 
 from proletto_otel.core.internal_errors import count_failure, log_rate_limited
 from proletto_otel.core.metrics.delivery import Ledger
@@ -35,6 +36,12 @@ POISON_TRIES = 5
 """A payload on disk that got 500 so often while others passed is the cause itself."""
 
 
+class ResourceBytes(Protocol):
+    """The resource's bytes; *instance_id* stands for the host's series instead of this process."""
+
+    def __call__(self, instance_id: str = "") -> bytes: ...
+
+
 class SignalExporter:
     """Batches of one signal on their way to one endpoint. Used by the export thread alone.
 
@@ -55,7 +62,7 @@ class SignalExporter:
         destination: Destination,
         spool: Spool,
         *,
-        resource: Callable[[], bytes],
+        resource: ResourceBytes,
         scope: bytes,
         encoding: str,
         delay_s: float,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import HEARTBEAT, HTTP_SERVER_REQUEST_DURATION
+from proletto_otel.core.metrics.push import MetricSource
 from proletto_otel.core.metrics.registry import Family, registry
 from proletto_otel.core.redaction import sanitise
 from proletto_otel.errors import groups
@@ -29,6 +30,7 @@ from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.setup import logs
 from proletto_otel.state import directory
 from proletto_otel.state.history import History
+from proletto_otel.state.host_totals import HostTotals
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.state.store import Store
@@ -51,12 +53,12 @@ SendEmail = Callable[[str, str, tuple[str, ...]], None]
 
 
 def _exporter(
-    config: Config, state: Path | None, resource: Resource, collect: Callable[[], list[Family]]
+    config: Config, state: Path | None, resource: Resource, source: MetricSource
 ) -> OtlpExporter:
     from proletto_otel.export.exporter import OtlpExporter
 
     exporter = OtlpExporter(config, state, resource=resource)
-    exporter.metrics(collect)
+    exporter.metrics(source)
     exporter.observe()
     return exporter
 
@@ -72,7 +74,7 @@ class TestDoubles:
     """The ways out of the process, so that tests can replace them."""
 
     exporter: Callable[
-        [Config, Path | None, Resource, Callable[[], list[Family]]], OtlpExporter | MemoryExporter
+        [Config, Path | None, Resource, MetricSource], OtlpExporter | MemoryExporter
     ] = _exporter
     """Makes the OTLP exporter."""
 
@@ -105,7 +107,9 @@ class Components:
         self.resource = Resource(config)
         self.user_metrics = UserMetrics()
         self.source = Source(registry, self.user_metrics)
-        self.exporter = doubles.exporter(config, self.state, self.resource, self.families)
+        self.snapshots = Snapshots(self.state, self.families, registry)
+        self.totals = HostTotals(self.state, self.snapshots, config.metric_interval_ms / 1000)
+        self.exporter = doubles.exporter(config, self.state, self.resource, self.totals)
         self.slack, self.email = doubles.slack(config), doubles.email(config)
         self.store = Store(self.state)
         self.leader = Leader(self.state / "leader.lock" if self.state is not None else None)
@@ -153,7 +157,6 @@ class Components:
 
     def _set_up_snapshots(self) -> None:
         self.route_stats = RouteStats()
-        self.snapshots = Snapshots(self.state, self.families, registry)
         self.snapshots.section("requests", self.route_stats.section, merge)
         self.ticker.every(PUBLISH_S, "snapshots.publish", self.snapshots.publish)
         self.ticker.every(FOLD_S, "snapshots.fold", self.snapshots.fold, leader=True)

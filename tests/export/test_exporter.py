@@ -23,6 +23,7 @@ from proletto_otel.export import export_thread, signal_exporter
 from proletto_otel.export.destination import Destination
 from proletto_otel.export.encoding import otlp
 from proletto_otel.export.exporter import OtlpExporter
+from proletto_otel.export.metric_reader import OwnNumbers
 from proletto_otel.export.spool import directory as spool_directory
 from proletto_otel.runtime import circuit_breaker
 from tests.otlp_sink import OtlpSink, Reply
@@ -126,7 +127,7 @@ def test_three_signals_arrive_under_one_resource(start: Start, sink: OtlpSink) -
         otlp.scope("sqlalchemy", "2"),
     )  # fmt: skip
     exporter.logs.put(record("hello"))
-    exporter.metrics(lambda: [Family("m", "gauge", "1", "", [Point((("k", "v"),), 5)])])
+    exporter.metrics(OwnNumbers(lambda: [Family("m", "gauge", "1", "", [Point((("k", "v"),), 5)])]))
     assert flush(exporter)
     (span,), (log,), (metric,) = sink.spans, sink.logs, sink.metrics
 
@@ -174,7 +175,7 @@ def test_records_before_the_start_are_sent_after_it(start: Start, sink: OtlpSink
 def test_metrics_are_pushed_by_themselves(start: Start, sink: OtlpSink) -> None:
     """Each interval everything is read and sent, with our own health among it."""
     exporter = start(METRIC_EXPORT_INTERVAL="100")
-    exporter.metrics(registry.collect)
+    exporter.metrics(OwnNumbers(registry.collect))
     until(lambda: len(sink.metrics) > 20)
     found = set(names(sink.metrics))
 
@@ -485,7 +486,7 @@ def test_switched_off_signals_do_nothing(start: Start, sink: OtlpSink) -> None:
 def test_switched_off_sdk_starts_no_thread(start: Start, sink: OtlpSink) -> None:
     """OTEL_SDK_DISABLED: nothing runs, and every call still works."""
     exporter = start(SDK_DISABLED="true")
-    exporter.metrics(registry.collect)
+    exporter.metrics(OwnNumbers(registry.collect))
     exporter.logs.put(record("nowhere"))
 
     assert flush(exporter)

@@ -68,6 +68,7 @@ class Service:
     otlp: str
     options: tuple[str, ...]
     port: int = 0
+    metric_interval_ms: int = 1000
 
     def start(self) -> None:
         """Start gunicorn; it accepts connections when this returns or soon after."""
@@ -81,7 +82,7 @@ class Service:
         env = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp,
             "OTEL_SERVICE_NAME": self.name,
-            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+            "OTEL_METRIC_EXPORT_INTERVAL": str(self.metric_interval_ms),
             "APP_NAME": "shop",
             "FLASK_ENV": "production",
             "LOG_DIR": str(self.folder / "logs"),
