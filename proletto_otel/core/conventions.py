@@ -57,6 +57,8 @@ REASON = "reason"
 
 # --- attributes of log records, beside the caller's facts --------------------------------------
 ACCESS_DURATION_MS = "duration_ms"
+USER = "user_id"
+"""The user of a request, as `set_user` and Flask-Login name it."""
 LOGGER_NAME = "logger"
 ORIGINAL_LENGTH = "original_length"
 """Characters a message had before it was cut."""
@@ -66,12 +68,35 @@ TRUNCATED = "truncated"
 REQUEST_ID_HEADER = "X-Request-ID"
 TRACEPARENT_HEADER = "traceparent"
 
-# --- fields of a JSON log line, in their order ------------------------------------------------
+# --- fields of a log record -------------------------------------------------------------------
+# Every renderer takes its names from here: JSON lines, text lines, breadcrumbs, and OpenTelemetry
+# for those that are no part of its own record (request ID, logger).
+TIMESTAMP = "timestamp"
+LEVEL = "level"
+MESSAGE = "message"
+MODULE = "module"
+FUNCTION = "function"
+LINE = "line"
+PROCESS_ID = "process_id"
+LOG_THREAD_ID = "thread_id"
+ENVIRONMENT = "environment"
+TRACE_ID = "trace_id"
+SPAN_ID = "span_id"
+LOG_FINGERPRINT = "fingerprint"
+EXCEPTION = "exception"
 LOG_FIELDS = (
-    "timestamp", "level", "logger", "message", "module", "function", "line", "process_id",
-    "thread_id", "environment", "request_id", "trace_id", "span_id", "fingerprint", "exception",
+    TIMESTAMP, LEVEL, LOGGER_NAME, MESSAGE, MODULE, FUNCTION, LINE, PROCESS_ID, LOG_THREAD_ID,
+    ENVIRONMENT, REQUEST_ID, TRACE_ID, SPAN_ID, LOG_FINGERPRINT, EXCEPTION,
 )  # fmt: skip
-"""Facts of the caller follow at the top level; one of these names gets a trailing underscore."""
+"""The fields of a JSON log line in their order; facts of the caller follow at the top level."""
+RESERVED_FACTS = frozenset(
+    (
+        *LOG_FIELDS, CODE_FILE_PATH, CODE_FUNCTION_NAME, CODE_LINE_NUMBER, EXCEPTION_TYPE,
+        EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, FINGERPRINT,
+    )
+)  # fmt: skip
+"""Names that a record uses itself: a caller's fact of this name gets a trailing underscore, so that
+no name stands twice in a JSON object or among OpenTelemetry's attributes."""
 
 SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Bucket edges of durations, as the HTTP semantic conventions advise."""

@@ -107,7 +107,7 @@ class Logs(Component):
 
     def forked(self) -> None:
         """Reset every sink; what waits in memory is written by the parent."""
-        this_process.look()  # a fork by a server in C runs no hook of Python's
+        this_process.refresh()  # a fork by a server in C runs no hook of Python's
         self._pipeline.deferred.forked()
         self.gate = self._pipeline.deferred.gate
         self._each(lambda sink: sink.forked())

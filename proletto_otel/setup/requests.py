@@ -10,8 +10,7 @@ from functools import partial
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import suppressed
-from proletto_otel.logs.deferred_writer import Made
-from proletto_otel.logs.intake.uncaught import place
+from proletto_otel.logs.intake.uncaught import raised_at
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record import already_logged
 from proletto_otel.metrics import exposition
@@ -23,6 +22,7 @@ from proletto_otel.request.middleware import Exclusions
 from proletto_otel.request.otel_setup import Tracing
 from proletto_otel.request.span import Limits
 from proletto_otel.request.span_start import RequestTracer
+from proletto_otel.runtime.deferred_writer import Made
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup.components import Components, sends_traces
 from proletto_otel.web.metrics_page import SharedPage
@@ -61,7 +61,7 @@ class RequestTelemetry(Component):
             flask_adapter.route_of,
             components.route_stats,
             access=access_writer(components),
-            defer=partial(pipeline.deferred.owe, how=self._complete),
+            defer=partial(pipeline.deferred.submit, to=self._complete),
             report=lambda error, exchange: report(config, error, exchange),
         )
         self.tracing = Tracing(
@@ -79,8 +79,9 @@ class RequestTelemetry(Component):
         pipeline.deferred.flush()
 
     def _complete(self, exchanges: list[Exchange]) -> Made:
-        """Count finished requests and make their access lines."""
-        self.recorder.complete(exchanges)
+        """Count finished requests, once, and make their access lines."""
+        with suppressed("request.complete"):
+            self.recorder.complete(exchanges)
         return self._access_lines(exchanges)
 
     def start(self) -> None:
@@ -117,12 +118,12 @@ def line_maker(components: Components) -> Callable[[list[Exchange]], Made]:
 
 def report(config: Config, error: BaseException, exchange: Exchange) -> None:
     """One log record of an exception that nobody handled, at the place that raised it."""
-    if already_logged.is_reported(error):
+    if already_logged.is_logged(error):
         return
     with suppressed("request.report"):
         where = exchange.route or "a request without a route"
         facts = {"http.request.method": exchange.method, "url.path": exchange.path}
-        code, line = place(error)
+        code, line = raised_at(error)
         event = f"unhandled exception in {exchange.method} {where}"
         pipeline.emit(config.app_name, ERROR, event, facts, error, code, line)
 

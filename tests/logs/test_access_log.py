@@ -38,10 +38,10 @@ def served(made: Room, path: str = "/orders/7", status: int = 200, **more: Any) 
         duration_s=0.0123456, response_size=more.get("size", 512), end_ns=time.time_ns(),
         client=more.get("client", "203.0.113.9"), thread_id=threading.get_ident(),
     )  # fmt: skip
-    whose = more.get("context") or context.RequestContext("")
+    request_context = more.get("context") or context.RequestContext("")
     for name in ("request_id", "trace_id", "span_id", "sampled", "user_id"):
-        setattr(request, name, getattr(whose, name))
-    request.raw_ids = bytes.fromhex(whose.trace_id + whose.span_id)
+        setattr(request, name, getattr(request_context, name))
+    request.raw_ids = bytes.fromhex(request_context.trace_id + request_context.span_id)
     access(made).finished(request)
 
 

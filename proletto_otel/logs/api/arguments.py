@@ -31,8 +31,8 @@ class Signature:
             parameters = inspect.signature(function).parameters.values()
         except (ValueError, TypeError):  # some built-in functions do not tell
             return
-        places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        self._names = tuple(p.name for p in parameters if p.kind in places)
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self._names = tuple(p.name for p in parameters if p.kind in positional)
         self._skip = 1 if self._names[:1] in (("self",), ("cls",)) else 0
         variadic = inspect.Parameter.VAR_POSITIONAL
         self._rest = next((p.name for p in parameters if p.kind is variadic), "args")

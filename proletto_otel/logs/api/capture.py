@@ -39,7 +39,7 @@ def write(
     error: BaseException | None,
     where: tuple[CodeLocation, int],
 ) -> None:
-    """Log from a decorator: the place is the decorated function's."""
+    """Log from a decorator: the call site is the decorated function."""
     to = logger or loggers.logger
     if to.isEnabledFor(level):
         to.emit(level, event, facts, error, *where)
@@ -78,7 +78,7 @@ class Capture:
         if not self.takes(error):
             return False
         with suppressed("logs.capture"):
-            if not already_logged.is_reported(error):
+            if not already_logged.is_logged(error):
                 write(self._logger, self._level, event, dict(self._facts), error, where)
                 self._on_span(error)
         return not self._reraise

@@ -25,8 +25,8 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def place(function: Callable[..., Any]) -> tuple[CodeLocation, int]:
-    """Where *function* stands in the source."""
+def location_of(function: Callable[..., Any]) -> tuple[CodeLocation, int]:
+    """The source location of *function*, and its first line."""
     code = getattr(function, "__code__", None)
     return (UNKNOWN, 0) if code is None else (CodeLocation.of(code), code.co_firstlineno)
 
@@ -52,7 +52,7 @@ class _Calls:
         exception_level: int,
         logger: Logger | None,
     ) -> None:
-        self._name, self._where = name_of(function), place(function)
+        self._name, self._where = name_of(function), location_of(function)
         self._level, self._exception_level = level, exception_level
         self._logger = logger
         self._signature = arguments.Signature(function)
@@ -76,7 +76,7 @@ class _Calls:
 
     def raised(self, begun: Begun, error: BaseException) -> bool:
         began, shown, args, kwargs = begun
-        if isinstance(error, NEVER_SWALLOWED) or already_logged.is_reported(error):
+        if isinstance(error, NEVER_SWALLOWED) or already_logged.is_logged(error):
             return False
         with suppressed("logs.call"):
             if shown is None:
@@ -147,7 +147,7 @@ class _Handled:
     """`handle_errors` around one function."""
 
     def __init__(self, function: Callable[..., Any], capture: Capture, fallback: Any) -> None:
-        self._event, self._where = f"{name_of(function)} failed", place(function)
+        self._event, self._where = f"{name_of(function)} failed", location_of(function)
         self._capture = capture
         self.fallback = fallback
 

@@ -160,7 +160,7 @@ class Logger:
         if self._facts:
             facts = {**self._facts, **facts}
         to = self._pipeline
-        to.say(to.places.of_frame(frame, level, self.name), event, facts, error)
+        to.emit_from(to.call_sites.of_frame(frame, level, self.name), event, facts, error)
 
     def emit(
         self,

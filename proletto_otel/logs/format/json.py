@@ -1,6 +1,9 @@
 """A record as one line of JSON: the fields of `conventions.LOG_FIELDS`, then its facts.
 
-Most of a line is the same for all records of one call or one request; those parts are kept.
+Hand-tuned, since every record is written as JSON: what is the same for all records of a call site,
+a millisecond, a thread or a request is encoded once and kept. With three facts a line costs 2.2 us;
+making a dictionary of the same fields and encoding it costs 6.6 us with orjson, 18 us with `json`
+(CPython 3.11).
 """
 
 from __future__ import annotations
@@ -11,6 +14,23 @@ from typing import Any
 import orjson
 
 from proletto_otel.core.bounded_cache import BoundedCache
+from proletto_otel.core.conventions import (
+    ENVIRONMENT,
+    EXCEPTION,
+    FUNCTION,
+    LEVEL,
+    LINE,
+    LOG_FINGERPRINT,
+    LOG_THREAD_ID,
+    LOGGER_NAME,
+    MESSAGE,
+    MODULE,
+    PROCESS_ID,
+    REQUEST_ID,
+    SPAN_ID,
+    TIMESTAMP,
+    TRACE_ID,
+)
 from proletto_otel.core.exceptions import ExceptionFacts
 from proletto_otel.logs.record.call_site import CallSite, this_process
 from proletto_otel.logs.record.record import Record
@@ -25,77 +45,79 @@ MAX_KEPT = 200
 
 def json_line(record: Record) -> bytes:
     """*record* as a line of JSON, with its newline."""
-    place, message, moment = record.place, record.message, record.time_ns // 1_000_000
-    start, middle = place.json or _prepare(place)
-    known, when = _now
-    if known != moment:
-        when = _when(moment)
+    call_site, message, millisecond = record.call_site, record.message, record.time_ns // 1_000_000
+    start, middle = call_site.json or _call_site_fields(call_site)
+    known, when = _latest_time
+    if known != millisecond:
+        when = _time_field(millisecond)
     words = _messages[message] if len(message) <= MAX_KEPT else quoted(message).encode()
-    who = this_process.json.get(record.thread_id) or _who(record.thread_id)
-    request_id, trace_id, span_id, whose = _owner
+    who = this_process.json.get(record.thread_id) or _process_fields(record.thread_id)
+    request_id, trace_id, span_id, ids = _latest_request
+    # compared by identity: all records of a request hold the same string objects
     if (
         request_id is not record.request_id
         or span_id is not record.span_id
         or trace_id is not record.trace_id
     ):
-        whose = _whose(record)
-    blame = _blame(record) if record.fingerprint or record.exception is not None else b""
+        ids = _request_fields(record)
+    error = _error_fields(record) if record.fingerprint or record.exception is not None else b""
     facts = b"," + encode(record.fields)[1:] if record.fields else b"}\n"
-    return b"".join((when, start, words, middle, who, whose, blame, facts))
+    return b"".join((when, start, words, middle, who, ids, error, facts))
 
 
-_now: tuple[int, bytes] = (-1, b"")
+_latest_time: tuple[int, bytes] = (-1, b"")
 
 
-def _when(moment: int) -> bytes:
-    """The beginning of lines of this millisecond."""
-    global _now
-    when = f'{{"timestamp":"{utc(moment * 1_000_000)}",'.encode()
-    _now = (moment, when)  # one store: they belong together
+def _time_field(millisecond: int) -> bytes:
+    """The beginning of all lines of this millisecond."""
+    global _latest_time
+    when = f'{{"{TIMESTAMP}":"{utc(millisecond * 1_000_000)}",'.encode()
+    _latest_time = (millisecond, when)  # one store: another thread sees both or neither
     return when
 
 
-def _prepare(place: CallSite) -> tuple[bytes, bytes]:
-    """What stands before the message, and between it and the process's number."""
-    code = {"module": place.code.module, "function": place.code.function, "line": place.line}
-    before = f'{members({"level": place.level_name, "logger": place.logger})},"message":'
-    place.json = made = (before.encode(), f",{members(code)},".encode())
+def _call_site_fields(call_site: CallSite) -> tuple[bytes, bytes]:
+    """The fields before the message, and those between it and the process ID."""
+    code = call_site.code
+    before = f"{members({LEVEL: call_site.level_name, LOGGER_NAME: call_site.logger})},"
+    behind = members({MODULE: code.module, FUNCTION: code.function, LINE: call_site.line})
+    call_site.json = made = (f'{before}"{MESSAGE}":'.encode(), f",{behind},".encode())
     return made
 
 
-def _who(thread_id: int) -> bytes:
+def _process_fields(thread_id: int) -> bytes:
     """Process, thread and environment; bounded, since programs start threads without end."""
     facts = {
-        "process_id": this_process.id,
-        "thread_id": thread_id,
-        "environment": this_process.environment,
+        PROCESS_ID: this_process.id,
+        LOG_THREAD_ID: thread_id,
+        ENVIRONMENT: this_process.environment,
     }
     if len(this_process.json) >= MAX_THREADS:
         this_process.json = {}
-    who = this_process.json[thread_id] = members(facts).encode()
-    return who
+    made = this_process.json[thread_id] = members(facts).encode()
+    return made
 
 
-_Owner = tuple[str, str, str, bytes]
-_owner: _Owner = ("", "", "", b"")
+_latest_request: tuple[str, str, str, bytes] = ("", "", "", b"")
 
 
-def _whose(record: Record) -> bytes:
-    """The members that say whose request it was: the same for all records of a request's span."""
-    global _owner
+def _request_fields(record: Record) -> bytes:
+    """Request ID, trace ID and span ID: the same for all records of a request's span."""
+    global _latest_request
     request_id, trace_id, span_id = record.request_id, record.trace_id, record.span_id
-    said = f',"request_id":{quoted_text(request_id)}' if request_id else ""
+    text = f',"{REQUEST_ID}":{quoted_text(request_id)}' if request_id else ""
     if trace_id:
-        said += f',"trace_id":"{trace_id}","span_id":"{span_id}"'
-    whose = said.encode()
-    _owner = (request_id, trace_id, span_id, whose)  # one store: they belong together
-    return whose
+        text += f',"{TRACE_ID}":"{trace_id}","{SPAN_ID}":"{span_id}"'
+    made = text.encode()
+    _latest_request = (request_id, trace_id, span_id, made)  # one store, as above
+    return made
 
 
-def _blame(record: Record) -> bytes:
-    """The members that only errors have."""
-    said = f',"fingerprint":"{record.fingerprint}"'.encode() if record.fingerprint else b""
-    return said if record.exception is None else said + record.exception.form("json", _exception)
+def _error_fields(record: Record) -> bytes:
+    """Fingerprint and exception."""
+    fingerprint = record.fingerprint
+    made = f',"{LOG_FINGERPRINT}":"{fingerprint}"'.encode() if fingerprint else b""
+    return made if record.exception is None else made + record.exception.form("json", _exception)
 
 
 def quoted_text(text: str) -> str:
@@ -140,7 +162,7 @@ def exception_member(facts: ExceptionFacts) -> dict[str, Any]:
 
 
 def _exception(facts: ExceptionFacts) -> bytes:
-    return b"," + encode({"exception": exception_member(facts)})[1:-2]
+    return b"," + encode({EXCEPTION: exception_member(facts)})[1:-2]
 
 
 _messages: BoundedCache[bytes] = BoundedCache(lambda text: quoted(text).encode(), MAX_MESSAGES)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from proletto_otel.core.conventions import ENVIRONMENT, REQUEST_ID, SPAN_ID, TRACE_ID
 from proletto_otel.core.exceptions import ExceptionFacts
 from proletto_otel.logs.format.json import json_line, quoted
 from proletto_otel.logs.record.call_site import CallSite, ascii_if_odd
@@ -35,24 +36,25 @@ class Renderer:
     def __init__(self, log_format: str = DEFAULT_FORMAT) -> None:
         self._template, names = _compile(log_format)
         self._getters = tuple(_NAMES[name] for name in names)
-        self._shows_id = "request_id" in names
-        self.plain = log_format == DEFAULT_FORMAT
+        self._shows_id = REQUEST_ID in names
+        self.is_default = log_format == DEFAULT_FORMAT
+        """Then a line is put together from ready parts: 4 us instead of 10 us by the template."""
         self._template % tuple(get(_EXAMPLE, "") for get in self._getters)
 
     def text_line(self, record: Record) -> bytes:
         """The text line, facts behind the message, traceback below, newline at the end."""
         message = record.message
         facts = facts_text(record) if record.facts_in_line and record.fields else ""
-        whose, request_id = "", record.request_id
+        request_id = record.request_id
         if request_id and not self._shows_id:
-            whose = f" request_id={request_id}"
-        if self.plain:
-            known, when = local.moment
+            facts += f" {REQUEST_ID}={request_id}"
+        if self.is_default:
+            known, when = local.latest
             if known != record.time_ns // 1_000_000:
                 when = local(record.time_ns)
-            text = f"{when}{record.place.text}{message}{facts}{whose}\n"
+            text = f"{when}{record.call_site.text}{message}{facts}\n"
         else:
-            message += facts + whose
+            message += facts
             text = self._template % tuple([get(record, message) for get in self._getters]) + "\n"
         line = text.encode() if text.isascii() else text.encode("utf-8", "backslashreplace")
         if record.exception is not None:
@@ -95,10 +97,10 @@ def fact_text(value: object) -> str:
 
 
 def _compile(log_format: str) -> tuple[str, list[str]]:
-    """Turn names into places: `%(name)s` becomes `%s` and its name is listed."""
+    """Make the format positional: `%(name)s` becomes `%s` and its name is listed."""
     names: list[str] = []
 
-    def place(match: re.Match[str]) -> str:
+    def positional(match: re.Match[str]) -> str:
         name, conversion, percent = match.groups()
         if percent:
             return "%%"
@@ -107,7 +109,7 @@ def _compile(log_format: str) -> tuple[str, list[str]]:
         names.append(name)
         return f"%{conversion}"
 
-    template = _FIELD.sub(place, log_format)
+    template = _FIELD.sub(positional, log_format)
     if not names:
         raise ValueError("it shows nothing of the record")
     return template, names
@@ -131,7 +133,7 @@ _STARTED_NS = time.time_ns()
 _NAMES: dict[str, Callable[[Record, str], Any]] = {
     "asctime": lambda r, _: local(r.time_ns),
     "created": lambda r, _: r.time_ns / 1e9,
-    "environment": lambda r, _: r.environment,
+    ENVIRONMENT: lambda r, _: r.environment,
     "filename": lambda r, _: os.path.basename(r.code.path),
     "funcName": lambda r, _: r.function,
     "levelname": lambda r, _: r.level_name,
@@ -145,12 +147,12 @@ _NAMES: dict[str, Callable[[Record, str], Any]] = {
     "process": lambda r, _: r.process_id,
     "processName": _process_name,
     "relativeCreated": lambda r, _: (r.time_ns - _STARTED_NS) / 1e6,
-    "request_id": lambda r, _: r.request_id or "-",
-    "span_id": lambda r, _: r.span_id or "-",
+    REQUEST_ID: lambda r, _: r.request_id or "-",
+    SPAN_ID: lambda r, _: r.span_id or "-",
     "taskName": _task_name,
     "thread": lambda r, _: r.thread_id,
     "threadName": _thread_name,
-    "trace_id": lambda r, _: r.trace_id or "-",
+    TRACE_ID: lambda r, _: r.trace_id or "-",
 }
 _EXAMPLE = Record(0, CallSite("example", 20), "", {})
 

@@ -45,7 +45,7 @@ class PipelineHandler(logging.Handler):
                 return False
             self.emit(record)
         except Exception as broken:
-            self._pipeline.lost(broken)
+            self._pipeline.lost(broken, record.levelno)
         return True
 
     def _passes(self, record: logging.LogRecord) -> bool:
@@ -59,15 +59,15 @@ class PipelineHandler(logging.Handler):
         """Hand *record* over."""
         event, fields = _event(record)
         error = error_of(record.exc_info) if record.exc_info else None
-        place = self._place(record)
-        self._pipeline.say(place, event, fields, error, _time_ns(record))
+        call_site = self._call_site(record)
+        self._pipeline.emit_from(call_site, event, fields, error, _time_ns(record))
 
-    def _place(self, record: logging.LogRecord) -> CallSite:
+    def _call_site(self, record: logging.LogRecord) -> CallSite:
         path, function, line = record.pathname, record.funcName or "", record.lineno
-        level, name, places = record.levelno, record.name, self._pipeline.places
+        level, name, known = record.levelno, record.name, self._pipeline.call_sites
         key = (path, function, line, level, name)
-        found = places.known.get(key)
-        return found or places.make(key, name, level, CodeLocation.named(path, function), line)
+        found = known.known.get(key)
+        return found or known.make(key, name, level, CodeLocation.named(path, function), line)
 
 
 def _is_usual(record: logging.LogRecord) -> bool:
@@ -219,5 +219,5 @@ class _NotReported(logging.Filter):
             error is not None
             and isinstance(record.msg, str)
             and record.msg.startswith("Exception on ")
-            and already_logged.is_reported(error)
+            and already_logged.is_logged(error)
         )

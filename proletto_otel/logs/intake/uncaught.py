@@ -25,13 +25,13 @@ _undo: list[Callable[[], None]] = []
 
 def report(event: str, error: BaseException, **facts: Any) -> None:
     """Log *error* as CRITICAL unless it was logged on its way here."""
-    if isinstance(error, _QUIET) or already_logged.is_reported(error):
+    if isinstance(error, _QUIET) or already_logged.is_logged(error):
         return
-    code, line = place(error)
+    code, line = raised_at(error)
     pipeline.emit(logger.name, CRITICAL, event, facts, error, code, line)
 
 
-def place(error: BaseException) -> tuple[CodeLocation, int]:
+def raised_at(error: BaseException) -> tuple[CodeLocation, int]:
     """The innermost function of the traceback of *error*, and its line."""
     trace = error.__traceback__
     if trace is None:
@@ -109,7 +109,7 @@ class _Tasks(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if error is None or record.levelno != logging.ERROR:
             return True
-        if already_logged.is_reported(error):
+        if already_logged.is_logged(error):
             return False
         record.levelno, record.levelname = CRITICAL, "CRITICAL"
         return True

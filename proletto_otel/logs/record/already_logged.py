@@ -1,5 +1,5 @@
-"""Which exceptions were logged already, so that one failure is one record; and the fingerprint of
-errors that have no exception.
+"""Which exceptions were logged already (one failure is one record), and the fingerprint of errors
+that have no exception.
 
 The fingerprint of an exception lives in `core.exceptions`.
 """
@@ -10,6 +10,7 @@ import re
 import time
 from hashlib import blake2b
 
+from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.context import RequestContext, current_request
 from proletto_otel.logs.record.record import Record
 
@@ -19,11 +20,10 @@ MEMORY_S = 1.0
 one, short enough that an exception object raised again and again is logged again."""
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F-]{16,}|\d+")
 MAX_FINGERPRINTS = 4096
-_fingerprints: dict[tuple[str, str, str], str] = {}
 
 
-def mark(error: BaseException, context: RequestContext | None) -> None:
-    """*error* was logged."""
+def mark_logged(error: BaseException, context: RequestContext | None) -> None:
+    """Remember that *error* was logged."""
     if context is not None:
         context.error = error
     try:
@@ -32,7 +32,7 @@ def mark(error: BaseException, context: RequestContext | None) -> None:
         return
 
 
-def is_reported(error: BaseException) -> bool:
+def is_logged(error: BaseException) -> bool:
     """Whether *error* was logged on its way here."""
     context = current_request()
     if context is not None and context.error is error:
@@ -50,10 +50,12 @@ def event_fingerprint(record: Record) -> str:
     Numbers and IDs in the message do not count.
     """
     key = (record.code.module, record.code.qualified, _VARYING.sub("#", record.message[:200]))
-    found = _fingerprints.get(key)
-    if found is None:
-        if len(_fingerprints) >= MAX_FINGERPRINTS:
-            _fingerprints.clear()
-        text = "\0".join(key).encode("utf-8", "backslashreplace")
-        found = _fingerprints[key] = blake2b(text, digest_size=8).hexdigest()
-    return found
+    return _fingerprints[key]
+
+
+def _fingerprint(key: tuple[str, str, str]) -> str:
+    text = "\0".join(key).encode("utf-8", "backslashreplace")
+    return blake2b(text, digest_size=8).hexdigest()
+
+
+_fingerprints: BoundedCache[str] = BoundedCache(_fingerprint, MAX_FINGERPRINTS)

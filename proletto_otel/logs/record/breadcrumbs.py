@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from proletto_otel.core.conventions import LEVEL, LOGGER_NAME, MESSAGE, TIMESTAMP
 from proletto_otel.logs.record.record import Record
 
 MAX_MESSAGE = 1000
@@ -17,9 +18,9 @@ def crumb(record: Record) -> dict[str, Any]:
     """A breadcrumb as it is stored with an error."""
     when = datetime.datetime.fromtimestamp(record.time_ns / 1e9, datetime.timezone.utc)
     return {
-        "timestamp": when.isoformat(timespec="milliseconds"),
-        "level": record.level_name,
-        "logger": record.logger,
-        "message": record.message[:MAX_MESSAGE],
+        TIMESTAMP: when.isoformat(timespec="milliseconds"),
+        LEVEL: record.level_name,
+        LOGGER_NAME: record.logger,
+        MESSAGE: record.message[:MAX_MESSAGE],
         "facts": record.fields,
     }

@@ -1,4 +1,4 @@
-"""From what a caller said to a clean record: context, names, facts, blame.
+"""Builds the record of a log call: request IDs, clean texts and facts, error fields.
 
 Everything foreign is sanitised and redacted here, once. Where records go lives in
 `logs.pipeline`.
@@ -12,7 +12,7 @@ from typing import Any
 
 from proletto_otel.core import context as contexts
 from proletto_otel.core.context import RequestContext, current_request
-from proletto_otel.core.conventions import LOG_FIELDS, ORIGINAL_LENGTH, TRUNCATED
+from proletto_otel.core.conventions import ORIGINAL_LENGTH, RESERVED_FACTS, TRUNCATED, USER
 from proletto_otel.core.exceptions import describe
 from proletto_otel.core.redaction import sanitise
 from proletto_otel.core.trace_context import current_span
@@ -25,7 +25,6 @@ MAX_KNOWN_LENGTH = 200
 """Event texts are mostly literals: short ones are cleaned once and remembered."""
 ERROR = 40
 
-_RESERVED = frozenset(LOG_FIELDS)
 _get_ident = threading.get_ident
 _time_ns = time.time_ns
 
@@ -43,26 +42,26 @@ class Builder:
 
     def record(
         self,
-        place: CallSite,
+        call_site: CallSite,
         event: str,
         fields: dict[str, Any],
         error: BaseException | None,
         time_ns: int = 0,
     ) -> Record:
-        """Build the clean record of `Pipeline.say`, which keeps *fields*."""
+        """Build the clean record of `Pipeline.emit_from`; *fields* may be part of it."""
         context = current_request()
         facts = self._facts(fields, context)
         message = self._known.get(event)
         if message is None:
             message = self._clean(event, facts)
-        request_id, trace_id, span_id, flags = self._whose(context)
-        kind = Record if error is None and place.level < ERROR else ErrorRecord
+        request_id, trace_id, span_id, flags = self._request_fields(context)
+        kind = Record if error is None and call_site.level < ERROR else ErrorRecord
         record = kind(
-            time_ns or _time_ns(), place, message, facts, _get_ident(), request_id, trace_id,
+            time_ns or _time_ns(), call_site, message, facts, _get_ident(), request_id, trace_id,
             span_id, flags,
         )  # fmt: skip
         if isinstance(record, ErrorRecord):
-            self._blame(record, error, context)
+            self._add_error_fields(record, error, context)
         if context is not None and self.breadcrumbs:
             self._remember(record, context)
         return record
@@ -71,13 +70,13 @@ class Builder:
         bound = context.facts if context is not None else contexts.bound()
         if bound:
             fields = {**bound, **fields}
-        if context is not None and context.user_id is not None and "user_id" not in fields:
-            fields = {**fields, "user_id": context.user_id}
+        if context is not None and context.user_id is not None and USER not in fields:
+            fields = {**fields, USER: context.user_id}
         if not fields:
             return {}
         sanitiser = sanitise.get()
         clean = fields if sanitiser.leaves(fields) else sanitiser.fields(fields)
-        if _RESERVED.isdisjoint(clean):
+        if RESERVED_FACTS.isdisjoint(clean):
             return clean
         return rename_reserved(clean)
 
@@ -93,7 +92,7 @@ class Builder:
         return clean
 
     @staticmethod
-    def _whose(context: RequestContext | None) -> tuple[str, str, str, int]:
+    def _request_fields(context: RequestContext | None) -> tuple[str, str, str, int]:
         """Request ID, trace ID, span ID and flags."""
         span = current_span()
         if context is None:
@@ -113,14 +112,14 @@ class Builder:
             del crumbs[0]
 
     @staticmethod
-    def _blame(
+    def _add_error_fields(
         record: ErrorRecord, error: BaseException | None, context: RequestContext | None
     ) -> None:
         if error is not None:
             record.exception = describe(error)
             if record.level >= ERROR:
                 record.fingerprint = record.exception.fingerprint
-                already_logged.mark(error, context)
+                already_logged.mark_logged(error, context)
         else:
             record.fingerprint = already_logged.event_fingerprint(record)
         if record.level >= ERROR and context is not None and context.breadcrumbs:
@@ -139,7 +138,7 @@ def rename_reserved(facts: dict[str, Any]) -> dict[str, Any]:
     renamed: dict[str, Any] = {}
     for key, value in facts.items():
         name = key
-        if key in _RESERVED:
+        if key in RESERVED_FACTS:
             name += "_"
             while name in facts or name in renamed:
                 name += "_"

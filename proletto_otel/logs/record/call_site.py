@@ -1,7 +1,7 @@
-"""Where a log call stands: its process, who speaks, how loud, and where in the source.
+"""Call sites: logger, level, function and line of a log call, and the process it runs in.
 
-It is the same for all records of one call, so it is resolved once, and sinks keep with it what
-they made of it.
+All records of one call share its call site, so it is resolved once (a line number alone
+costs up to 2 us: it is searched for in a table), and renderers keep with it what they made of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from types import CodeType, FrameType
 from typing import Any
 
+from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.logs.record.logger_name import LoggerPolicy
 
 
@@ -27,18 +28,12 @@ class CodeLocation:
 
     @classmethod
     def of(cls, code: CodeType) -> CodeLocation:
-        """The place of *code*; dozens of ns when it was seen before."""
-        found = _codes.get(code)
-        if found is None:
-            if len(_codes) > MAX_CODES:
-                _codes.clear()
-            qualified = getattr(code, "co_qualname", code.co_name)  # since Python 3.11
-            found = _codes[code] = cls.named(code.co_filename, code.co_name, qualified)
-        return found
+        """The location of *code*, kept once it was resolved."""
+        return _locations[code]
 
     @classmethod
     def named(cls, path: str, function: str, qualified: str = "") -> CodeLocation:
-        """A place known by its names only."""
+        """A location known by its names only."""
         return cls(*(ascii_if_odd(name) for name in (path, function, qualified or function)))
 
 
@@ -48,13 +43,20 @@ def ascii_if_odd(name: str) -> str:
 
 
 DEFAULT_ENVIRONMENT = "development"
-MAX_CODES = 10_000
-"""Functions that are remembered,"""
-MAX_PLACES = 10_000
-"""and log calls,"""
+MAX_FUNCTIONS = 10_000
+"""Functions whose location is kept,"""
+MAX_CALL_SITES = 10_000
+"""call sites,"""
 MAX_NAMES = 2000
 """and names of loggers."""
-_codes: dict[CodeType, CodeLocation] = {}
+
+
+def _located(code: CodeType) -> CodeLocation:
+    qualified = getattr(code, "co_qualname", code.co_name)  # since Python 3.11
+    return CodeLocation.named(code.co_filename, code.co_name, qualified)
+
+
+_locations: BoundedCache[CodeLocation] = BoundedCache(_located, MAX_FUNCTIONS)
 UNKNOWN = CodeLocation("", "", "")
 LEVEL_NAMES = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
@@ -63,29 +65,26 @@ class Process:
     """This process's number, known without a system call per record, and its environment."""
 
     def __init__(self) -> None:
-        self.serve(DEFAULT_ENVIRONMENT)
+        self.use_environment(DEFAULT_ENVIRONMENT)
 
-    def serve(self, environment: str) -> None:
-        """Be part of *environment* from now on."""
+    def use_environment(self, environment: str) -> None:
+        """Belong to *environment* from now on."""
         self.environment = environment
-        self.look()
+        self.refresh()
 
-    def look(self) -> None:
-        """Ask the system (after a fork)."""
+    def refresh(self) -> None:
+        """Ask the system for the process ID (after a fork)."""
         self.id = os.getpid()
         self.json: dict[int, bytes] = {}
         """For `logs.format.json`: what it says of this process and each thread."""
 
 
 this_process = Process()
-os.register_at_fork(after_in_child=this_process.look)
+os.register_at_fork(after_in_child=this_process.refresh)
 
 
 class CallSite:
-    """Who speaks, how loud, and where in the source: what all records of one log call share.
-
-    Sinks keep here what they made of it.
-    """
+    """Logger, level, function and line of a log call: what all its records share."""
 
     __slots__ = (
         "code",
@@ -94,8 +93,8 @@ class CallSite:
         "level_name",
         "line",
         "logger",
-        "name",
         "otlp",
+        "policy",
         "source",
         "text",
     )
@@ -103,15 +102,15 @@ class CallSite:
     def __init__(
         self, name: LoggerPolicy | str, level: int, code: CodeLocation = UNKNOWN, line: int = 0
     ) -> None:
-        self.name = name = LoggerPolicy(name) if isinstance(name, str) else name
-        """What the logger's name says."""
-        self.logger = name.clean
+        self.policy = LoggerPolicy(name) if isinstance(name, str) else name
+        """What follows from the logger's name."""
+        self.logger = self.policy.clean
         self.level = level
         self.level_name = LEVEL_NAMES.get(level) or logging.getLevelName(level)
         self.code = code
         self.line = line
         self.source: object = None
-        """What must live as long as this does."""
+        """The code object whose ID is in the key: not to be freed while the key is known."""
         self.json: tuple[bytes, bytes] | None = None
         """For `logs.format.json`: what stands before the message and behind it."""
         self.text = f" - {self.logger} - {self.level_name} - "
@@ -121,47 +120,39 @@ class CallSite:
 
 
 class CallSites:
-    """The places seen so far; a program that invents names or code at run time stays bounded."""
+    """The call sites seen so far; bounded also where names or code are made at run time."""
 
     def __init__(self) -> None:
-        self._names: dict[str, LoggerPolicy] = {}
+        self._policies = BoundedCache(LoggerPolicy, MAX_NAMES)
         self.known: dict[tuple[Any, ...], CallSite] = {}
         """By a key of the caller's."""
 
     def of_frame(self, frame: FrameType, level: int, logger: str) -> CallSite:
-        """The place of the call that *frame* is at."""
+        """The call site of the call that *frame* is at."""
         code = frame.f_code
         # the instruction, not the line: a line has to be searched for in a table
         key = (id(code), frame.f_lasti, level, logger)
-        place = self.known.get(key)
-        if place is None:
-            place = self.make(key, logger, level, CodeLocation.of(code), frame.f_lineno)
-            place.source = code  # nothing else gets its id meanwhile
-        return place
+        found = self.known.get(key)
+        if found is None:
+            found = self.make(key, logger, level, CodeLocation.of(code), frame.f_lineno)
+            found.source = code
+        return found
 
     def of(self, logger: str, level: int, code: CodeLocation, line: int) -> CallSite:
-        """The place of a call that is known by its names."""
+        """The call site that is known by its names."""
         key = (logger, level, code, line)
         return self.known.get(key) or self.make(key, logger, level, code, line)
 
     def make(
         self, key: tuple[Any, ...], logger: str, level: int, code: CodeLocation, line: int
     ) -> CallSite:
-        """Make the place of *key*, which is not known."""
-        if len(self.known) >= MAX_PLACES:
+        """Make the call site of *key*, which is not known."""
+        if len(self.known) >= MAX_CALL_SITES:
             self.known = {}
-        place = self.known[key] = CallSite(self.name(logger), level, code, line)
-        return place
-
-    def name(self, logger: str) -> LoggerPolicy:
-        """What is known of a name."""
-        found = self._names.get(logger)
-        if found is None:
-            if len(self._names) >= MAX_NAMES:
-                self._names = {}
-            found = self._names[logger] = LoggerPolicy(logger)
-        return found
+        made = self.known[key] = CallSite(self._policies[logger], level, code, line)
+        return made
 
     def forget(self) -> None:
         """Resolve everything anew (another sanitiser, a test)."""
-        self._names, self.known = {}, {}
+        self._policies.clear()
+        self.known = {}

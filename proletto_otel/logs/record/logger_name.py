@@ -1,7 +1,8 @@
-"""What a logger's name says: how it is written, and how far its records may travel.
+"""What follows from a logger's name: its clean spelling, and whether its records leave the process.
 
-Our own notices and OpenTelemetry's go to the console only, and not too often, so that telemetry
-about telemetry cannot feed itself. Clients that exporters use are held back while those send.
+Our own warnings and OpenTelemetry's go to the console only, at a limited rate, so that telemetry
+about telemetry cannot feed itself. So do the records of HTTP and database clients while exporters
+send through them.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ INNER_PER_MINUTE = 30
 class LoggerPolicy:
     """One logger name, resolved once."""
 
-    __slots__ = ("_left", "_minute", "clean", "client", "free", "inner")
+    __slots__ = ("_left", "_minute", "clean", "client", "inner", "unrestricted")
 
     def __init__(self, name: str) -> None:
         self.clean = sanitise.get().text(name)
-        self.inner = _below(name, INNER)
-        self.client = _below(name, CLIENTS)
-        self.free = not (self.inner or self.client)
-        """Whether its records always travel."""
+        self.inner = _is_below(name, INNER)
+        self.client = _is_below(name, CLIENTS)
+        self.unrestricted = not (self.inner or self.client)
+        """Whether its records always go to every sink."""
         self._minute = -1
         self._left = 0
 
-    def may_speak(self, now: float) -> bool:
+    def within_rate(self, now: float) -> bool:
         """Whether one more line of this name fits into the minute of *now* (monotonic)."""
         if not self.inner:
             return True
@@ -41,10 +42,10 @@ class LoggerPolicy:
         self._left -= 1
         return self._left >= 0
 
-    def held_back(self) -> bool:
+    def is_held_back(self) -> bool:
         """Whether its records stay on the console now."""
         return self.inner or (self.client and get_value(_SUPPRESS_INSTRUMENTATION_KEY) is not None)
 
 
-def _below(name: str, roots: tuple[str, ...]) -> bool:
+def _is_below(name: str, roots: tuple[str, ...]) -> bool:
     return any(name == root or name.startswith(root + ".") for root in roots)

@@ -1,4 +1,4 @@
-"""One log record on its way to the sinks: clean, and rendered at most once per format.
+"""One log record: clean texts, rendered at most once per format.
 
 How it looks as text and JSON lives in `logs.format.text`, as OTLP bytes in `logs.sinks.otlp`.
 """
@@ -14,7 +14,7 @@ from proletto_otel.logs.record.call_site import CallSite, CodeLocation, this_pro
 class Renderer(Protocol):
     """Makes the lines of a record; `logs.format.text.Renderer` is the one."""
 
-    plain: bool
+    is_default: bool
     """Whether `LOG_FORMAT` is the default one."""
 
     def json(self, record: Record) -> bytes: ...
@@ -23,13 +23,13 @@ class Renderer(Protocol):
 
 
 class Record:
-    """What happened, who says so, and whose request it was.
+    """What happened, which logger says so, and in which request.
 
     Every text in it is already sanitised and redacted; sinks hand it on as it is.
     """
 
     __slots__ = (
-        "_json", "_text_line", "fields", "flags", "message", "place", "request_id", "span_id",
+        "_json", "_text_line", "call_site", "fields", "flags", "message", "request_id", "span_id",
         "thread_id", "time_ns", "trace_id",
     )  # fmt: skip
 
@@ -48,7 +48,7 @@ class Record:
     def __init__(
         self,
         time_ns: int,
-        place: CallSite,
+        call_site: CallSite,
         message: str,
         fields: dict[str, Any],
         thread_id: int = 0,
@@ -59,7 +59,7 @@ class Record:
     ) -> None:
         self.time_ns = time_ns
         """Unix time."""
-        self.place = place
+        self.call_site = call_site
         self.message = message
         """The event, without the facts."""
         self.fields = fields
@@ -78,37 +78,37 @@ class Record:
     @property
     def level(self) -> int:
         """Number of the level."""
-        return self.place.level
+        return self.call_site.level
 
     @property
     def level_name(self) -> str:
         """Name of the level."""
-        return self.place.level_name
+        return self.call_site.level_name
 
     @property
     def logger(self) -> str:
         """Name of the logger."""
-        return self.place.logger
+        return self.call_site.logger
 
     @property
     def code(self) -> CodeLocation:
         """The calling function."""
-        return self.place.code
+        return self.call_site.code
 
     @property
     def line(self) -> int:
         """Line of the call; 0 where it is not known."""
-        return self.place.line
+        return self.call_site.line
 
     @property
     def module(self) -> str:
         """Name of the calling file, without directory and ending."""
-        return self.place.code.module
+        return self.call_site.code.module
 
     @property
     def function(self) -> str:
         """Name of the calling function."""
-        return self.place.code.function
+        return self.call_site.code.function
 
     @property
     def environment(self) -> str:
@@ -147,7 +147,7 @@ class Record:
 
 
 class ErrorRecord(Record):
-    """A record with an exception, or of level ERROR and above: the few that have to be blamed."""
+    """A record with an exception, or of level ERROR and above: only these have error fields."""
 
     __slots__ = ("breadcrumbs", "exception", "fingerprint")
 

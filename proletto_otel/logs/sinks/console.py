@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from proletto_otel.core.conventions import REQUEST_ID
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.format.text import below, facts_text
 from proletto_otel.logs.record.record import Record
@@ -36,7 +37,7 @@ class ConsoleSink(Sink):
     may_wait = True
 
     def __init__(self) -> None:
-        self._known: object = self  # no stream is this object: the first record looks around
+        self._known: object = self  # no stream is this object: the first record chooses the output
         self._stream: TextIO | None = None
         self._put: Put = self._nowhere
         self._descriptor = -1
@@ -49,7 +50,7 @@ class ConsoleSink(Sink):
         try:
             stream = self._stream
             if sys.stdout is not self._known or stream is None or stream.closed:
-                self._look()
+                self._choose()
             descriptor = self._descriptor
             if descriptor < 0:
                 self._put(record)
@@ -90,7 +91,7 @@ class ConsoleSink(Sink):
             self._delivered.add(len(records))
 
     def forked(self) -> None:
-        """Look at the streams anew."""
+        """Choose the output again."""
         self._known = self
 
     def _drop(self, reason: str, n: int = 1) -> None:
@@ -98,13 +99,13 @@ class ConsoleSink(Sink):
         self._known = self
         ledger.dropped(self.name, reason, n)
 
-    def _look(self) -> None:
+    def _choose(self) -> None:
         self._known = sys.stdout
         self._stream = next((s for s in (sys.stdout, sys.stderr) if _usable(s)), None)
         self._descriptor = -1
-        self._put = self._way(self._stream)
+        self._put = self._put_to(self._stream)
 
-    def _way(self, stream: TextIO | None) -> Put:
+    def _put_to(self, stream: TextIO | None) -> Put:
         if stream is None:
             return self._nowhere
         if stream.isatty():
@@ -156,7 +157,7 @@ def pretty(record: Record) -> str:
     line = f"{_DIM}{when}{_OFF} {colour}{record.level_name:<8}{_OFF} "
     facts = facts_text(record) if record.facts_in_line else ""
     if record.request_id:
-        facts += f" request_id={record.request_id}"
+        facts += f" {REQUEST_ID}={record.request_id}"
     line += f"{_BOLD}{record.message}{_OFF}{_DIM}{facts} [{record.logger}]{_OFF}\n"
     if record.exception is not None:
         line += below(record.exception.traceback)

@@ -45,7 +45,7 @@ SEVERITIES = {
 
 MAX_BODIES = 4096
 MAX_KEPT = 200
-"""Characters of a message whose bytes are kept: short ones are mostly literals."""
+"""Characters of a message ids bytes are kept: short ones are mostly literals."""
 _bodies: BoundedCache[bytes] = BoundedCache(log_body, MAX_BODIES)
 
 
@@ -88,44 +88,44 @@ class OtlpSink(Sink):
         attributes = log_attributes(record.fields) if record.fields else b""
         if record.fingerprint or record.exception is not None:
             attributes += _error_attributes(record)
-        request_id, span_id, whose = self._request
+        request_id, span_id, ids = self._request
         if request_id is not record.request_id or span_id is not record.span_id:
-            whose = self._whose(record)
-        place, message = record.place, record.message
+            ids = self._request_fields(record)
+        call_site, message = record.call_site, record.message
         body = _bodies[message] if len(message) <= MAX_KEPT else log_body(message)
         return b"".join(
             (
-                log_start(record.time_ns, record.flags), place.otlp or _prepare(place), body,
-                attributes, whose,
+                log_start(record.time_ns, record.flags), call_site.otlp or _prepare(call_site),
+                body, attributes, ids,
             )
         )  # fmt: skip
 
-    def _whose(self, record: Record) -> bytes:
+    def _request_fields(self, record: Record) -> bytes:
         """The request ID and the trace; the same for all records of a request's span."""
         request_id, span_id = record.request_id, record.span_id
-        whose = log_owner(request_id, bytes.fromhex(record.trace_id + span_id))
-        self._request = (request_id, span_id, whose)  # one store: threads see what belongs together
-        return whose
+        ids = log_owner(request_id, bytes.fromhex(record.trace_id + span_id))
+        self._request = (request_id, span_id, ids)  # one store: threads see what belongs together
+        return ids
 
 
-def _prepare(place: CallSite) -> bytes:
+def _prepare(call_site: CallSite) -> bytes:
     """The severity, and the attributes that say who speaks and where."""
-    ready = encoded_severity(*severity(place)) + log_attribute(LOGGER_NAME, place.logger)
-    if place.code.path:
-        ready += log_attribute(CODE_FILE_PATH, place.code.path)
-        ready += log_attribute(CODE_FUNCTION_NAME, place.code.qualified)
-        ready += log_attribute(CODE_LINE_NUMBER, place.line)
-    place.otlp = ready
+    ready = encoded_severity(*severity(call_site)) + log_attribute(LOGGER_NAME, call_site.logger)
+    if call_site.code.path:
+        ready += log_attribute(CODE_FILE_PATH, call_site.code.path)
+        ready += log_attribute(CODE_FUNCTION_NAME, call_site.code.qualified)
+        ready += log_attribute(CODE_LINE_NUMBER, call_site.line)
+    call_site.otlp = ready
     return ready
 
 
-def severity(place: CallSite) -> tuple[int, str]:
+def severity(call_site: CallSite) -> tuple[int, str]:
     """OTLP severity of a level, also between or beyond the five usual ones."""
-    level = place.level
+    level = call_site.level
     if level in SEVERITIES:
         return SEVERITIES[level]
     nearest = max((known for known in SEVERITIES if known <= level), default=0)
-    return (SEVERITIES[nearest][0] if nearest else 1), place.level_name
+    return (SEVERITIES[nearest][0] if nearest else 1), call_site.level_name
 
 
 def _error_attributes(record: Record) -> bytes:

@@ -1,4 +1,4 @@
-"""What a sink is: a place where log records go.
+"""Base class of sinks: where log records go.
 
 Counting: for an ordinary sink the pipeline counts each record as emitted, and as delivered when
 `write` returns or dropped (`error`) when it raises. A sink with a queue of its own sets `queued`
@@ -44,8 +44,8 @@ class Sink:
     """Whether records that may go nowhere else (our own, the exporters') go to this sink."""
 
     may_wait: bool = False
-    """Whether its copies of DEBUG and INFO lines may come a moment later; see
-    `logs.deferred_writer`."""
+    """Whether its copies of DEBUG and INFO lines may come a little later; see
+    `runtime.deferred_writer`."""
 
     safe_copy: bool = False
     """Whether a line is safe from a crash of the process once `write` returned."""

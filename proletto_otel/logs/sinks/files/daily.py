@@ -18,13 +18,13 @@ class DailyFileSink(FileSink):
         self.names = DayNames(self.path, backups)
         self._midnight = 0
 
-    def _look(self, now_ns: int) -> None:
-        super()._look(now_ns)
+    def _follow_name(self, now_ns: int) -> None:
+        super()._follow_name(now_ns)
         if self._fd >= 0 and now_ns >= self._midnight:
-            self._turn(now_ns)
+            self._rotate_if_new_day(now_ns)
         self._until = min(self._until, self._midnight)
 
-    def _turn(self, now_ns: int) -> None:
+    def _rotate_if_new_day(self, now_ns: int) -> None:
         """The first record of a day: put the file of an earlier day away."""
         if time.monotonic() < self._pause_until or not self._take_mutex():
             return
@@ -35,7 +35,7 @@ class DailyFileSink(FileSink):
                     self._midnight = next_midnight_ns(now_ns)
         except OSError as error:
             self._pause_until = time.monotonic() + RETRY_S
-            self._say("cannot be rotated", error)
+            self._warn("cannot be rotated", error)
         finally:
             self._mutex.release()
 

@@ -27,11 +27,11 @@ from proletto_otel.logs.sinks.files.rotation import (
 from proletto_otel.logs.sinks.sink import Sink
 
 LOOK_NS = 100_000_000
-"""How long a process may write before it looks whether its file is still the named one."""
+"""How long a process may write before it checks whether its file is still the named one."""
 RETRY_S = 1.0
 """Pause after a failed rotation."""
 SLACK_NS = 2_000_000_000
-"""Records made a moment before the last look need no new one; a clock set back does."""
+"""Records made shortly before the last check need no new one; a clock set back does."""
 MUTEX_WAIT_S = 0.02
 """How long a thread waits for another one that rotates; the main thread does not wait at all: it
 may be in a signal handler, above its own rotation, and further signals would pile up."""
@@ -91,7 +91,7 @@ class FileSink(Sink):
         try:
             line = self._line_of(record)
             if not self._from <= record.time_ns < self._until:
-                self._look(record.time_ns)
+                self._follow_name(record.time_ns)
             written = _write(self._fd, line)
             if written != len(line):
                 raise self._torn(written, line)
@@ -107,7 +107,7 @@ class FileSink(Sink):
             raise
 
     def write_many(self, records: Sequence[Record]) -> None:
-        """Append many lines with one call; any trouble is settled line by line."""
+        """Append many lines with one call; what fails is written line by line."""
         try:
             lines = list(map(self._line_of, records))
         except Exception:
@@ -126,18 +126,18 @@ class FileSink(Sink):
         except OSError:
             super().write_many(records)  # each line fails and is counted by itself
             return
-        self._settle(records, lines, written)
+        self._count_joined(records, lines, written)
 
     def _may_join(self, now_ns: int) -> bool:
         if not self._from <= now_ns < self._until:
             try:
-                self._look(now_ns)
+                self._follow_name(now_ns)
             except OSError:
                 self._until = 0  # the first line tries again, and says why it cannot
                 return False
         return self._fd >= 0 and self._from <= now_ns < self._until
 
-    def _settle(self, records: Sequence[Record], lines: list[bytes], written: int) -> None:
+    def _count_joined(self, records: Sequence[Record], lines: list[bytes], written: int) -> None:
         """Count what a joined write took; the rest is written line by line."""
         if written == sum(map(len, lines)):
             self._emitted.add(len(lines))
@@ -170,8 +170,8 @@ class FileSink(Sink):
         """Health for people, with the file's path."""
         return {**super().status(), "path": str(self.path)}
 
-    # --- looking and opening -------------------------------------------------------------------
-    def _look(self, now_ns: int) -> None:
+    # --- following the name, opening -----------------------------------------------------------
+    def _follow_name(self, now_ns: int) -> None:
         """Follow the name to another file, if it leads to one now."""
         if not self._take_mutex():
             return  # another thread looks, or this thread, below a signal handler
@@ -179,7 +179,7 @@ class FileSink(Sink):
             if self._fd < 0 or self._moved():
                 self._open()
         finally:
-            # Not before: who finds the times set writes without a look to what is open.
+            # Set last: a thread that sees the window skips the descriptor check.
             self._from, self._until = now_ns - SLACK_NS, now_ns + LOOK_NS
             self._mutex.release()
 
@@ -232,7 +232,7 @@ class FileSink(Sink):
                     self._open()
         except OSError as error:
             self._pause_until = time.monotonic() + RETRY_S
-            self._say("cannot be rotated", error)
+            self._warn("cannot be rotated", error)
         finally:
             self._mutex.release()
 
@@ -257,9 +257,9 @@ class FileSink(Sink):
         if reason == "unwritable" and self._fallback is not None:
             self._fallback(record)
         if error.errno != errno.EBADF:  # not open: the reason was said when opening failed
-            self._say("cannot be written", error)
+            self._warn("cannot be written", error)
 
-    def _say(self, what: str, error: OSError) -> None:
+    def _warn(self, what: str, error: OSError) -> None:
         self.last_error = f"{self.path}: {what}: {error.strerror}"
         hint = "; its lines go to standard error" if self._fallback and self._fd < 0 else ""
         log_rate_limited(

@@ -1,0 +1,97 @@
+"""The name of each field of a record is written once; no name stands twice in a record."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core import conventions
+from proletto_otel.core.conventions import LOG_FIELDS, RESERVED_FACTS
+from proletto_otel.logs.api.loggers import logger
+from tests.logs.conftest import Room
+
+RENAMED = """
+import importlib.util, json, re, sys
+from pathlib import Path
+source = Path(sys.argv[1]).read_text()
+for name in json.loads(sys.argv[2]):
+    source, found = re.subn(rf'^([A-Z_]+) = "{name}"$', rf'\\1 = "my_{name}"', source, flags=re.M)
+    assert found == 1, (name, found)
+spec = importlib.util.spec_from_loader("proletto_otel.core.conventions", loader=None)
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+exec(compile(source, sys.argv[1], "exec"), module.__dict__)
+
+from types import SimpleNamespace
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from proletto_otel.core import config, context
+from proletto_otel.logs.api.loggers import logger
+from proletto_otel.logs.format.json import json_line
+from proletto_otel.logs.record.breadcrumbs import crumb
+from proletto_otel.setup import logs as logs_setup
+made, _ = config.load({"log_dir": sys.argv[3], "capture_uncaught": False}, {}, {})
+sent = []
+logs, _ = logs_setup.install(made, otlp=sent.extend)
+with context.background() as job:
+    job.trace_id, job.span_id = "a" * 32, "b" * 16
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        logger.exception("failed", timestamp=1, my_timestamp=2)
+    whole = dict(method="GET", route="/", path="/", status=200, duration_s=0.1, response_size=5,
+                 client="::1", end_ns=1, thread_id=1, user_id="u", sampled=True, raw_ids=b"")
+    ids = dict(request_id="r-1", trace_id=job.trace_id, span_id=job.span_id)
+    logs.access.finished(SimpleNamespace(**whole, **ids))
+logs.flush(1e12)
+print(json.dumps([[a.key for a in LogRecord.FromString(item).attributes] for item in sent]))
+"""
+IN_OTLP = ("request_id", "logger")
+"""The others are fields of OpenTelemetry's record, or have names of its conventions."""
+
+
+def test_every_output_follows_a_name(tmp_path: Path) -> None:
+    """Another name in `conventions` is the name in every JSON, text and OpenTelemetry record."""
+    path = conventions.__file__
+    assert path is not None
+    done = subprocess.run(
+        [sys.executable, "-c", RENAMED, path, json.dumps(LOG_FIELDS), str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "" == done.stderr
+    sent = json.loads(done.stdout.splitlines()[-1])
+    lines = (tmp_path / "proletto_structured.json").read_text().splitlines()
+    error, access = (json.loads(line) for line in lines)
+
+    assert [f"my_{name}" for name in LOG_FIELDS] == list(error)[: len(LOG_FIELDS)]
+    assert (1, 2) == (error["timestamp"], error["my_timestamp_"])
+    assert [f"my_{name}" for name in LOG_FIELDS[:13]] == list(access)[:13]
+    assert not set(LOG_FIELDS) & set(access)
+    for keys in sent:
+        assert {f"my_{name}" for name in IN_OTLP} <= set(keys)
+        assert not set(IN_OTLP) & set(keys)
+    text = (tmp_path / "proletto.log").read_text()
+    assert 2 == text.count(" my_request_id=")
+    assert " request_id=" not in text
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_FACTS))
+def test_fact_of_a_reserved_name_stands_once(room: Callable[..., Room], name: str) -> None:
+    """A caller's fact never takes the place of a field: it gets a trailing underscore."""
+    made = room()
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        logger.exception("event", **{name: "mine", f"{name}_": "other"})
+
+    pairs = json.loads(made.text("_structured.json"), object_pairs_hook=list)
+    keys = Counter(key for key, _ in pairs)
+    assert {1} == set(keys.values())
+    assert {"mine", "other"} == {value for key, value in pairs if key.startswith(f"{name}_")}
+    sent = Counter(attribute.key for attribute in made.otlp[0].attributes)
+    assert {1} == set(sent.values())
