@@ -53,6 +53,9 @@ class System:
             for job in config["scrape_configs"]
             if (name := job["job_name"]) in here
         ]
+        config["rule_files"] = [
+            str(ROOT / "prometheus" / pattern) for pattern in config["rule_files"]
+        ]
         path = self.folder / "prometheus.yml"
         path.write_text(yaml.safe_dump(config))
         moves = {

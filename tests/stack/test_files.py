@@ -145,10 +145,10 @@ def test_stores_have_no_way_out() -> None:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_contact_point_is_the_same_receiver(choice: str) -> None:
-    """Policies name one receiver; each choice defines it, under one uid."""
+    """Policies name two receivers; each choice defines them, under one uid each."""
     points = load(ROOT / f"grafana/contact-points/{choice}.yaml")["contactPoints"]
 
-    assert [("proletto", ["proletto-contact"])] == [
+    assert [("proletto", ["proletto-contact"]), ("proletto-heartbeat", ["proletto-heartbeat"])] == [
         (point["name"], [receiver["uid"] for receiver in point["receivers"]]) for point in points
     ]
 
@@ -157,7 +157,8 @@ def test_policies_name_a_receiver_that_exists() -> None:
     """An unknown receiver stops Grafana."""
     tree = load(PROVISIONING / "alerting/policies.yaml")["policies"][0]
 
-    assert {"proletto"} == {tree["receiver"], *(route["receiver"] for route in tree["routes"])}
+    named = {tree["receiver"], *(route["receiver"] for route in tree["routes"])}
+    assert {"proletto", "proletto-heartbeat"} == named
 
 
 def test_dollars_in_contact_points_are_variables_that_compose_sets() -> None:

@@ -1,0 +1,11 @@
+"""The uids of the dashboards: fixed, so that links and bookmarks last."""
+
+HOME = "proletto-home"
+SERVICE = "proletto-service"
+ERRORS = "proletto-errors"
+REQUESTS = "proletto-requests"
+SYSTEM = "proletto-system"
+HEALTH = "proletto-health"
+SLO = "proletto-slo"
+PIPELINE = "proletto-pipeline"
+RUNBOOK = "proletto-runbook"

@@ -1,0 +1,1 @@
+"""Grafana dashboards as code: classic JSON, one file per dashboard."""
