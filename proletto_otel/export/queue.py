@@ -73,8 +73,8 @@ class ExportQueue:
         """Queue an encoded item; never blocks, never raises.
 
         Args:
-            item: What `encode.span`, `encode.sdk_span` or `encode.log_record` gave.
-            scope: What `encode.scope` gave, unless it is the library's own scope.
+            item: What `encoding.otlp` made of a span or a record.
+            scope: What `otlp.scope` gave, unless it is the library's own scope.
         """
         if not self._open:
             self._refuse()

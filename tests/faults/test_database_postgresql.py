@@ -241,3 +241,39 @@ def test_fork_keeps_the_parents_connection(sink: DatabaseSink, engine: sa.Engine
     assert flushed(sink)
     assert {"parent before", "child", "parent after"} == set(messages(engine))
     assert "" == sink.status()["last_error"]
+
+
+@pytest.mark.parametrize("way", ["listener", "creator"])
+def test_login_by_token(
+    server: PostgreSQL, engine: sa.Engine, room: Callable[..., Room], way: str
+) -> None:
+    """The URL alone may not log in: rows arrive and the check is healthy the application's way."""
+    import psycopg
+
+    from proletto_otel.health.checks import Check, Runner
+    from proletto_otel.health.ready_made.database import database
+
+    url = sa.make_url(server.url).set(username="nobody")
+    refused = Runner(Check(name="db", function=database(url))).start()()
+    assert "unhealthy" == refused.status
+    if way == "creator":
+        plain = server.url.replace("+psycopg", "")
+        by_token = sa.create_engine(url, creator=lambda: psycopg.connect(plain))
+    else:
+        by_token = sa.create_engine(url)
+
+        @sa.event.listens_for(by_token, "do_connect")
+        def login(_dialect: object, _record: object, _args: object, kwargs: dict[str, str]) -> None:
+            kwargs["user"], kwargs["password"] = "postgres", "token of this minute"
+
+    room(log_console=False)
+    with running(by_token) as sink:
+        log.error("by token")
+        assert flushed(sink)
+        assert sink._engine is not None
+        with sink._engine.connect() as connection:
+            limit = connection.exec_driver_sql("SHOW statement_timeout").scalar()
+
+    assert "healthy" == Runner(Check(name="db", function=database(by_token))).start()().status
+    assert ["by token"] == messages(engine)
+    assert "2s" == limit

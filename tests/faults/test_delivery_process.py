@@ -122,9 +122,9 @@ from proletto_otel.export.exporter import OtlpExporter
 
 def emit(who, n):
     for i in range(n):
-        exporter.logs.put(encode.log_record(
+        exporter.logs.put(otlp.log_record(
             time_ns=1, severity_number=9, severity_text="INFO", body="x",
-            attributes=encode.log_attribute("uid", f"{who}-{i}")))
+            attributes=otlp.log_attribute("uid", f"{who}-{i}")))
 
 def end(who):
     exporter.stop(time.monotonic() + 5)

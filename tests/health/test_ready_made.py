@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,6 +71,31 @@ def test_applications_pool_is_not_used(file: Path) -> None:
     with engine.connect():
         assert "healthy" == run(database(engine))
     engine.dispose()
+
+
+def test_check_connects_as_the_application_does(file: Path) -> None:
+    """An engine whose URL alone leads nowhere: its `creator` and its listeners do."""
+    made = sqlalchemy.create_engine("sqlite:////nowhere.db", creator=lambda: sqlite3.connect(file))
+    assert "healthy" == run(database(made))
+    by_token = sqlalchemy.create_engine("sqlite:////nowhere.db")
+
+    @sqlalchemy.event.listens_for(by_token, "do_connect")
+    def login(_dialect: Any, _record: Any, args: list[Any], _kwargs: Any) -> None:
+        args[0] = str(file)
+
+    assert "healthy" == run(database(by_token))
+
+
+def test_default_is_the_ping_of_the_dialect(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every database has its own; a query is asked when it is given."""
+    pings: list[Any] = []
+    dialect = type(sqlalchemy.create_engine("sqlite://").dialect)
+    monkeypatch.setattr(dialect, "do_ping", lambda _, connection: pings.append(connection))
+    assert "unhealthy" == run(database(f"sqlite:///{file}"))
+    assert 1 == len(pings)
+    assert "healthy" == run(database(f"sqlite:///{file}", query="SELECT 2"))
+    assert "unhealthy" == run(database(f"sqlite:///{file}", query="SELECT nothing"))
+    assert 1 == len(pings)
 
 
 @pytest.mark.parametrize("target", [None, 7, object(), "not a url", "postgresql:"])

@@ -33,7 +33,7 @@ def metrics(families: Iterable[Family], resource: bytes, time_ns: int, scope: by
         families: What `Registry.collect` gave.
         resource: Joined fragments of `encode.resource_attribute`.
         time_ns: When they were read, unix time in nanoseconds.
-        scope: What `encode.scope` gave.
+        scope: What `otlp.scope` gave.
     """
     parts = [scope]
     for family in families:

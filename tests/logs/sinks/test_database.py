@@ -173,9 +173,9 @@ def test_bad_url_is_not_shown() -> None:
 
 def test_asyncio_urls() -> None:
     """A URL for asyncio is used with the driver a thread can use."""
-    from proletto_otel.runtime.database_engine import own_engine
+    from proletto_otel.runtime.database_engine import Use, own_engine
 
-    engine = own_engine(sa.make_url("postgresql+asyncpg://bob@db/shop"), {})
+    engine = own_engine(sa.make_url("postgresql+asyncpg://bob@db/shop"), Use(application_name="x"))
 
     assert "psycopg" == engine.dialect.driver
 

@@ -35,6 +35,7 @@ RETAIN_EVERY_S = 600.0
 DELETE_BATCH = 500
 """Rows deleted in one transaction: short enough that no insert waits long."""
 MAX_NAME = 255
+USE = engines.Use(application_name="proletto_error_logs")
 
 _abandoned: list[Any] = []
 """Engines a child inherited: closing them would end the parent's connection."""
@@ -205,7 +206,7 @@ class DatabaseSink(Sink):
         from proletto_otel.logs.sinks.database import schema
 
         if self._engine is None:
-            self._engine = engines.own_engine(*engines.locate(self._db, self._app))
+            self._engine = engines.own_engine(self._db, USE, app=self._app)
         if not self._columns:
             self._columns = schema.ensure(self._engine)
         return self._engine
