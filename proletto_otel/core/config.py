@@ -155,6 +155,9 @@ class Config:
     trace_url: str = setting("PROLETTO_TRACE_URL", "", p.text, "Link to a trace, with `{trace_id}` in it, for messages.")
     runbook_url: str = setting("PROLETTO_RUNBOOK_URL", "", p.text, "Base of runbook links in alerts; empty: this project's docs/runbook.md.")
 
+    in_memory: bool = False
+    """Whether nothing is kept on disk beside the log files (see `setup.under_test`)."""
+
     configured: frozenset[str] = frozenset()
     """Names of the fields that somebody set; the others hold their defaults."""
 

@@ -141,7 +141,7 @@ class Components:
             self.config,
             otlp=self.exporter.logs.put_many if sends_logs(self.config) else None,
             # files of one name rotate under one lock, whichever service writes them
-            lock_dir=self.state.parent if self.state is not None else None,
+            lock_dir=directory.shared_locks(self.state),
         )
         self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
         self.ticker.every(UPKEEP_S, "logs.upkeep", self.logs.upkeep.run, leader=True)

@@ -129,13 +129,13 @@ def install(
     Args:
         config: The settings.
         otlp: Takes OTLP log records (`Batcher.put_many`); None sends none.
-        lock_dir: Private directory for rotation locks; default `.state` in `LOG_DIR`.
+        lock_dir: Directory for rotation locks; default `LOG_DIR`: beside the files.
 
     Returns:
         The installed logging, and one sentence for each setting that did not fit.
     """
     warning = text_format.configure(config.log_format)
-    sinks = _sinks(config, otlp, Path(lock_dir or Path(config.log_dir, ".state")))
+    sinks = _sinks(config, otlp, Path(lock_dir or config.log_dir).absolute())
     pipeline.use(sinks)
     pipeline.listen(count_error, logs=False)
     pipeline.open(

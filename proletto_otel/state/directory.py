@@ -1,18 +1,23 @@
-"""Where the workers of a host meet: one private directory for each service.
+"""The state directory: where the workers of a host meet, one private folder for each service.
 
 Services that share a log directory share nothing else: the numbers, alerts and errors of one are
-not those of the other.
+not those of the other. What others made is used as it is: no mode is changed, and no folder is
+entered that a stranger could have put there.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import re
+import stat
 from pathlib import Path
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.ownership import give_to_owner, make_directories
 
 DEFAULT_NAME = ".state"
 MAX_NAME = 64
@@ -25,16 +30,18 @@ def prepare(config: Config) -> Path | None:
         The folder, or None (with one warning) where it cannot be written: then this process
         keeps everything to itself.
     """
+    if config.in_memory:
+        return None
     # absolute: the program may change its directory
     base = Path(config.state_dir or Path(config.log_dir, DEFAULT_NAME)).absolute()
-    path = base / folder_of(config.service_name)
+    name = folder_of(config.service_name)
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        for private in (base, path):
-            private.chmod(0o700)
-        probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        _make_base(base)
+        # another user's folder of this name stays theirs
+        for path in (base / name, base / f"{name}-uid{os.geteuid()}"):
+            if _make_private(path):
+                return path
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         log_rate_limited(
             "state.directory",
@@ -44,7 +51,63 @@ def prepare(config: Config) -> Path | None:
             error.strerror,
         )
         return None
-    return path
+
+
+def _make_base(base: Path) -> None:
+    """Make the directory of all services; whoever may write beside it may write into it.
+
+    So two users who share a log directory both have their state there. Elsewhere it is private.
+    """
+    if base.is_dir():
+        return
+    make_directories(base.parent)
+    with contextlib.suppress(FileExistsError):  # another worker was faster
+        base.mkdir(mode=0o700)
+        shared = stat.S_IMODE(base.parent.stat().st_mode) & 0o3077
+        if shared & 0o022:
+            _open_up(base, 0o700 | shared)
+        give_to_owner(base)
+
+
+def _open_up(made: Path, mode: int) -> None:
+    """Give *made*, which is ours, a mode that the process's umask would not allow."""
+    with contextlib.suppress(OSError):  # a volume that takes no modes
+        made.chmod(mode)
+
+
+def _make_private(path: Path) -> bool:
+    """Make *path* for this user alone, or find it; whether it can be used."""
+    try:
+        path.mkdir(mode=0o700)
+        give_to_owner(path)
+    except FileExistsError:
+        if not _is_trusted(path):
+            return False
+    probe = path / f".probe-{os.getpid()}"
+    try:
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except PermissionError:
+        return False
+    return True
+
+
+def _is_trusted(path: Path) -> bool:
+    """Whether an existing folder is a directory, and nobody but its owner could have put it there.
+
+    In a directory that everybody may write to (`/tmp`) it has to be this user's own.
+    """
+    found, around = path.lstat(), path.parent.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    return not around.st_mode & 0o002 or found.st_uid == os.geteuid()
+
+
+def shared_locks(state: Path | None) -> Path | None:
+    """The directory of all services for lock files, if this user may write there."""
+    if state is None or not os.access(state.parent, os.W_OK):
+        return None
+    return state.parent
 
 
 def folder_of(service: str) -> str:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from proletto_otel.core.ownership import give_to_owner
+
 
 def replace(path: Path, content: bytes) -> None:
     """Write *content* so that a reader sees the old file or the new one, never half of one.
@@ -19,6 +21,7 @@ def replace(path: Path, content: bytes) -> None:
     name = f"{path}.{os.getpid()}.tmp"
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
+        give_to_owner(Path(name))
         if os.write(file, content) < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
@@ -33,6 +36,7 @@ def lock(path: Path) -> int:
         OSError: somebody else holds it or asks about it, or it cannot be made.
     """
     held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    give_to_owner(path)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -11,6 +11,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from proletto_otel.core.ownership import give_to_owner, make_directories
+
 UNWRITABLE = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM})
 """Nobody can lead the host from such a directory: each process watches for itself meanwhile."""
 
@@ -47,8 +49,9 @@ class Leader:
 
     def _claim(self, path: Path) -> bool:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directories(path.parent, 0o700)
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            give_to_owner(path)
         except OSError as error:
             self._is_alone = error.errno in UNWRITABLE
             return self._is_alone

@@ -1,12 +1,22 @@
 """Histograms in memory that outlives its process: a killed worker loses no finished request.
 
-Each process maps a file of its own; its histogram cells count there directly, which costs no more
-than counting in a list, and the other workers read the numbers as they are, at any time. Space is
-allocated before it is mapped: writing to a mapped page that the disk cannot hold would be fatal.
+Each process maps files of its own (`<name>.<n>.histograms`, in `state.memory`); its histogram
+cells count there directly, which costs no more than counting in a list, and the other workers read
+the numbers as they are, at any time. Who cannot map them (another container, another user) reads
+what the process published last, at most half a second old.
 
-A record is a head (two 32-bit numbers: bytes of its description, count of its numbers), the
-description as JSON padded to 8 bytes, and its numbers as doubles. The first 8 bytes of a chunk say
-how much of it is in use.
+A file is one chunk of fixed size:
+
+    offset  bytes  what
+    0       8      bytes in use, these included (little-endian)
+    8       …      records, one after the other:
+            4        bytes of the description
+            4        count of numbers
+            …        description: JSON [name, unit, description, per, bounds, attributes, start_ns],
+                     padded with spaces to a multiple of 8
+            8 each   numbers as doubles: a count for each bucket, sum, minimum, maximum
+
+A record is complete before "bytes in use" covers it, so a reader never sees half of one.
 """
 
 from __future__ import annotations
@@ -24,11 +34,13 @@ import orjson
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.metrics.registry import Attributes, HistogramCell
+from proletto_otel.state import memory
 
 CHUNK_BYTES = 256 * 1024
 """About 350 series of 14 buckets, their descriptions included."""
 MAX_CHUNKS = 32
 """8 MB a process; cells beyond it count in lists and are published with the rest."""
+SUFFIX = "histograms"
 Doubles = Any
 """A `memoryview` of doubles; what it is a view of, its type cannot say before Python 3.13."""
 HEAD = struct.Struct("<II")
@@ -36,7 +48,11 @@ USED = struct.Struct("<Q")
 
 
 class SharedHistograms:
-    """The memory of this process; `place` is called by the registry for every new cell."""
+    """The memory of this process; `place` is called by the registry for every new cell.
+
+    Args:
+        stem: Path of the files without number and suffix.
+    """
 
     def __init__(self, stem: Path) -> None:
         self._stem = stem
@@ -51,15 +67,15 @@ class SharedHistograms:
         if self._is_full:
             return
         m = metric
-        told = [m.name, m.unit, m.description, m.per, m.bounds, attributes, cell.start_ns]
-        text = orjson.dumps(told)
+        description = [m.name, m.unit, m.description, m.per, m.bounds, attributes, cell.start_ns]
+        text = orjson.dumps(description)
         text += b" " * (-len(text) % 8)
         try:
             with self._lock:
                 view = self._record(text, cell.size)
         except OSError as error:  # disk full, no directory: the cell stays in a list
             self._is_full = True
-            count_failure("slab.grow", error)
+            count_failure("histograms.grow", error)
             return
         if view is not None:
             cell.move(view)
@@ -80,9 +96,12 @@ class SharedHistograms:
         return memoryview(chunk)[at + size - 8 * numbers : at + size].cast("d")
 
     def _grow(self) -> None:
-        path = f"{self._stem}.{self._chunks}.slab"
+        if self._chunks == 0:
+            memory.make(self._stem.parent)
+        path = f"{self._stem}.{self._chunks}.{SUFFIX}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            # allocated before it is mapped: writing to a page that nothing can hold would be fatal
             os.posix_fallocate(file, 0, CHUNK_BYTES)
             self._map = mmap.mmap(file, CHUNK_BYTES)
         except OSError:
@@ -120,7 +139,7 @@ class MappedChunk:
     """A chunk of another process, read as it is."""
 
     def __init__(self, path: Path) -> None:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             self._map = mmap.mmap(file, CHUNK_BYTES, prot=mmap.PROT_READ)
         finally:
@@ -148,7 +167,7 @@ def _record(text: bytes, numbers: Doubles) -> Record:
 
 
 class SharedHistogramReader:
-    """Everybody's memory; what was opened once stays open while its process is listed.
+    """The memory of all processes; what was opened once stays open while its process is listed.
 
     A scrape, a push and a fold may read at the same time, each in its thread.
     """
@@ -158,8 +177,8 @@ class SharedHistogramReader:
         self._chunks: dict[str, list[MappedChunk]] = {}
         self._lock = threading.Lock()
 
-    def keep(self, names: set[str]) -> None:
-        """Let go of processes that are not listed any more."""
+    def retain(self, names: set[str]) -> None:
+        """Close the memory of every process that is not in *names*."""
         with self._lock:
             for name in self._chunks.keys() - names:
                 del self._chunks[name]
@@ -173,9 +192,9 @@ class SharedHistogramReader:
         chunks = self._chunks.setdefault(name, [])
         try:
             while len(chunks) < MAX_CHUNKS:
-                chunks.append(MappedChunk(self._directory / f"{name}.{len(chunks)}.slab"))
+                chunks.append(MappedChunk(self._directory / f"{name}.{len(chunks)}.{SUFFIX}"))
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            count_failure("slab.read", error)
+            count_failure("histograms.read", error)
         return [record for chunk in chunks for record in chunk.refresh()]

@@ -1,8 +1,15 @@
 """Every worker's numbers where every other worker can add them up.
 
-A process holds a lock on its `.live` file for as long as it lives, so that the others, in other
-containers too, know a dead one whatever killed it. The numbers of the dead are folded into one
-file. Adding lives in `state.merging`.
+Files in `<state>/workers`, where a name is `<pid>-<random>`:
+
+    <name>.live   locked by the process for as long as it lives, so that the others, in other
+                  containers too, know a dead one whatever killed it
+    <name>.json   what it published last: a line [pid, time], then [families, sections]
+    totals        the numbers of all dead processes: [names added up, families, sections]
+    fold.lock     held by the process that adds up the dead
+
+Histograms are in memory besides, and counted there (`state.shared_histograms`). Adding lives in
+`state.merging`.
 """
 
 from __future__ import annotations
@@ -21,8 +28,9 @@ import orjson
 
 from proletto_otel.core.internal_errors import count_failure, suppressed
 from proletto_otel.core.metrics.registry import Family, Registry
+from proletto_otel.core.ownership import make_directories
 from proletto_otel.runtime.lifecycle import Component
-from proletto_otel.state import files, merging
+from proletto_otel.state import files, memory, merging
 from proletto_otel.state.shared_histograms import Record, SharedHistogramReader, SharedHistograms
 
 MAX_FOLDED = 1000
@@ -89,35 +97,37 @@ class Snapshots(Component):
         self._live: int | None = None
         self._name = ""
         self._published = b""
-        self._slabs = (
-            SharedHistogramReader(self._directory) if self._directory is not None else None
-        )
+        self._written: Identity | None = None
+        self._memory = memory.directory_for(self._directory) if self._directory else None
+        self._histograms = SharedHistogramReader(self._memory) if self._memory else None
 
     def section(self, name: str, provider: Callable[[], Any], fold: Fold | None = None) -> None:
         """Publish what *provider* returns (JSON types) beside the metrics."""
         self._sections[name] = Section(provider, fold)
 
     def start(self) -> None:
-        """Become visible to the other workers; what there is to tell follows with `publish`."""
+        """Become visible to the other workers; the first numbers follow with `publish`."""
         with suppressed("snapshots.start"):
             self._publish([])
-            if self._cells is not None and self._name and self._directory is not None:
-                self._cells.move_histograms(SharedHistograms(self._directory / self._name).place)
+            if self._cells is not None and self._name and self._memory is not None:
+                self._cells.move_histograms(SharedHistograms(self._memory / self._name).place)
 
     def stop(self, deadline: float) -> None:
         """Publish the last numbers; the others fold them."""
         with suppressed("snapshots.stop"):
             self.publish()
         with self.gate:
+            if self._written is not None and self._memory is not None:
+                memory.remove(self._memory, self._name)  # all of it is published
             if self._live is not None:
                 os.close(self._live)
                 self._live = None
 
     def publish(self) -> None:
         """Write this process's numbers if they changed; atomic, at most about a millisecond."""
-        self._told()
+        self._collect_and_publish()
 
-    def _told(self) -> list[Family]:
+    def _collect_and_publish(self) -> list[Family]:
         with self.gate:  # so that of two threads the later one also writes later
             own = self._collect()
             self._publish(own)
@@ -129,15 +139,17 @@ class Snapshots(Component):
             if directory is None:
                 return
             body = orjson.dumps([merging.dump(families), self._values()])
-            if body == self._published and (directory / f"{self._name}.json").exists():
+            path = directory / f"{self._name}.json"
+            if body == self._published and self._written == _identity(path):
                 return
             head = orjson.dumps([os.getpid(), time.time()])
+            self._written = None
             try:
-                files.replace(directory / f"{self._name}.json", head + b"\n" + body)
+                files.replace(path, head + b"\n" + body)
             except OSError as error:
                 count_failure("snapshots.publish", error)
                 return
-            self._published = body
+            self._published, self._written = body, _identity(path)
 
     def _values(self) -> dict[str, Any]:
         values = {}
@@ -149,11 +161,11 @@ class Snapshots(Component):
     def merged(self) -> list[Family]:
         """All families of the host: every live worker's, and the totals of dead ones.
 
-        What is told here is published first, if there is anybody to contradict it: the next answer,
-        of whichever worker, is not lower.
+        The own numbers are published first if other workers exist: the next answer, of whichever
+        worker, is not lower.
         """
         total = merging.Sum()
-        total.take(self._told() if self._names() else self._collect(), os.getpid())
+        total.take(self._collect_and_publish() if self._names() else self._collect(), os.getpid())
         for other in self._others():
             total.take_plain(other.families, other.pid if other.lives else None, other.records)
         return total.families()
@@ -186,14 +198,17 @@ class Snapshots(Component):
             return
         for snapshot in dead:
             _remove(directory.glob(f"{snapshot.name}.*"))
+            if self._memory is not None:
+                memory.remove(self._memory, snapshot.name)
 
     def _sweep(self, directory: Path) -> None:
-        """Remove what processes left that died before they said a word, or in the middle of one."""
+        """Remove what processes left that died before they published, or in the middle of it."""
         old = time.time() - ORPHAN_S
         with contextlib.suppress(OSError):
             _remove(
                 path
-                for path in directory.glob("*.*")
+                for place in filter(None, (directory, self._memory))
+                for path in place.glob("*.*")
                 if path.name != "fold.lock"
                 and path.stat().st_mtime < old
                 and not self._lives(path.name.partition(".")[0])
@@ -222,8 +237,8 @@ class Snapshots(Component):
     def _others(self) -> list[Snapshot]:
         """Everybody else, newest first; the files before the totals, so that none is missed."""
         names = self._names()
-        if self._slabs is not None:
-            self._slabs.keep(set(names))
+        if self._histograms is not None:
+            self._histograms.retain(set(names))
         found = list(self._read(names))
         totals, folded = self._totals()
         gone = frozenset(folded)
@@ -243,12 +258,13 @@ class Snapshots(Component):
 
     def _read(self, names: list[str]) -> Iterator[Snapshot]:
         """What they published, and what their histograms say now."""
-        if self._directory is None or self._slabs is None:
+        if self._directory is None:
             return
         for name in names:
             snapshot = self._read_one(self._directory / f"{name}.json")
             if snapshot is not None:
-                snapshot.records = self._slabs.records(name)
+                if self._histograms is not None:
+                    snapshot.records = self._histograms.records(name)
                 yield snapshot
 
     @staticmethod
@@ -286,7 +302,7 @@ class Snapshots(Component):
         if self._live is not None and (directory / f"{self._name}.live").exists():
             return directory
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directories(directory, 0o700)
             if not self._name:
                 self._name = f"{os.getpid()}-{random.getrandbits(48):012x}"
             if self._live is not None:
@@ -300,6 +316,18 @@ class Snapshots(Component):
 
     def _lives(self, name: str) -> bool:
         return self._directory is not None and files.is_locked(self._directory / f"{name}.live")
+
+
+Identity = tuple[int, int, int]
+
+
+def _identity(path: Path) -> Identity | None:
+    """What tells whether a file is as we wrote it: somebody may have emptied or replaced it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -153,25 +153,23 @@ def mounted(directory: Path, *options: str) -> Iterator[None]:
 
 
 def test_garbage_in_the_store(start: Callable[..., Shop]) -> None:
-    """store.sqlite overwritten: set aside, counted, begun anew."""
+    """store.sqlite overwritten, its journal too: set aside, counted, begun anew."""
     shop = start()
     shop.is_watched("Before")
     shop.answered(20)
+    (shop.state / "store.sqlite-journal").write_bytes(b"garbage" * 1000)
     with (shop.state / "store.sqlite").open("r+b") as file:
         file.write(os.urandom(os.path.getsize(shop.state / "store.sqlite")))
-    (shop.state / "store.sqlite-wal").write_bytes(b"garbage" * 1000)
     shop.answered(20)
-
-    shop.is_watched("During")  # the pages that this process knows are enough for it
-    another = store.Store(shop.state)  # a worker that starts now has to read the file
-    another.define("CREATE TABLE IF NOT EXISTS another (id INTEGER)")
-    until(lambda: another.query("SELECT count(*) FROM another") and another.shared)
-    another.stop(time.monotonic() + 1)
 
     until(lambda: shop.lost().get("corrupt"))
     until(lambda: shop.is_shared)
     shop.is_watched("After")
     assert 1 <= len(list(shop.state.glob("store.sqlite.corrupt-*")))
+    assert (
+        not (shop.state / "store.sqlite-journal").exists()
+        or b"garbage" not in (shop.state / "store.sqlite-journal").read_bytes()
+    )
     shop.is_whole()
 
 
@@ -279,5 +277,37 @@ def test_state_directory_removed_under_four_workers(tmp_path: Path) -> None:
         shutil.rmtree(state, ignore_errors=True)  # they write into it meanwhile
         traffic.wait()
 
+        until(lambda: all(server.counts() == traffic.answered for _ in range(8)))
+    assert not traffic.broken
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(os.urandom(path.stat().st_size + 512))
+
+
+@pytest.mark.parametrize("damage", [truncate, overwrite, Path.unlink])
+def test_every_file_damaged_under_four_workers(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """Whatever happens to the files below LOG_DIR: no request fails and no worker dies."""
+    with serving(tmp_path, "-w", "4") as server:
+        pids = sorted(server.pids())
+        traffic = Traffic(server, 1200)
+        until(lambda: traffic.sent > 300)
+        for _ in range(5):
+            now = traffic.sent
+            for path in (tmp_path / "logs").rglob("*"):
+                with suppress(FileNotFoundError):  # the program replaces them meanwhile
+                    if path.is_file():
+                        damage(path)
+            until(lambda now=now: traffic.sent > now + 100 or traffic.sent == 1200)
+        traffic.wait()
+
+        assert pids == sorted(server.pids())
+        # histograms count in memory: nothing of the living is lost
         until(lambda: all(server.counts() == traffic.answered for _ in range(8)))
     assert not traffic.broken

@@ -19,6 +19,7 @@ from proletto_otel.core.conventions import INTERNAL_ERRORS
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.registry import registry
+from proletto_otel.core.ownership import make_directories
 from proletto_otel.export.payload import Payload
 from proletto_otel.export.spool import files as files
 from proletto_otel.export.spool.files import Entry
@@ -96,7 +97,7 @@ class SpoolDirectory:
             files.write_durably(self.directory, entry.base, data)
         except FileNotFoundError:
             self._vanished()
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directories(self.directory, 0o700)
             files.write_durably(self.directory, entry.base, data)
         size = len(data)
         self.bytes += size
@@ -205,7 +206,7 @@ class SpoolDirectory:
             return None
 
     def _set_aside(self, name: str) -> None:
-        self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(self._aside, 0o700)
         os.rename(self.directory / name, self._aside / f"garbage-{self._sink}-{name}")
         _garbage.cell(("spool.garbage",)).add(1)
         log_rate_limited(

@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from proletto_otel.core.ownership import give_to_owner
 from proletto_otel.export.payload import GZIP, Payload
 
 _MAGIC = b"OTLPSPL1"
@@ -112,6 +113,7 @@ def write_durably(directory: Path, name: str, data: bytes) -> None:
     temporary = directory / (_TEMPORARY + name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, 0o600)
+    give_to_owner(temporary)
     try:
         try:
             _write_all(descriptor, data)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
+from proletto_otel.core.ownership import make_directories
 from proletto_otel.export.payload import Payload
 from proletto_otel.export.spool import files as files
 from proletto_otel.export.spool.directory import SPOOL_FULL, Claim, SpoolDirectory
@@ -127,7 +128,7 @@ class Spool:
             f"{int(self._clock() * 1e9):020d}-{payload.items}-{os.getpid()}-{next(self._numbers)}"
         )
         with contextlib.suppress(OSError):  # the loss is counted by the caller in any case
-            self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directories(self._aside, 0o700)
             files.write_durably(self._aside, f"{name}.{signal}.{why}.otlp", files.pack(payload))
             _limit(self._aside, REJECTED_MAX_BYTES)
 

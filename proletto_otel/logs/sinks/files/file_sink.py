@@ -19,6 +19,7 @@ from typing import Any
 
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.core.ownership import give_to_owner, make_directories
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.files.rotation import (
     RotationLock,
@@ -204,8 +205,9 @@ class FileSink(Sink):
 
     def _open(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directories(self.path.parent)
             opened = os.open(self.path, _FLAGS, 0o644)
+            give_to_owner(self.path)
         except OSError:
             self._fd = -1  # until it can be opened, lines fail and are counted
             raise

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from proletto_otel.core.ownership import give_to_owner, make_directories
+
 LOCK_WAIT_S = 0.02
 """Renaming takes microseconds; a process stopped in the middle must not stop the others."""
 LOCK_POLL_S = 0.0005
@@ -41,8 +43,9 @@ class RotationLock:
             self._release(held)
 
     def _acquire(self) -> bool:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(self.path.parent, 0o700)
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        give_to_owner(self.path)
         until = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
