@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 COMMANDS = {
+    "spool": "Send again what the collector refused.",
     "stack": "Set up, check and start the stack: collector, Prometheus, Loki, Tempo, Grafana.",
 }
 """Name of a command, also that of its file with `_` for `-`, and what it does."""

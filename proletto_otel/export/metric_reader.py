@@ -6,7 +6,7 @@ Counts are cumulative, so a push that waited on disk or was lost costs resolutio
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.push import MetricSource, Push
@@ -91,7 +91,19 @@ class MetricReader:
             return True
         exporter = self._exporter
         resource = exporter.resource(push.instance_id)
-        request = metrics(push.families, resource, push.time_ns, exporter.scope)
+        request = self._encode(push.families, resource, push.time_ns)
         if push.zeros:
-            request = metrics(push.zeros, resource, push.zeros_ns, exporter.scope) + request
+            request = self._encode(push.zeros, resource, push.zeros_ns) + request
         return exporter.send_metrics(request, deadline)
+
+    def _encode(self, families: Sequence[Family], resource: bytes, time_ns: int) -> bytes:
+        scope = self._exporter.scope
+        try:
+            return metrics(families, resource, time_ns, scope)
+        except Exception:  # find out which it is: one bad metric must not silence all others
+            good = []
+            for family in families:
+                with suppressed("export.encode"):
+                    metrics([family], resource, time_ns, scope)
+                    good.append(family)
+            return metrics(good, resource, time_ns, scope)

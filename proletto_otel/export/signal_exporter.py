@@ -1,8 +1,9 @@
 """One signal's way out: batch, send, and what becomes of it by the answer.
 
-Accepted: delivered. Not now (no answer, 429, 5xx): to the disk spool. Refused (400, 401, 413 …):
-set aside and counted, never tried again. Every record leaves with exactly one count. The thread
-that drives it is `export.export_thread`.
+Accepted: delivered. The batch is at fault (400, 413, 422): set aside and counted, never tried again
+by itself. Anything else (no answer, a redirect, 401, 404, 429, 5xx) is the endpoint's fault: to the
+disk spool until it is well. Every record leaves with exactly one count. The thread that drives it
+is `export.export_thread`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,19 @@ HELD_MAX_BYTES = 8_000_000
 """Payloads kept in memory while even the disk refuses them."""
 DISK_RETRY_S = 1.0
 TOO_LARGE = 413
+CONDEMNS = frozenset((400, TOO_LARGE, 422))
+"""Statuses that say something about the batch; all others are about the endpoint."""
 BUSY = frozenset((408, 425, 429, 502, 503, 504))
 """Statuses that ask for another try."""
+FIXES = {
+    401: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
+    403: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
+    404: "check the address and path in OTEL_EXPORTER_OTLP_ENDPOINT",
+    405: "check the address and path in OTEL_EXPORTER_OTLP_ENDPOINT",
+    407: "check the credentials of the proxy",
+}
+"""What a person can do about an answer."""
+REDIRECTED = "set OTEL_EXPORTER_OTLP_ENDPOINT to where it redirects to"
 POISON_TRIES = 5
 """A payload on disk that got 500 so often while others passed is the cause itself."""
 
@@ -181,16 +193,32 @@ class SignalExporter:
 
     def _next(self) -> Payload | None:
         while groups := self.queue.take():
-            items = len(self.queue.taken)
             try:
-                named = [(scope or self.scope, found) for scope, found in groups.items()]
-                request = envelope.request(self.resource(), named)
-                return Payload.of(request, items, self._encoding)
-            except Exception as error:  # a batch that cannot be built must not stop the next ones
-                count_failure("export.encode", error)
-                self._ledger.dropped(self._sink, "encode_error", items)
-                self.queue.confirm()
+                return self._payload(groups)
+            except Exception:  # find out which item it is
+                groups = self._without_bad_items(groups)
+            if groups:
+                return self._payload(groups)
+            self.queue.confirm()
         return None
+
+    def _payload(self, groups: dict[bytes, list[bytes]]) -> Payload:
+        named = [(scope or self.scope, items) for scope, items in groups.items()]
+        count = sum(map(len, groups.values()))
+        return Payload.of(envelope.request(self.resource(), named), count, self._encoding)
+
+    def _without_bad_items(self, groups: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
+        good: dict[bytes, list[bytes]] = {}
+        for scope, items in groups.items():
+            for item in items:
+                try:
+                    self._payload({scope: [item]})
+                except Exception as error:
+                    count_failure("export.encode", error)
+                    self._ledger.dropped(self._sink, "encode_error")
+                else:
+                    good.setdefault(scope, []).append(item)
+        return good
 
     def _send_in_flight(self, deadline: float) -> bool:
         everything = True
@@ -220,7 +248,7 @@ class SignalExporter:
         if answer is None or self._must_wait(answer):
             self._store(payload)
             return False
-        if answer.status >= 300:
+        if answer.status in CONDEMNS:
             self._refused(payload, answer.status)
             return False
         self._accepted(payload, answer)
@@ -237,7 +265,7 @@ class SignalExporter:
             self._store(half)  # first on disk, then the whole goes: a crash between only doubles
         if not self._spool.done(self.signal, claim) or halves:
             return True
-        if answer.status >= 300:
+        if answer.status in CONDEMNS:
             self._refused(claim.payload, answer.status)
         else:
             self._accepted(claim.payload, answer)
@@ -246,27 +274,34 @@ class SignalExporter:
     def _again_or_poison(self, claim: Claim, answer: Answer) -> bool:
         base = claim.entry.base
         tries, passed = self._tries.pop(base, (0, self._passed))
-        is_poison = answer.status not in BUSY and tries + 1 >= POISON_TRIES
+        is_fault = answer.status >= 500 and answer.status not in BUSY
+        is_poison = is_fault and tries + 1 >= POISON_TRIES
         if is_poison and self._passed > passed:
             if self._spool.done(self.signal, claim):
                 self._refused(claim.payload, answer.status)
             return True
         if len(self._tries) < 1000:
             self._tries[base] = (tries + 1, passed)
-        self._spool.give_back(self.signal, claim, last=answer.status not in BUSY)
+        self._spool.give_back(self.signal, claim, last=is_fault)
         return False
 
     def _must_wait(self, answer: Answer) -> bool:
-        if answer.status in BUSY or answer.status >= 500:
-            self.last_error = f"HTTP {answer.status}"
-            self.breaker.failed(answer.retry_after_s)
-            message = "%s answers %s for %s; telemetry waits on disk"
-            log_rate_limited(
-                f"otlp:{self.signal}", message, self.destination.shown, answer.status, self.signal
-            )
-            return True
-        self.breaker.succeeded()
-        return False
+        status = answer.status
+        if 200 <= status < 300 or status in CONDEMNS:
+            self.breaker.succeeded()
+            return False
+        self.last_error = f"HTTP {status}"
+        self.breaker.failed(answer.retry_after_s)
+        fix = REDIRECTED if 300 <= status < 400 else FIXES.get(status, "")
+        log_rate_limited(
+            f"otlp:{self.signal}",
+            "%s answers %s for %s; telemetry waits on disk%s",
+            self.destination.shown,
+            status,
+            self.signal,
+            f"; {fix}" if fix else "",
+        )
+        return True
 
     def _accepted(self, payload: Payload, answer: Answer) -> None:
         self._passed += 1
@@ -285,7 +320,10 @@ class SignalExporter:
         why = f"rejected_{status}"
         self._ledger.dropped(self._sink, why, payload.items)
         self._spool.reject(self.signal, payload, why)
-        message = "%s refused %d records of %s (HTTP %d); they are set aside"
+        message = (
+            "%s refused %d records of %s (HTTP %d); they are set aside, "
+            "`python -m proletto_otel spool resend` sends them again"
+        )
         args = (self.destination.shown, payload.items, self.signal, status)
         log_rate_limited(f"otlp:{self.signal}:refused", message, *args)
 

@@ -168,7 +168,13 @@ class ErrorNotifier(Sink):
             count = heap.count - heap.taken
             if count:
                 heap.taken_at = now
-                self._claim(heap, count)
+                try:
+                    self._claim(heap, count)
+                except StoreUnavailable:
+                    raise
+                except Exception as error:  # one that cannot be told must not stop the others
+                    count_failure("slack.claim", error)
+                    self._drop(heap, count)
             elif now - heap.taken_at > FORGET_S:
                 self._heaps.pop(key, None)
 
@@ -184,6 +190,12 @@ class ErrorNotifier(Sink):
             self._owed.add(id(note))  # the first record is delivered when it is told
             ledger.delivered(self.name, count - 1)
             self._notes.append(note)
+
+    def _drop(self, heap: ErrorCounter, count: int) -> None:
+        with self._worker.lock:
+            if not self._worker.abandoned:
+                heap.taken += count
+                ledger.dropped(self.name, "error", count)
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsPartialSuccess,
     ExportLogsServiceResponse,
 )
 
+from proletto_otel.cli.spool import command as spool_command
 from proletto_otel.core import internal_errors
 from proletto_otel.core.config import load
 from proletto_otel.core.conventions import TELEMETRY_EXPORT_DURATION
@@ -151,13 +153,13 @@ def test_records_leave_by_themselves(start: Start, sink: OtlpSink) -> None:
 
 def test_flush_tells_of_a_request_that_was_under_way(start: Start, sink: OtlpSink) -> None:
     """What was under way when a flush came belongs to it: refused is not delivered."""
-    sink.replies.append(Reply(401, delay_s=0.5))
+    sink.replies.append(Reply(400, delay_s=0.5))
     exporter = start(by_itself=True)
     exporter.logs.put(record("hello"))
     until(lambda: not len(exporter.logs))
 
     assert not flush(exporter)
-    assert {"rejected_401": 1} == law(exporter)["dropped"]
+    assert {"rejected_400": 1} == law(exporter)["dropped"]
     assert flush(exporter)
 
 
@@ -233,7 +235,7 @@ def test_next_process_delivers_what_the_last_one_left(start: Start, sink: OtlpSi
     until(lambda: names(sink.logs) == ["left"])
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_refused_batch_is_set_aside_and_the_next_flow(
     start: Start, sink: OtlpSink, tmp_path: Path, status: int
 ) -> None:
@@ -251,6 +253,81 @@ def test_refused_batch_is_set_aside_and_the_next_flow(
     assert [f"logs.rejected_{status}.otlp"] == [
         path.name.split(".", 1)[1] for path in (tmp_path / "spool" / "rejected").iterdir()
     ]
+
+
+@pytest.mark.parametrize("status", [301, 307, 401, 403, 404, 405, 407, 418, 451])
+def test_fault_of_the_endpoint_costs_no_record(
+    start: Start, sink: OtlpSink, caplog: pytest.LogCaptureFixture, tmp_path: Path, status: int
+) -> None:
+    """A wrong address or password: all is kept, asked for again, and people read what to mend."""
+    sink.replies += [Reply(status)] * 3
+    exporter = start()
+    exporter.logs.put(record("kept"))
+    assert not flush(exporter)
+    assert 0 == law(exporter)["delivered"]
+    assert f"HTTP {status}" == exporter.status()["signals"]["logs"]["last_error"]
+    until(lambda: names(sink.logs) == ["kept"])
+
+    until(lambda: law(exporter)["delivered"] == 1)
+    assert {} == law(exporter)["dropped"]
+    assert not (tmp_path / "spool" / "rejected").exists()
+    (said,) = [r.getMessage() for r in caplog.records if f"answers {status}" in r.getMessage()]
+    assert ("OTEL_EXPORTER_OTLP_" in said) == (status in (301, 307, 401, 403, 404, 405))
+
+
+def test_outage_that_ends_in_faults_of_the_endpoint_loses_nothing(
+    start: Start, sink: OtlpSink
+) -> None:
+    """Hundreds of batches wait on disk, the server comes back wrong, then right: all arrive."""
+    sink.stop()
+    exporter = start()
+    for i in range(300):
+        exporter.logs.put(record(str(i)))
+        if i % 30 == 29:
+            flush(exporter)
+    wrong = [401, 403, 404, 307]
+    sink.refuse = lambda path, items: wrong[len(sink.requests) % 4] if wrong else 0
+    sink.start()
+    until(lambda: len([r for r in sink.requests if r.status in (401, 403, 404, 307)]) > 11)
+    wrong.clear()
+    until(lambda: len(sink.logs) == 300)
+
+    until(lambda: law(exporter)["delivered"] == 300)
+    assert {} == law(exporter)["dropped"]
+
+
+def test_refused_batches_are_sent_again_by_command(
+    start: Start, sink: OtlpSink, tmp_path: Path
+) -> None:
+    """`spool resend`: what a mended server refused before arrives, from a running app."""
+    sink.refuse = lambda path, items: 422
+    exporter = start()
+    for text in ("one", "two"):
+        exporter.logs.put(record(text))
+        flush(exporter)
+    spool = tmp_path / "spool"
+    assert 2 == len(list((spool / "rejected").iterdir()))
+    sink.refuse = lambda path, items: 0
+    done = CliRunner().invoke(spool_command, ["resend", "--directory", str(spool)])
+    assert "2 records of logs wait to be sent again.\n" == done.output
+    until(lambda: sorted(names(sink.logs)) == ["one", "two"])
+
+    again = CliRunner().invoke(spool_command, ["resend", "--directory", str(spool)])
+    assert again.output.startswith("Nothing to send again")
+
+
+def test_item_that_cannot_be_encoded_costs_itself_alone(start: Start, sink: OtlpSink) -> None:
+    """A fault of ours in one item: the others of its batch arrive, it is counted."""
+    exporter = start()
+    bad: Any = "a text where bytes belong"
+    exporter.logs.put(record("a"))
+    exporter.logs.put(record("lost"), bad)
+    exporter.logs.put(record("b"))
+    assert flush(exporter)
+
+    assert ["a", "b"] == names(sink.logs)
+    assert {"encode_error": 1} == law(exporter)["dropped"]
+    assert 3 == law(exporter)["emitted"]
 
 
 def test_batch_that_is_too_large_is_split(start: Start, sink: OtlpSink) -> None:

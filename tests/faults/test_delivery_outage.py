@@ -113,7 +113,7 @@ def test_retry_after_is_honoured(tmp_path: Path) -> None:
     assert {} == dropped(totals)
 
 
-@pytest.mark.parametrize("status", [400, 401, 413])
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_refused_batch_does_not_stop_the_next(tmp_path: Path, status: int) -> None:
     """D6: one batch is set aside and counted, 0 tries of it again, the others flow."""
     quiet = {"OTEL_METRICS_EXPORTER": "none", "OTEL_BLRP_SCHEDULE_DELAY": "60000"}

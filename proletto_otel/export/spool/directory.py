@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proletto_otel.core.conventions import INTERNAL_ERRORS
@@ -101,6 +101,7 @@ class SpoolDirectory:
             files.write_durably(self.directory, entry.base, data)
         size = len(data)
         self.bytes += size
+        self.entries.append(replace(entry, size=size))
         self._count(payload.items)
 
     def claim(self) -> Claim | None:

@@ -8,9 +8,12 @@ ages live in `export.spool.spool`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
+import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +27,9 @@ _NAME = re.compile(
     r"(\d{20})-(\d{1,7})-([0-9a-z]+)-(\d+)\.otlp(?:\.claimed-(\d{1,12})-([0-9a-z]+))?"
 )
 _TEMPORARY = ".tmp-"
+_LOCK = ".lock"
+LOCK_WAIT_S = 0.2
+"""Some writes of others, with their `fsync`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,32 @@ def write_durably(directory: Path, name: str, data: bytes) -> None:
             os.unlink(temporary)
         raise
     _sync_directory(directory)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other processes from doing the same; after `LOCK_WAIT_S` go on without.
+
+    A holder that was stopped must not hold up the others: the lock is for a limit, not for safety.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(directory / _LOCK, flags, 0o600)
+            stack.callback(os.close, descriptor)
+            deadline = time.monotonic() + LOCK_WAIT_S
+            while not _takes(descriptor) and time.monotonic() < deadline:
+                time.sleep(0.005)
+        yield
+
+
+def _takes(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

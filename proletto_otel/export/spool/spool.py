@@ -22,9 +22,13 @@ from proletto_otel.export.payload import Payload
 from proletto_otel.export.spool import files as files
 from proletto_otel.export.spool.directory import SPOOL_FULL, Claim, SpoolDirectory
 
+SMALL_BYTES = 16_000_000
+"""Below this limit others could pass it before their files are seen, so each write looks anew."""
 REJECTED_MAX_BYTES = 16_000_000
 METRICS_MAX_AGE_S = 3600.0
 """Prometheus takes no sample older than its out-of-order window, an hour in our stack."""
+REJECTED = "rejected"
+"""Folder for what a server refused."""
 SIGNALS = ("traces", "logs", "metrics")
 
 _REASONS = {
@@ -78,7 +82,7 @@ class Spool:
         self._clock = clock
         self._numbers = itertools.count(1)
         base = directory if directory is not None else Path(os.devnull)
-        self._aside = base / "rejected"
+        self._aside = base / REJECTED
         self._directories = {
             signal: SpoolDirectory(
                 base / signal,
@@ -105,8 +109,17 @@ class Spool:
         """
         if self.directory is None:
             raise OSError(errno.EROFS, "there is no state directory")
-        self._make_room(len(payload.body) + files.OVERHEAD)
-        self._directories[signal].write(payload)
+        size = len(payload.body) + files.OVERHEAD
+        if self._bytes() + size <= self.max_bytes / 2 and self.max_bytes > SMALL_BYTES:
+            self._directories[signal].write(payload)
+            return
+        # what this process knows may be five seconds old, and others write at this moment
+        with files.locked(self.directory):
+            self._make_room(size)
+            self._directories[signal].write(payload)
+
+    def _bytes(self) -> int:
+        return sum(directory.bytes for directory in self._directories.values())
 
     def claim(self, signal: str) -> Claim | None:
         """Take the oldest payload of *signal* that nobody holds; `None` if there is none now."""
@@ -150,8 +163,6 @@ class Spool:
                 _limit(self._aside, REJECTED_MAX_BYTES)
 
     def _make_room(self, size: int) -> None:
-        if sum(d.bytes for d in self._directories.values()) + size <= self.max_bytes:
-            return
         if size > self.max_bytes:
             raise OSError(errno.ENOSPC, "larger than the spool")
         waiting = [(e, d) for d in self._directories.values() for e in d.read(again=True)]

@@ -14,8 +14,10 @@ import pytest
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.export.payload import GZIP, Payload
+from proletto_otel.export.spool import files
 from proletto_otel.export.spool import spool as spool_module
 from proletto_otel.export.spool.directory import LEASE_S
+from proletto_otel.export.spool.resend import resend_rejected
 from proletto_otel.export.spool.spool import Spool, reason
 
 SINK = "otlp_logs"
@@ -195,6 +197,57 @@ def test_usage_is_what_waits(world: World) -> None:
 
     assert (2, 11, 60.0) == (usage.files, usage.items, usage.age_s)
     assert 200 < usage.bytes < 300
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from proletto_otel.export.payload import Payload
+from proletto_otel.export.spool.spool import Spool
+spool = Spool(Path(sys.argv[1]), max_bytes=150_000, max_age_s=1e6)
+for i in range(60):
+    spool.write("logs", Payload(bytes(3000), 10))
+"""
+
+
+def test_cap_holds_over_workers(tmp_path: Path) -> None:
+    """Four processes write at the same time, each 180 KB: 150 KB stay."""
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, tmp_path]) for _ in range(4)]
+    assert [0, 0, 0, 0] == [writer.wait(60) for writer in writers]
+
+    assert 140_000 < sum(path.stat().st_size for path in (tmp_path / "logs").iterdir()) <= 150_000
+
+
+def test_lock_of_a_stopped_process_is_not_waited_for(world: World) -> None:
+    """Whoever holds the lock and sleeps costs a moment, not the data."""
+    assert world.directory is not None
+    with files.locked(world.directory):
+        world.spool.write("logs", Payload(b"x", 1))
+
+    assert world.another().claim("logs") is not None
+
+
+def test_rejected_payloads_come_back(world: World) -> None:
+    """What was set aside waits again, as new; old metrics and what is not whole stay there."""
+    assert world.directory is not None
+    for signal, body in (("logs", b"a"), ("traces", b"b"), ("metrics", b"too old")):
+        world.spool.reject(signal, Payload(body * 50, 3), "rejected_400")
+    world.now += 7200
+    world.spool.reject("metrics", Payload(b"new", 1, GZIP), "rejected_413")
+    aside = world.directory / "rejected"
+    (aside / "garbage-otlp_logs-x").write_bytes(b"x")
+    torn = next(aside.glob("*.traces.*"))
+    torn.write_bytes(torn.read_bytes()[:-1])
+    result = resend_rejected(world.directory, now_s=world.now)
+
+    assert ({"logs": 3, "metrics": 1}, 3) == (result.records, result.left)
+    assert 3 == len(list(aside.iterdir()))
+    claims = {signal: world.spool.claim(signal) for signal in ("logs", "traces", "metrics")}
+    assert claims["traces"] is None
+    assert claims["logs"] is not None
+    assert Payload(b"a" * 50, 3) == claims["logs"].payload
+    assert claims["metrics"] is not None
+    assert Payload(b"new", 1, GZIP) == claims["metrics"].payload
 
 
 PROCESS = """

@@ -133,8 +133,9 @@ class DatabaseSink(Sink):
         """Insert *batch*; a repeated one leaves out what is there already."""
         from sqlalchemy.exc import SQLAlchemyError
 
+        rows = [self._row(record) for record in batch]  # a fault here is the record's
         try:
-            losses = self._write(batch)
+            losses = self._write(rows)
         except SQLAlchemyError as error:
             self._drop_connection()
             raise RetryLater(errors.words(error)) from None
@@ -142,11 +143,10 @@ class DatabaseSink(Sink):
             raise RetryLater(f"{type(error).__name__}: {str(error)[:200]}") from None
         return Outcome(len(batch) - sum(losses.values()), losses)
 
-    def _write(self, batch: Sequence[Record]) -> Counter[str]:
+    def _write(self, rows: list[dict[str, Any]]) -> Counter[str]:
         from sqlalchemy.exc import SQLAlchemyError
 
         engine = self._ready()
-        rows = [self._row(record) for record in batch]
         losses: Counter[str] = Counter()
         if self._again:
             rows = self._absent(engine, rows)
