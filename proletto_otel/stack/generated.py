@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proletto_otel.stack import pack
+from proletto_otel.stack.dashboards import all as dashboards
 from proletto_otel.stack.grafana_rules import rules_file
 from proletto_otel.stack.message_templates import templates_file
 from proletto_otel.stack.pack import Pack
@@ -25,7 +26,7 @@ def rule_paths(name: str) -> tuple[str, str, str]:
 
 
 TEMPLATES = "grafana/provisioning/alerting/templates.yaml"
-PATHS = (*rule_paths("default"), TEMPLATES)
+PATHS = (*rule_paths("default"), TEMPLATES, *dashboards.PATHS)
 
 
 def pack_files(
@@ -50,4 +51,5 @@ def files(before: Mapping[str, str], runbook: str) -> dict[str, str]:
     source = "proletto_otel/alerts/defaults.py or proletto_otel/stack"
     made = pack_files(pack.shipped(), before, command=COMMAND, source=source)
     header = HEADER.format(command=COMMAND, source="proletto_otel/stack/message_templates.py")
-    return {**made, TEMPLATES: document(templates_file(), header)}
+    templates = {TEMPLATES: document(templates_file(), header)}
+    return {**made, **templates, **dashboards.files(runbook)}

@@ -1,6 +1,6 @@
 """The dashboards: every name is of the contract, every reference resolves, the grid is sound.
 
-That their queries return data is shown by `test_end_to_end`.
+That their queries return data is shown by `test_queries`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from proletto_otel.core import conventions
-from proletto_otel.core.conventions import Metric, label_name
+from proletto_otel.stack import dashboard_uids, pack
+from proletto_otel.stack.dashboards import limits
+from proletto_otel.stack.prometheus_rules import recording_file
+from tests.stack.expressions import contract, nodes, parse, selectors, used_labels
 from tests.stack.servers import ROOT
 
 FOLDER = ROOT / "grafana/dashboards"
 PATHS = sorted(FOLDER.glob("*.json"))
 SOURCES = {"prometheus", "loki", "tempo"}
-IDENTITY = {"service_name", "service_namespace", "deployment_environment_name", "host_name"}
-"""Resource attributes that prometheus.yml promotes and queries may filter by."""
+COUNTER_ENDS = ("_total", "_bucket", "_count", "_sum")
+ADDED = {"signal", "slo"}
+"""Labels that our own rules and queries put on series."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -29,106 +32,107 @@ def load(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def panels(path: Path) -> list[dict[str, Any]]:
+BOARDS = {path.stem: load(path) for path in PATHS}
+
+
+def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
     """The panels that show something."""
-    return [panel for panel in load(path)["panels"] if panel["type"] != "row"]
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
-def contract() -> dict[str, set[str]]:
-    """Prometheus series name -> the labels it may have."""
-    names: dict[str, set[str]] = {}
-    for metric in vars(conventions).values():
-        if isinstance(metric, Metric):
-            labels = {label_name(attribute) for attribute in metric.attributes} | IDENTITY
-            ends = ("_bucket", "_count", "_sum") if metric.kind == "histogram" else ("",)
-            for end in ends:
-                more = {"le"} if end == "_bucket" else set()
-                names[f"{metric.prometheus}{end}"] = labels | more
-    return names
-
-
-def expressions(path: Path) -> list[str]:
-    """The PromQL of all panels."""
+def queries(store: str) -> list[tuple[str, str, str]]:
+    """(dashboard, panel, expression) of a store."""
     return [
-        target["expr"]
-        for panel in panels(path)
-        for target in panel["targets"]
-        if target["datasource"]["uid"] == "prometheus"
+        (name, panel["title"], target["query" if store == "tempo" else "expr"])
+        for name, board in BOARDS.items()
+        for panel in panels(board)
+        for target in panel.get("targets", ())
+        if target["datasource"]["uid"] == store
     ]
 
 
-def series(expression: str) -> set[str]:
-    """The metric names of an expression."""
-    return set(re.findall(r"([a-z_]\w*)\{", expression))
+RULES = [("rules", rule.name, rule.expression) for rule in pack.shipped().rules]
+RECORDED = [
+    ("recorded", rule["record"], rule["expr"])
+    for group in recording_file(pack.shipped())["groups"]
+    for rule in group["rules"]
+]
+PROMQL = queries("prometheus") + RULES + RECORDED
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_metrics_are_of_the_contract(path: Path) -> None:
-    """No panel uses a name that the default set-up does not emit."""
-    assert expressions(path)
-    for expression in expressions(path):
-        assert series(expression)
-        assert set() == series(expression) - set(contract())
+def named(queries: list[tuple[str, str, str]]) -> list[Any]:
+    """Parameters with readable names."""
+    return [
+        pytest.param(query, id=f"{board}-{title}-{number}")
+        for number, (board, title, query) in enumerate(queries)
+    ]
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_labels_exist_on_their_metrics(path: Path) -> None:
+@pytest.mark.parametrize("query", named(PROMQL))
+def test_metrics_are_of_the_contract(query: str) -> None:
+    """No panel and no rule uses a name that the default set-up does not emit."""
+    assert set() == {selector.name for selector in selectors(query)} - set(contract())
+
+
+@pytest.mark.parametrize("query", named(PROMQL))
+def test_labels_exist_on_their_metrics(query: str) -> None:
     """A filter or a grouping by a label that a metric lacks would show nothing."""
-    for expression in expressions(path):
-        allowed = set.union(*(contract()[name] for name in series(expression)))
-        matchers = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression))
-        groups = re.findall(r"by \(([^)]*)\)", expression)
-        grouped = {label.strip() for group in groups for label in group.split(",")}
+    found = [contract()[selector.name] for selector in selectors(query)]
+    allowed = set().union(ADDED, *found)
 
-        assert set() == (matchers | grouped) - allowed
+    assert set() == used_labels(query) - allowed
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_counters_are_rated(path: Path) -> None:
-    """A raw counter says nothing; each sits in `rate` over Grafana's interval."""
-    for expression in expressions(path):
-        for name in series(expression):
-            if name.endswith(("_total", "_bucket", "_count", "_sum")):
-                rated = re.findall(rf"rate\({name}\{{[^}}]*\}}\[\$__rate_interval\]\)", expression)
+@pytest.mark.parametrize("query", named(PROMQL))
+def test_counters_are_rated(query: str) -> None:
+    """A raw counter says nothing; each sits in `rate`, `increase` or asks whether it is there."""
+    ranges = [node for node in nodes(parse(query)) if type(node).__name__ == "MatrixSelector"]
+    inside = {str(node.vector_selector) for node in ranges}
+    raw = [
+        selector.name
+        for selector in selectors(query)
+        if selector.name.endswith(COUNTER_ENDS) and str(selector) not in inside
+    ]
 
-                assert len(rated) == len(re.findall(rf"{name}\{{", expression))
+    assert [] == raw
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_data_sources_are_the_provisioned_ones(path: Path) -> None:
+@pytest.mark.parametrize("name", BOARDS)
+def test_data_sources_are_the_provisioned_ones(name: str) -> None:
     """Every reference is one of the three fixed uids."""
-    text = path.read_text()
+    found = set(re.findall(r'"uid": "([^"]*)"', (FOLDER / f"{name}.json").read_text()))
 
-    assert set() == set(re.findall(r'"uid": "([^"]*)"', text)) - SOURCES - {load(path)["uid"]}
+    assert set() == found - SOURCES - {BOARDS[name]["uid"]}
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_panels_explain_themselves(path: Path) -> None:
+@pytest.mark.parametrize("name", BOARDS)
+def test_panels_explain_themselves(name: str) -> None:
     """Each panel has a title, a description and, where it shows numbers, a unit."""
-    for panel in panels(path):
+    for panel in panels(BOARDS[name]):
         assert panel["title"]
-        assert panel["description"]
-        if panel["type"] not in ("logs", "table"):
+        assert panel["description"] or panel["type"] == "text"
+        if panel["type"] in ("stat", "timeseries"):
             assert panel["fieldConfig"]["defaults"]["unit"]
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_grid_is_sound(path: Path) -> None:
-    """Panel IDs are unique, and no two panels overlap."""
-    found = load(path)["panels"]
+@pytest.mark.parametrize("name", BOARDS)
+def test_grid_is_sound(name: str) -> None:
+    """Panel IDs are unique, nothing leaves the grid, and no two panels overlap."""
+    found = BOARDS[name]["panels"]
     assert len(found) == len({panel["id"] for panel in found})
+    assert all(p["gridPos"]["x"] + p["gridPos"]["w"] <= 24 for p in found)
     for one, other in itertools.combinations((panel["gridPos"] for panel in found), 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert beside or above, (one, other)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_dashboard_is_a_file(path: Path) -> None:
+@pytest.mark.parametrize("name", BOARDS)
+def test_dashboard_is_a_file(name: str) -> None:
     """Classic JSON with a stable uid, not editable in the browser, no database ID."""
-    found = load(path)
+    found = BOARDS[name]
 
-    assert re.fullmatch(r"proletto-[a-z-]{1,30}", found["uid"])
+    assert f"proletto-{name}" == found["uid"]
     assert found["id"] is None
     assert found["editable"] is False
     assert found["schemaVersion"] <= 42
@@ -137,8 +141,66 @@ def test_dashboard_is_a_file(path: Path) -> None:
 
 def test_uids_and_titles_are_unique() -> None:
     """The same uid or title twice: the provider stops writing."""
-    found = [load(path) for path in PATHS]
-
     assert (
-        len(PATHS) == len({each["uid"] for each in found}) == len({each["title"] for each in found})
+        len(BOARDS)
+        == len({board["uid"] for board in BOARDS.values()})
+        == len({board["title"] for board in BOARDS.values()})
     )
+
+
+def test_uids_are_the_known_ones() -> None:
+    """Links lead to dashboards that are there, and each is linked."""
+    known = {value for name, value in vars(dashboard_uids).items() if name.isupper()}
+
+    assert known == {board["uid"] for board in BOARDS.values()}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_links_lead_to_dashboards(name: str) -> None:
+    """Also those in texts and tables."""
+    text = json.dumps(BOARDS[name])
+    uids = {board["uid"] for board in BOARDS.values()}
+
+    assert set() == set(re.findall(r"/d/([\w-]+)", text)) - uids
+    assert uids == set(re.findall(r'"url": "/d/([\w-]+)"', text))
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_variables_are_defined(name: str) -> None:
+    """A query asks for no variable that its dashboard lacks."""
+    board = BOARDS[name]
+    defined = {variable["name"] for variable in board["templating"]["list"]}
+    asked = {
+        variable
+        for panel in panels(board)
+        for target in panel.get("targets", ())
+        for variable in re.findall(r"\$(\w+)", target.get("expr", "") + target.get("query", ""))
+    }
+
+    assert set() == asked - defined - {"__rate_interval", "__auto"}
+
+
+@pytest.mark.parametrize("rule", pack.shipped().rules, ids=lambda rule: rule.name)
+def test_every_rule_links_to_a_panel(rule: Any) -> None:
+    """Its dashboard has a panel of that number and title."""
+    (board,) = [board for board in BOARDS.values() if board["uid"] == rule.panel.dashboard]
+    found = {panel["id"]: panel["title"] for panel in panels(board)}
+
+    assert rule.panel.title == found[rule.panel.id]
+
+
+@pytest.mark.parametrize("rule", pack.shipped().rules, ids=lambda rule: rule.name)
+def test_every_rule_has_a_runbook_entry(rule: Any) -> None:
+    """A heading in docs/runbook.md, and a panel of the runbook dashboard."""
+    heading = rule.runbook or rule.base
+
+    assert f"\n## {heading}\n" in (ROOT / "docs/runbook.md").read_text()
+    assert heading in {panel["title"] for panel in panels(BOARDS["runbook"])}
+
+
+def test_limits_are_those_of_the_alerts() -> None:
+    """Lines and colours of a panel are the numbers of the rule."""
+    drawn = [step["value"] for step in limits.limits("error_rate")["thresholds"]["steps"]]
+    rules = [rule for rule in pack.shipped().rules if rule.base == "HighErrorRate"]
+
+    assert [None, *(rule.band.beyond for rule in rules)] == drawn
