@@ -6,6 +6,8 @@ drops them all.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable
 
 from proletto_otel.alerts.indicators import HEALTH_PREFIX
@@ -86,3 +88,23 @@ def for_checks(checks: Iterable[tuple[str, bool]]) -> list[Threshold]:
             made = Threshold(metric=metric, warning=1.5)
         thresholds.append(made)
     return thresholds
+
+
+def in_force(
+    registered: Iterable[Threshold], base: Iterable[Threshold], checks: Iterable[tuple[str, bool]]
+) -> list[Threshold]:
+    """The registered thresholds, then those of *base* and of the checks on other metrics."""
+    found = list(registered)
+    taken = {threshold.metric for threshold in found}
+    rest = [*base, *for_checks(checks)]
+    return found + [threshold for threshold in rest if threshold.metric not in taken]
+
+
+def for_this_machine() -> list[Threshold]:
+    """The defaults with this machine's cores and this process's limit of open files."""
+    limit: int | None = None
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return defaults(os.cpu_count() or 1, limit)

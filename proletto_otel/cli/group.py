@@ -12,6 +12,7 @@ import click
 
 COMMANDS = {
     "spool": "Send again what the collector refused.",
+    "alert-rules": "Write the alert rules of an application for Grafana and Prometheus.",
     "stack": "Set up, check and start the stack: collector, Prometheus, Loki, Tempo, Grafana.",
 }
 """Name of a command, also that of its file with `_` for `-`, and what it does."""

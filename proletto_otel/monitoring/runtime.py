@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -53,7 +52,7 @@ class Runtime:
         self.inputs = inputs
         self._registrations = registrations
         config = inputs.config
-        self._defaults = _defaults() if config.default_thresholds else []
+        self._defaults = defaults.for_this_machine() if config.default_thresholds else []
         self.engine = _engine(inputs)
         for check in registrations.checks.values():
             self.engine.register(check)
@@ -78,11 +77,9 @@ class Runtime:
 
     def thresholds(self) -> list[Threshold]:
         """Registered ones, defaults for metrics without one, and one per health check."""
-        registered = list(self._registrations.thresholds.values())
-        taken = {t.metric for t in registered}
+        registered = self._registrations.thresholds.values()
         checks = [(check.name, check.critical) for check in self.engine.checks]
-        rest = [*self._defaults, *defaults.for_checks(checks)]
-        return registered + [t for t in rest if t.metric not in taken]
+        return defaults.in_force(registered, self._defaults, checks)
 
     # --- registrations that come later ---------------------------------------------------------
     def check_registered(self, check: Check) -> None:
@@ -246,12 +243,3 @@ def _engine(inputs: Inputs) -> HealthEngine:
     )
     schedule = Schedule(enabled=config.monitor_scheduled_checks, interval_s=interval)
     return HealthEngine(HealthStore(inputs.store, rules), schedule, redact=inputs.redact)
-
-
-def _defaults() -> list[Threshold]:
-    limit: int | None = None
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return defaults.defaults(os.cpu_count() or 1, limit)

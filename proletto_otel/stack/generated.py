@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from proletto_otel.stack import pack
@@ -18,6 +19,7 @@ COMMAND = "python tools/stack_files.py"
 
 def rule_paths(name: str) -> tuple[str, str, str]:
     """Where a pack's files are: Grafana's rules, recorded series, the alerts' twin."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return (
         f"grafana/provisioning/alerting/rules-{name}.yaml",
         f"prometheus/rules/{name}.yml",

@@ -1,0 +1,119 @@
+"""`alert-rules`: what an application registered with `monitor`, as rules for the stack."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from proletto_otel.core.config import Config
+    from proletto_otel.stack.pack import Pack
+
+COMMAND = "python -m proletto_otel alert-rules"
+BESIDE = (
+    "grafana/provisioning/alerting/policies.yaml",
+    "grafana/provisioning/alerting/templates.yaml",
+    "grafana/contact-points/",
+)
+"""Files that the rules need; written only where there are none."""
+
+
+@click.command(name="alert-rules")
+@click.argument("app")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=".", show_default=True,
+    help="The stack's folder.",
+)  # fmt: skip
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file is out of date.")
+@click.option("--service", default="", help="Service name, if APP does not know its own here.")
+def command(app: str, out: Path, check: bool, service: str) -> None:
+    """Write the alert rules of APP (`shop:app`, `shop:create_app()`).
+
+    Its thresholds, health checks and objectives replace the shipped ones for this service. Only
+    the name of the service comes from the environment (OTEL_SERVICE_NAME, APP_NAME).
+    """
+    from proletto_otel.stack import generated
+
+    config = _load(app)
+    pack = _pack(config, service)
+    paths = generated.rule_paths(pack.name)
+    before = {path: (out / path).read_text() for path in paths if (out / path).exists()}
+    made = generated.pack_files(
+        pack, before, command=COMMAND, source="the thresholds", runbook=config.runbook_url
+    )
+    changed = {path: text for path, text in made.items() if before.get(path) != text}
+    if check:
+        for path in changed:
+            click.echo(f"{path} is out of date", err=True)
+        raise SystemExit(1 if changed else 0)
+    _write(out, {**_missing(out), **changed})
+    _say(pack, made)
+
+
+def _load(app: str) -> Config:
+    """Import the application; what its telemetry would send stays here."""
+    from flask.cli import ScriptInfo
+
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        os.environ[f"OTEL_{signal}_EXPORTER"] = "none"
+    try:
+        ScriptInfo(app_import_path=app).load_app()
+    except click.ClickException:
+        raise
+    except Exception as error:
+        raise click.ClickException(f"{app} could not be loaded: {error!r}") from error
+    from proletto_otel.setup.telemetry import current_telemetry
+
+    telemetry = current_telemetry()
+    if telemetry is None:
+        raise click.ClickException(f"{app} does not call setup_telemetry or init_app")
+    return telemetry.config
+
+
+def _pack(config: Config, service: str) -> Pack:
+    from proletto_otel.alerts import defaults
+    from proletto_otel.monitoring import monitor
+    from proletto_otel.stack.pack import Registered, of_application
+
+    checks = [(check.name, check.critical) for check in monitor.checks.values()]
+    base = defaults.for_this_machine() if config.default_thresholds else []
+    thresholds = defaults.in_force(monitor.thresholds.values(), base, checks)
+    registered = Registered(
+        service=service or config.service_name,
+        thresholds=[(each, monitor.indicator(each.metric)) for each in thresholds],
+        slos=monitor.get_slos(),
+        tells_itself=config.alerts != "grafana",
+    )
+    return of_application(registered)
+
+
+def _missing(out: Path) -> dict[str, str]:
+    from proletto_otel.stack import shipped
+
+    return {
+        path: text
+        for path, text in shipped.texts().items()
+        if path.startswith(BESIDE) and not (out / path).exists()
+    }
+
+
+def _write(out: Path, texts: dict[str, str]) -> None:
+    for path, text in texts.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text(text)
+
+
+def _say(pack: Pack, made: dict[str, str]) -> None:
+    paused = sum(rule.paused for rule in pack.rules)
+    click.echo(f"{len(pack.rules)} rules for {pack.name}:")
+    for path in made:
+        click.echo(f"  {path}")
+    if paused:
+        click.echo(
+            f"{paused} of them are paused: the application tells people itself "
+            "(PROLETTO_ALERTS=grafana leaves it to Grafana)."
+        )
+    click.echo("Prometheus reads them by itself; Grafana after `docker-compose restart grafana`.")
