@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
+import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -72,3 +75,51 @@ def compose_program() -> list[str] | None:
     if shutil.which("docker-compose"):
         return ["docker-compose"]
     return ["docker", "compose"] if shutil.which("docker") else None
+
+
+@command.command()
+@click.argument("folder", type=FOLDER, default=".")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check(folder: Path, as_json: bool) -> None:
+    """Read FOLDER's files as their servers would, and explain what is wrong."""
+    from proletto_otel.stack.checks.all import findings
+    from proletto_otel.stack.checks.finding import ERROR
+
+    found = findings(shipped.read(folder), shipped.texts())
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        for each in found:
+            click.echo(f"{each.level}: {each.path}: {each.problem}\n  mend: {each.fix}")
+        click.echo(f"{len(found)} findings in {folder}." if found else f"{folder} is sound.")
+    raise SystemExit(1 if any(each.level == ERROR for each in found) else 0)
+
+
+@command.command()
+@click.argument("folder", type=FOLDER, default=".")
+@click.option("--profile", multiple=True, help="demo or hostmetrics.")
+def up(folder: Path, profile: tuple[str, ...]) -> None:
+    """Check FOLDER, start the stack in the background, and say what to open."""
+    from proletto_otel.stack.checks.all import findings
+    from proletto_otel.stack.checks.finding import ERROR
+
+    errors = [f for f in findings(shipped.read(folder), shipped.texts()) if f.level == ERROR]
+    if errors:
+        raise click.ClickException("\n".join(f"{f.path}: {f.problem}; {f.fix}" for f in errors))
+    program = compose_program()
+    if program is None:
+        raise click.ClickException(
+            "docker-compose is not installed: https://docs.docker.com/compose"
+        )
+    profiles = [word for name in profile for word in ("--profile", name)]
+    done = subprocess.run([*program, *profiles, "up", "-d"], cwd=folder)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    values = env_file.parse((folder / ".env").read_text())
+    click.echo(
+        f"Grafana      http://127.0.0.1:{values.get('GRAFANA_PORT') or 3000}  "
+        f"(admin, {env_file.PASSWORD} in {folder / '.env'})\n"
+        f"Applications OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:"
+        f"{values.get('OTLP_HTTP_PORT') or 4318}\n"
+        "Does it work python -m proletto_otel doctor"
+    )

@@ -1,0 +1,96 @@
+"""The `.env` file: what is missing, mistyped or does not fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from proletto_otel.stack.checks.finding import WARNING, Finding, Texts
+from proletto_otel.stack.env_file import PASSWORD, parse
+
+CHOICES: Mapping[str, Mapping[str, str]] = {
+    "none": {},
+    "slack-webhook": {"SLACK_WEBHOOK_URL": r"https://.+"},
+    "slack-bot": {"SLACK_BOT_TOKEN": r"xoxb-.+", "SLACK_CHANNEL_ID": r".+"},
+    "email": {
+        "ALERT_EMAIL_TO": r".+@.+", "SMTP_HOST": r".+", "GRAFANA_SMTP_ENABLED": r"true",
+    },
+}  # fmt: skip
+"""ALERT_CONTACT_POINT -> the variables it needs, and what they look like."""
+
+SHAPES: Mapping[str, tuple[str, str]] = {
+    "METRICS_DAYS": (r"[1-9]\d*", "a number of days"),
+    "LOGS_DAYS": (r"[1-9]\d*", "a number of days"),
+    "TRACES_HOURS": (r"[1-9]\d*", "a number of hours"),
+    "METRICS_MAX_SIZE": (r"[1-9]\d*(MB|GB|TB)", "a size such as 5GB"),
+    "GRAFANA_ROOT_URL": (r"https?://.+", "an address that begins with http:// or https://"),
+    "HEARTBEAT_URL": (r"https?://.+", "an address that begins with http:// or https://"),
+}
+PORTS = ("GRAFANA_PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT")
+HOST_VARIABLES = ("GRAFANA_ADMIN_USER", "HOST_NAME", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME")
+ENV = ".env"
+
+
+def check(texts: Texts) -> Iterator[Finding]:
+    """Findings about .env."""
+    if ENV not in texts:
+        yield Finding(ENV, "it is missing", "python -m proletto_otel stack password .")
+        return
+    found = parse(texts[ENV])
+    if not found.get(PASSWORD):
+        yield Finding(ENV, f"{PASSWORD} is empty", "python -m proletto_otel stack password .")
+    elif "$" in found[PASSWORD]:
+        yield Finding(ENV, f"{PASSWORD} has a `$`, which docker-compose replaces", "choose another")
+    yield from _unknown(found, texts)
+    yield from _contact_point(found)
+    yield from _shapes(found)
+    yield from _ports(found)
+    yield from _versions(found, texts)
+
+
+def _unknown(found: Mapping[str, str], texts: Texts) -> Iterator[Finding]:
+    known = set(re.findall(r"(?m)^#?(\w+)=", texts.get(".env.example", "")))
+    for name in sorted(set(found) - known - set(HOST_VARIABLES)):
+        if known:
+            fix = "correct the name, or delete the line; .env.example has them all"
+            yield Finding(ENV, f"nothing reads {name}", fix, WARNING)
+
+
+def _contact_point(found: Mapping[str, str]) -> Iterator[Finding]:
+    choice = found.get("ALERT_CONTACT_POINT") or "none"
+    if choice not in CHOICES:
+        yield Finding(ENV, f"ALERT_CONTACT_POINT={choice} does not exist",
+                      f"one of {', '.join(CHOICES)}")  # fmt: skip
+        return
+    for name, shape in CHOICES[choice].items():
+        if not found.get(name):
+            problem = f"ALERT_CONTACT_POINT={choice} needs {name}, which is empty"
+            yield Finding(ENV, problem, f"set {name}: without it nobody is told")
+        elif not re.fullmatch(shape, found[name]):
+            yield Finding(ENV, f"{name} does not look right", f"expected: {shape}")
+
+
+def _shapes(found: Mapping[str, str]) -> Iterator[Finding]:
+    for name, (shape, expected) in SHAPES.items():
+        if found.get(name) and not re.fullmatch(shape, found[name]):
+            yield Finding(ENV, f"{name}={found[name]} does not fit", f"expected {expected}")
+
+
+def _ports(found: Mapping[str, str]) -> Iterator[Finding]:
+    used: dict[str, str] = {}
+    for name in PORTS:
+        port = found.get(name, "")
+        if port and not (port.isdigit() and 0 < int(port) < 65536):
+            yield Finding(ENV, f"{name}={port} is no port", "a number from 1 to 65535")
+        elif port and port in used:
+            problem = f"{name} and {used[port]} are the same port"
+            yield Finding(ENV, problem, "give each its own")
+        used[port] = name
+
+
+def _versions(found: Mapping[str, str], texts: Texts) -> Iterator[Finding]:
+    tested = dict(re.findall(r"(?m)^#(\w+_VERSION)=(.+)$", texts.get(".env.example", "")))
+    for name, version in tested.items():
+        if found.get(name) and found[name] != version:
+            problem = f"{name}={found[name]} is not the tested {version}"
+            yield Finding(ENV, problem, "delete the line, or try it before you rely on it", WARNING)

@@ -1,0 +1,48 @@
+"""The files themselves: all there, parseable, ports on loopback."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import yaml
+
+from proletto_otel.stack.checks.finding import WARNING, Finding, Texts, load
+
+
+def check(texts: Texts, shipped: Texts) -> Iterator[Finding]:
+    """Findings about single files; *shipped* are the ones of this version."""
+    again = "python -m proletto_otel stack init --force . (.env stays)"
+    for path in shipped:
+        if path not in texts:
+            yield Finding(path, "it is missing", again)
+    for path, text in texts.items():
+        yield from _parses(path, text)
+    yield from _ports(texts.get("docker-compose.yml", ""))
+    different = [p for p in shipped if p in texts and texts[p] != shipped[p]]
+    if "docker-compose.yml" in different:
+        problem = "it is not the one of the installed version"
+        yield Finding("docker-compose.yml", problem, f"after an upgrade: {again}", WARNING)
+
+
+def _parses(path: str, text: str) -> Iterator[Finding]:
+    try:
+        if path.endswith((".yml", ".yaml")):
+            load(text)
+        elif path.endswith(".json"):
+            json.loads(text)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        yield Finding(path, f"{line}{error.problem}", "correct the YAML there")
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        yield Finding(path, str(error), "correct the file")
+
+
+def _ports(compose: str) -> Iterator[Finding]:
+    for line in compose.splitlines():
+        port = re.match(r"\s*- [\"']?(?!127\.0\.0\.1:)([\w.${}:-]*:\d+)[\"']?\s*$", line)
+        if port and re.search(r":\d+$", port[1]):
+            problem = f"{port[1]} is published to the network, past the host's firewall"
+            fix = "begin it with 127.0.0.1:, and put a proxy with TLS and a login in front"
+            yield Finding("docker-compose.yml", problem, fix, WARNING)
