@@ -1,0 +1,1 @@
+"""The public test suites of what people use with Flask, run with and without telemetry."""
