@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTRAS ?= db,dev
+# Tests run in random order; `make test SEED=123` repeats one.
+SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stack backends bench check format lint types imports build clean
+.PHONY: help install demo test test-stack test-peers test-long backends bench check format lint types imports build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -13,21 +16,28 @@ help: ## Show the targets
 install: $(STAMP) ## Make .venv and install the library with its development tools
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[db,dev]'
+	@echo "First time: making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing the library and its development tools (about a minute) …"
+	@quiet=$$([ -t 1 ] || echo --quiet); $(BIN)/python -m pip install $$quiet \
+	  --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP) ## Start the example shop with traffic; Ctrl-C ends it
 	$(BIN)/python examples/shop/demo.py
 
 test: $(STAMP) ## Run the tests that need no Docker and no Go
-	$(BIN)/python -m pytest --ignore=tests/stack
+	@echo "order of the tests: make test SEED=$(SEED)"
+	$(BIN)/python -m pytest --ignore=tests/stack --random-order --random-order-seed=$(SEED)
 
 backends: ## Build collector, Prometheus and Loki into the cache (about ten minutes, once)
 	backends/build.sh
 
 test-stack: $(STAMP) ## Drive the real servers (after `make backends`)
 	$(BIN)/python -m pytest tests/stack
+
+test-peers: $(STAMP) ## Run the suites of Flask and its extensions with and without telemetry
+	$(BIN)/python tests/peers/compare.py $(PEERS)
 
 bench: $(STAMP) ## Measure what telemetry costs, beside OpenTelemetry and Sentry (BENCH="--rounds 3")
 	$(BIN)/python bench/environments.py

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 COMMANDS = {
+    "demo": "Start the example shop with traffic, to look at everything.",
     "spool": "Send again what the collector refused.",
     "alert-rules": "Write the alert rules of an application for Grafana and Prometheus.",
     "stack": "Set up, check and start the stack: collector, Prometheus, Loki, Tempo, Grafana.",

@@ -36,7 +36,6 @@ class Attachment:
 
     middleware: TelemetryMiddleware
     site: Site
-    authorize: Authorize | None
 
 
 def attachment(app: Flask) -> Attachment:
@@ -74,7 +73,7 @@ def attach(
         vars(before.middleware).update(vars(middleware))
         vars(before.site).update(vars(site))
         return before.middleware
-    app.extensions[ATTACHMENT] = Attachment(middleware, site, authorize)
+    app.extensions[ATTACHMENT] = Attachment(middleware, site)
     if config.instrumentation == "contrib":
         from proletto_otel.request.contrib import instrument
 

@@ -27,7 +27,9 @@ UWSGI = Path(sys.executable).parent / "uwsgi"
 GRACEFUL = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")
 AT_ONCE = ("--die-on-term",)
 
-needs_uwsgi = pytest.mark.skipif(not UWSGI.exists(), reason="needs uWSGI")
+needs_uwsgi = pytest.mark.skipif(
+    not UWSGI.exists(), reason="needs uWSGI (a C compiler): make install EXTRAS=db,dev,uwsgi"
+)
 
 
 @pytest.fixture
