@@ -162,8 +162,13 @@ class Lifecycle:
     def shutdown(self, timeout_s: float | None = None) -> None:
         """Stop all components side by side, within one budget; again does nothing.
 
-        A process that ends before it was active has records to deliver all the same.
+        A process that ends before it was active has records to deliver all the same. A signal that
+        comes meanwhile waits.
         """
+        with process_hooks.signals_held():
+            self._shutdown(timeout_s)
+
+    def _shutdown(self, timeout_s: float | None) -> None:
         held = self._lock.acquire(timeout=LOCK_WAIT_S)
         was_closed, self._closed = self._closed, True
         self._active_in = 0

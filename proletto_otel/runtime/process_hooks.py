@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,32 @@ def _on_sigterm(number: int, _frame: FrameType | None) -> None:
     _exit()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold SIGTERM and Ctrl-C back while the process delivers its last records, then let them act.
+
+    A second SIGTERM, as service managers and `multiprocessing.Pool` send, would end the delivery
+    and lose the rest without a count; it waits for the deadline that runs already.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    for number in map(int, (signal.SIGTERM, signal.SIGINT)):
+        handler = signal.getsignal(number)
+        if handler not in (None, signal.SIG_IGN):  # None: a server in C has set it
+            before[number] = handler
+            signal.signal(number, lambda n, _: came.append(n))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            os.kill(os.getpid(), number)
 
 
 # --- ends of processes that skip atexit ---
