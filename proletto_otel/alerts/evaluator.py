@@ -1,37 +1,53 @@
-"""The evaluator: reads the indicators, moves the alert states on, and hands out what is to be told.
+"""The evaluator: reads the indicators, moves alert states on, hands over what is to be told.
 
-It runs on the host's leader only. States, the outbox and the past change in one transaction, so
-another leader goes on where this one stopped. Sending is the notifiers' business.
+Thresholds become states in `alerts.states`, states become notices as `alerts.notify_policy` says,
+and notices are sent by the notifiers of `notify`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from proletto_otel.alerts.indicators import Indicator
-from proletto_otel.alerts.notices import Origin, notice
+from proletto_otel.alerts.notices import Notice, Origin, notice
+from proletto_otel.alerts.notify_policy import Announcement, decide
 from proletto_otel.alerts.readings import Reading, Readings
-from proletto_otel.alerts.silences import SILENCE, Silence, of, quiet
+from proletto_otel.alerts.silences import Silence
 from proletto_otel.alerts.states import AlertState, advance
 from proletto_otel.alerts.store import AlertStore
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
-from proletto_otel.core.severity import CRITICAL, OK, RANK, WARNING
-from proletto_otel.notify.notification import Notice
+from proletto_otel.core.severity import CRITICAL, WARNING
+from proletto_otel.notify.notification import RESOLVED
 from proletto_otel.notify.notifier import EXPIRES_S, Notifier
 from proletto_otel.notify.outbox import OutboxEntry
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import StoreUnavailable
 
 ADOPT_S = 30.0
-"""How often the leader looks for letters that a process left in the outbox."""
+"""How often entries are looked for that another process left in the outbox."""
 
-Facts = Callable[[Threshold], dict[str, str]]
-"""More to know about an alert: the last error's request ID, what a check said."""
+
+def _no_facts(_: Threshold) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What is evaluated, and what its numbers mean."""
+
+    thresholds: Callable[[], Iterable[Threshold]]
+    """Those that this process evaluates now."""
+
+    indicator: Callable[[str], Indicator]
+    """What a metric means, by its name."""
+
+    facts: Callable[[Threshold], dict[str, str]] = _no_facts
+    """More to know about an alert: the last error's request ID, what a check said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +71,34 @@ class Round:
 
 
 class Evaluator(Component):
-    """Evaluates every threshold at each `tick`."""
+    """Evaluates every watched threshold at each `tick`.
+
+    Args:
+        store: What the host remembers about its alerts.
+        readings: Where the values come from.
+        notifiers: One for each channel.
+        origin: The service, for messages.
+        watched: The thresholds.
+        repeat_s: Seconds after which an alert that goes on is told again; 0: never.
+        ledger: Counts what was handed to the channels.
+        clock: Monotonic seconds.
+        now: Unix seconds.
+    """
 
     name = "alerts"
 
     def __init__(
-        self, shared: AlertStore, readings: Readings, notifiers: Sequence[Notifier],
-        origin: Origin, *,
-        thresholds: Callable[[], Iterable[Threshold]],
-        indicator: Callable[[str], Indicator],
-        facts: Facts = lambda threshold: {},
+        self, store: AlertStore, readings: Readings, notifiers: Sequence[Notifier],
+        origin: Origin, watched: Watched, *, repeat_s: float = 0.0,
         ledger: Ledger = process_ledger,
         clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        self.shared = shared
+        self.store = store
         self.readings = readings
         self.notifiers = notifiers
         self._origin = origin
-        self._thresholds = thresholds
-        self._indicator = indicator
-        self._facts = facts
+        self._watched = watched
+        self._repeat_s = repeat_s
         self._ledger = ledger
         self._clock = clock
         self._now = now
@@ -86,149 +110,136 @@ class Evaluator(Component):
         self._was_alone = False
         self.last: Reading | None = None
         self._adopted_at = float("-inf")
-        self._window_read = False
-
-    def start(self) -> None:
-        """Nothing to do: the ticker calls `tick`."""
-
-    def stop(self, deadline: float) -> None:
-        """Nothing to do: everything known is in the store."""
+        self._is_window_read = False
 
     def tick(self) -> list[Notice]:
-        """Evaluate once (the leader's job); return what people are told."""
+        """Evaluate once; return what people are told."""
         mono = self._clock()
-        self._remember_window(mono)
+        self._read_window(mono)
         now = self._round(mono)
         try:
-            letters = self._with_store(now)
+            notices, entries = self._with_store(now)
         except StoreUnavailable:
-            letters = self._alone(now)
-        self._send(letters)
+            notices, entries = self._without_store(now)
+        for entry in entries:
+            self._ledger.emitted(entry.channel)
+        self._send(entries)
         self._adopt(mono)
-        return list({id(letter.notice): letter.notice for letter in letters}.values())
+        return notices
 
     @property
-    def own(self) -> dict[str, AlertState]:
+    def own(self) -> Mapping[str, AlertState]:
         """The states of the last evaluation in this process."""
         return self._own
 
     def _round(self, mono: float) -> Round:
-        """Everything that is asked of others, before the transaction begins."""
+        """Ask everybody for values and facts: the transaction that follows must not wait."""
         reading = self.last = self.readings.take(mono)
-        thresholds = list(self._thresholds())
-        facts = {t.name: self._facts(t) for t in thresholds if _beyond(t, reading.value(t))}
+        thresholds = list(self._watched.thresholds())
+        beyond = [t for t in thresholds if _is_beyond(t, reading.value(t))]
+        facts = {t.name: self._watched.facts(t) for t in beyond}
         return Round(mono, self._now(), reading, thresholds, facts)
 
-    def _with_store(self, now: Round) -> list[OutboxEntry]:
-        letters: list[OutboxEntry] = []
-        with self.shared.transaction() as connection:
-            stored = self.shared.states(connection)
+    def _with_store(self, now: Round) -> tuple[list[Notice], list[OutboxEntry]]:
+        """States, events and outbox change together, so the next leader goes on from here."""
+        entries: list[OutboxEntry] = []
+        with self.store.transaction() as connection:
+            stored = self.store.states(connection)
+            # what was found out while the store was away is newer than what it holds
             before = {**stored, **self._own} if self._was_alone else {**self._own, **stored}
-            steps = self._steps(now, before, self.shared.silences(connection))
-            self.shared.save(connection, [step.state for step in steps])
-            for step in steps:
-                if step.notice is not None:
-                    channels = self._channels(step.notice)
-                    letters += self.shared.post(connection, step.notice, channels)
+            steps = self._steps(now, before, self.store.silences(connection))
+            self.store.save(connection, [step.state for step in steps])
+            notices = [step.notice for step in steps if step.notice is not None]
+            for told in notices:
+                entries += self.store.post(connection, told, self._channels(told))
             if now.reading.keep:
-                self.shared.keep_reading(connection, now.mono, now.reading.totals)
-        self._keep(steps, alone=False)
-        for letter in letters:
-            self._ledger.spooled(letter.channel, 1)
-        return letters
+                self.store.keep_reading(connection, now.mono, now.reading.totals)
+        self._remember(steps, alone=False)
+        for entry in entries:
+            self._ledger.spooled(entry.channel, 1)
+        return notices, entries
 
-    def _alone(self, now: Round) -> list[OutboxEntry]:
+    def _without_store(self, now: Round) -> tuple[list[Notice], list[OutboxEntry]]:
+        """A locked or broken store silences nobody: this process goes on with what it knows."""
         steps = self._steps(now, self._own, [])
-        self._keep(steps, alone=True)
-        told = [step.notice for step in steps if step.notice is not None]
-        return [OutboxEntry(None, name, now.wall, n) for n in told for name in self._channels(n)]
+        self._remember(steps, alone=True)
+        notices = [step.notice for step in steps if step.notice is not None]
+        return notices, [
+            OutboxEntry(None, channel, now.wall, told.as_notification())
+            for told in notices
+            for channel in self._channels(told)
+        ]
 
-    def _keep(self, steps: Iterable[Step], alone: bool) -> None:
+    def _remember(self, steps: Iterable[Step], alone: bool) -> None:
         self._own = {step.state.name: step.state for step in steps}
         self._was_alone = alone
 
     def _steps(
-        self, now: Round, before: dict[str, AlertState], silences: list[Silence]
+        self, now: Round, before: Mapping[str, AlertState], silences: Sequence[Silence]
     ) -> list[Step]:
         steps = []
         for threshold in now.thresholds:
             known = before.get(threshold.name) or AlertState(name=threshold.name)
             value = now.reading.value(threshold)
             state = advance(known, threshold, value, now.mono, now.wall)
-            steps.append(self._told(now, threshold, known, state, silences))
+            told, announced = decide(state, silences, now.wall, self._repeat_s)
+            made = self._notice(now, threshold, known, state, announced) if announced else None
+            steps.append(Step(told, made))
         return steps
 
-    def _told(
-        self, now: Round, threshold: Threshold, before: AlertState, state: AlertState,
-        silences: list[Silence],
-    ) -> Step:  # fmt: skip
-        """Decide whether people hear of *state*: they do when it is worse than what they know."""
-        if state.level == state.told:
-            return Step(state, None)
-        heard = replace(state, told=state.level)
-        if RANK[state.level] > RANK[state.told]:
-            if quiet(threshold.name, state.level, silences):
-                return Step(state, None)  # said when the silence ends, if it still holds
-            return Step(heard, self._notice(now, threshold, state, state.since, state.level))
-        if state.level != OK or of(threshold.name, SILENCE, silences) is not None:
-            return Step(heard, None)
-        since = before.since or state.changed
-        return Step(heard, self._notice(now, threshold, state, since, state.told, resolved=True))
-
     def _notice(
-        self, now: Round, threshold: Threshold, state: AlertState, since: float, severity: str,
-        resolved: bool = False,
+        self, now: Round, threshold: Threshold, before: AlertState, state: AlertState,
+        announced: Announcement,
     ) -> Notice:  # fmt: skip
+        resolved = announced.event == RESOLVED
+        if resolved:
+            since = before.since or state.changed
+        else:
+            since = state.since_of(announced.severity, now.mono, now.wall)
         return notice(
-            threshold, self._indicator(threshold.metric), self._origin, severity=severity,
-            resolved=resolved, value=state.value, since=since, at=now.wall,
-            facts={} if resolved else now.facts.get(threshold.name, {}),
+            threshold, self._watched.indicator(threshold.metric), self._origin,
+            severity=announced.severity, resolved=resolved, value=state.value, since=since,
+            at=now.wall, facts={} if resolved else now.facts.get(threshold.name, {}),
         )  # fmt: skip
 
     def _channels(self, told: Notice) -> list[str]:
-        return [n.name for n in self.notifiers if n.channel.wants(told)]
+        notification = told.as_notification()
+        return [n.name for n in self.notifiers if n.channel.wants(notification)]
 
-    def _send(self, letters: Iterable[OutboxEntry], new: bool = True) -> None:
+    def _send(self, entries: Iterable[OutboxEntry]) -> None:
         by_name = {notifier.name: notifier for notifier in self.notifiers}
-        for letter in letters:
-            if new:
-                self._ledger.emitted(letter.channel)
-            if letter.channel in by_name:
-                by_name[letter.channel].put(letter)
+        for entry in entries:
+            if entry.channel in by_name:
+                by_name[entry.channel].put(entry)
 
     def _adopt(self, mono: float) -> None:
         """Send what another process left in the outbox (it ended, or was killed)."""
-        if mono - self._adopted_at >= ADOPT_S:
-            self._adopted_at = mono
-            waiting = self.shared.outbox.waiting()
-            self._send(waiting, new=False)
-            self._give_up(waiting)
-
-    def _give_up(self, letters: Iterable[OutboxEntry]) -> None:
-        """Letters of a channel that was switched off are dropped when they are old."""
-        spoken = {notifier.name for notifier in self.notifiers}
-        for letter in letters:
-            if letter.channel not in spoken and self._now() - letter.at > EXPIRES_S:
-                with contextlib.suppress(StoreUnavailable):
-                    self.shared.outbox.remove(letter.id or 0)
-                    self._ledger.spooled(letter.channel, -1)
-                    self._ledger.dropped(letter.channel, "expired")
-
-    def _remember_window(self, mono: float) -> None:
-        """Go on with the request readings of the leader before."""
-        if self._window_read:
+        if mono - self._adopted_at < ADOPT_S:
             return
-        self._window_read = True
+        self._adopted_at = mono
+        waiting = self.store.outbox.waiting()
+        self._send(waiting)
+        channels = {notifier.name for notifier in self.notifiers}
+        for entry in waiting:
+            # nobody speaks on this channel any more: its settings were taken away
+            if entry.channel not in channels and self._now() - entry.at > EXPIRES_S:
+                with contextlib.suppress(StoreUnavailable):
+                    self.store.outbox.remove(entry.id or 0)
+                    self._ledger.spooled(entry.channel, -1)
+                    self._ledger.dropped(entry.channel, "expired")
+
+    def _read_window(self, mono: float) -> None:
+        """Go on with the request readings of the leader before; once."""
+        if self._is_window_read:
+            return
+        self._is_window_read = True
         window = self.readings.window
         window.readings.clear()
-        try:
-            with self.shared.transaction() as connection:
-                window.readings.extend(self.shared.readings(connection, mono))
-        except StoreUnavailable:
-            return
+        with contextlib.suppress(StoreUnavailable), self.store.transaction() as connection:
+            window.readings.extend(self.store.readings(connection, mono))
 
 
-def _beyond(threshold: Threshold, value: float | None) -> bool:
+def _is_beyond(threshold: Threshold, value: float | None) -> bool:
     if value is None:
         return False
     return threshold.beyond(WARNING, value) or threshold.beyond(CRITICAL, value)

@@ -39,6 +39,9 @@ class Indicator:
     scale: float = 1.0
     """Indicator = metric × scale."""
 
+    subject: str = ""
+    """What the title of a message names; empty: the alert."""
+
     direction: str = ABOVE
     """`above` when high values are bad, `below` when low ones are."""
 
@@ -88,12 +91,16 @@ HEALTH_PREFIX = "health:"
 def gauge(name: str, unit: str = "", title: str = "") -> Indicator:
     """The indicator of a gauge that the application registered."""
     shown = "" if unit in ("1", "") or unit.startswith("{") else unit
-    return Indicator(name=name, title=title or name, alert=GAUGE_ALERT, unit=shown, source=name)
+    return Indicator(
+        name=name, title=title or name, subject=title or name, alert=GAUGE_ALERT, unit=shown,
+        source=name,
+    )  # fmt: skip
 
 
 def health(check: str) -> Indicator:
     """The indicator of a health check: 0 healthy, 1 degraded, 2 unhealthy."""
-    return Indicator(name=HEALTH_PREFIX + check, title=f"Health check {check}", alert=HEALTH_ALERT)
+    title = f"Health check {check}"
+    return Indicator(name=HEALTH_PREFIX + check, title=title, subject=title, alert=HEALTH_ALERT)
 
 
 def anchor(alert: str) -> str:

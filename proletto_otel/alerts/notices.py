@@ -1,22 +1,93 @@
 """Notices: what people are told about an alert, put together from threshold, value and origin.
 
-How a notice looks as text, as Slack blocks and as JSON lives in `notify.notification`.
+How a notice looks in Slack, in an email and in the log lives in `notify`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from proletto_otel.alerts.indicators import HEALTH_ALERT, Indicator, anchor
 from proletto_otel.alerts.thresholds import Threshold
-from proletto_otel.core.texts import human_duration
-from proletto_otel.notify.notification import Notice
+from proletto_otel.core.severity import CRITICAL, OK, WARNING
+from proletto_otel.core.texts import human_duration, iso_time
+from proletto_otel.notify.notification import ALERT, FIRING, RESOLVED, Notification
 
 RUNBOOK = "docs/runbook.md"
 MAX_DETAIL = 300
 
+_MARK = {OK: "✅", WARNING: "⚠️", CRITICAL: "🔴"}
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One thing that people are told once about an alert."""
+
+    event: str
+    """`firing` or `resolved`."""
+
+    severity: str
+    """`warning` or `critical`; of a resolved alert, what it was."""
+
+    alert: str
+    """CamelCase name; the heading in the runbook."""
+
+    name: str
+    """The threshold's name: `cpu_percent`, `health:database`."""
+
+    summary: str
+    """One sentence with value, unit, limit and time."""
+
+    value: float | None
+    unit: str
+    limit: float | None
+    """The limit that was passed, in `unit`."""
+
+    since: float
+    """When the limit was first passed, unix seconds."""
+
+    at: float
+    """When this was decided, unix seconds."""
+
+    host: str
+    service: str
+    environment: str
+    links: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    """More to know: the last error's request ID, what a check said."""
+
+    subject: str = ""
+    """What the title names; empty: `alert`."""
+
+    @property
+    def title(self) -> str:
+        """One line: mark, severity, alert and service."""
+        resolved = self.event == RESOLVED
+        subject = self.subject or self.alert
+        word = "RESOLVED" if resolved else self.severity.upper()
+        return f"{_MARK[OK if resolved else self.severity]} {word} {subject} · {self.service}"
+
+    def as_notification(self) -> Notification:
+        """The form that channels send."""
+        rows = [
+            ("since", iso_time(self.since)),
+            ("service", self.service),
+            ("environment", self.environment),
+            ("host", self.host),
+            *((label.replace("_", " "), value) for label, value in self.facts.items()),
+        ]
+        return Notification(
+            kind=ALERT, event=self.event, severity=self.severity, title=self.title,
+            summary=self.summary, rows=rows, links=self.links, since=self.since, at=self.at,
+            data=asdict(self),
+        )  # fmt: skip
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data; times as ISO 8601."""
+        return self.as_notification().as_json()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +126,7 @@ def notice(
         limit = threshold.warning if threshold.warning is not None else threshold.critical
     facts = {k: v[:MAX_DETAIL] for k, v in (facts or {}).items() if v}
     return Notice(
-        event="resolved" if resolved else "firing",
+        event=RESOLVED if resolved else FIRING,
         severity=severity,
         alert=indicator.alert,
         name=threshold.name,
@@ -70,6 +141,7 @@ def notice(
         environment=origin.environment,
         links=origin.links(indicator.alert, facts),
         facts=facts,
+        subject=indicator.subject,
     )
 
 

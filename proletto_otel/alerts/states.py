@@ -28,6 +28,9 @@ class AlertState:
     told: str = OK
     """The level people were last told."""
 
+    told_at: float = 0.0
+    """When they were told, unix seconds."""
+
     value: float | None = None
     """The last value, in the indicator's unit; None: no data."""
 
@@ -44,6 +47,7 @@ class AlertState:
     """Beyond the warning limit since …"""
 
     critical_mono: float | None = None
+    """Beyond the critical limit since …"""
 
     warning_clear_mono: float | None = None
     """Clear of the warning limit since …"""
@@ -54,6 +58,14 @@ class AlertState:
     def pending(self) -> bool:
         """Whether a limit is passed that did not last long enough yet."""
         return self.level == OK and (self.warning_mono, self.critical_mono) != (None, None)
+
+    def since_of(self, level: str, mono: float, wall: float) -> float:
+        """Unix time since when the value is beyond the limit of *level*.
+
+        `since` is when the first limit was passed; a critical one is mostly passed later.
+        """
+        began = self.critical_mono if level == CRITICAL else self.warning_mono
+        return self.since if began is None else max(self.since, wall - (mono - began))
 
 
 def advance(

@@ -15,11 +15,11 @@ from typing import Any
 
 import orjson
 
+from proletto_otel.alerts.notices import Notice
 from proletto_otel.alerts.request_window import WINDOW_S, Totals
 from proletto_otel.alerts.silences import Silence
 from proletto_otel.alerts.states import AlertState, rebooted
-from proletto_otel.notify.notification import Notice
-from proletto_otel.notify.outbox import Outbox, OutboxEntry, read_notice
+from proletto_otel.notify.outbox import Outbox, OutboxEntry
 from proletto_otel.state.store import Store
 
 MAX_EVENTS = 1000
@@ -133,21 +133,21 @@ class AlertStore:
         self, connection: sqlite3.Connection, notice: Notice, channels: Iterable[str]
     ) -> list[OutboxEntry]:
         """Write a notice into the past and into the outbox of each channel."""
-        body = orjson.dumps(notice)
         connection.execute(
             "INSERT INTO alert_events (at, name, body) VALUES (?, ?, ?)",
-            (notice.at, notice.name, body),
+            (notice.at, notice.name, orjson.dumps(notice)),
         )
         connection.execute(
             "DELETE FROM alert_events WHERE id <= (SELECT max(id) - ? FROM alert_events)",
             (MAX_EVENTS,),
         )
-        return [self.outbox.put(connection, channel, notice, body) for channel in channels]
+        notification = notice.as_notification()
+        return [self.outbox.put(connection, channel, notification) for channel in channels]
 
     def events(self, limit: int = 100) -> list[Notice]:
         """What people were told, newest first."""
         rows = self._store.query("SELECT body FROM alert_events ORDER BY id DESC LIMIT ?", (limit,))
-        return [n for n in map(read_notice, rows) if n is not None]
+        return [n for n in map(_notice, rows) if n is not None]
 
     def keep_reading(self, connection: sqlite3.Connection, mono: float, totals: Totals) -> None:
         """Remember a reading of the request totals for the next leader."""
@@ -173,6 +173,14 @@ class AlertStore:
         known: Mapping[str, Any] = orjson.loads(row["body"])
         state = AlertState(**{k: v for k, v in known.items() if k in _STATE_FIELDS})
         return state if row["boot"] == self.boot else rebooted(state)
+
+
+def _notice(row: sqlite3.Row) -> Notice | None:
+    """The notice of a row; None when another release wrote what cannot be read."""
+    try:
+        return Notice(**orjson.loads(row["body"]))
+    except (TypeError, ValueError):
+        return None
 
 
 def _row(silence: Silence) -> tuple[object, ...]:

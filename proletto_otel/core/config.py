@@ -144,6 +144,7 @@ class Config:
     alerts: str = setting("PROLETTO_ALERTS", "local", p.choice("local", "grafana", "both"), "Who tells people about alerts: this process, Grafana, or both.")
     alert_slack_severity: str = setting("PROLETTO_ALERT_SLACK_SEVERITY", "critical", p.choice("warning", "critical", "none"), "Alerts of this severity and above go to Slack.")
     alert_interval_s: float = setting("PROLETTO_ALERT_INTERVAL", 5.0, p.number(0.05, DAY_S), "Interval between evaluations of thresholds (seconds).")
+    alert_repeat_s: float = setting("PROLETTO_ALERT_REPEAT", 0.0, p.number(0, 7 * DAY_S), "Seconds after which an alert that goes on is told again; 0: never.")
     default_thresholds: bool = setting("PROLETTO_DEFAULT_THRESHOLDS", True, p.flag, "Register the default thresholds.")
 
     # pages

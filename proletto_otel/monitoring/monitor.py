@@ -16,12 +16,12 @@ from proletto_otel.monitoring.lazy_start import LazyStart
 from proletto_otel.monitoring.registrations import Registrations
 
 if TYPE_CHECKING:
+    from proletto_otel.alerts.notices import Notice
     from proletto_otel.alerts.silences import Silence
     from proletto_otel.alerts.slos import Slo
     from proletto_otel.health.states import CheckState, Transition
     from proletto_otel.monitoring.report import Alert, HealthReport
     from proletto_otel.monitoring.runtime import Runtime
-    from proletto_otel.notify.notification import Notice
     from proletto_otel.runtime.lifecycle import Component
 
 HOUR_S = 3600.0

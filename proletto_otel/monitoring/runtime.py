@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from proletto_otel.alerts import defaults
-from proletto_otel.alerts.evaluator import Evaluator
+from proletto_otel.alerts.evaluator import Evaluator, Watched
 from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS
 from proletto_otel.alerts.notices import Origin
 from proletto_otel.alerts.readings import Readings
@@ -57,7 +57,9 @@ class Runtime:
         for check in registrations.checks.values():
             self.engine.register(check)
         self.alert_store = AlertStore(inputs.store)
-        built = channels.build(config, inputs.log, inputs.slack, inputs.email)
+        built = channels.build(
+            channels.Needs(config=config, log=inputs.log, slack=inputs.slack, email=inputs.email)
+        )
         self.notifiers = [Notifier(channel, self.alert_store.outbox) for channel in built]
         self.evaluator = self._evaluator()
         self._schedule()
@@ -169,9 +171,14 @@ class Runtime:
             runbook_url=config.runbook_url,
             trace_url=config.trace_url,
         )
+        watched = Watched(
+            thresholds=self.thresholds,
+            indicator=self._registrations.indicator,
+            facts=self._facts,
+        )
         return Evaluator(
-            self.alert_store, readings, self.notifiers, origin,
-            thresholds=self.thresholds, indicator=self._registrations.indicator, facts=self._facts,
+            self.alert_store, readings, self.notifiers, origin, watched,
+            repeat_s=config.alert_repeat_s,
         )  # fmt: skip
 
     def _schedule(self) -> None:

@@ -1,14 +1,19 @@
-"""Which channels speak, as the settings say."""
+"""Which channels speak: one row per channel, made as the settings say.
+
+A new channel is a folder beside `slack/` with a class that fits `notify.channel.Channel`, a row
+here, its settings in `core.config` and a row in `docs/monitoring.md`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proletto_otel.core.config import Config
-from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.internal_errors import log_rate_limited as say
+from proletto_otel.notify.channel import Channel
+from proletto_otel.notify.email.channel import EmailChannel
 from proletto_otel.notify.log.channel import Log, LogChannel
-from proletto_otel.notify.notifier import Channel
 from proletto_otel.notify.slack.channel import Post, SlackChannel
 from proletto_otel.notify.webhook.channel import WebhookChannel
 
@@ -16,44 +21,42 @@ if TYPE_CHECKING:
     from proletto_otel.notify.email.channel import SendMail
 
 
-def build(
-    config: Config, log: Log | None, slack: Post | None, email: SendMail | None = None
-) -> list[Channel]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What channels are made of."""
+
+    config: Config
+    log: Log | None = None
+    """Writes a log record; None: there is no log."""
+    slack: Post | None = None
+    """Posts to Slack; None: Slack is not configured."""
+    email: SendMail | None = None
+    """Sends an email another way than by SMTP (tests)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """One channel."""
+
+    name: str
+    settings: tuple[str, ...]
+    """Fields of `Config` that switch it on; none: it always speaks."""
+    make: Callable[[Needs], Channel | None]
+    """Makes it; None when the settings do not ask for it."""
+
+
+CHANNELS = (
+    ChannelRow("alert_log", (), LogChannel.of),
+    ChannelRow("slack", ("slack_webhook_url", "slack_bot_token"), SlackChannel.of),
+    ChannelRow("email", ("smtp_host", "alert_email_to"), EmailChannel.of),
+    ChannelRow("webhook", ("alert_webhook_url",), WebhookChannel.of),
+)
+"""In the order in which they are told."""
+
+
+def build(needs: Needs) -> list[Channel]:
     """The channels of this process: the log always, people only if Grafana does not tell them."""
-    channels: list[Channel] = [LogChannel(log)] if log is not None else []
-    if config.alerts == "grafana":
-        return channels
-    if slack is not None and config.alert_slack_severity != "none":
-        channels.append(SlackChannel(slack, config.alert_slack_severity))
-    return channels + _email(config, email) + _webhook(config)
-
-
-def _email(config: Config, other_way: SendMail | None) -> list[Channel]:
-    if not config.smtp_host and other_way is None:
-        return []
-    if not config.alert_email_to and other_way is None:
-        say("alerts.email", "SMTP_HOST is set, but ALERT_EMAIL_TO is not: no alert emails")
-        return []
-    # smtplib and email take 10 ms, which only those who are mailed pay
-    from proletto_otel.notify.email.channel import EmailChannel, Mail
-
-    mail = Mail(
-        host=config.smtp_host,
-        port=config.smtp_port,
-        user=config.smtp_user,
-        password=config.smtp_password,
-        starttls=config.smtp_starttls,
-        sender=config.alert_email_from or next(iter(config.alert_email_to), ""),
-        receivers=config.alert_email_to,
-    )
-    return [EmailChannel(mail, other_way)]
-
-
-def _webhook(config: Config) -> list[Channel]:
-    if not config.alert_webhook_url:
-        return []
-    try:
-        return [WebhookChannel(config.alert_webhook_url)]
-    except ConfigError as error:
-        say("alerts.webhook", "%s; no alerts are sent there", error)
-        return []
+    told_by_grafana = needs.config.alerts == "grafana"
+    rows = [row for row in CHANNELS if not (row.settings and told_by_grafana)]
+    made = [row.make(needs) for row in rows]
+    return [channel for channel in made if channel is not None]

@@ -13,13 +13,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 
-from proletto_otel.notify.slack.error_message import (
-    FIRST,
-    RESOLVED,
-    SUMMARY,
-    ErrorNotification,
-    Sample,
-)
+from proletto_otel.notify.error_notification import ErrorClaim, Sample
+from proletto_otel.notify.notification import FIRST, RESOLVED, SUMMARY
 from proletto_otel.state.store import Store
 
 LEASE_S = 30.0
@@ -62,7 +57,7 @@ class ErrorClaims:
         self._now = now
         store.define(*DDL)
 
-    def seen(self, sample: Sample, count: int) -> ErrorNotification | None:
+    def seen(self, sample: Sample, count: int) -> ErrorClaim | None:
         """*count* more records of an error; what is ours to send, if it is the first.
 
         Raises:
@@ -90,9 +85,9 @@ class ErrorClaims:
                     count - 1, count, FIRST, now + LEASE_S,
                 ),
             )  # fmt: skip
-        return self._note(FIRST, sample, 1, now)
+        return self._made(FIRST, sample, 1, now)
 
-    def due(self) -> list[ErrorNotification]:
+    def due(self) -> list[ErrorClaim]:
         """What is ours to send now: ended windows, and claims whose owner is gone.
 
         Raises:
@@ -107,15 +102,15 @@ class ErrorClaims:
             rows = db.execute(select, {"now": now}).fetchall()
             return [self._claim(db, row, now) for row in rows]
 
-    def sent(self, note: ErrorNotification) -> ErrorNotification | None:
-        """*note* was told, or given up; what follows at once, if anything.
+    def sent(self, claim: ErrorClaim) -> ErrorClaim | None:
+        """*claim* was sent, or given up; returns what follows at once, if anything.
 
         Raises:
-            StoreUnavailable: the claim stays until it runs out; the note may be told twice.
+            StoreUnavailable: the claim stays until it runs out; the message may be sent twice.
         """
-        key = (note.sample.fingerprint,)
+        key = (claim.sample.fingerprint,)
         with self._store.transaction() as db:
-            if note.kind != RESOLVED:
+            if claim.event != RESOLVED:
                 db.execute("UPDATE slack_errors SET due = '' WHERE fingerprint = ?", key)
                 return None
             gone = db.execute("DELETE FROM slack_errors WHERE fingerprint = ? AND held = 0", key)
@@ -128,12 +123,12 @@ class ErrorClaims:
                 " first_at = ?, window_ends = ?, claimed_until = ? WHERE fingerprint = ?",
                 (FIRST, now, now + self._window_s, now + LEASE_S, *key),
             )
-        return self._note(FIRST, note.sample, 1, now)
+        return self._made(FIRST, claim.sample, 1, now)
 
-    def renew(self, notes: Iterable[ErrorNotification]) -> None:
-        """Hold the claims on *notes* longer: they wait for their turn, or for Slack."""
+    def renew(self, claims: Iterable[ErrorClaim]) -> None:
+        """Hold the claims on *claims* longer: they wait for their turn, or for Slack."""
         until = self._now() + LEASE_S
-        rows = [(until, note.sample.fingerprint) for note in notes]
+        rows = [(until, claim.sample.fingerprint) for claim in claims]
         if rows:
             self._store.write(
                 "UPDATE slack_errors SET claimed_until = ? WHERE fingerprint = ?", rows
@@ -160,23 +155,23 @@ class ErrorClaims:
             "INSERT OR REPLACE INTO slack_pace VALUES (1, ?)", [(self._now() + seconds,)]
         )
 
-    def _claim(self, db: sqlite3.Connection, row: sqlite3.Row, now: float) -> ErrorNotification:
-        kind, count, held = row["due"], row["due_count"], row["held"]
+    def _claim(self, db: sqlite3.Connection, row: sqlite3.Row, now: float) -> ErrorClaim:
+        event, count, held = row["due"], row["due_count"], row["held"]
         window_ends = row["window_ends"]
-        if not kind:
-            kind, count, held = (SUMMARY, held, 0) if held else (RESOLVED, row["total"], 0)
+        if not event:
+            event, count, held = (SUMMARY, held, 0) if held else (RESOLVED, row["total"], 0)
             window_ends = now + self._window_s
         db.execute(
             "UPDATE slack_errors SET due = ?, due_count = ?, held = ?, window_ends = ?,"
             " claimed_until = ? WHERE fingerprint = ?",
-            (kind, count, held, window_ends, now + LEASE_S, row["fingerprint"]),
+            (event, count, held, window_ends, now + LEASE_S, row["fingerprint"]),
         )
         sample = Sample.load(json.loads(row["sample"]))
-        return self._note(kind, sample, count, row["first_at"])
+        return self._made(event, sample, count, row["first_at"])
 
-    def _note(self, kind: str, sample: Sample, count: int, since: float) -> ErrorNotification:
-        return ErrorNotification(
-            kind=kind, sample=sample, count=count, since=since, window_s=self._window_s
+    def _made(self, event: str, sample: Sample, count: int, since: float) -> ErrorClaim:
+        return ErrorClaim(
+            event=event, sample=sample, count=count, since=since, window_s=self._window_s
         )
 
     @staticmethod

@@ -1,6 +1,6 @@
 """CRITICAL records in Slack: the first of each error at once, then summaries, then its end.
 
-Records are counted by fingerprint as they come; a thread claims what this worker has to say
+Records are counted by fingerprint as they come; a thread claims what this worker has to send
 (`notify.error_claims`) and posts it. A request never waits, and a storm takes no memory.
 """
 
@@ -18,24 +18,25 @@ from proletto_otel.logs.pipeline import console_only
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.sink import Sink
 from proletto_otel.notify.error_claims import LEASE_S, ErrorClaims
+from proletto_otel.notify.error_notification import ErrorClaim, ErrorNotifications, Sample
+from proletto_otel.notify.log.channel import LOGGER as ALERTS
+from proletto_otel.notify.notification import Notification
 from proletto_otel.notify.slack.client import SlackRefused
-from proletto_otel.notify.slack.error_message import ErrorMessage, ErrorNotification, Render, Sample
+from proletto_otel.notify.slack.message import message
 from proletto_otel.runtime.worker import Worker
 from proletto_otel.state.store import Store, StoreUnavailable
 
 MAX_ERRORS = 100
 """Different errors that may wait in one worker."""
-MAX_NOTES = 5
-"""Notes one worker takes on at once; others of the host take the rest."""
+MAX_CLAIMS = 5
+"""Messages one worker takes on at once; other workers of the host take the rest."""
 IDLE_S = 0.5
 FORGET_S = 10.0
 """An error that was quiet so long is forgotten here; no caller is that long in `write`."""
 
 Post = Callable[[str, Sequence[Mapping[str, Any]]], None]
-
-
-ALERTS = "proletto.alerts"
-"""Logger of threshold alerts."""
+Render = Callable[[Notification], tuple[str, list[dict[str, Any]]]]
+"""Makes text and blocks; the text is escaped by whoever makes it."""
 
 
 class ErrorCounter:
@@ -47,7 +48,13 @@ class ErrorCounter:
         self.record = record
         self.count = 0
         self.taken = 0
+        """Records of it that are in the store already."""
         self.taken_at = time.monotonic()
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not yet in the store."""
+        return self.count - self.taken
 
 
 class ErrorNotifier(Sink):
@@ -57,7 +64,7 @@ class ErrorNotifier(Sink):
         post: Sends text and blocks; raises `SlackRefused`.
         store: The host's store.
         config: Level, window, service and links.
-        render: Makes the message of a note; default `notify.slack.error_message.ErrorMessage`.
+        render: Makes a message; default `notify.slack.message.message`.
     """
 
     name = "slack"
@@ -68,10 +75,10 @@ class ErrorNotifier(Sink):
     ) -> None:
         self.level = config.slack_level
         self._post = post
-        self._default = ErrorMessage(config)
-        self._render: Render = render or self._default
+        self._notification = ErrorNotifications(config)
+        self._render = render or message
         self._claims = ErrorClaims(store, config.slack_window_s)
-        self._look_every_s = min(1.0, config.slack_window_s / 4)
+        self._due_every_s = min(1.0, config.slack_window_s / 4)
         self._worker = Worker(
             self.name,
             self._turn,
@@ -87,11 +94,11 @@ class ErrorNotifier(Sink):
         self._worker.start()
 
     def flush(self, deadline: float) -> bool:
-        """Wait until everything was told; False at *deadline*, or when Slack is away for longer."""
+        """Wait until everything was sent; False at *deadline*, or when Slack is away for longer."""
         return self._worker.flush(deadline)
 
     def stop(self, deadline: float) -> None:
-        """Tell what can be told until *deadline*, count the rest as lost by the shutdown."""
+        """Send what can be sent until *deadline*, count the rest as lost by the shutdown."""
         self._worker.stop(deadline)
 
     def forked(self) -> None:
@@ -105,10 +112,11 @@ class ErrorNotifier(Sink):
         return {**super().status(), "pending": self.pending}
 
     def _forget(self) -> None:
-        self._heaps: dict[str, ErrorCounter] = {}
-        self._notes: deque[ErrorNotification] = deque()
-        self._owed: set[int] = set()
-        self._looked_at = 0.0
+        self._counters: dict[str, ErrorCounter] = {}
+        self._claimed: deque[ErrorClaim] = deque()
+        self._unsent_firsts: set[int] = set()
+        """`id` of claims whose first record is delivered only when its message is."""
+        self._asked_due_at = 0.0
         self._renewed_at = 0.0
         self._turn_at: float | None = None
 
@@ -116,109 +124,109 @@ class ErrorNotifier(Sink):
     def write(self, record: Record) -> None:
         """Count *record*; a signal handler may call it."""
         if record.logger == ALERTS:
-            ledger.delivered(self.name)  # alerts tell Slack by a channel of their own
+            ledger.delivered(self.name)  # alerts reach Slack by a channel of their own
             return
         key = record.fingerprint
-        heap = self._heaps.get(key)
-        if heap is None:
-            if len(self._heaps) >= MAX_ERRORS or self._worker.abandoned:
+        counter = self._counters.get(key)
+        if counter is None:
+            if len(self._counters) >= MAX_ERRORS or self._worker.abandoned:
                 ledger.dropped(self.name, "shutdown" if self._worker.abandoned else "queue_full")
                 return
-            heap = self._heaps.setdefault(key, ErrorCounter(record))
-        heap.count += 1  # one addition on an attribute: see core.meters.Cell
-        if heap.count - heap.taken == 1:
+            counter = self._counters.setdefault(key, ErrorCounter(record))
+        counter.count += 1  # one addition on an attribute: see core.metrics.values.Cell
+        if counter.waiting == 1:
             self._worker.wake()
 
     @property
     def pending(self) -> int:
-        """Records not yet counted in the store, and first ones not yet told."""
-        return sum(h.count - h.taken for h in tuple(self._heaps.values())) + len(self._owed)
+        """Records not yet counted in the store, and first ones not yet sent."""
+        waiting = sum(counter.waiting for counter in tuple(self._counters.values()))
+        return waiting + len(self._unsent_firsts)
 
     def _give_up(self) -> None:
-        """Count what waits as lost; what is claimed in the store another worker tells."""
-        left = self.pending
-        if left:
+        """Count what waits as lost; what is claimed in the store another worker sends."""
+        if left := self.pending:
             ledger.dropped(self.name, "shutdown", left)
-        self._heaps.clear()
-        self._notes.clear()
-        self._owed.clear()
+        self._counters.clear()
+        self._claimed.clear()
+        self._unsent_firsts.clear()
 
     # --- the thread ----------------------------------------------------------------------------
     def _turn(self) -> None:
-        """Count, look what is due, post one note when it is time."""
+        """Count in the store, claim what is due, post one message when it is time."""
         self._worker.wait(self._pause_s())
         try:
             self._count()
-            self._look()
-            if self._notes and self._worker.breaker.ready() and self._is_our_turn():
-                self._tell(self._notes[0])
+            self._claim_due()
+            if self._claimed and self._worker.breaker.ready() and self._may_post():
+                self._send(self._claimed[0])
         except StoreUnavailable as error:
             self._worker.set_error(f"store: {error}")
             self._worker.wait(IDLE_S)
 
     def _pause_s(self) -> float:
-        if not self._notes:
-            return min(IDLE_S, self._look_every_s)
+        if not self._claimed:
+            return min(IDLE_S, self._due_every_s)
         turn_s = 0.0 if self._turn_at is None else self._turn_at - time.monotonic()
         return min(max(self._worker.breaker.wait_s(), turn_s, 0.0), IDLE_S)
 
     def _count(self) -> None:
         now = time.monotonic()
-        for key, heap in tuple(self._heaps.items()):
-            count = heap.count - heap.taken
-            if count:
-                heap.taken_at = now
+        for key, counter in tuple(self._counters.items()):
+            if count := counter.waiting:
+                counter.taken_at = now
                 try:
-                    self._claim(heap, count)
+                    self._count_in_store(counter, count)
                 except StoreUnavailable:
                     raise
                 except Exception as error:  # one that cannot be told must not stop the others
                     count_failure("slack.claim", error)
-                    self._drop(heap, count)
-            elif now - heap.taken_at > FORGET_S:
-                self._heaps.pop(key, None)
+                    self._drop(counter, count)
+            elif now - counter.taken_at > FORGET_S:
+                self._counters.pop(key, None)
 
-    def _claim(self, heap: ErrorCounter, count: int) -> None:
-        note = self._claims.seen(Sample.of(heap.record), count)
+    def _count_in_store(self, counter: ErrorCounter, count: int) -> None:
+        claim = self._claims.seen(Sample.of(counter.record), count)
         with self._worker.lock:
             if self._worker.abandoned:
                 return
-            heap.taken += count
-            if note is None:
+            counter.taken += count
+            if claim is None:
                 ledger.delivered(self.name, count)
                 return
-            self._owed.add(id(note))  # the first record is delivered when it is told
+            self._unsent_firsts.add(id(claim))
             ledger.delivered(self.name, count - 1)
-            self._notes.append(note)
+            self._claimed.append(claim)
 
-    def _drop(self, heap: ErrorCounter, count: int) -> None:
+    def _drop(self, counter: ErrorCounter, count: int) -> None:
         with self._worker.lock:
             if not self._worker.abandoned:
-                heap.taken += count
+                counter.taken += count
                 ledger.dropped(self.name, "error", count)
 
-    def _look(self) -> None:
+    def _claim_due(self) -> None:
         now = time.monotonic()
         if now - self._renewed_at > LEASE_S / 4:
             self._renewed_at = now
-            self._claims.renew(self._notes)
-        if now - self._looked_at > self._look_every_s and len(self._notes) < MAX_NOTES:
-            self._looked_at = now
-            self._notes.extend(self._claims.due())
+            self._claims.renew(self._claimed)
+        if now - self._asked_due_at > self._due_every_s and len(self._claimed) < MAX_CLAIMS:
+            self._asked_due_at = now
+            self._claimed.extend(self._claims.due())
 
-    def _is_our_turn(self) -> bool:
+    def _may_post(self) -> bool:
+        """Whether the host's turn that this worker took has come."""
         now = time.monotonic()
         if self._turn_at is None:
             self._turn_at = now + self._claims.turn()
         return now >= self._turn_at
 
-    def _tell(self, note: ErrorNotification) -> None:
+    def _send(self, claim: ErrorClaim) -> None:
         self._turn_at = None
         try:
-            self._post(*self._message(note))
+            self._post(*self._message(claim))
         except SlackRefused as error:
             if not error.permanent:
-                self._later(error)
+                self._retry(error)
                 return
             self._worker.set_error(str(error))
             log_rate_limited(
@@ -226,39 +234,41 @@ class ErrorNotifier(Sink):
                 "slack sink: %s; the message is given up",
                 self._worker.last_error,
             )
-            self._settle(note, "refused")
+            self._done(claim, "refused")
         except Exception as error:  # a client of one's own
-            self._later(SlackRefused(type(error).__name__))
+            self._retry(SlackRefused(type(error).__name__))
         else:
             self._worker.last_error = ""
             self._worker.breaker.succeeded()
-            self._settle(note, "")
+            self._done(claim, "")
 
-    def _message(self, note: ErrorNotification) -> tuple[str, list[dict[str, Any]]]:
+    def _message(self, claim: ErrorClaim) -> tuple[str, list[dict[str, Any]]]:
+        notification = self._notification(claim)
         try:
-            return self._render(note)
+            return self._render(notification)
         except Exception as error:  # a rendering of one's own
             count_failure("slack.render", error)
-            return self._default(note)
+            return message(notification)
 
-    def _later(self, error: SlackRefused) -> None:
+    def _retry(self, error: SlackRefused) -> None:
         self._worker.breaker.failed(error.retry_after)
         self._worker.set_error(str(error))
         if error.retry_after:
             self._claims.pause(error.retry_after)
         log_rate_limited("sink:slack", "slack sink: %s; trying again", self._worker.last_error)
 
-    def _settle(self, note: ErrorNotification, lost: str) -> None:
+    def _done(self, claim: ErrorClaim, lost: str) -> None:
+        """The message was sent, or given up for the reason *lost*."""
         with self._worker.lock:
             if self._worker.abandoned:
                 return
-            self._notes.popleft()
-            if id(note) in self._owed:
-                self._owed.discard(id(note))
+            self._claimed.popleft()
+            if id(claim) in self._unsent_firsts:
+                self._unsent_firsts.discard(id(claim))
                 if lost:
                     ledger.dropped(self.name, lost)
                 else:
                     ledger.delivered(self.name)
-        following = self._claims.sent(note)
+        following = self._claims.sent(claim)
         if following is not None:
-            self._notes.append(following)
+            self._claimed.append(following)

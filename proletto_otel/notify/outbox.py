@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from proletto_otel.notify.notification import Notice
+from proletto_otel.notify.notification import Notification
 from proletto_otel.state.store import Store
 
 SCHEMA = (
@@ -26,14 +26,14 @@ SCHEMA = (
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A notice on its way through one channel."""
+    """A notification on its way through one channel."""
 
     id: int | None
     """Row of the outbox; None when there is no store to keep it."""
     channel: str
     at: float
     """When it was written, unix seconds."""
-    notice: Notice
+    notification: Notification
 
 
 class Outbox:
@@ -47,7 +47,7 @@ class Outbox:
     def waiting(self) -> list[OutboxEntry]:
         """Entries of the outbox, oldest first."""
         rows = self._store.query("SELECT id, channel, at, body FROM alert_outbox ORDER BY id")
-        read = [(row, read_notice(row)) for row in rows]
+        read = [(row, _notification(row)) for row in rows]
         return [OutboxEntry(r["id"], r["channel"], r["at"], n) for r, n in read if n is not None]
 
     def claim(self, entry_id: int, lease_s: float) -> bool:
@@ -79,18 +79,18 @@ class Outbox:
             connection.execute("DELETE FROM alert_outbox WHERE id = ?", (entry_id,))
 
     def put(
-        self, connection: sqlite3.Connection, channel: str, notice: Notice, body: bytes
+        self, connection: sqlite3.Connection, channel: str, notification: Notification
     ) -> OutboxEntry:
-        """Write a notice for one channel; *body* is the notice as JSON."""
-        at = self._now()
+        """Write a notification for one channel, in the caller's transaction."""
+        at, body = self._now(), orjson.dumps(notification)
         row = connection.execute(
             "INSERT INTO alert_outbox (channel, at, body) VALUES (?, ?, ?)", (channel, at, body)
         )
-        return OutboxEntry(row.lastrowid, channel, at, notice)
+        return OutboxEntry(row.lastrowid, channel, at, notification)
 
 
 def _is_held(row: sqlite3.Row, me: int, expired: float) -> bool:
-    """Whether another living process is about to send the letter."""
+    """Whether another living process is about to send the entry."""
     holder = row["claimed_by"]
     return holder not in (None, me) and row["claimed_at"] > expired and _is_alive(holder)
 
@@ -105,9 +105,9 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def read_notice(row: sqlite3.Row) -> Notice | None:
-    """The notice of a row; None when another version wrote one that cannot be read."""
+def _notification(row: sqlite3.Row) -> Notification | None:
+    """What a row holds; None when another release wrote what cannot be read."""
     try:
-        return Notice(**orjson.loads(row["body"]))
+        return Notification.load(orjson.loads(row["body"]))
     except (TypeError, ValueError):
         return None

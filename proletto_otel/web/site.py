@@ -13,10 +13,10 @@ from proletto_otel.core.config import Config
 from proletto_otel.web.access import Access
 
 if TYPE_CHECKING:
+    from proletto_otel.alerts.notices import Notice
     from proletto_otel.alerts.silences import Silence
     from proletto_otel.health.states import CheckState, Transition
     from proletto_otel.monitoring.report import Alert, HealthReport
-    from proletto_otel.notify.notification import Notice
 
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; "

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proletto_otel.alerts.evaluator import Evaluator
+from proletto_otel.alerts.evaluator import Evaluator, Watched
 from proletto_otel.alerts.indicators import INDICATORS, gauge
 from proletto_otel.alerts.indicators import health as health_indicator
-from proletto_otel.alerts.notices import Origin
+from proletto_otel.alerts.notices import Notice, Origin
 from proletto_otel.alerts.readings import Readings
 from proletto_otel.alerts.store import AlertStore
 from proletto_otel.alerts.thresholds import Threshold
-from proletto_otel.notify.notification import Notice
 from proletto_otel.state.store import Store
 
 ORIGIN = Origin(service="shop", environment="production", host="web-1")
@@ -44,6 +43,7 @@ class Stage:
     thresholds: list[Threshold] = field(default_factory=list)
     told: list[Notice] = field(default_factory=list)
     boot: str = "boot-1"
+    repeat_s: float = 0.0
     readings: Readings = field(default_factory=Readings)
 
     def __post_init__(self) -> None:
@@ -52,29 +52,32 @@ class Stage:
 
     def restart(self) -> None:
         """Another process on the same host takes over."""
-        self.store = Store(self.directory)
-        self.shared = AlertStore(self.store, boot=self.boot, now=self.clock.now)
+        self.host_store = Store(self.directory)
+        self.store = AlertStore(self.host_store, boot=self.boot, now=self.clock.now)
         self.evaluator = Evaluator(
-            self.shared,
+            self.store,
             self.readings,
             [],
             ORIGIN,
-            thresholds=lambda: self.thresholds,
-            indicator=lambda name: (
-                health_indicator(name.removeprefix("health:"))
-                if name.startswith("health:")
-                else INDICATORS.get(name) or gauge(name)
+            Watched(
+                thresholds=lambda: self.thresholds,
+                indicator=lambda name: (
+                    health_indicator(name.removeprefix("health:"))
+                    if name.startswith("health:")
+                    else INDICATORS.get(name) or gauge(name)
+                ),
             ),
+            repeat_s=self.repeat_s,
             clock=self.clock,
             now=self.clock.now,
         )
 
     def tick(self) -> None:
         """Evaluate once; what people are told (by any channel) is in the past events."""
-        known = len(self.shared.events(1000))
+        known = len(self.store.events(1000))
         self.evaluator.tick()
-        fresh = len(self.shared.events(1000)) - known
-        self.told += reversed(self.shared.events(fresh)) if fresh else []
+        fresh = len(self.store.events(1000)) - known
+        self.told += reversed(self.store.events(fresh)) if fresh else []
 
     def run(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -11,15 +12,34 @@ from proletto_otel.alerts.silences import ACKNOWLEDGE, EVERYTHING, SILENCE, chec
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.health.states import CheckState
+from proletto_otel.notify.notification import Notification
+from proletto_otel.notify.notifier import Notifier
 from tests.alerts.stage import Stage
+from tests.servers import until
 
 CPU = Threshold(metric="cpu_percent", warning=80, critical=95, duration=60)
 
 
+class Told:
+    """A channel that remembers."""
+
+    name = "people"
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def wants(self, notification: Notification) -> bool:
+        return True
+
+    def send(self, notification: Notification) -> None:
+        self.heard.append(f"{notification.severity} {notification.event}")
+
+
 def _silence(stage: Stage, name: str, kind: str, seconds: float, level: str = "warning") -> None:
-    stage.shared.keep_silence(
+    stage.store.keep_silence(
         checked(name, kind, seconds, "ada", "deploy", level=level, at=stage.clock.now())
     )
 
@@ -108,19 +128,19 @@ def test_degraded_check_is_a_warning_after_five_minutes(stage: Stage) -> None:
     assert ["warning firing"] == stage.run(5)
 
 
-def test_letters_of_a_channel_that_is_gone_do_not_stay(stage: Stage) -> None:
+def test_entries_of_a_channel_that_is_gone_do_not_stay(stage: Stage) -> None:
     """An email that waits while SMTP_HOST is taken away is dropped after an hour, counted."""
     stage.thresholds = [CPU]
     stage.values["cpu_percent"] = 90.0
     stage.run(70)
-    with stage.shared.transaction() as connection:
-        stage.shared.post(connection, stage.told[0], ["email"])
+    with stage.store.transaction() as connection:
+        stage.store.post(connection, stage.told[0], ["email"])
     stage.values["cpu_percent"] = 10.0
     stage.run(3500, step=20)
-    assert 1 == len(stage.shared.outbox.waiting())
+    assert 1 == len(stage.store.outbox.waiting())
     stage.run(200, step=20)
 
-    assert [] == stage.shared.outbox.waiting()
+    assert [] == stage.store.outbox.waiting()
 
 
 class Requests:
@@ -257,3 +277,53 @@ def test_failing_source_has_no_data(stage: Stage, monkeypatch: pytest.MonkeyPatc
     stage.thresholds = [CPU, *for_checks([("database", True)])]
 
     assert ["critical firing"] == stage.run(3)
+
+
+def test_alert_repeats_as_set(stage: Stage) -> None:
+    """`PROLETTO_ALERT_REPEAT`: what goes on is told again, by the next leader too."""
+    stage.thresholds, stage.repeat_s = [CPU], 600.0
+    stage.restart()
+    stage.values["cpu_percent"] = 90.0
+    assert ["warning firing"] == stage.run(70)
+    stage.restart()
+    assert [] == stage.run(590, step=10)
+    assert ["warning firing"] == stage.run(20, step=10)
+    assert 2 == len(stage.told)
+
+
+def test_critical_alert_counts_since_its_own_limit(stage: Stage) -> None:
+    """A value that passed the warning limit first: the message says how long it is critical."""
+    stage.thresholds = [Threshold(metric="cpu_percent", warning=80, critical=95, duration=7)]
+    stage.values["cpu_percent"] = 90.0
+    stage.run(11)
+    stage.values["cpu_percent"] = 99.0
+    passed = stage.clock.now() + 1
+    stage.run(10)
+
+    assert "CPU usage is 99 %, above 95 % for 7 s" == stage.told[-1].summary
+    assert passed == stage.told[-1].since
+
+
+def test_locked_store_silences_no_alert(stage: Stage) -> None:
+    """While the store cannot be written the alert is told by this process, once."""
+    people = Told()
+    outbox = stage.store.outbox
+    stage.evaluator.notifiers = [Notifier(people, outbox, ledger=Ledger(Registry()))]
+    stage.thresholds = [CPU]
+    stage.values["cpu_percent"] = 90.0
+    stage.run(50)
+    locked = sqlite3.connect(stage.directory / "store.sqlite", isolation_level=None)
+    locked.execute("BEGIN EXCLUSIVE")
+    try:
+        for _ in range(3):
+            stage.clock.mono += 20
+            stage.evaluator.tick()
+        until(lambda: people.heard, what="the alert")
+    finally:
+        locked.execute("ROLLBACK")
+        locked.close()
+    stage.values["cpu_percent"] = 10.0
+    stage.run(100)
+    until(lambda: len(people.heard) > 1, what="its end")
+
+    assert ["warning firing", "warning resolved"] == people.heard

@@ -136,7 +136,7 @@ def leader(server: Server) -> int | None:
 
 
 def settled(server: Server) -> bool:
-    """Whether every letter was delivered and struck off: a kill between both may tell twice."""
+    """Whether every entry was delivered and struck off: a kill between both may tell twice."""
     with closing(
         sqlite3.connect(server.directory / "logs" / ".state" / "proletto" / "store.sqlite")
     ) as db:
@@ -159,9 +159,9 @@ def test_alert_of_four_workers_is_told_once(tmp_path: Path, people: People) -> N
         until(lambda: len(people.of("pressure")) > 1, 30)
 
     assert ["firing", "resolved"] == people.of("pressure")
-    assert 2 == len([subject for subject in people.mails if "CustomGauge" in subject])
-    assert ["🔴 CRITICAL CustomGauge · proletto", "✅ RESOLVED CustomGauge · proletto"] == [
-        message.title for message in people.slack.messages if "CustomGauge" in message.title
+    assert 2 == len([subject for subject in people.mails if "pressure" in subject])
+    assert ["🔴 CRITICAL pressure · proletto", "✅ RESOLVED pressure · proletto"] == [
+        message.title for message in people.slack.messages if "pressure" in message.title
     ]
     assert ["firing", "resolved"] == log_entries(server, "pressure")
     (message, *_) = (told for told in people.told if told["name"] == "pressure")

@@ -17,8 +17,8 @@ from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.notify import error_claims
 from proletto_otel.notify.error_notifier import ErrorNotifier
+from proletto_otel.notify.notification import Notification
 from proletto_otel.notify.slack.client import SlackClient
-from proletto_otel.notify.slack.error_message import ErrorNotification
 from proletto_otel.state.store import Store
 from tests.corpus import secrets
 from tests.logs.conftest import Room, balance
@@ -279,8 +279,8 @@ def test_ever_new_errors_take_no_memory(begin: Begin, slack: SlackServer) -> Non
 def test_own_rendering(begin: Begin, slack: SlackServer) -> None:
     """The message's template can be replaced."""
 
-    def render(note: ErrorNotification) -> tuple[str, list[dict[str, Any]]]:
-        return f"own: {note.kind} {note.sample.error}", []
+    def render(told: Notification) -> tuple[str, list[dict[str, Any]]]:
+        return f"own: {told.event} {told.data['error']}", []
 
     sink = begin(render)
     fail()
@@ -292,11 +292,26 @@ def test_own_rendering(begin: Begin, slack: SlackServer) -> None:
 def test_broken_rendering(begin: Begin, slack: SlackServer) -> None:
     """When one's own rendering raises, the usual message is sent."""
 
-    def render(note: ErrorNotification) -> tuple[str, list[dict[str, Any]]]:
-        raise KeyError(note.kind)
+    def render(told: Notification) -> tuple[str, list[dict[str, Any]]]:
+        raise KeyError(told.event)
 
     sink = begin(render)
     fail()
 
     assert flushed(sink)
     assert "ValueError" in slack.messages[0].title
+
+
+def test_message_without_exception_is_said_once(begin: Begin, slack: SlackServer) -> None:
+    """Title, text and preview do not repeat the same words."""
+    sink = begin()
+    log.critical("stock is negative")
+    log.critical("x" * 200)
+    assert flushed(sink)
+
+    short, long = slack.messages
+    assert ("🔴 CRITICAL · shop: stock is negative", 2) == (
+        short.title, short.raw.count("stock is negative"),  # title and preview
+    )  # fmt: skip
+    assert "x" * 200 not in long.title
+    assert 2 == long.raw.count("x" * 200)  # text and preview

@@ -7,10 +7,12 @@ import json
 import pytest
 
 from proletto_otel.alerts.indicators import INDICATORS, health
-from proletto_otel.alerts.notices import Origin, notice
+from proletto_otel.alerts.notices import Notice, Origin, notice
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.texts import human_duration
-from proletto_otel.notify.notification import Notice, slack_blocks, slack_text, text
+from proletto_otel.notify.email.text import text
+from proletto_otel.notify.slack.message import blocks as slack_blocks
+from proletto_otel.notify.slack.message import preview
 
 ORIGIN = Origin(
     service="shop", environment="production", host="web-1",
@@ -30,26 +32,26 @@ def _health(message: str, **changes: object) -> Notice:
 
 def test_nothing_in_an_alert_mentions_people_or_links() -> None:
     """Slack: no mention, no link out of a value; blocks under 3,000 characters."""
-    told = _health(EVIL)
+    told = _health(EVIL).as_notification()
     blocks = slack_blocks(told)
 
     assert [] == [
         block for block in blocks
         if block["type"] != "context" and block["text"]["type"] != "plain_text"
     ]  # fmt: skip
-    assert "<!" not in slack_text(told)
-    assert "<@" not in slack_text(told)
-    assert "<http" not in slack_text(told)
+    assert "<!" not in preview(told)
+    assert "<@" not in preview(told)
+    assert "<http" not in preview(told)
     assert max(len(b["text"]["text"]) for b in blocks if "text" in b) < 3000
 
 
 def test_links_lead_to_runbook_and_dashboard() -> None:
     """Each message carries its links."""
-    context = slack_blocks(_health("down"))[-1]["elements"][0]["text"]
+    context = slack_blocks(_health("down").as_notification())[-1]["elements"][0]["text"]
 
     assert "<https://wiki/runbook#healthcheckfailing|runbook>" in context
     assert "<https://shop.example/admin/monitoring|dashboard>" in context
-    assert "https://wiki/runbook#healthcheckfailing" in text(_health("down"))
+    assert "https://wiki/runbook#healthcheckfailing" in text(_health("down").as_notification())
 
 
 def test_health_message_says_what_the_check_said() -> None:

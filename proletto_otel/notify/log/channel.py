@@ -8,52 +8,64 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.severity import CRITICAL
 from proletto_otel.core.texts import iso_time
-from proletto_otel.notify.notification import Notice
+from proletto_otel.notify.notification import RESOLVED, Notification
+
+if TYPE_CHECKING:
+    from proletto_otel.notify.channels import Needs
 
 Log = Callable[[int, str, Mapping[str, Any]], None]
 """Writes one record: level, message, facts."""
 
 LOGGER = "proletto.alerts"
+"""Name of the logger; its records are not sent to Slack once more as errors."""
 
 
 class LogChannel:
-    """Writes every notice into the log."""
+    """Writes every notification into the log."""
 
     name = "alert_log"
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def wants(self, notice: Notice) -> bool:
-        """Every notice."""
+    @classmethod
+    def of(cls, needs: Needs) -> LogChannel | None:
+        """Always, where there is a log."""
+        return cls(needs.log) if needs.log is not None else None
+
+    def wants(self, notification: Notification) -> bool:
+        """Every notification."""
         return True
 
-    def send(self, notice: Notice) -> None:
+    def send(self, notification: Notification) -> None:
         """Write one record."""
-        self._log(_level(notice), f"{notice.alert}: {notice.summary}", _facts(notice))
+        alert = notification.data.get("alert", notification.kind)
+        self._log(_level(notification), f"{alert}: {notification.text}", facts(notification))
 
 
-def _level(notice: Notice) -> int:
-    if notice.event == "resolved":
+def _level(notification: Notification) -> int:
+    if notification.event == RESOLVED:
         return logging.INFO
-    return logging.ERROR if notice.severity == CRITICAL else logging.WARNING
+    return logging.ERROR if notification.severity == CRITICAL else logging.WARNING
 
 
-def _facts(notice: Notice) -> dict[str, Any]:
+def facts(notification: Notification) -> dict[str, Any]:
+    """The facts of the record."""
+    data = notification.data
     return {
         "component": "alerts",
-        "alert": notice.alert,
-        "alert_name": notice.name,
-        "alert_event": notice.event,
-        "severity": notice.severity,
-        "value": notice.value,
-        "unit": notice.unit,
-        "threshold": notice.limit,
-        "since": iso_time(notice.since),
-        "runbook": notice.links.get("runbook", ""),
-        **notice.facts,
+        "alert": data.get("alert"),
+        "alert_name": data.get("name"),
+        "alert_event": notification.event,
+        "severity": notification.severity,
+        "value": data.get("value"),
+        "unit": data.get("unit"),
+        "threshold": data.get("limit"),
+        "since": iso_time(notification.since),
+        "runbook": notification.links.get("runbook", ""),
+        **data.get("facts", {}),
     }

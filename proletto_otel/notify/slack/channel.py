@@ -1,21 +1,25 @@
-"""Alerts in Slack, through the client that also carries log records (`notify.slack.client`)."""
+"""Alerts in Slack, through the client that also carries errors (`notify.slack.client`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.severity import RANK
-from proletto_otel.notify.notification import Notice, slack_blocks, slack_text
-from proletto_otel.notify.notifier import Rejected
+from proletto_otel.notify.channel import Rejected
+from proletto_otel.notify.notification import Notification
 from proletto_otel.notify.slack.client import SlackRefused
+from proletto_otel.notify.slack.message import message
+
+if TYPE_CHECKING:
+    from proletto_otel.notify.channels import Needs
 
 Post = Callable[[str, list[dict[str, Any]]], None]
-"""Sends text and blocks; raises with `retry_after` seconds when Slack asks to wait."""
+"""Sends text and blocks; raises `SlackRefused` with `retry_after` when Slack asks to wait."""
 
 
 class SlackChannel:
-    """Sends notices of *severity* and above; the end of an alert follows its beginning."""
+    """Sends notifications of *severity* and above; the end of an alert follows its beginning."""
 
     name = "slack"
 
@@ -23,18 +27,26 @@ class SlackChannel:
         self._post = post
         self._least = RANK[severity]
 
-    def wants(self, notice: Notice) -> bool:
-        """Whether the notice is severe enough."""
-        return RANK[notice.severity] >= self._least
+    @classmethod
+    def of(cls, needs: Needs) -> SlackChannel | None:
+        """The channel of these settings, if Slack is configured and is to hear of alerts."""
+        severity = needs.config.alert_slack_severity
+        if needs.slack is None or severity == "none":
+            return None
+        return cls(needs.slack, severity)
 
-    def send(self, notice: Notice) -> None:
+    def wants(self, notification: Notification) -> bool:
+        """Whether the notification is severe enough."""
+        return RANK[notification.severity] >= self._least
+
+    def send(self, notification: Notification) -> None:
         """Post one message.
 
         Raises:
             Rejected: when Slack will never take it (a revoked token, an archived channel).
         """
         try:
-            self._post(slack_text(notice), slack_blocks(notice))
+            self._post(*message(notification))
         except SlackRefused as error:
             if error.permanent:
                 raise Rejected(str(error)) from error

@@ -5,43 +5,62 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import ssl
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import orjson
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.parsing import Secret
-from proletto_otel.notify.notification import Notice
-from proletto_otel.notify.notifier import Refused, Rejected
+from proletto_otel.notify.channel import Refused, Rejected
+from proletto_otel.notify.notification import Notification
+
+if TYPE_CHECKING:
+    from proletto_otel.notify.channels import Needs
 
 TIMEOUT_S = 5.0
 _RETRIED = (408, 425, 429)
 
 
 class WebhookChannel:
-    """POSTs every notice; follows no redirect."""
+    """POSTs every notification; follows no redirect."""
 
     name = "webhook"
 
     def __init__(self, url: Secret) -> None:
         self._url = url
         parts = urlsplit(url.reveal())
-        secure = parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))
+        secure = parts.scheme == "https" or (
+            parts.scheme == "http" and _is_this_machine(parts.hostname)
+        )
         if not parts.hostname or not secure:
             raise ConfigError.of("ALERT_WEBHOOK_URL", "***", "a URL that begins with https://")
 
-    def wants(self, notice: Notice) -> bool:
-        """Every notice."""
+    @classmethod
+    def of(cls, needs: Needs) -> WebhookChannel | None:
+        """The channel of these settings; a URL that is not https is said once and not used."""
+        url = needs.config.alert_webhook_url
+        if not url:
+            return None
+        try:
+            return cls(url)
+        except ConfigError as error:
+            log_rate_limited("alerts.webhook", "%s; no alerts are sent there", error)
+            return None
+
+    def wants(self, notification: Notification) -> bool:
+        """Every notification."""
         return True
 
-    def send(self, notice: Notice) -> None:
-        """POST one notice.
+    def send(self, notification: Notification) -> None:
+        """POST one notification.
 
         Raises:
             Refused: when the receiver asks to come back later, or has an error of its own.
             Rejected: when it refuses the message for good.
         """
-        status, retry_after = self._post(orjson.dumps(notice.as_json()))
+        status, retry_after = self._post(orjson.dumps(notification.as_json()))
         if 200 <= status < 300:
             return
         if status in _RETRIED or status >= 500:
@@ -68,7 +87,7 @@ def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPCon
     return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 
 
-def _is_here(host: str | None) -> bool:
+def _is_this_machine(host: str | None) -> bool:
     if host == "localhost":
         return True
     try:

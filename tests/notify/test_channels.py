@@ -1,0 +1,40 @@
+"""The table of channels: each is switched on by its settings, and the page says by which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core.config import SETTINGS, load
+from proletto_otel.notify.channels import CHANNELS, ChannelRow, Needs, build
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "monitoring.md"
+ENVIRONMENT = {s.name: s.env[0] for s in SETTINGS}
+
+
+@pytest.mark.parametrize("row", [row for row in CHANNELS if row.settings], ids=lambda r: r.name)
+def test_page_names_the_settings(row: ChannelRow) -> None:
+    """Who looks for a channel finds what switches it on."""
+    text = PAGE.read_text(encoding="utf-8")
+    section = text.partition("## Who is told, and how")[2].partition("\n## ")[0]
+
+    assert [] == [n for n in row.settings if f"`{ENVIRONMENT[n]}`" not in section]
+
+
+def test_channel_is_named_as_its_row() -> None:
+    """The row, the sink in the ledger and the entries in the outbox have one name."""
+    config, _ = load(
+        {"smtp_host": "127.0.0.1", "alert_email_to": "ada@example.org",
+         "alert_webhook_url": "https://hooks.example.org/x"}, {}, {},
+    )  # fmt: skip
+    made = build(Needs(config=config, log=lambda *_: None, slack=lambda *_: None))
+
+    assert [row.name for row in CHANNELS] == [channel.name for channel in made]
+
+
+def test_without_settings_only_the_log_speaks() -> None:
+    """Nothing is sent anywhere unless it was asked for."""
+    made = build(Needs(config=load({}, {}, {})[0], log=lambda *_: None))
+
+    assert ["alert_log"] == [channel.name for channel in made]
