@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proletto_otel.alerts.indicators import Indicator
 from proletto_otel.alerts.notices import Notice, Origin, notice
@@ -184,7 +184,7 @@ class Evaluator(Component):
             state = advance(known, threshold, value, now.mono, now.wall)
             told, announced = decide(state, silences, now.wall, self._repeat_s)
             made = self._notice(now, threshold, known, state, announced) if announced else None
-            steps.append(Step(told, made))
+            steps.append(Step(replace(told, evaluated_at=now.wall), made))
         return steps
 
     def _notice(

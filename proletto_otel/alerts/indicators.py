@@ -83,6 +83,9 @@ INDICATORS = {indicator.name: indicator for indicator in _TABLE}
 
 GAUGE_ALERT = "CustomGauge"
 """Runbook heading of thresholds on gauges that the application registered."""
+UNEVALUATED = "monitoring:unevaluated"
+"""Number of registrations that no process evaluates; the name of its alert, too."""
+UNEVALUATED_ALERT = "NotEvaluated"
 HEALTH_ALERT = "HealthCheckFailing"
 HEALTH_PREFIX = "health:"
 """A check's alert is called `health:<check>`."""
@@ -101,6 +104,11 @@ def health(check: str) -> Indicator:
     """The indicator of a health check: 0 healthy, 1 degraded, 2 unhealthy."""
     title = f"Health check {check}"
     return Indicator(name=HEALTH_PREFIX + check, title=title, subject=title, alert=HEALTH_ALERT)
+
+
+NOT_EVALUATED = Indicator(
+    name=UNEVALUATED, title="Registrations that nobody evaluates", alert=UNEVALUATED_ALERT
+)
 
 
 def anchor(alert: str) -> str:

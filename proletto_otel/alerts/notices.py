@@ -9,7 +9,12 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from proletto_otel.alerts.indicators import HEALTH_ALERT, Indicator, anchor
+from proletto_otel.alerts.indicators import (
+    HEALTH_ALERT,
+    UNEVALUATED_ALERT,
+    Indicator,
+    anchor,
+)
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.severity import CRITICAL, OK, WARNING
 from proletto_otel.core.texts import human_duration, iso_time
@@ -155,6 +160,10 @@ def _summary(
         if resolved:
             return f"{text} again after {human_duration(lasted_s)}"
         return f"{text}: {facts['message']}" if facts.get("message") else text
+    if indicator.alert == UNEVALUATED_ALERT:
+        if resolved:
+            return "Everything that is registered is evaluated again"
+        return f"No process evaluates {facts.get('not_evaluated', 'some registrations')}"
     shown = "no data" if value is None else indicator.show(value)
     bound = "" if limit is None else indicator.show(limit)
     if resolved:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from proletto_otel.alerts import request_window as w
-from proletto_otel.alerts.indicators import ABOVE, HEALTH_PREFIX, INDICATORS
+from proletto_otel.alerts.indicators import ABOVE, HEALTH_PREFIX, INDICATORS, UNEVALUATED
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.registry import Family, Histogram
@@ -59,6 +59,9 @@ class Readings:
     excluded_routes: Container[str | None] = ()
     """Routes whose requests say nothing about the service: probes and admin pages."""
 
+    unevaluated: Callable[[], Collection[str]] = tuple
+    """Names that a process of the service registered and nobody evaluates."""
+
     window: w.Window = field(default_factory=w.Window)
 
     def take(self, mono: float) -> Reading:
@@ -71,6 +74,8 @@ class Readings:
             now = w.totals(reading.families, self.excluded_routes)
             reading.keep = self.window.add(mono, now)
             reading.totals, reading.requests = now, self.window.recent(mono, now)
+        with suppressed("alerts.unevaluated"):
+            reading.unevaluated = tuple(self.unevaluated())
         with suppressed("alerts.health"):
             reading.health = {c.name: HEALTH_VALUES.get(c.status) for c in self.health()}
         return reading
@@ -88,12 +93,15 @@ class Reading:
     keep: bool = False
     """Whether the totals are one of the readings that span the window."""
     health: dict[str, float | None] = field(default_factory=dict)
+    unevaluated: tuple[str, ...] = ()
 
     def value(self, threshold: Threshold) -> float | None:
         """The value *threshold* watches, in its indicator's unit."""
         metric = threshold.metric
         if metric.startswith(HEALTH_PREFIX):
             return self.health.get(metric[len(HEALTH_PREFIX) :])
+        if metric == UNEVALUATED:
+            return float(len(self.unevaluated))
         indicator = INDICATORS.get(metric)
         if indicator is None:
             return self._gauge(metric, threshold.direction)

@@ -31,6 +31,9 @@ class AlertState:
     told_at: float = 0.0
     """When they were told, unix seconds."""
 
+    evaluated_at: float = 0.0
+    """When somebody last evaluated it, unix seconds."""
+
     value: float | None = None
     """The last value, in the indicator's unit; None: no data."""
 

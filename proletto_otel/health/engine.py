@@ -49,12 +49,13 @@ class HealthEngine(Component):
 
     def __init__(
         self, shared: HealthStore, schedule: Schedule, *,
-        redact: Callable[[str], str] = str,
+        redact: Callable[[str], str] = str, is_mine: Callable[[str], bool] = lambda name: True,
         now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.shared = shared
         self.schedule = schedule
         self._redact = redact
+        self._is_mine = is_mine
         self._now = now
         self._clock = clock
         self._runners: dict[str, Runner] = {}
@@ -154,7 +155,8 @@ class HealthEngine(Component):
 
     def _run_round(self) -> None:
         with suppressed("health.round"):
-            self.run_now(min(RACE_S, self.schedule.interval_s / 2))
+            mine = [runner for name, runner in self._runners.items() if self._is_mine(name)]
+            self._run(mine, min(RACE_S, self.schedule.interval_s / 2))
 
     def _run(self, runners: Iterable[Runner], min_age_s: float) -> dict[str, CheckState]:
         pending = [runner.start() for runner in runners]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proletto_otel.core.config import Config
@@ -25,8 +26,9 @@ class Schedule(Protocol):
     """Has a function called at intervals: `Ticker.every`."""
 
     def __call__(
-        self, seconds: float, name: str, function: Callable[[], object], *, leader: bool = False
-    ) -> None: ...
+        self, seconds: float, name: str, function: Callable[[], object], *, leader: bool = False,
+        when: Callable[[], bool] = lambda: True,
+    ) -> None: ...  # fmt: skip
 
 
 def _nothing(*_: Any) -> Sequence[Any]:
@@ -47,13 +49,13 @@ class Inputs:
     """The host's shared store."""
 
     every: Schedule
-    """`Ticker.every`: scheduled checks and evaluations are leader jobs."""
+    """`Ticker.every`."""
 
     cancel: Callable[[str], None] = lambda name: None
     """`Ticker.cancel`."""
 
-    is_leader: Callable[[], bool] = lambda: True
-    """Whether this process speaks for the host."""
+    state: Path | None = None
+    """The directory that the service's processes share; None: this process is for itself."""
 
     system: Callable[[], Mapping[str, float | None]] = _empty
     """The host's values by indicator name and in the indicator's unit (per cent, not ratios), at

@@ -190,8 +190,17 @@ class Registrations:
 
     def indicator(self, metric: str) -> Indicator:
         """What *metric* means: built in, a registered gauge, a health check, or any gauge."""
-        from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, gauge, health
+        from proletto_otel.alerts.indicators import (
+            HEALTH_PREFIX,
+            INDICATORS,
+            NOT_EVALUATED,
+            UNEVALUATED,
+            gauge,
+            health,
+        )
 
+        if metric == UNEVALUATED:
+            return NOT_EVALUATED
         if metric.startswith(HEALTH_PREFIX):
             return health(metric.removeprefix(HEALTH_PREFIX))
         return INDICATORS.get(metric) or self.gauges.get(metric) or gauge(metric)

@@ -26,13 +26,17 @@ class Alert:
     metric: str
     title: str
     state: str
-    """`ok`, `pending` (a limit is passed, not yet for long enough) or `firing`."""
+    """`ok`, `pending` (a limit is passed, not yet for long enough), `firing`, or `unevaluated`:
+    no process evaluates it, so nothing can be said."""
 
     severity: str
     """`ok`, `warning` or `critical`."""
 
     value: float | None
     """The last value, in `unit`; None: no data."""
+
+    evaluated_at: float | None
+    """When a process last evaluated it, unix seconds; None: never."""
 
     unit: str
     warning: float | None
@@ -82,24 +86,27 @@ class HealthReport:
 
     ready: bool
     checks: tuple[CheckReport, ...]
+    unevaluated: tuple[str, ...] = ()
+    """Thresholds and checks that a process of the service registered and none evaluates."""
 
 
 def alert(
-    threshold: Threshold, indicator: Indicator, state: AlertState, silences: Iterable[Silence]
-) -> Alert:
-    """The report of one threshold."""
+    threshold: Threshold, indicator: Indicator, state: AlertState, silences: Iterable[Silence],
+    *, evaluated: bool = True,
+) -> Alert:  # fmt: skip
+    """The report of one threshold; *evaluated*: whether somebody did that lately."""
     silences = list(silences)
     silent = of(threshold.name, SILENCE, silences)
     known = of(threshold.name, ACKNOWLEDGE, silences)
-    firing = state.level != OK
     return Alert(
         name=threshold.name,
         alert=indicator.alert,
         metric=threshold.metric,
         title=indicator.title,
-        state="firing" if firing else "pending" if state.pending else "ok",
+        state=_state(state) if evaluated else "unevaluated",
         severity=state.level,
         value=state.value,
+        evaluated_at=state.evaluated_at or None,
         unit=indicator.unit,
         warning=threshold.warning,
         critical=threshold.critical,
@@ -111,6 +118,10 @@ def alert(
         acknowledged_until=known.until if known else None,
         reason=threshold.reason,
     )
+
+
+def _state(state: AlertState) -> str:
+    return "firing" if state.level != OK else "pending" if state.pending else "ok"
 
 
 def check(state: CheckState, uptime_24h: float | None) -> CheckReport:

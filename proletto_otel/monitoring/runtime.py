@@ -7,31 +7,31 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from proletto_otel.alerts import defaults
 from proletto_otel.alerts.evaluator import Evaluator, Watched
-from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS
+from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, UNEVALUATED
 from proletto_otel.alerts.notices import Origin
 from proletto_otel.alerts.readings import Readings
 from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence
 from proletto_otel.alerts.states import AlertState
 from proletto_otel.alerts.store import AlertStore
 from proletto_otel.alerts.thresholds import Threshold
-from proletto_otel.core.conventions import ALERT_STATE, HEALTH_CHECK_DURATION, HEALTH_CHECK_STATUS
-from proletto_otel.core.metrics.registry import Observations, registry
-from proletto_otel.core.severity import CRITICAL, RANK, WARNING
+from proletto_otel.core.severity import RANK
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check
 from proletto_otel.health.engine import HealthEngine, Schedule
-from proletto_otel.health.results import STATUSES
 from proletto_otel.health.states import Rules
 from proletto_otel.health.store import HealthStore
 from proletto_otel.monitoring import report
+from proletto_otel.monitoring.exported_states import ExportedStates
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.monitoring.registrations import Registrations
 from proletto_otel.monitoring.request_summary import OwnRoutes, endpoint, facts, total
+from proletto_otel.monitoring.shares import DEFAULT, REGISTERED, Registered, Shares
 from proletto_otel.notify import channels
 from proletto_otel.notify.notifier import Notifier
 from proletto_otel.runtime.lifecycle import Component
@@ -40,6 +40,19 @@ from proletto_otel.state.store import StoreUnavailable
 STALE_MARGIN_S = 10.0
 """A scheduled result is believed for two intervals and this much more."""
 
+SHARE_S = 1.0
+"""How soon another process takes over what a dead one evaluated."""
+UNEVALUATED_S = 30.0
+"""Age at which a state says nothing any more; at least three intervals."""
+
+MISSING = Threshold(
+    metric=UNEVALUATED, name=UNEVALUATED, warning=0, duration=60,
+    reason="A threshold or a check that no process evaluates looks as if all were well; "
+    "a minute is enough for a restart.",
+)  # fmt: skip
+"""Of this process alone: Grafana sees that a service is silent by itself."""
+
+SHARE = "monitoring.share"
 EVALUATE = "alerts.evaluate"
 CHECK = "health.round"
 KEEP = "alerts.samples"
@@ -52,8 +65,12 @@ class Runtime:
         self.inputs = inputs
         self._registrations = registrations
         config = inputs.config
-        self._defaults = defaults.for_this_machine() if config.default_thresholds else []
-        self.engine = _engine(inputs)
+        self._defaults = (
+            [*defaults.for_this_machine(), MISSING] if config.default_thresholds else []
+        )
+        self.shares = Shares(inputs.state, self._registered)
+        self.engine = _engine(inputs, self.shares)
+        self._began = time.time()
         for check in registrations.checks.values():
             self.engine.register(check)
         self.alert_store = AlertStore(inputs.store)
@@ -63,19 +80,20 @@ class Runtime:
         self.notifiers = [Notifier(channel, self.alert_store.outbox) for channel in built]
         self.evaluator = self._evaluator()
         self._schedule()
-        self._measure()
+        self._exported = ExportedStates(
+            self.engine, self.evaluator, self._evaluated_here, self.shares, registrations.indicator
+        )
 
     @property
     def components(self) -> list[Component]:
         """What telemetry starts, stops and tells of forks."""
-        return [self.engine, self.evaluator, *self.notifiers]
+        return [self.shares, self.engine, self.evaluator, *self.notifiers]
 
     def close(self) -> None:
         """Stop jobs and gauges."""
-        for job in (EVALUATE, CHECK, KEEP):
+        for job in (SHARE, EVALUATE, CHECK, KEEP):
             self.inputs.cancel(job)
-        for metric in (HEALTH_CHECK_STATUS, HEALTH_CHECK_DURATION, ALERT_STATE):
-            registry.forget(metric)
+        self._exported.close()
 
     def thresholds(self) -> list[Threshold]:
         """Registered ones, defaults for metrics without one, and one per health check."""
@@ -109,11 +127,12 @@ class Runtime:
             status=probes.overall(states),
             ready=probes.ready(states),
             checks=tuple(report.check(s, self.engine.uptime(s)) for s in states),
+            unevaluated=self._unevaluated(),
         )
 
     def alerts(self) -> list[report.Alert]:
         """Every threshold and what is known about it, worst first."""
-        states = self.alert_store.peek() or self.evaluator.own
+        states = self._states()
         silences = self.alert_store.silences()
         found = [
             report.alert(
@@ -121,10 +140,24 @@ class Runtime:
                 self._registrations.indicator(t.metric),
                 states.get(t.name) or AlertState(name=t.name),
                 silences,
+                evaluated=self._is_evaluated(states.get(t.name) or AlertState(name=t.name)),
             )
             for t in self.thresholds()
         ]
         return sorted(found, key=lambda a: (-RANK[a.severity], a.state != "pending", a.name))
+
+    def _states(self) -> Mapping[str, AlertState]:
+        return self.alert_store.peek() or self.evaluator.own
+
+    def _unevaluated(self) -> tuple[str, ...]:
+        """What nobody evaluates, of this process's registrations and of others'."""
+        states = self._states()
+        late = {
+            f"threshold:{t.name}"
+            for t in self.thresholds()
+            if not self._is_evaluated(states.get(t.name) or AlertState(name=t.name))
+        }
+        return tuple(sorted(late.union(self.shares.missing())))
 
     def errors(self, limit: int) -> list[Mapping[str, Any]]:
         """The latest error groups."""
@@ -161,6 +194,7 @@ class Runtime:
             system=self.inputs.system,
             families=self.inputs.families,
             health=self.engine.known,
+            unevaluated=self.shares.missing,
             excluded_routes=OwnRoutes(config.metrics_path, config.admin_prefix),
         )
         origin = Origin(
@@ -172,7 +206,7 @@ class Runtime:
             trace_url=config.trace_url,
         )
         watched = Watched(
-            thresholds=self.thresholds,
+            thresholds=self._evaluated_here,
             indicator=self._registrations.indicator,
             facts=self._facts,
         )
@@ -183,55 +217,56 @@ class Runtime:
 
     def _schedule(self) -> None:
         config, every = self.inputs.config, self.inputs.every
+        every(min(SHARE_S, config.alert_interval_s), SHARE, self.shares.take)
         if config.monitor_scheduled_checks:
             seconds = config.monitor_health_check_interval
-            every(seconds, CHECK, self.engine.run_scheduled, leader=True)
-        every(config.alert_interval_s, EVALUATE, self.evaluator.tick, leader=True)
+            every(seconds, CHECK, self.engine.run_scheduled, when=self._leads)
+        every(config.alert_interval_s, EVALUATE, self.evaluator.tick, when=self._leads)
         if self.inputs.keep is not None:
-            every(config.monitor_sample_interval, KEEP, self._keep_samples, leader=True)
+            every(config.monitor_sample_interval, KEEP, self._keep_samples, when=self._leads)
+
+    def _leads(self) -> bool:
+        return self.shares.leads
+
+    def _registered(self) -> Registered:
+        """What this process can evaluate, for `monitoring.shares`."""
+        own = self._registrations
+        found = {"samples:requests": (DEFAULT, "")}
+        for t in self.thresholds():
+            asked_for = t.name in own.thresholds or t.metric.startswith(HEALTH_PREFIX)
+            rank = REGISTERED if asked_for else DEFAULT
+            found[f"threshold:{t.name}"] = (rank, repr(replace(t, reason="")))
+        for name, check in own.checks.items():
+            found[f"check:{name}"] = (REGISTERED, f"{check.critical} {check.timeout}")
+        for name in own.gauges:
+            found[f"gauge:{name}"] = (REGISTERED, "")
+        return found
+
+    def _evaluated_here(self) -> list[Threshold]:
+        return [t for t in self.thresholds() if f"threshold:{t.name}" in self.shares]
+
+    def _is_evaluated(self, state: AlertState) -> bool:
+        """Whether some process evaluated it lately; a process that just began waits a while."""
+        last = max(state.evaluated_at, self._began)
+        return time.time() - last <= max(3 * self.inputs.config.alert_interval_s, UNEVALUATED_S)
 
     def _keep_samples(self) -> None:
         """Remember the requests' indicators and the registered gauges for `history`."""
         reading, keep = self.evaluator.last, self.inputs.keep
-        names = [i.name for i in INDICATORS.values() if i.requests] + list(
-            self._registrations.gauges
-        )
+        names = [name for name in self._registrations.gauges if f"gauge:{name}" in self.shares]
+        if "samples:requests" in self.shares:
+            names += [i.name for i in INDICATORS.values() if i.requests]
         if reading is not None and keep is not None:
             keep(
                 time.time(),
                 {name: reading.value(Threshold(metric=name, warning=0)) for name in names},
             )
 
-    def _measure(self) -> None:
-        registry.observe(HEALTH_CHECK_STATUS, self._check_states)
-        registry.observe(HEALTH_CHECK_DURATION, self._check_durations)
-        registry.observe(ALERT_STATE, self._alert_states)
-
-    def _check_states(self) -> Observations:
-        """Only the leader speaks for the host."""
-        for state in self.engine.known() if self.inputs.is_leader() else ():
-            for word in STATUSES:
-                critical = "true" if state.critical else "false"
-                yield (state.name, word, critical), float(state.status == word)
-
-    def _check_durations(self) -> Observations:
-        for state in self.engine.known() if self.inputs.is_leader() else ():
-            yield (state.name,), state.duration_s
-
-    def _alert_states(self) -> Iterator[tuple[tuple[str, str, str], float]]:
-        if not self.inputs.is_leader():
-            return
-        own = self.evaluator.own
-        for threshold in self.thresholds():
-            state = own.get(threshold.name)
-            for level in (WARNING, CRITICAL):
-                if state is not None and threshold.limit(level) is not None:
-                    alert = self._registrations.indicator(threshold.metric).alert
-                    yield (alert, threshold.name, level), float(state.level == level)
-
     def _facts(self, threshold: Threshold) -> dict[str, str]:
         """What helps to find the cause: a check's message, a request to look at."""
         metric = threshold.metric
+        if metric == UNEVALUATED:
+            return {"not_evaluated": ", ".join(self.shares.missing())}
         if metric.startswith(HEALTH_PREFIX):
             known = {s.name: s for s in self.engine.known()}
             state = known.get(metric.removeprefix(HEALTH_PREFIX))
@@ -242,11 +277,16 @@ class Runtime:
         return facts(list(self.inputs.routes()), slow=metric != "error_rate")
 
 
-def _engine(inputs: Inputs) -> HealthEngine:
+def _engine(inputs: Inputs, shares: Shares) -> HealthEngine:
     config = inputs.config
     interval = config.monitor_health_check_interval
     rules = Rules(
         failures=config.monitor_unhealthy_threshold, stale_after_s=2 * interval + STALE_MARGIN_S
     )
     schedule = Schedule(enabled=config.monitor_scheduled_checks, interval_s=interval)
-    return HealthEngine(HealthStore(inputs.store, rules), schedule, redact=inputs.redact)
+    return HealthEngine(
+        HealthStore(inputs.store, rules),
+        schedule,
+        redact=inputs.redact,
+        is_mine=lambda name: f"check:{name}" in shares,
+    )

@@ -40,6 +40,7 @@ class Job:
     seconds: float
     function: Callable[[], object]
     leader: bool
+    when: Callable[[], bool]
     due: float
 
 
@@ -70,8 +71,9 @@ class Ticker(Component):
             job.due = 0.0
 
     def every(
-        self, seconds: float, name: str, function: Callable[[], object], *, leader: bool = False
-    ) -> None:
+        self, seconds: float, name: str, function: Callable[[], object], *, leader: bool = False,
+        when: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
         """Call *function* at once and then every *seconds*; a second job of the name replaces it.
 
         Args:
@@ -79,8 +81,9 @@ class Ticker(Component):
             name: Under which its failures are counted.
             function: Takes nothing; what it raises is counted, and it is called again.
             leader: Only where this process leads the host.
+            when: Only while this is true; a job that waited for it is due at once.
         """
-        self._jobs = {**self._jobs, name: Job(name, seconds, function, leader, 0.0)}
+        self._jobs = {**self._jobs, name: Job(name, seconds, function, leader, when, 0.0)}
 
     def cancel(self, name: str) -> None:
         """Do it no more."""
@@ -108,11 +111,11 @@ class Ticker(Component):
         for job in list(self._jobs.values()):
             if self._stop.is_set():
                 break
-            if job.due > self._clock() or (job.leader and not leads):
+            if job.due > self._clock() or (job.leader and not leads) or not job.when():
                 continue
             job.due = self._clock() + job.seconds
             self._do(job)
-        waiting = [j.due for j in self._jobs.values() if leads or not j.leader]
+        waiting = [j.due for j in self._jobs.values() if (leads or not j.leader) and j.when()]
         return max(0.0, min(waiting, default=self._clock() + LONGEST_SLEEP_S) - self._clock())
 
     def _do(self, job: Job) -> None:

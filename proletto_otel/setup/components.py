@@ -189,7 +189,7 @@ class Components:
             store=self.store,
             every=self.ticker.every,
             cancel=self.ticker.cancel,
-            is_leader=self.leads,
+            state=self.state,
             system=self.host_system,
             families=self.snapshots.merged,
             routes=self.routes,

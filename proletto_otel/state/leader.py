@@ -1,6 +1,9 @@
 """One process of the host leads: it samples the host, runs checks and speaks.
 
-The lock is the kernel's: it is free again the moment its holder dies, however it dies.
+The lock is the kernel's: it is free again the moment its holder dies, however it dies. A holder
+that lives but hangs is told by its beat: the lock file holds the monotonic time at which it last
+came round, and who finds that too old replaces the file, so that the lock on the old one means
+nothing any more.
 """
 
 from __future__ import annotations
@@ -9,12 +12,20 @@ import contextlib
 import errno
 import fcntl
 import os
+import struct
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from proletto_otel.core.ownership import give_to_owner, make_directories
+from proletto_otel.state import files
 
 UNWRITABLE = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM})
 """Nobody can lead the host from such a directory: each process watches for itself meanwhile."""
+STUCK_S = 30.0
+"""A holder that did not come round for so long hangs and has lost the lead. Longer than any job
+takes: folding a thousand dead workers, the slowest, takes about a second."""
+_BEAT = struct.Struct("<d")
 
 
 class Leader:
@@ -22,10 +33,12 @@ class Leader:
 
     Args:
         path: The lock file; None (no shared directory): every process leads for itself.
+        clock: Monotonic seconds, the same for all processes of the host.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
         self._held: int | None = None
         self._is_alone = path is None
 
@@ -43,6 +56,7 @@ class Leader:
             return True
         if self._held is not None:
             if self._is_current(self._held):
+                self._beat(self._held)
                 return True
             self.resign()
         return self._claim(self._path)
@@ -59,13 +73,26 @@ class Leader:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            if _is_stuck(lock, self._clock):
+                self._replace(path)
             os.close(lock)
             return False
         if not self._is_current(lock):
             os.close(lock)
             return False
         self._held = lock
+        self._beat(lock)
         return True
+
+    def _beat(self, lock: int) -> None:
+        with contextlib.suppress(OSError):  # disk full: without a beat nobody takes the lead away
+            os.pwrite(lock, _BEAT.pack(self._clock()), 0)
+
+    def _replace(self, path: Path) -> None:
+        """Take the file away from a holder that hangs; under a lock, so that one alone does it."""
+        with contextlib.suppress(OSError), files.locked(path.with_suffix(".guard")) as mine:
+            if mine and not is_led(path, self._clock):  # else somebody was faster, and leads
+                path.unlink()
 
     def _is_current(self, lock: int) -> bool:
         try:
@@ -84,3 +111,23 @@ class Leader:
     def forked(self) -> None:
         """A child never inherits the lead: closing its copy leaves the parent's lock in force."""
         self.resign()
+
+
+def is_led(path: Path, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Whether somebody who does not hang holds the lock file *path*."""
+    if not files.is_locked(path):
+        return False
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _is_stuck(file, clock)
+    finally:
+        os.close(file)
+
+
+def _is_stuck(lock: int, clock: Callable[[], float]) -> bool:
+    """Whether the holder's last beat is too old; without one nothing is known."""
+    beat = os.pread(lock, _BEAT.size, 0)
+    return len(beat) == _BEAT.size and clock() - _BEAT.unpack(beat)[0] > STUCK_S

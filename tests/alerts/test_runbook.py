@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from proletto_otel.alerts.indicators import GAUGE_ALERT, HEALTH_ALERT, INDICATORS, anchor
+from proletto_otel.alerts.indicators import (
+    GAUGE_ALERT,
+    HEALTH_ALERT,
+    INDICATORS,
+    UNEVALUATED_ALERT,
+    anchor,
+)
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 HEADINGS = re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
-ALERTS = {i.alert for i in INDICATORS.values()} | {GAUGE_ALERT, HEALTH_ALERT}
+ALERTS = {i.alert for i in INDICATORS.values()} | {GAUGE_ALERT, HEALTH_ALERT, UNEVALUATED_ALERT}
 
 
 @pytest.mark.parametrize("alert", sorted(ALERTS))

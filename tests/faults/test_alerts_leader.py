@@ -123,9 +123,10 @@ def press(directory: Path, value: float) -> None:
 
 
 def leader(server: Server) -> int | None:
-    """The worker that holds the lock."""
-    lock = server.directory / "logs" / ".state" / "proletto" / "leader.lock"
-    if not lock.exists():
+    """The worker that evaluates the thresholds."""
+    directory = server.directory / "logs" / ".state" / "proletto" / "evaluators"
+    (lock, *_) = [*directory.glob("*.lock"), None]
+    if lock is None:
         return None
     inode = str(lock.stat().st_ino)
     for line in Path("/proc/locks").read_text().splitlines():
@@ -213,3 +214,43 @@ def test_killed_leader_is_followed_without_loss_or_double(tmp_path: Path, people
 
     assert ["firing", "resolved", "firing"] == people.of("pressure")
     assert ["firing", "resolved", "firing"] == log_entries(server, "pressure")
+
+
+CRON = """
+import sys, time
+from proletto_otel import setup_telemetry
+from proletto_otel.monitoring import monitor
+
+telemetry = setup_telemetry()
+monitor.register_health_check("ftp", lambda: True)
+monitor.register_gauge("pressure", lambda: 1.0)
+telemetry.activate()
+while not monitor.get_check_states():
+    time.sleep(0.05)
+print("leads", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_cron_job_takes_no_alert_over(tmp_path: Path, people: People) -> None:
+    """It came first and shares LOG_DIR and APP_NAME: the web app's threshold is still evaluated."""
+    settings = people.settings()
+    cron = subprocess.Popen(
+        [sys.executable, "-c", CRON], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, env={**os.environ, **settings, "LOG_DIR": str(tmp_path / "logs"),
+                        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+                        "PROLETTO_LOG_CONSOLE": "0"},
+    )  # fmt: skip
+    try:
+        assert cron.stdout is not None
+        assert "leads\n" == cron.stdout.readline()
+        with serving(tmp_path, "-w", "2", **settings):
+            press(tmp_path, 50)
+            until(lambda: people.of("pressure") == ["firing"], 30)
+            press(tmp_path, 1)
+            until(lambda: len(people.of("pressure")) > 1, 30)
+    finally:
+        cron.communicate("\n", timeout=20)
+
+    assert ["firing", "resolved"] == people.of("pressure")
+    assert [] == people.of("monitoring:unevaluated")

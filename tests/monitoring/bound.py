@@ -28,6 +28,7 @@ class Bound:
         self.logged: list[tuple[int, str]] = []
         self.slack: list[str] = []
         self.config, _ = load(settings, {}, {})
+        self.directory = directory
         self.store = Store(directory)
         self.leader = Leader(directory / "leader.lock")
         self.ticker = Ticker(self.leader)
@@ -41,7 +42,7 @@ class Bound:
             store=self.store,
             every=self.ticker.every,
             cancel=self.ticker.cancel,
-            is_leader=lambda: self.leader.is_leader,
+            state=self.directory,
             system=lambda: self.values,
             routes=lambda: self.routes,
             history=lambda metric, since: [s for s in self.samples.get(metric, ()) if s[0] > since],

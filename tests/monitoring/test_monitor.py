@@ -273,7 +273,8 @@ def test_states_are_exported_by_the_leader_alone(bound: Bound) -> None:
 
     assert 4 == series()["proletto.health.check.status"]
     assert 1 == series()["proletto.health.check.duration"]
-    bound.leader.resign()
+    assert bound.monitor.binding.runtime is not None
+    bound.monitor.binding.runtime.shares.stop(0)
     assert {} == series()
 
 

@@ -123,3 +123,18 @@ def test_where_the_lock_cannot_be_made_each_process_leads_itself(
 
     assert (True, False) == (first.try_lead(), second.try_lead())
     assert (True, False) == (first.is_leader, second.is_leader)
+
+
+def test_leader_that_hangs_loses_the_lead(tmp_path: Path) -> None:
+    """It lives and holds the lock, but did not come round for half a minute."""
+    now = [1000.0]
+    hung, other, third = (Leader(tmp_path / "lock", lambda: now[0]) for _ in range(3))
+    hung.try_lead()
+    now[0] += 29
+    assert (False, True) == (other.try_lead(), hung.try_lead())
+    now[0] += 31
+    took = [leader.try_lead() for _ in range(2) for leader in (other, third)]
+
+    assert 1 == sum(took[2:])
+    assert 1 == sum(leader.is_leader for leader in (other, third))
+    assert not hung.try_lead(), "it notices when it comes back"
