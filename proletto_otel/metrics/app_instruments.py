@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics as api
@@ -18,6 +19,7 @@ from proletto_otel.core.conventions import OVERFLOW
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import MAX_CELLS, Family
 from proletto_otel.metrics.sdk_conversion import families
+from proletto_otel.runtime.bounded_read import BoundedRead
 from proletto_otel.runtime.lifecycle import Component
 
 if TYPE_CHECKING:
@@ -100,21 +102,35 @@ class BoundedGauge(Bounded, api._Gauge):
 class Watched:
     """An observable instrument; making it again replaces its callbacks."""
 
-    def __init__(self, make: Callable[[Any], Any], callbacks: Sequence[Any] | None) -> None:
+    def __init__(
+        self, name: str, make: Callable[[Any], Any], callbacks: Sequence[Any] | None
+    ) -> None:
+        self._name = name
         self._make = make
-        self.callbacks = list(callbacks or ())
+        self._options = api.CallbackOptions()
+        self.use(callbacks)
         self.remake()
+
+    def use(self, callbacks: Sequence[Any] | None) -> None:
+        """Ask *callbacks* from now on; one that hangs holds up nobody who collects."""
+        self._readers = [
+            BoundedRead(f"instrument {self._name}", partial(self._ask, callback))
+            for callback in callbacks or ()
+        ]
 
     def remake(self) -> None:
         """Make the SDK's instrument anew (after a fork)."""
         self._real = self._make([self._observe])
 
     def _observe(self, options: api.CallbackOptions) -> Iterable[api.Observation]:
+        self._options = options
         found: list[api.Observation] = []
-        for callback in self.callbacks:
-            with suppressed("meter.callback"):
-                found += _asked(callback, options)
+        for reader in self._readers:
+            found += reader.read() or ()
         return found[:MAX_CELLS]
+
+    def _ask(self, callback: Any) -> list[api.Observation]:
+        return _asked(callback, self._options)
 
 
 def _asked(callback: Any, options: api.CallbackOptions) -> list[api.Observation]:
@@ -169,9 +185,9 @@ class UserMeter(api.Meter):
             return self._made(create, name, own, unit, description)
 
         made = self._metrics.instrument(
-            (self._scope, str(name).lower(), kind), lambda: kind(make, callbacks)
+            (self._scope, str(name).lower(), kind), lambda: kind(name, make, callbacks)
         )
-        made.callbacks = list(callbacks or ())
+        made.use(callbacks)
         return made
 
     def create_counter(self, name: str, unit: str = "", description: str = "") -> api.Counter:

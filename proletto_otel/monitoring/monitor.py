@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.monitoring.inputs import Inputs
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from proletto_otel.alerts.silences import Silence
     from proletto_otel.alerts.slos import Slo
     from proletto_otel.health.states import CheckState, Transition
-    from proletto_otel.monitoring.report import Alert, HealthReport
+    from proletto_otel.monitoring.report import Alert, GaugeReport, HealthReport
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.runtime.lifecycle import Component
 
@@ -94,6 +96,15 @@ class Monitor(Registrations):
         """The registered objectives."""
         return list(self.slos.values())
 
+    def get_gauges(self) -> list[GaugeReport]:
+        """The registered gauges of this process: last value, its age, what is wrong."""
+        from proletto_otel.monitoring.report import GaugeReport
+
+        found = ((name, reader.last()) for name, reader in self.readers.items())
+        return [
+            GaugeReport(name=name, value=r.value, age_s=r.age_s, error=r.error) for name, r in found
+        ]
+
     # --- silencing ------------------------------------------------------------------------------
     def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None:
         """Tell nobody about the alert *name* (`*`: about any) for so many *seconds*.
@@ -141,6 +152,10 @@ class Monitor(Registrations):
         """What runs, started now if it waits to be; None before telemetry is set up."""
         return self.binding.started()
 
+    def surroundings(self) -> AbstractContextManager[object]:
+        """What gauges are read inside of."""
+        return self.binding.surroundings()
+
     def reset(self) -> None:
         """Forget the inputs and every registration (tests)."""
         self.binding.release()
@@ -169,6 +184,7 @@ class Binding:
     def __init__(self, registrations: Registrations) -> None:
         self._registrations = registrations
         self._lazy: LazyStart | None = None
+        self._context: WeakMethod[Callable[[], AbstractContextManager[object]]] | None = None
         self.runtime: Runtime | None = None
         """What runs; None before the set-up, and until a lazy start begins."""
 
@@ -192,9 +208,19 @@ class Binding:
             self._lazy.begin()
         return self.runtime
 
+    def use_context(self, make: Callable[[], AbstractContextManager[object]]) -> None:
+        """Read gauges inside of what *make*, a method, makes; the first living one counts."""
+        if self._context is None or self._context() is None:
+            self._context = WeakMethod(make)  # no application lives longer because of us
+
+    def surroundings(self) -> AbstractContextManager[object]:
+        """What `use_context` was given, or nothing."""
+        make = self._context() if self._context is not None else None
+        return make() if make is not None else nullcontext()
+
     def release(self) -> None:
         """Forget the inputs; registrations stay."""
-        self._lazy = None
+        self._lazy = self._context = None
         self._close()
 
     def _close(self) -> None:

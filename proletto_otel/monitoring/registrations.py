@@ -6,14 +6,17 @@ runs lives in `monitoring.runtime`.
 
 from __future__ import annotations
 
+import numbers
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.registry import Value, registry
+from proletto_otel.runtime.bounded_read import BoundedRead
 
 if TYPE_CHECKING:
     from proletto_otel.alerts.indicators import Indicator
@@ -40,6 +43,8 @@ class Registrations:
         self.thresholds: Mapping[str, Threshold] = {}
         self.checks: Mapping[str, Check] = {}
         self.gauges: Mapping[str, Indicator] = {}
+        self.readers: Mapping[str, BoundedRead[float | None]] = {}
+        """What reads each gauge."""
         self.slos: Mapping[str, Slo] = {}
 
     def register_threshold(
@@ -147,8 +152,9 @@ class Registrations:
 
         Args:
             name: `queue_depth`; letters, digits and `_ . - /`.
-            read: returns the present value, or None when there is none. Called off the request
-                path, in each worker; a threshold looks at the worst worker.
+            read: returns the present value (any real number), or None when there is none. Called
+                in each worker about twice a second, on a thread of its own inside the application's
+                context, and given one second; a threshold looks at the worst worker.
             unit: shown behind the value: `s`, `By`, `%`, `{job}`.
             title: how a message begins; the name by default.
 
@@ -165,7 +171,9 @@ class Registrations:
             raise ConfigError.of("read", read, "a function without arguments")
         self.gauges = {**self.gauges, name: gauge(name, unit, title)}
         metric = Metric(name=name, kind="gauge", unit=unit, description=title or name)
-        registry.observe(metric, lambda: _observed(read))
+        reader = BoundedRead(f"gauge {name}", lambda: self._number(read))
+        self.readers = {**self.readers, name: reader}
+        registry.observe(metric, lambda: _observed(reader))
 
     def unregister(self, name: str) -> None:
         """Take a threshold, an objective, a health check or a gauge away."""
@@ -173,6 +181,7 @@ class Registrations:
         self.thresholds = {n: t for n, t in self.thresholds.items() if n != name}
         if name in self.gauges:
             self.gauges = {n: g for n, g in self.gauges.items() if n != name}
+            self.readers = {n: r for n, r in self.readers.items() if n != name}
             registry.forget(Metric(name=name, kind="gauge", unit="", description=""))
         if name in self.checks:
             self.checks = {n: c for n, c in self.checks.items() if n != name}
@@ -187,6 +196,19 @@ class Registrations:
     def live(self) -> Live | None:
         """As `running`, but started if it waits to be."""
         return self.running()
+
+    def surroundings(self) -> AbstractContextManager[object]:
+        """What gauges are read inside of: the application's context, once there is one."""
+        return nullcontext()
+
+    def _number(self, read: Callable[[], object]) -> float | None:
+        with self.surroundings():
+            value = read()
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
+            raise TypeError(f"expected a number or None, got {type(value).__name__}")
+        return float(value)
 
     def indicator(self, metric: str) -> Indicator:
         """What *metric* means: built in, a registered gauge, a health check, or any gauge."""
@@ -225,9 +247,6 @@ class Registrations:
         )
 
 
-def _observed(read: Callable[[], float | None]) -> Sequence[tuple[tuple[Value, ...], float]]:
-    with suppressed("gauge.read"):
-        value = read()
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return [((), float(value))]
-    return []
+def _observed(reader: BoundedRead[float | None]) -> Sequence[tuple[tuple[Value, ...], float]]:
+    value = reader.read()
+    return [] if value is None else [((), value)]

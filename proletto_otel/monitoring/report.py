@@ -90,6 +90,21 @@ class HealthReport:
     """Thresholds and checks that a process of the service registered and none evaluates."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaugeReport:
+    """One registered gauge of this process."""
+
+    name: str
+    value: float | None
+    """The last value; None: none yet, or older than a minute."""
+
+    age_s: float
+    """Seconds since it was read."""
+
+    error: str
+    """What went wrong the last time it was read; empty when nothing did."""
+
+
 def alert(
     threshold: Threshold, indicator: Indicator, state: AlertState, silences: Iterable[Silence],
     *, evaluated: bool = True,

@@ -19,6 +19,7 @@ from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.core.metrics.registry import Family
 from proletto_otel.logs.api.loggers import Logger, logger
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.monitoring import monitor
 from proletto_otel.request.propagation import outgoing_headers
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup.components import Components, TestDoubles
@@ -144,6 +145,7 @@ class Telemetry:
             return
         app.extensions[EXTENSION] = self
         self.apps.add(app)
+        monitor.binding.use_context(app.app_context)
         middleware = attach(app, self.components, self.requests, self.status, authorize)
         if self._is_test:
             middleware.remember_open()
