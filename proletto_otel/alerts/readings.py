@@ -14,6 +14,7 @@ from proletto_otel.core.metrics.registry import Family, Histogram
 from proletto_otel.health.results import DEGRADED, HEALTHY, UNHEALTHY
 from proletto_otel.metrics.system_metrics import INDICATORS as INDICATORS_OF_SYSTEM
 from proletto_otel.metrics.system_metrics import indicators as system_indicators
+from proletto_otel.request import durations as fine
 
 HEALTH_VALUES = {HEALTHY: 0.0, DEGRADED: 1.0, UNHEALTHY: 2.0}
 """A check's state as a number; unknown is no data."""
@@ -62,6 +63,9 @@ class Readings:
     unevaluated: Callable[[], Collection[str]] = tuple
     """Names that a process of the service registered and nobody evaluates."""
 
+    durations: Callable[[], fine.Sparse] = dict
+    """Fine-grained durations of the last five minutes; empty: only the histogram is known."""
+
     window: w.Window = field(default_factory=w.Window)
 
     def take(self, mono: float) -> Reading:
@@ -74,6 +78,8 @@ class Readings:
             now = w.totals(reading.families, self.excluded_routes)
             reading.keep = self.window.add(mono, now)
             reading.totals, reading.requests = now, self.window.recent(mono, now)
+        with suppressed("alerts.durations"):
+            reading.durations = self.durations()
         with suppressed("alerts.unevaluated"):
             reading.unevaluated = tuple(self.unevaluated())
         with suppressed("alerts.health"):
@@ -94,6 +100,7 @@ class Reading:
     """Whether the totals are one of the readings that span the window."""
     health: dict[str, float | None] = field(default_factory=dict)
     unevaluated: tuple[str, ...] = ()
+    durations: fine.Sparse = field(default_factory=dict)
 
     def value(self, threshold: Threshold) -> float | None:
         """The value *threshold* watches, in its indicator's unit."""
@@ -116,7 +123,11 @@ class Reading:
             ratio = w.error_ratio(self.requests, least)
             return None if ratio is None else 100 * ratio
         if metric == "response_time_p95":
-            return w.quantile_s(self.requests, 0.95, least)
+            found = self.durations
+            if not found:
+                return w.quantile_s(self.requests, 0.95, least)
+            enough = sum(found.values()) >= least
+            return fine.quantile_s(found, 0.95) if enough else None
         return w.average_s(self.requests, least)
 
     def _gauge(self, metric: str, direction: str) -> float | None:

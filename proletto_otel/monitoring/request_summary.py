@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any
+
+from proletto_otel.request import durations
 
 if TYPE_CHECKING:
     from proletto_otel.request.route_stats import RouteSummary
@@ -24,6 +27,25 @@ class OwnRoutes:
         return route in self._exact or under
 
 
+WINDOW_MINUTES = 5
+"""As the window of the other request indicators."""
+PERCENTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
+
+
+def recent_durations(
+    routes: Iterable[RouteSummary], excluded: Container[object], now: float
+) -> durations.Sparse:
+    """Fine-grained durations of the last five minutes, all routes but the *excluded* ones."""
+    oldest = int(now // 60) - WINDOW_MINUTES
+    return durations.added(
+        counts
+        for route in routes
+        if route.route not in excluded
+        for minute, counts in route.recent
+        if minute > oldest
+    )
+
+
 def total(routes: list[RouteSummary]) -> dict[str, Any]:
     """All endpoints added up."""
     count = sum(r.count for r in routes)
@@ -31,24 +53,32 @@ def total(routes: list[RouteSummary]) -> dict[str, Any]:
     return {
         "count": count,
         "errors": errors,
-        "error_rate": errors / count if count else 0.0,
+        "error_rate": 100 * errors / count if count else 0.0,
         "average_s": sum(r.total_s for r in routes) / count if count else None,
         "min_s": min((r.min_s for r in routes if r.min_s is not None), default=None),
         "max_s": max((r.max_s for r in routes if r.max_s is not None), default=None),
+        **_percentiles(routes),
     }
 
 
+def _percentiles(routes: Iterable[RouteSummary]) -> dict[str, float | None]:
+    found = [c for route in routes for c in (route.older, *(c for _, c in route.recent))]
+    counts = durations.added(found)
+    return {name: durations.quantile_s(counts, q) for name, q in PERCENTILES.items()}
+
+
 def endpoint(route: RouteSummary) -> dict[str, Any]:
-    """One endpoint as plain data; rates are shares from 0 to 1, times seconds."""
+    """One endpoint as plain data; rates are per cent, times seconds."""
     return {
         "method": route.method,
         "route": route.route,
         "count": route.count,
         "errors": route.errors,
-        "error_rate": route.error_rate,
+        "error_rate": 100 * route.error_rate,
         "average_s": route.average_s,
         "min_s": route.min_s,
         "max_s": route.max_s,
+        **_percentiles([route]),
         "last_error": route.last_error,
         "slowest": route.slowest,
         "minutes": route.minutes,

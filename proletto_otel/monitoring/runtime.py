@@ -30,7 +30,13 @@ from proletto_otel.monitoring import report
 from proletto_otel.monitoring.exported_states import ExportedStates
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.monitoring.registrations import Registrations
-from proletto_otel.monitoring.request_summary import OwnRoutes, endpoint, facts, total
+from proletto_otel.monitoring.request_summary import (
+    OwnRoutes,
+    endpoint,
+    facts,
+    recent_durations,
+    total,
+)
 from proletto_otel.monitoring.shares import DEFAULT, REGISTERED, Registered, Shares
 from proletto_otel.notify import channels
 from proletto_otel.notify.notifier import Notifier
@@ -190,12 +196,14 @@ class Runtime:
     # --- assembly -------------------------------------------------------------------------------
     def _evaluator(self) -> Evaluator:
         config = self.inputs.config
+        own_routes = OwnRoutes(config.metrics_path, config.admin_prefix)
         readings = Readings(
             system=self.inputs.system,
             families=self.inputs.families,
             health=self.engine.known,
             unevaluated=self.shares.missing,
-            excluded_routes=OwnRoutes(config.metrics_path, config.admin_prefix),
+            durations=lambda: recent_durations(self.inputs.routes(), own_routes, time.time()),
+            excluded_routes=own_routes,
         )
         origin = Origin(
             service=config.service_name,

@@ -6,6 +6,7 @@ up, `summarise` joins them with the duration histogram of all processes for page
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Any, TypedDict
 from proletto_otel.core import exceptions
 from proletto_otel.core.conventions import ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_ROUTE
 from proletto_otel.core.metrics.registry import Family, Histogram
+from proletto_otel.request import durations
+from proletto_otel.request.durations import EDGES
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.span_encoding import clean_text
 
@@ -24,6 +27,8 @@ MINUTES = 60
 """How far back the counts per minute go."""
 SLOWEST = 5
 """Slow requests remembered per route."""
+RECENT_MINUTES = 6
+"""Minutes whose durations are kept apart: the window of five and the one that is under way."""
 MINUTE_NS = 60_000_000_000
 RECENT_NS = MINUTES * MINUTE_NS
 MAX_MESSAGE = 200
@@ -57,12 +62,19 @@ class RouteSection(TypedDict):
     slowest: list[Slow]
     minutes: list[list[float]]
     """Unix minute, requests, failures, seconds in all; oldest first."""
+    recent: list[durations.Minute]
+    """Durations by unix minute, of the last six minutes that had any; oldest first."""
+    older: durations.Sparse
+    """Durations before them."""
 
 
 class RouteActivity:
     """What one route of this process remembers. `add` is called at the end of each request."""
 
-    __slots__ = ("_floor", "_lock", "_now", "last_error", "method", "minutes", "route", "slowest")
+    __slots__ = (
+        "_durations", "_floor", "_lock", "_now", "_older", "_recent", "last_error", "method",
+        "minutes", "route", "slowest",
+    )  # fmt: skip
 
     def __init__(self, method: str, route: str | None) -> None:
         self.method = method
@@ -76,6 +88,9 @@ class RouteActivity:
         self.slowest: list[Slow] = []
         self.minutes: deque[list[float]] = deque(maxlen=MINUTES)
         self._now: list[float] = [0, 0, 0, 0.0]
+        self._durations = durations.empty()
+        self._recent: deque[tuple[int, durations.Counts]] = deque()
+        self._older: dict[str, int] = {}
         self._floor = 0.0
 
     def add(self, exchange: Exchange, failed: bool) -> None:
@@ -87,6 +102,8 @@ class RouteActivity:
         duration = exchange.duration_s
         now[1] += 1
         now[3] += duration
+        in_bucket = bisect_left(EDGES, duration)
+        self._durations[in_bucket] += 1  # as the others: no call in between, so none is lost
         if failed:
             now[2] += 1
             self.last_error = _last_error(exchange)
@@ -102,6 +119,8 @@ class RouteActivity:
                 "last_error": self.last_error,
                 "slowest": list(self.slowest),
                 "minutes": [list(m) for m in self.minutes],
+                "recent": [[m, durations.sparse(counts)] for m, counts in self._recent],
+                "older": dict(self._older),
             }
 
     def _next(self, minute: int) -> list[float]:
@@ -109,6 +128,11 @@ class RouteActivity:
             if self._now[0] != minute:
                 self._now = [minute, 0, 0, 0.0]
                 self.minutes.append(self._now)
+                self._durations = durations.empty()
+                self._recent.append((minute, self._durations))
+                while len(self._recent) > RECENT_MINUTES:
+                    gone = durations.sparse(self._recent.popleft()[1])
+                    self._older = durations.added((self._older, gone))
                 oldest = (minute - MINUTES) * MINUTE_NS
                 self._keep([s for s in self.slowest if s["time_ns"] >= oldest])
             return self._now
@@ -189,13 +213,18 @@ def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
         before = minutes.get(minute, [minute, 0, 0, 0.0])[1:]
         minutes[minute] = [minute, *(x + y for x, y in zip(before, counts, strict=True))]
     newest = max((s["time_ns"] for s in [*a["slowest"], *b["slowest"]]), default=0)
-    recent = [s for s in [*a["slowest"], *b["slowest"]] if s["time_ns"] > newest - RECENT_NS]
+    slowest = [s for s in [*a["slowest"], *b["slowest"]] if s["time_ns"] > newest - RECENT_NS]
+    # what another release wrote has no durations
+    recent = durations.by_minute([*a.get("recent", ()), *b.get("recent", ())])
+    gone = [found for _, found in recent[:-RECENT_MINUTES]]
     return {
         "method": a["method"],
         "route": a["route"],
         "last_error": max(errors, key=lambda e: e["time_ns"], default=None),
-        "slowest": _slowest(recent),
+        "slowest": _slowest(slowest),
         "minutes": [minutes[m] for m in sorted(minutes)][-MINUTES:],
+        "recent": recent[-RECENT_MINUTES:],
+        "older": durations.added((a.get("older", {}), b.get("older", {}), *gone)),
     }
 
 
@@ -217,6 +246,9 @@ class RouteSummary:
     last_error: LastError | None = None
     slowest: list[Slow] = field(default_factory=list)
     minutes: list[list[float]] = field(default_factory=list)
+    recent: list[durations.Minute] = field(default_factory=list)
+    """Fine-grained durations by unix minute."""
+    older: durations.Sparse = field(default_factory=dict)
 
     @property
     def error_rate(self) -> float:
@@ -260,4 +292,6 @@ def summarise(family: Family | None, sections: Iterable[list[RouteSection]]) -> 
             summaries[key].last_error = entry["last_error"]
             summaries[key].slowest = entry["slowest"]
             summaries[key].minutes = entry["minutes"]
+            summaries[key].recent = list(entry.get("recent", ()))
+            summaries[key].older = entry.get("older", {})
     return sorted(summaries.values(), key=lambda s: -s.count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.health.states import CheckState
 from proletto_otel.notify.notification import Notification
 from proletto_otel.notify.notifier import Notifier
+from proletto_otel.request.durations import EDGES
 from tests.alerts.stage import Stage
 from tests.servers import until
 
@@ -327,3 +329,24 @@ def test_locked_store_silences_no_alert(stage: Stage) -> None:
     until(lambda: len(people.heard) > 1, what="its end")
 
     assert ["warning firing", "warning resolved"] == people.heard
+
+
+def test_p95_is_that_of_the_requests(stage: Stage) -> None:
+    """40 requests of 1.05 s: the histogram's bucket ends at 2.5 s, the percentile does not."""
+    requests = Requests(stage)
+    stage.thresholds = [Threshold(metric="response_time_p95", warning=2, min_requests=40)]
+    stage.readings.durations = lambda: {str(bisect_left(EDGES, 1.05)): 40}
+    stage.tick()
+    requests.serve(40, seconds=1.05)
+    assert [] == stage.run(60)
+    stage.thresholds = [Threshold(metric="response_time_p95", warning=1, min_requests=40)]
+    assert ["warning firing"] == stage.run(5)
+    assert 1.05 == pytest.approx(stage.told[-1].value, rel=0.05)
+
+
+def test_p95_needs_enough_requests(stage: Stage) -> None:
+    """The traffic guard counts the same requests as the percentile."""
+    stage.thresholds = [Threshold(metric="response_time_p95", warning=1, min_requests=40)]
+    stage.readings.durations = lambda: {str(bisect_left(EDGES, 9.0)): 39}
+
+    assert [] == stage.run(60)

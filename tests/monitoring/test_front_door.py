@@ -109,3 +109,20 @@ def test_alert_is_a_log_record_like_any_other(telemetry_capture: TelemetryCaptur
         line["attributes"][name] for name in ("alert", "severity", "runbook")
     )
     assert 1 == len(telemetry_capture.slack)
+
+
+def test_percentiles_are_those_of_the_last_minutes(telemetry_capture: TelemetryCapture) -> None:
+    """get_api_metrics has p50, p95 and p99 in all and by endpoint; probes are left out."""
+    app = Flask("shop")
+    setup_telemetry(app)
+    app.add_url_rule("/orders", view_func=lambda: "[]")
+    client = app.test_client()
+    for _ in range(20):
+        client.get("/orders")
+        client.get("/livez")
+    found = monitor.get_api_metrics()
+    (orders,) = (e for e in found["endpoints"] if e["route"] == "/orders")
+
+    for part in (found["total"], orders):
+        assert 0 < part["min_s"] * 0.95 <= part["p50_s"] <= part["p95_s"] <= part["p99_s"]
+        assert part["p99_s"] <= part["max_s"] * 1.05

@@ -257,9 +257,19 @@ def test_requests_are_added_up(bound: Bound) -> None:
     found = bound.monitor.get_api_metrics()
 
     assert {
-        "count": 4, "errors": 1, "error_rate": 0.25, "average_s": 0.25, "min_s": 0.1, "max_s": 0.4,
+        "count": 4, "errors": 1, "error_rate": 25.0, "average_s": 0.25, "min_s": 0.1, "max_s": 0.4,
+        "p50_s": None, "p95_s": None, "p99_s": None,
     } == found["total"]  # fmt: skip
-    assert pytest.approx(1 / 3) == found["endpoints"][0]["error_rate"]
+    assert pytest.approx(100 / 3) == found["endpoints"][0]["error_rate"]
+
+
+def test_rate_has_one_unit(bound: Bound) -> None:
+    """A threshold's `error_rate` and that of the API are per cent of requests."""
+    bound.routes = [RouteSummary(method="GET", route="/a", count=41, errors=10)]
+    rate = bound.monitor.get_api_metrics()["total"]["error_rate"]
+
+    assert f"{rate:.2f} %" == "24.39 %"
+    assert "%" == INDICATORS["error_rate"].unit
 
 
 def test_states_are_exported_by_the_leader_alone(bound: Bound) -> None:
