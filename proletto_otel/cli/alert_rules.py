@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from proletto_otel.cli.application import load_application
 
 if TYPE_CHECKING:
     from proletto_otel.core.config import Config
@@ -37,7 +38,7 @@ def command(app: str, out: Path, check: bool, service: str) -> None:
     """
     from proletto_otel.stack import generated
 
-    config = _load(app)
+    config = load_application(app)
     pack = _pack(config, service)
     paths = generated.rule_paths(pack.name)
     before = {path: (out / path).read_text() for path in paths if (out / path).exists()}
@@ -51,26 +52,6 @@ def command(app: str, out: Path, check: bool, service: str) -> None:
         raise SystemExit(1 if changed else 0)
     _write(out, {**_missing(out), **changed})
     _say(pack, made)
-
-
-def _load(app: str) -> Config:
-    """Import the application; what its telemetry would send stays here."""
-    from flask.cli import ScriptInfo
-
-    for signal in ("TRACES", "METRICS", "LOGS"):
-        os.environ[f"OTEL_{signal}_EXPORTER"] = "none"
-    try:
-        ScriptInfo(app_import_path=app).load_app()
-    except click.ClickException:
-        raise
-    except Exception as error:
-        raise click.ClickException(f"{app} could not be loaded: {error!r}") from error
-    from proletto_otel.setup.telemetry import current_telemetry
-
-    telemetry = current_telemetry()
-    if telemetry is None:
-        raise click.ClickException(f"{app} does not call setup_telemetry or init_app")
-    return telemetry.config
 
 
 def _pack(config: Config, service: str) -> Pack:

@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "Start the example shop with traffic, to look at everything.",
     "spool": "Send again what the collector refused.",
     "alert-rules": "Write the alert rules of an application for Grafana and Prometheus.",
+    "doctor": "Prove that telemetry arrives, and say what to mend where it does not.",
     "stack": "Set up, check and start the stack: collector, Prometheus, Loki, Tempo, Grafana.",
 }
 """Name of a command, also that of its file with `_` for `-`, and what it does."""

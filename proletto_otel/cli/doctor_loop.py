@@ -1,0 +1,294 @@
+"""The way of one request: through an application, the collector and the stores, to Grafana."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import json
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from proletto_otel.cli.doctor_verdict import WrongError
+from proletto_otel.core import config as settings
+from proletto_otel.core import conventions as c
+
+SERVICE = "proletto-doctor"
+TIMEOUT_S = 5.0
+CLOCK_S = 60.0
+"""A clock that is off by more puts telemetry where nobody looks for it."""
+POLL_S = 0.3
+
+BUILDS_ON = {
+    "request": (), "metrics": ("request", "Grafana"), "exemplar": ("metrics",),
+    "log line": ("request", "Grafana"), "trace": ("request", "Grafana"),
+    "dashboards": ("Grafana",), "alert rules": ("Grafana",), "clock": ("collector",),
+}  # fmt: skip
+"""A check is not made when one of these is broken: it would only say the same again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores, as Grafana reaches them."""
+
+    grafana: str
+    user: str
+    password: str = field(repr=False)
+    wait_s: float
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """JSON from Grafana.
+
+        Raises:
+            urllib.error.HTTPError, OSError: it did not answer 200.
+        """
+        query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
+        request = urllib.request.Request(f"{self.grafana.rstrip('/')}{path}{query}")
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {login}")
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def store(self, uid: str, path: str, **parameters: Any) -> Any:
+        """JSON from a store, through Grafana's proxy, so that its data source is proved, too."""
+        return self.get(f"/api/datasources/proxy/uid/{uid}{path}", **parameters)
+
+    def promql(self, expression: str) -> Any:
+        """The series of an instant query."""
+        return self.store("prometheus", "/api/v1/query", query=expression)["data"]["result"]
+
+    def find(self, what: str, ask: Callable[[], Any], fix: str) -> Any:
+        """Ask until there is something; what went wrong last is said when there is nothing."""
+        deadline, last = time.monotonic() + self.wait_s, "nothing found"
+        while True:
+            try:
+                if found := ask():
+                    return found
+            except urllib.error.HTTPError as error:
+                last = f"HTTP {error.code}"
+            except OSError as error:
+                last = str(getattr(error, "reason", error))
+            if time.monotonic() > deadline:
+                raise WrongError(f"{what}: not within {self.wait_s:g} s ({last})", fix)
+            time.sleep(POLL_S)
+
+
+@dataclass
+class Marked:
+    """The request that is looked for."""
+
+    request_id: str = field(default_factory=lambda: f"doctor-{uuid.uuid4().hex[:16]}")
+    service: str = SERVICE
+    trace_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def checks(
+    environ: Mapping[str, str], stores: Stores, app_url: str | None
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    """The checks in their order."""
+    config, _ = settings.load({}, {}, environ)
+    endpoint = config.otlp_endpoint or "http://localhost:4318"
+    marked = Marked()
+    yield "collector", lambda: _collector(endpoint)
+    yield "clock", lambda: _clock(endpoint)
+    yield "Grafana", lambda: _grafana(stores)
+    send = (lambda: _through(app_url, marked)) if app_url else (lambda: _own(marked))
+    yield "request", send
+    yield "metrics", lambda: _metrics(stores, marked)
+    yield "exemplar", lambda: _exemplar(stores, marked)
+    yield "log line", lambda: _log_line(stores, marked)
+    yield "trace", lambda: _trace(stores, marked)
+    yield "dashboards", lambda: _dashboards(stores)
+    yield "alert rules", lambda: _alert_rules(stores)
+
+
+def _empty_export(endpoint: str) -> urllib.request.Request:
+    url = f"{endpoint.rstrip('/')}/v1/traces"
+    return urllib.request.Request(url, b"{}", {"Content-Type": "application/json"})
+
+
+def _collector(endpoint: str) -> str:
+    fix = f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}: "
+    try:
+        with urllib.request.urlopen(_empty_export(endpoint), timeout=TIMEOUT_S):
+            return f"{endpoint} takes telemetry"
+    except urllib.error.HTTPError as error:
+        problem = f"{endpoint} answers {error.code} to /v1/traces: that is no collector"
+        fix += "the base address of the collector, port 4318 for HTTP"
+        raise WrongError(problem, fix) from error
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", error))
+        fix += "start the collector there (`docker-compose up -d otel-collector`), or correct it"
+        raise WrongError(f"{endpoint} does not answer: {reason}", fix) from error
+
+
+def _clock(endpoint: str) -> str:
+    with urllib.request.urlopen(_empty_export(endpoint), timeout=TIMEOUT_S) as answer:
+        told = answer.headers.get("Date")
+    if not told:
+        return "the collector tells no time"
+    off = time.time() - email.utils.parsedate_to_datetime(told).timestamp()
+    if abs(off) > CLOCK_S:
+        problem = f"this machine's clock is {abs(off):.0f} s {'ahead' if off > 0 else 'behind'}"
+        fix = "set it by NTP (`timedatectl set-ntp true`), here or on the collector's machine"
+        raise WrongError(problem, fix)
+    return f"within {abs(off):.0f} s of the collector's"
+
+
+def _grafana(stores: Stores) -> str:
+    try:
+        health = stores.get("/api/health")
+        stores.get("/api/datasources")
+    except urllib.error.HTTPError as error:
+        problem = f"{stores.grafana} answers {error.code} to user {stores.user}"
+        fix = (
+            "--stack DIR with the right .env, or GRAFANA_ADMIN_PASSWORD; --grafana for the address"
+        )
+        raise WrongError(problem, fix) from error
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", error))
+        fix = "`docker-compose up -d grafana`, or give its address with --grafana"
+        raise WrongError(f"{stores.grafana} does not answer: {reason}", fix) from error
+    return f"{health.get('version', 'answers')} at {stores.grafana}"
+
+
+def _through(app_url: str, marked: Marked) -> str:
+    """Send the marked request to an application that runs."""
+    parent = f"00-{marked.trace_id}-{uuid.uuid4().hex[:16]}-01"
+    headers = {"X-Request-ID": marked.request_id, "traceparent": parent}
+    request = urllib.request.Request(app_url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            status, echoed = answer.status, answer.headers.get(c.REQUEST_ID_HEADER)
+    except urllib.error.HTTPError as error:
+        status, echoed = error.code, error.headers.get(c.REQUEST_ID_HEADER)
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", error))
+        fix = "start the application, or correct --app-url"
+        raise WrongError(f"{app_url} does not answer: {reason}", fix) from error
+    if echoed != marked.request_id:
+        problem = f"{app_url} answers {status} without our request ID"
+        fix = "call setup_telemetry(app) or init_app(app) in it; a proxy may take the header away"
+        raise WrongError(problem, fix)
+    marked.service = ""
+    return f"{status} from {app_url}, request ID {marked.request_id}"
+
+
+def _own(marked: Marked) -> str:
+    """Send it through an application of our own, with the settings of the environment."""
+    from flask import Flask
+
+    from proletto_otel import setup_telemetry
+
+    app = Flask(SERVICE)
+    app.add_url_rule("/doctor", "doctor", lambda: "ok")
+    with tempfile.TemporaryDirectory() as folder:
+        telemetry = setup_telemetry(
+            app, service_name=SERVICE, log_dir=folder, state_dir=folder, log_console=False
+        )
+        try:
+            headers = {
+                "X-Request-ID": marked.request_id,
+                "traceparent": f"00-{marked.trace_id}-{uuid.uuid4().hex[:16]}-01",
+            }
+            with app.test_client() as client:
+                client.get("/doctor", headers=headers)
+            delivered = telemetry.flush(TIMEOUT_S)
+        finally:
+            telemetry.shutdown()
+    if not delivered:
+        problem = "the collector did not take the request's telemetry within 5 s"
+        fix = (
+            "`docker-compose logs otel-collector`; OTEL_EXPORTER_OTLP_HEADERS, if it wants a login"
+        )
+        raise WrongError(problem, fix)
+    return f"sent and delivered, request ID {marked.request_id}"
+
+
+def _metrics(stores: Stores, marked: Marked) -> str:
+    count = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_count"
+    picked = f'{{service_name="{marked.service}"}}' if marked.service else ""
+    found = stores.find(
+        "its sample in Prometheus",
+        lambda: stores.promql(f"{count}{picked}"),
+        "`docker-compose logs prometheus otel-collector`: is --web.enable-otlp-receiver set?",
+    )  # fmt: skip
+    if not marked.service:
+        return f"{len(found)} series of requests"
+    return f"{count}{picked} is there"
+
+
+def _exemplar(stores: Stores, marked: Marked) -> str:
+    bucket = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_bucket"
+    picked = f'{{service_name="{marked.service}"}}' if marked.service else ""
+    now = time.time()
+    stores.find(
+        "an exemplar in Prometheus",
+        lambda: stores.store(
+            "prometheus", "/api/v1/query_exemplars", query=f"{bucket}{picked}", start=now - 3600,
+            end=now + 600,
+        )["data"],
+        "Prometheus needs --enable-feature=exemplar-storage, and traces must be sampled",
+    )  # fmt: skip
+    return "points of the latency panel lead to traces"
+
+
+def _log_line(stores: Stores, marked: Marked) -> str:
+    selector = f'{{service_name="{marked.service}"}}' if marked.service else '{service_name=~".+"}'
+    now = time.time_ns()
+    found = stores.find(
+        "its log line in Loki",
+        lambda: stores.store(
+            "loki", "/loki/api/v1/query_range", limit=10,
+            query=f'{selector} | request_id="{marked.request_id}"',
+            start=now - 600 * 10**9, end=now + 600 * 10**9,
+        )["data"]["result"],
+        "`docker-compose ps loki`, `docker-compose logs loki otel-collector`",
+    )  # fmt: skip
+    return f"{sum(len(stream['values']) for stream in found)} lines with the request ID"
+
+
+def _trace(stores: Stores, marked: Marked) -> str:
+    stores.find(
+        "its trace in Tempo",
+        lambda: stores.store("tempo", f"/api/traces/{marked.trace_id}"),
+        "`docker-compose ps tempo`, `docker-compose logs tempo otel-collector`; a sampled-out "
+        "trace is not there either (OTEL_TRACES_SAMPLER)",
+    )
+    return f"trace {marked.trace_id} is there"
+
+
+def _dashboards(stores: Stores) -> str:
+    from proletto_otel.stack import dashboard_uids
+
+    there = {board["uid"] for board in stores.get("/api/search", tag="proletto", limit=100)}
+    wanted = {value for name, value in vars(dashboard_uids).items() if name.isupper()}
+    if missing := sorted(wanted - there):
+        problem = f"Grafana lacks {', '.join(missing)}"
+        fix = (
+            "`docker-compose logs grafana | grep dashboard`; `python -m proletto_otel stack check`"
+        )
+        raise WrongError(problem, fix)
+    return f"{len(wanted)} dashboards"
+
+
+def _alert_rules(stores: Stores) -> str:
+    answer = stores.get("/api/prometheus/grafana/api/v1/rules")
+    rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
+    if not rules:
+        fix = "`docker-compose logs grafana`; `python -m proletto_otel stack check`"
+        raise WrongError("Grafana has no alert rules", fix)
+    broken = [rule for rule in rules if rule.get("health") == "error"]
+    if broken:
+        first = broken[0]
+        problem = (
+            f"{len(broken)} rules cannot be evaluated: {first['name']}: {first.get('lastError')}"
+        )
+        raise WrongError(problem, "correct its query; `python -m proletto_otel stack check`")
+    return f"{len(rules)} rules, all evaluated"

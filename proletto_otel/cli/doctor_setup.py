@@ -1,0 +1,146 @@
+"""What `doctor` looks at on this machine: settings, versions, folders, handlers, receivers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from proletto_otel.cli.doctor_verdict import WrongError
+from proletto_otel.core import config as settings
+from proletto_otel.core.config import Config
+
+Check = tuple[str, Callable[[], str]]
+UWSGI_FILES = ("uwsgi.ini", "uwsgi.yaml", "uwsgi.yml")
+TIMEOUT_S = 5.0
+
+
+def checks(environ: Mapping[str, str], app: str | None, test_alert: bool) -> Iterator[Check]:
+    """The checks in their order."""
+    config, warnings = settings.load({}, {}, environ)
+    yield "settings", lambda: _settings(warnings)
+    yield "versions", _versions
+    yield "folders", lambda: _folders(config)
+    yield "uWSGI", lambda: _uwsgi(Path.cwd(), environ)
+    if app:
+        yield "application", lambda: _application(app)
+    if test_alert:
+        yield "test alert", lambda: _test_alert(config)
+
+
+def _settings(warnings: list[str]) -> str:
+    if warnings:
+        raise WrongError("; ".join(warnings), "correct the variables named; the defaults hold now")
+    return "every variable is understood"
+
+
+def _versions() -> str:
+    found = {}
+    for name in ("opentelemetry-api", "opentelemetry-sdk"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            fix = "pip install --force-reinstall proletto_otel"
+            raise WrongError(f"{name} is not installed", fix) from None
+    if len(set(found.values())) > 1:
+        shown = ", ".join(f"{name} {number}" for name, number in found.items())
+        newest = found["opentelemetry-sdk"]
+        fix = f"pip install 'opentelemetry-api=={newest}' 'opentelemetry-sdk=={newest}'"
+        raise WrongError(f"{shown} do not fit together", fix)
+    return f"OpenTelemetry {found['opentelemetry-sdk']}"
+
+
+def _folders(config: Config) -> str:
+    log_dir = Path(config.log_dir)
+    state_dir = Path(config.state_dir) if config.state_dir else log_dir / ".state"
+    for variable, folder in (("LOG_DIR", log_dir), ("PROLETTO_STATE_DIR", state_dir)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            problem = f"{variable}={folder} cannot be written: {error.strerror}"
+            fix = f"give the service's user the folder (chown), or set {variable} to another one"
+            raise WrongError(problem, fix) from error
+    return f"{log_dir} and {state_dir} can be written"
+
+
+def _uwsgi(folder: Path, environ: Mapping[str, str]) -> str:
+    if environ.get("UWSGI_ENABLE_THREADS"):
+        return "threads are on"
+    for name in UWSGI_FILES:
+        path = folder / name
+        if path.is_file() and not re.search(
+            r"(?m)^\s*(enable-threads|threads)\s*[:=]", path.read_text(errors="replace")
+        ):
+            problem = f"{name} has no enable-threads: telemetry's threads do not run"
+            raise WrongError(problem, f"add `enable-threads = true` to {name}")
+    return "not used, or with threads"
+
+
+def _application(app: str) -> str:
+    from proletto_otel.cli.application import load_application
+
+    config = load_application(app)
+    twice = [place for place, times in Counter(_places()).items() if times > 1]
+    if twice:
+        problem = f"two handlers of the root logger write to {', '.join(twice)}: each line twice"
+        fix = "remove the application's own handler (logging.basicConfig, addHandler)"
+        raise WrongError(problem, fix)
+    return f"{config.service_name} calls setup_telemetry; no handler is doubled"
+
+
+def _places() -> Iterator[str]:
+    """Where the handlers of the root logger write; the console sink of ours counts as one."""
+    from proletto_otel.logs.intake.stdlib import PipelineHandler
+    from proletto_otel.logs.pipeline import pipeline
+
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PipelineHandler):
+            yield from ("the console" for sink in pipeline.sinks if sink.name == "console")
+        elif isinstance(handler, logging.FileHandler):
+            yield handler.baseFilename
+        elif isinstance(handler, logging.StreamHandler):
+            yield "the console"
+
+
+def _test_alert(config: Config) -> str:
+    text = "Test of proletto_otel doctor: alerts of this service arrive here."
+    done = []
+    if url := config.slack_webhook_url.reveal():
+        _post("SLACK_WEBHOOK_URL", url, {"text": text})
+        done.append("Slack")
+    if url := config.alert_webhook_url.reveal():
+        _post("ALERT_WEBHOOK_URL", url, {"test": True, "title": text})
+        done.append("webhook")
+    if not done:
+        fix = "set SLACK_WEBHOOK_URL, ALERT_WEBHOOK_URL, or SMTP_HOST and ALERT_EMAIL_TO"
+        raise WrongError("no webhook is configured: only the log is told of alerts", fix)
+    return f"sent to {', '.join(done)}"
+
+
+def _post(variable: str, url: str, body: Mapping[str, Any]) -> None:
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+            return
+    except urllib.error.HTTPError as error:
+        fix = f"make a new webhook and set {variable}: this one was removed or is mistyped"
+        raise WrongError(f"{variable} answers {error.code}", fix) from error
+    except (OSError, ValueError) as error:
+        fix = f"correct {variable}, or let this host reach it (proxy, firewall)"
+        raise WrongError(f"{variable} does not answer: {_reason(error)}", fix) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", error))

@@ -1,0 +1,217 @@
+"""`doctor`: right verdict, right remedy, no traceback, on a stack that is well or broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.scripted_stack import PROXY, ScriptedStack
+from tests.stack.servers import free_port
+
+DOUBLED = """
+import logging
+from flask import Flask
+from proletto_otel import setup_telemetry
+app = Flask(__name__)
+setup_telemetry(app)
+for _ in range(2):
+    logging.getLogger().addHandler(logging.FileHandler("app.log", delay=True))
+"""
+Break = Callable[[ScriptedStack, Path, dict[str, str]], "list[str] | None"]
+
+
+@pytest.fixture
+def stack() -> Iterator[ScriptedStack]:
+    """All parts answer."""
+    made = ScriptedStack()
+    yield made
+    made.close()
+
+
+def run(stack: ScriptedStack, folder: Path, broken: Break | None = None) -> dict[str, Any]:
+    """Run `doctor --json`; the verdicts by name, and the exit status as `exit`."""
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("SLACK")},
+        "OTEL_EXPORTER_OTLP_ENDPOINT": stack.url, "LOG_DIR": str(folder / "logs"),
+        "PROLETTO_STRICT": "0",
+    }  # fmt: skip
+    words = ["--grafana", stack.url, "--wait", "1", "--json", "--stack", str(folder)]
+    words += (broken(stack, folder, env) if broken else None) or []
+    command = [sys.executable, "-m", "proletto_otel", "doctor", *words]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100)
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    found = json.loads(done.stdout[done.stdout.index("[\n") :])
+    return {**{verdict["name"]: verdict for verdict in found}, "exit": done.returncode}
+
+
+def test_all_is_well(stack: ScriptedStack, tmp_path: Path) -> None:
+    """Exit status 0, and each verdict has its time."""
+    found = run(stack, tmp_path)
+
+    assert 0 == found.pop("exit"), found
+    assert {"well"} == {verdict["state"] for verdict in found.values()}
+    assert {"collector", "request", "metrics", "exemplar", "log line", "trace"} <= set(found)
+    assert all(verdict["seconds"] >= 0 for verdict in found.values())
+
+
+def test_application_that_runs_is_asked(stack: ScriptedStack, tmp_path: Path) -> None:
+    """With --app-url the marked request goes through the user's own application."""
+    stack.taken |= {"metrics", "traces", "logs"}
+    found = run(stack, tmp_path, lambda *_: ["--app-url", f"{stack.url}/app"])
+
+    assert 0 == found["exit"], found
+    assert found["request"]["said"].startswith(f"200 from {stack.url}/app, request ID doctor-")
+
+
+def test_test_alert_arrives(stack: ScriptedStack, tmp_path: Path) -> None:
+    """One message to the webhook."""
+
+    def hook(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+        env["SLACK_WEBHOOK_URL"] = f"{stack.url}/hook"
+        env["PROLETTO_SLACK_ALLOW_INSECURE"] = "1"
+        return ["--test-alert"]
+
+    assert "well" == run(stack, tmp_path, hook)["test alert"]["state"]
+    assert ["Test of proletto_otel doctor"] == [m["text"].split(":")[0] for m in stack.posted]
+
+
+def setting(**values: str) -> Break:
+    """Set variables, with {url} and {free} filled in."""
+
+    def change(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
+        for name, value in values.items():
+            env[name] = value.format(url=stack.url, free=free_port(), folder=folder)
+
+    return change
+
+
+def status(path: str, code: int) -> Break:
+    """Let a part answer an error."""
+
+    def change(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
+        stack.broken[path] = code
+
+    return change
+
+
+def answer(path: str, value: Any) -> Break:
+    """Let a part answer something else."""
+
+    def change(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
+        stack.answers[path] = value
+
+    return change
+
+
+def clock(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
+    """The collector's machine is an hour ahead."""
+    stack.clock_off_s = 3600
+
+
+def no_webhook(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+    """Nobody is told."""
+    return ["--test-alert"]
+
+
+def dead_webhook(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+    """The webhook was removed."""
+    stack.broken["/hook"] = 404
+    env["ALERT_WEBHOOK_URL"] = f"{stack.url}/hook"
+    env["PROLETTO_SLACK_ALLOW_INSECURE"] = "1"
+    env["SLACK_WEBHOOK_URL"] = f"{stack.url}/hook"
+    return ["--test-alert"]
+
+
+def folder_is_a_file(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
+    """A state directory that nobody can write, root included."""
+    (folder / "state").write_text("")
+    env["PROLETTO_STATE_DIR"] = str(folder / "state")
+
+
+def doubled_handler(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+    """Each line would be written twice."""
+    (folder / "doubled.py").write_text(DOUBLED)
+    return ["--app", "doubled:app"]
+
+
+def uwsgi(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
+    """Threads do not run under uWSGI unless asked for."""
+    (folder / "uwsgi.ini").write_text("[uwsgi]\nmodule = shop:app\n")
+
+
+BROKEN: dict[str, tuple[Break, str, str, str]] = {
+    "collector down": (
+        setting(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:{free}"),
+        "collector", "does not answer", "docker-compose up -d otel-collector"),
+    "wrong endpoint": (
+        status("/v1/traces", 404), "collector", "that is no collector", "port 4318 for HTTP"),
+    "clock off by an hour": (clock, "clock", "s behind", "timedatectl set-ntp true"),
+    "Loki down": (status(f"{PROXY}loki", 502), "log line", "HTTP 502", "docker-compose ps loki"),
+    "Prometheus without OTLP": (
+        answer(f"{PROXY}prometheus/api/v1/query", {"data": {"result": []}}),
+        "metrics", "nothing found", "--web.enable-otlp-receiver"),
+    "exemplars off": (
+        answer(f"{PROXY}prometheus/api/v1/query_exemplars", {"data": []}),
+        "exemplar", "nothing found", "--enable-feature=exemplar-storage"),
+    "Tempo down": (status(f"{PROXY}tempo", 502), "trace", "HTTP 502", "docker-compose ps tempo"),
+    "wrong Grafana password": (
+        status("/api/datasources", 401), "Grafana", "answers 401", "GRAFANA_ADMIN_PASSWORD"),
+    "no dashboards": (
+        answer("/api/search", []), "dashboards", "Grafana lacks proletto-errors", "stack check"),
+    "a rule that cannot be evaluated": (
+        answer("/api/prometheus/", {"data": {"groups": [{"rules": [
+            {"name": "HighCpu", "health": "error", "lastError": "parse error"}]}]}}),
+        "alert rules", "HighCpu: parse error", "correct its query"),
+    "no webhook": (no_webhook, "test alert", "no webhook is configured", "SLACK_WEBHOOK_URL"),
+    "webhook answers 404": (dead_webhook, "test alert", "answers 404", "make a new webhook"),
+    "unwritable state directory": (
+        folder_is_a_file, "folders", "cannot be written", "PROLETTO_STATE_DIR"),
+    "a bad setting": (
+        setting(OTEL_TRACES_SAMPLER_ARG="two"), "settings", "OTEL_TRACES_SAMPLER_ARG", "defaults"),
+    "doubled handler": (doubled_handler, "application", "app.log: each line twice", "remove"),
+    "uWSGI without threads": (uwsgi, "uWSGI", "enable-threads", "enable-threads = true"),
+    "an application without telemetry": (
+        lambda stack, folder, env: ["--app-url", f"{stack.url}/api/health"],
+        "request", "without our request ID", "setup_telemetry(app)"),
+    "an application that is down": (
+        lambda stack, folder, env: ["--app-url", f"http://127.0.0.1:{free_port()}/"],
+        "request", "does not answer", "start the application"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_fault_is_named_with_its_remedy(name: str, stack: ScriptedStack, tmp_path: Path) -> None:
+    """Exit status 1; the broken part is named, and so is what to do."""
+    broken, check, problem, fix = BROKEN[name]
+    found = run(stack, tmp_path, broken)
+
+    assert 1 == found["exit"]
+    assert "wrong" == found[check]["state"], found
+    assert problem in found[check]["said"]
+    assert fix in found[check]["fix"]
+
+
+def test_one_cause_has_one_verdict(stack: ScriptedStack, tmp_path: Path) -> None:
+    """What builds on a broken part is skipped, and says on which."""
+    found = run(stack, tmp_path, status("/api/datasources", 401))
+    wrong = [
+        name for name, verdict in found.items() if verdict != 1 and verdict["state"] == "wrong"
+    ]
+
+    assert ["Grafana"] == wrong
+    assert "needs: Grafana" == found["trace"]["said"]
+
+
+def test_secrets_are_not_shown(stack: ScriptedStack, tmp_path: Path) -> None:
+    """The password of .env is used, never printed."""
+    (tmp_path / ".env").write_text("GRAFANA_ADMIN_PASSWORD=very-secret\n")
+    found = run(stack, tmp_path, status("/api/datasources", 401))
+
+    assert "very-secret" not in json.dumps(found)
