@@ -151,6 +151,8 @@ class OtlpSink:
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
         self._open: set[socket.socket] = set()
+        self.connections = 0
+        """How many were made so far."""
 
     def __enter__(self) -> OtlpSink:
         return self.start()
@@ -217,6 +219,7 @@ def _handler(sink: OtlpSink) -> type[BaseHTTPRequestHandler]:
 
         def handle(self) -> None:
             sink._open.add(self.connection)
+            sink.connections += 1
             try:
                 with contextlib.suppress(OSError):
                     super().handle()

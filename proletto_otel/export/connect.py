@@ -1,6 +1,6 @@
 """Opening a socket within a time: the look-up of the name included.
 
-The system's resolver has its own patience of 5 to 30 s and cannot be told otherwise, so a name is
+The system's resolver waits 5 to 30 s by itself and takes no other limit, so a name is
 looked up in a thread of its own, one for a name; whoever waits too long goes on without it.
 """
 
@@ -26,7 +26,7 @@ class _LookUp(threading.Thread):
         self.error: OSError | None = None
 
     def is_orphan(self) -> bool:
-        """Whether it will never answer: a fork left it behind."""
+        """Whether it will never answer: its thread stayed in the parent of a fork."""
         return not (self.is_alive() or self.found or self.error)
 
     def run(self) -> None:
@@ -81,8 +81,8 @@ def _is_quick(host: str) -> bool:
     return True
 
 
-def connect(host: str, port: int, connect_s: float, patience_s: float) -> socket.socket:
-    """Connect within about *connect_s*; the socket then waits *patience_s* for each answer.
+def connect(host: str, port: int, connect_s: float, answer_s: float) -> socket.socket:
+    """Connect within about *connect_s*; the socket then waits *answer_s* for each answer.
 
     Raises:
         OSError: no address of the host answered.
@@ -98,6 +98,6 @@ def connect(host: str, port: int, connect_s: float, patience_s: float) -> socket
             connection.close()
             last = error
             continue
-        connection.settimeout(patience_s)
+        connection.settimeout(answer_s)
         return connection
     raise last

@@ -1,7 +1,7 @@
-"""The destination to a peer: one connection and one breaker for all signals that go there.
+"""One peer: a connection and one breaker for all signals that go there.
 
 A peer that does not answer is down for every signal; what it answers is a matter of the signal
-(`export.signal_exporter`). People are told here that a peer went away and came back.
+(`export.signal_exporter`). The log lines that a peer went away and came back are written here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Destination:
 
     Args:
         shown: The peer in messages.
-        expected: Whether somebody configured it; a default that nobody runs is told once only.
+        expected: Whether somebody configured it; a default that nobody runs is logged once only.
         waits_in: Where telemetry waits meanwhile, for the message.
     """
 
@@ -69,7 +69,7 @@ class Destination:
         """Send a payload by *deadline* (monotonic); `None` when the peer does not answer."""
         began = self._clock()
         try:
-            answer = self._connection.post(endpoint, payload, self._patience(deadline - began))
+            answer = self._connection.post(endpoint, payload, self._timeout(deadline - began))
         except Unreachable as error:
             self._observe(began, sink, str(error).partition(":")[0])
             self._went_away(str(error))
@@ -96,7 +96,7 @@ class Destination:
         """End the connection."""
         self._connection.close()
 
-    def _patience(self, left_s: float) -> float:
+    def _timeout(self, left_s: float) -> float:
         # two more such waits and the write to disk still fit into what is left
         return max(0.05, min(self._timeout_s + 0.5, left_s / 3))
 

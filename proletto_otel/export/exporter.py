@@ -208,11 +208,11 @@ class OtlpExporter(Component):
         return chosen == GZIP or (chosen == "auto" and not is_loopback(peer.host))
 
     def _connection(self, peer: Peer) -> Connection:
-        patience_s = self._config.otlp_timeout_ms / 1000
+        wait_s = self._config.otlp_timeout_ms / 1000
         if self._uses_grpc:
             compress = self._compresses(peer)
-            return grpc_connection.GrpcConnection(peer, patience_s, compress=compress)
-        return HttpConnection(peer, patience_s)
+            return grpc_connection.GrpcConnection(peer, wait_s, compress=compress)
+        return HttpConnection(peer, wait_s)
 
 
 def _uses_grpc(config: Config) -> bool:

@@ -1,7 +1,7 @@
 """The same payloads over gRPC, for those who must: needs the extra `proletto_otel[grpc]`.
 
 HTTP is the default: gRPC's threads and forks do not go together, so the channel is made in the
-process that sends, and answers are told to `export.signal_exporter` as the HTTP statuses they stand
+process that sends, and answers reach `export.signal_exporter` as the HTTP statuses they stand
 for.
 """
 
@@ -23,7 +23,7 @@ SERVICES = {
 DEFAULT_ENDPOINT = "http://localhost:4317"
 """OpenTelemetry's default for this protocol."""
 
-_LATER = ("CANCELLED", "ABORTED", "OUT_OF_RANGE", "DATA_LOSS")
+_TRANSIENT = ("CANCELLED", "ABORTED", "OUT_OF_RANGE", "DATA_LOSS")
 STATUSES = {
     "INVALID_ARGUMENT": 400,
     "UNAUTHENTICATED": 401,
@@ -33,7 +33,7 @@ STATUSES = {
     "RESOURCE_EXHAUSTED": 429,
     "INTERNAL": 500,
     "UNKNOWN": 500,
-    **dict.fromkeys(_LATER, 503),
+    **dict.fromkeys(_TRANSIENT, 503),
 }
 """Which of them may be sent again: https://opentelemetry.io/docs/specs/otlp/#failures"""
 NO_ANSWER = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
@@ -82,8 +82,8 @@ class GrpcConnection:
         try:
             call = self._opened(grpc).unary_unary(endpoint.path)
             metadata = [(name.lower(), value.reveal()) for name, value in endpoint.headers.items()]
-            patience_s = min(self._read_timeout_s, timeout_s)
-            return Answer(200, None, call(payload.request(), timeout=patience_s, metadata=metadata))
+            wait_s = min(self._read_timeout_s, timeout_s)
+            return Answer(200, None, call(payload.request(), timeout=wait_s, metadata=metadata))
         except grpc.RpcError as error:
             return self._answer(error.code().name)
         except (OSError, ValueError) as error:

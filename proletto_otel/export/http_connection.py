@@ -27,7 +27,7 @@ CONNECT_TIMEOUT_S = 0.5
 MAX_ANSWER_BYTES = 65_536
 """An answer says little; the rest is not read and the connection is closed."""
 STALE = (http.client.RemoteDisconnected, ConnectionError, http.client.CannotSendRequest)
-"""What a kept connection says that the peer has closed meanwhile."""
+"""What an open connection raises when the peer has closed it meanwhile."""
 
 
 class Unreachable(Exception):
@@ -89,12 +89,12 @@ class HttpConnection:
             Unreachable: no answer came.
         """
         headers = _headers(endpoint, payload)
-        kept = self._connection is not None
+        reused = self._connection is not None
         try:
             try:
                 return self._once(endpoint, payload, headers, timeout_s)
             except STALE:
-                if not kept:
+                if not reused:
                     raise
                 self.close()  # the peer closed it while we were idle: nobody has read this request
                 return self._once(endpoint, payload, headers, timeout_s)
@@ -105,15 +105,15 @@ class HttpConnection:
     def _once(
         self, endpoint: Endpoint, payload: Payload, headers: Mapping[str, str], timeout_s: float
     ) -> Answer:
-        patience_s = min(self._read_timeout_s, timeout_s)
-        connection = self._connected(min(CONNECT_TIMEOUT_S, timeout_s), patience_s)
+        answer_s = min(self._read_timeout_s, timeout_s)
+        connection = self._connected(min(CONNECT_TIMEOUT_S, timeout_s), answer_s)
         if connection.sock is not None:
-            connection.sock.settimeout(patience_s)
+            connection.sock.settimeout(answer_s)
         target = endpoint.path
         if self.peer.proxy is not None and self.peer.scheme == "http":
             target = self.peer.shown + endpoint.path
         connection.request("POST", target, payload.body, dict(headers))
-        made: Any = partial(_response, time.monotonic() + patience_s)
+        made: Any = partial(_response, time.monotonic() + answer_s)
         connection.response_class = made
         response = connection.getresponse()
         body = response.read(MAX_ANSWER_BYTES)
@@ -122,12 +122,12 @@ class HttpConnection:
         asked = _retry_after(response.headers.get("retry-after"), self._clock())
         return Answer(response.status, asked, body)
 
-    def _connected(self, connect_s: float, patience_s: float) -> http.client.HTTPConnection:
+    def _connected(self, connect_s: float, answer_s: float) -> http.client.HTTPConnection:
         if self._connection is None:
             connection = self._new()
             # the one place where http.client lets its caller open the socket
             connection._create_connection = (  # type: ignore[attr-defined]  # private, unchanged since 3.2
-                lambda address, *_: connect(address[0], address[1], connect_s, patience_s)
+                lambda address, *_: connect(address[0], address[1], connect_s, answer_s)
             )
             connection.connect()
             self._connection = connection
@@ -155,7 +155,7 @@ class HttpConnection:
 
 
 class _ByDeadline(io.RawIOBase):
-    """The bytes of a socket until a moment (monotonic), however slowly they drip in.
+    """The bytes of a socket until a deadline (monotonic), however slowly they come.
 
     A socket's own timeout begins anew with every byte.
     """

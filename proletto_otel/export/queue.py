@@ -84,7 +84,7 @@ class ExportQueue:
         if len(queue) >= self._max_queue or self.bytes + size > self._max_queue_bytes:
             self._make_room(size)
         queue.append((scope, item) if scope else item)
-        # in-place addition without a call inside: no thread can come between (see core.meters)
+        # in-place addition without a call: no thread can come between (`core.metrics.values`)
         self.bytes += size
         self._emitted.value += 1
         if len(queue) >= self.wake_at:

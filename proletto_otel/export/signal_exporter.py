@@ -9,7 +9,6 @@ is `export.export_thread`.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
@@ -17,6 +16,13 @@ from typing import Protocol
 from proletto_otel.core.internal_errors import count_failure, log_rate_limited
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
+from proletto_otel.export.answers import (
+    CONDEMNS,
+    TOO_LARGE,
+    fix,
+    is_about_the_endpoint,
+    is_fault_that_a_batch_may_cause,
+)
 from proletto_otel.export.destination import Destination
 from proletto_otel.export.encoding import envelope
 from proletto_otel.export.endpoint import Endpoint
@@ -24,26 +30,10 @@ from proletto_otel.export.http_connection import Answer
 from proletto_otel.export.payload import Payload
 from proletto_otel.export.queue import ExportQueue
 from proletto_otel.export.spool.directory import Claim
-from proletto_otel.export.spool.spool import Spool, reason
+from proletto_otel.export.spool.spool import Spool
+from proletto_otel.export.undelivered import Undelivered
 from proletto_otel.runtime.circuit_breaker import Breaker
 
-HELD_MAX_BYTES = 8_000_000
-"""Payloads kept in memory while even the disk refuses them."""
-DISK_RETRY_S = 1.0
-TOO_LARGE = 413
-CONDEMNS = frozenset((400, TOO_LARGE, 422))
-"""Statuses that say something about the batch; all others are about the endpoint."""
-BUSY = frozenset((408, 425, 429, 502, 503, 504))
-"""Statuses that ask for another try."""
-FIXES = {
-    401: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
-    403: "check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
-    404: "check the address and path in OTEL_EXPORTER_OTLP_ENDPOINT",
-    405: "check the address and path in OTEL_EXPORTER_OTLP_ENDPOINT",
-    407: "check the credentials of the proxy",
-}
-"""What a person can do about an answer."""
-REDIRECTED = "set OTEL_EXPORTER_OTLP_ENDPOINT to where it redirects to"
 POISON_TRIES = 5
 """A payload on disk that got 500 so often while others passed is the cause itself."""
 
@@ -94,6 +84,7 @@ class SignalExporter:
         self._encoding, self._delay_s = encoding, delay_s
         self._clock, self._ledger = clock, ledger
         self._sink = queue.sink
+        self._undelivered = Undelivered(signal, queue.sink, spool, ledger, clock)
         self.forked()
 
     def forked(self) -> None:
@@ -101,8 +92,7 @@ class SignalExporter:
         self.queue.forked()
         self._in_flight: list[Payload] = []
         self._claim: Claim | None = None
-        self._held: deque[Payload] = deque()
-        self._disk_again_at = 0.0
+        self._undelivered.forked()
         self._exported_at = 0.0
         self._outcome_lock = Lock()
         self._abandoned = False
@@ -117,7 +107,8 @@ class SignalExporter:
     @property
     def pending(self) -> int:
         """Records in memory."""
-        return len(self.queue) + sum(p.items for p in (*self._in_flight, *self._held))
+        in_flight = sum(payload.items for payload in self._in_flight)
+        return len(self.queue) + in_flight + self._undelivered.items
 
     def ready(self) -> bool:
         """Whether a request may go out now."""
@@ -164,7 +155,7 @@ class SignalExporter:
     def recover(self) -> None:
         """Save what was under way when the export thread died."""
         for payload in self._in_flight:
-            self._store(payload)
+            self._undelivered.store(payload)
         self._in_flight = []
         self.queue.put_back()
         claim, self._claim = self._claim, None
@@ -177,12 +168,11 @@ class SignalExporter:
             self._in_flight = [payload]
             self.queue.confirm()
             self.recover()
-        while self._held:
-            self._to_disk_or_lost(self._held.popleft())
+        self._undelivered.finish()
 
-    def abandon(self, patience_s: float) -> None:
+    def abandon(self, wait_s: float) -> None:
         """Do `finish` in place of an export thread that hangs; what it gets will not count."""
-        if not self._outcome_lock.acquire(timeout=max(0.0, patience_s)):
+        if not self._outcome_lock.acquire(timeout=max(0.0, wait_s)):
             return
         try:
             self._abandoned = True
@@ -204,8 +194,8 @@ class SignalExporter:
 
     def _payload(self, groups: dict[bytes, list[bytes]]) -> Payload:
         named = [(scope or self.scope, items) for scope, items in groups.items()]
-        count = sum(map(len, groups.values()))
-        return Payload.of(envelope.request(self.resource(), named), count, self._encoding)
+        request = envelope.request(self.resource(), named)
+        return Payload.of(request, sum(map(len, groups.values())), self._encoding)
 
     def _without_bad_items(self, groups: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
         good: dict[bytes, list[bytes]] = {}
@@ -246,7 +236,7 @@ class SignalExporter:
 
     def _answered(self, payload: Payload, answer: Answer | None) -> bool:
         if answer is None or self._must_wait(answer):
-            self._store(payload)
+            self._undelivered.store(payload)
             return False
         if answer.status in CONDEMNS:
             self._refused(payload, answer.status)
@@ -262,7 +252,9 @@ class SignalExporter:
             return self._again_or_poison(claim, answer)
         halves = claim.payload.halves() if answer.status == TOO_LARGE else []
         for half in halves:
-            self._store(half)  # first on disk, then the whole goes: a crash between only doubles
+            self._undelivered.store(
+                half
+            )  # first on disk, then the whole goes: a crash between only doubles
         if not self._spool.done(self.signal, claim) or halves:
             return True
         if answer.status in CONDEMNS:
@@ -274,7 +266,7 @@ class SignalExporter:
     def _again_or_poison(self, claim: Claim, answer: Answer) -> bool:
         base = claim.entry.base
         tries, passed = self._tries.pop(base, (0, self._passed))
-        is_fault = answer.status >= 500 and answer.status not in BUSY
+        is_fault = is_fault_that_a_batch_may_cause(answer.status)
         is_poison = is_fault and tries + 1 >= POISON_TRIES
         if is_poison and self._passed > passed:
             if self._spool.done(self.signal, claim):
@@ -287,19 +279,19 @@ class SignalExporter:
 
     def _must_wait(self, answer: Answer) -> bool:
         status = answer.status
-        if 200 <= status < 300 or status in CONDEMNS:
+        if not is_about_the_endpoint(status):
             self.breaker.succeeded()
             return False
         self.last_error = f"HTTP {status}"
         self.breaker.failed(answer.retry_after_s)
-        fix = REDIRECTED if 300 <= status < 400 else FIXES.get(status, "")
+        advice = fix(status)
         log_rate_limited(
             f"otlp:{self.signal}",
             "%s answers %s for %s; telemetry waits on disk%s",
             self.destination.shown,
             status,
             self.signal,
-            f"; {fix}" if fix else "",
+            f"; {advice}" if advice else "",
         )
         return True
 
@@ -327,33 +319,10 @@ class SignalExporter:
         args = (self.destination.shown, payload.items, self.signal, status)
         log_rate_limited(f"otlp:{self.signal}:refused", message, *args)
 
-    def _store(self, payload: Payload) -> None:
-        why = self._to_disk(payload)
-        if why:
-            self._held.append(payload)
-            self._disk_again_at = self._clock() + DISK_RETRY_S
-        while sum(len(p.body) for p in self._held) > HELD_MAX_BYTES:
-            self._ledger.dropped(self._sink, why, self._held.popleft().items)
-
     def _retry_held(self, deadline: float) -> bool:
-        if not self._held or not (self.ready() or self._clock() >= self._disk_again_at):
-            return not self._held
-        self._in_flight, self._held = list(self._held), deque()
+        if not self._undelivered.items:
+            return True
+        if not (self.ready() or self._undelivered.is_due()):
+            return False
+        self._in_flight = self._undelivered.take()
         return self._send_in_flight(deadline)
-
-    def _to_disk(self, payload: Payload) -> str:
-        """Spool a payload; the reason in a word if that is not possible."""
-        try:
-            self._spool.write(self.signal, payload)
-        except OSError as error:
-            why = reason(error)
-            message = "undelivered telemetry cannot be kept in %s: %s"
-            where = self._spool.directory or "a file"
-            log_rate_limited("otlp:spool", message, where, error.strerror or why)
-            return why
-        return ""
-
-    def _to_disk_or_lost(self, payload: Payload) -> None:
-        why = self._to_disk(payload)
-        if why:
-            self._ledger.dropped(self._sink, why, payload.items)

@@ -97,7 +97,7 @@ class Lifecycle:
         self._auto_seconds = auto_seconds
         self._fresh = fresh
         self._lock = threading.RLock()
-        self._home = _getpid()
+        self.home_pid = _getpid()
         self._active_in = 0
         self._closed = False
         self._has_forked = False
@@ -132,7 +132,7 @@ class Lifecycle:
         with self._lock:
             if self._closed or self.active:
                 return
-            if self._home != _getpid():
+            if self.home_pid != _getpid():
                 self.after_fork_in_child()  # a C-level fork (uWSGI) ran no Python hook
             self._active_in = _getpid()
             process_hooks.finish_with_multiprocessing(self.shutdown)
@@ -227,7 +227,7 @@ class Lifecycle:
     def after_fork_in_child(self) -> None:
         """Begin afresh: nothing of the parent is sent, counted or locked here."""
         self._lock = threading.RLock()
-        self._home, self._active_in, self._has_forked = _getpid(), 0, False
+        self.home_pid, self._active_in, self._has_forked = _getpid(), 0, False
         self._held, self._closers = [], []
         if self._closed:
             return

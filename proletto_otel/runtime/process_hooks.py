@@ -154,7 +154,7 @@ def _hook_uwsgi() -> None:
         if before is not None:
             before()
         for lifecycle in list(_watched):
-            if lifecycle._home != os.getpid():
+            if lifecycle.home_pid != os.getpid():
                 _child()
                 return
 

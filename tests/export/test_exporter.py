@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from proletto_otel.core.config import load
 from proletto_otel.core.conventions import TELEMETRY_EXPORT_DURATION
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.core.metrics.registry import Family, Point, registry
-from proletto_otel.export import export_thread, signal_exporter
+from proletto_otel.export import export_thread, signal_exporter, undelivered
 from proletto_otel.export.destination import Destination
 from proletto_otel.export.encoding import otlp
 from proletto_otel.export.exporter import OtlpExporter
@@ -499,7 +501,7 @@ def test_memory_without_a_disk_is_bounded_and_counted(
     start: Start, sink: OtlpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When memory is all there is, the oldest go first, and at the end the rest is counted."""
-    monkeypatch.setattr(signal_exporter, "HELD_MAX_BYTES", 600)
+    monkeypatch.setattr(undelivered, "MAX_MEMORY_BYTES", 600)
     exporter = start(state=None, EXPORTER_OTLP_COMPRESSION="none")
     sink.stop()
     for i in range(10):
@@ -516,7 +518,7 @@ def test_spool_that_works_again_takes_what_waited(
     start: Start, sink: OtlpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row D8: space returns and the records go to disk without a restart."""
-    monkeypatch.setattr(signal_exporter, "DISK_RETRY_S", 0.05)
+    monkeypatch.setattr(undelivered, "DISK_RETRY_S", 0.05)
     (tmp_path / "spool").write_text("in the way")
     exporter = start(by_itself=True)
     sink.stop()
@@ -608,3 +610,39 @@ def test_outage_and_return_are_told(
 
     assert f"the collector at {sink.url} does not answer (connection refused)" in caplog.text
     assert 512_000_000 == exporter._spool.max_bytes
+
+
+def test_records_after_a_stop_that_hung_are_counted(start: Start, sink: OtlpSink) -> None:
+    """The export thread still hangs in its request: what is logged now is lost, and counted so."""
+    sink.hanging.set()
+    exporter = start()
+    exporter.logs.put(record("held"))
+    threading.Thread(target=flush, args=(exporter, 3), daemon=True).start()
+    until(lambda: bool(sink.requests) or exporter.status()["signals"]["logs"]["queued"] == 1)
+    exporter.stop(time.monotonic() + 0.6)
+    exporter.logs.put(record("late"))
+    counts = law(exporter)
+
+    assert {"after_shutdown": 1} == counts["dropped"]
+    assert (2, 0, 1) == (counts["emitted"], counts["delivered"], counts["spooled"])
+
+
+def test_child_does_not_speak_over_the_parents_connection(start: Start, sink: OtlpSink) -> None:
+    """After a fork each has a connection of its own, and neither sends what is the other's."""
+    exporter = start()
+    exporter.logs.put(record("before"))
+    assert flush(exporter)
+    opened = sink.connections
+    exporter.logs.put(record("parent's"))
+    pid = os.fork()
+    if pid == 0:
+        exporter.forked()
+        exporter.start()
+        exporter.logs.put(record("child's"))
+        os._exit(0 if flush(exporter) else 1)
+    _, status = os.waitpid(pid, 0)
+    assert flush(exporter)
+
+    assert 0 == status
+    assert ["before", "child's", "parent's"] == names(sink.logs)
+    assert opened + 1 == sink.connections

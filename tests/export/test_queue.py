@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from itertools import count
 
 import pytest
 
@@ -125,27 +126,28 @@ def test_records_after_the_end_are_counted(ledger: Ledger) -> None:
 def test_threads_and_signal_handlers_lose_no_count(ledger: Ledger) -> None:
     """Row F4: a storm of signals over four threads, and every record is queued or counted."""
     queue = ExportQueue(SINK, max_queue=500, max_items=50, ledger=ledger)
-    taken = 0
+    taken: list[bytes] = []
+    handled = count()
     stop = threading.Event()
 
     def take() -> None:
-        nonlocal taken
         while not stop.is_set() or len(queue):
-            taken += sum(map(len, queue.take().values()))
+            for items in queue.take().values():
+                taken.extend(items)
             queue.confirm()
 
-    def put() -> None:
-        for _ in range(20_000):
-            queue.put(b"item")
+    def put(who: int) -> None:
+        for i in range(20_000):
+            queue.put(b"%d-%d" % (who, i))
 
-    before = signal.signal(signal.SIGALRM, lambda *_: queue.put(b"signal"))
+    before = signal.signal(signal.SIGALRM, lambda *_: queue.put(b"signal-%d" % next(handled)))
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
         taker = threading.Thread(target=take)
-        putters = [threading.Thread(target=put) for _ in range(3)]
+        putters = [threading.Thread(target=put, args=(who,)) for who in range(3)]
         for thread in (taker, *putters):
             thread.start()
-        put()
+        put(3)
         for thread in putters:
             thread.join(60)
     finally:
@@ -156,5 +158,17 @@ def test_threads_and_signal_handlers_lose_no_count(ledger: Ledger) -> None:
     emitted, dropped = total(ledger)
 
     assert emitted > 80_000
-    assert emitted == taken + sum(dropped.values())
+    assert emitted == 80_000 + next(handled)
+    assert emitted == len(taken) + sum(dropped.values())
+    assert len(taken) == len(set(taken)), "an item was taken twice"
+    for who in range(4):  # each thread's items leave in the order in which it put them
+        order = [int(item[2:]) for item in taken if item.startswith(b"%d-" % who)]
+        assert sorted(order) == order
+    assert {b"signal" if item.startswith(b"s") else item[:2] for item in taken} <= {
+        b"signal",
+        b"0-",
+        b"1-",
+        b"2-",
+        b"3-",
+    }
     assert 0 == queue.bytes

@@ -51,6 +51,19 @@ def test_pauses_grow_to_half_a_minute(breaker: Breaker, clock: Clock) -> None:
     assert 30.0 == pauses[-1]
 
 
+def test_outage_of_many_hours_keeps_the_pace(breaker: Breaker, clock: Clock) -> None:
+    """Thousands of failures in a row: still half a minute, and one success ends it."""
+    for _ in range(5000):
+        breaker.failed()
+        clock.now += breaker.wait_s()
+    breaker.failed()
+
+    assert 5001 == breaker.failures
+    assert 30.0 == breaker.wait_s()
+    breaker.succeeded()
+    assert (0.0, "closed") == (breaker.wait_s(), breaker.state)
+
+
 def test_success_closes_it(breaker: Breaker) -> None:
     """One answer and everything flows; the next outage begins with the short pause."""
     for _ in range(8):

@@ -85,7 +85,7 @@ def span(
     Args:
         trace_id: 16 bytes.
         span_id: 8 bytes.
-        name: Method and route; few different ones, so their bytes are kept.
+        name: Method and route; few different ones, so their bytes are cached.
         kind: OTLP number: 1 internal, 2 server, 3 client, 4 producer, 5 consumer.
         start_ns: Unix time in nanoseconds.
         end_ns: The same.
@@ -243,7 +243,7 @@ def log_body(body: str) -> bytes:
 
 def log_owner(request_id: str, raw_ids: bytes) -> bytes:
     """Whose a log record is: its request ID; its trace and span, 16 and 8 bytes, or none."""
-    whose = log_request_id(request_id) if request_id else b""
+    request = log_request_id(request_id) if request_id else b""
     if len(raw_ids) != 24:
-        return whose
-    return b"%bJ\x10%bR\x08%b" % (whose, raw_ids[:16], raw_ids[16:])
+        return request
+    return b"%bJ\x10%bR\x08%b" % (request, raw_ids[:16], raw_ids[16:])

@@ -1,7 +1,8 @@
-"""One signal's directory of the spool, shared by all workers: look, claim by rename, remove, count.
+"""One signal's directory of the spool, shared by all workers: list, claim by rename, remove, count.
 
 A claim is a rename, which only one process can win; it is free again when its claimer did not
-finish within the lease. Caps over all signals live in `export.spool.spool`, files in `spool_files`.
+finish within the lease. Caps over all signals live in `export.spool.spool`, files in
+`export.spool.files`.
 """
 
 from __future__ import annotations
@@ -182,9 +183,9 @@ class SpoolDirectory:
     def _is_held(self, entry: Entry) -> bool:
         return entry.claimed_s is not None and not self._is_old(entry.claimed_s)
 
-    def _is_old(self, moment_s: float) -> bool:
-        # a moment in the future was written before the clock was set back
-        return not -LEASE_S < self._clock() - moment_s < LEASE_S
+    def _is_old(self, time_s: float) -> bool:
+        # a time in the future was written before the clock was set back
+        return not -LEASE_S < self._clock() - time_s < LEASE_S
 
     def _take(self, entry: Entry) -> Entry | None:
         mine = entry.claimed(self._clock(), self._writer)

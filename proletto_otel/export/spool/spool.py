@@ -146,7 +146,7 @@ class Spool:
             _limit(self._aside, REJECTED_MAX_BYTES)
 
     def usage(self, signal: str) -> Usage:
-        """What waited at the last look, claimed files included; for any thread."""
+        """What waited when the directory was last read, claimed files included; for any thread."""
         entries = self._directories[signal].entries
         if not entries:
             return Usage()

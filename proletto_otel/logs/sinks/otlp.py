@@ -45,7 +45,7 @@ SEVERITIES = {
 
 MAX_BODIES = 4096
 MAX_KEPT = 200
-"""Characters of a message ids bytes are kept: short ones are mostly literals."""
+"""Characters of a message whose bytes are cached: short ones are mostly literals."""
 _bodies: BoundedCache[bytes] = BoundedCache(log_body, MAX_BODIES)
 
 

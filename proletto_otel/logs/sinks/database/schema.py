@@ -1,7 +1,7 @@
 """The table `error_logs`: its columns, its indexes, and how it comes to be what it should.
 
-Several workers may create or upgrade it at the same moment: each looks what is missing, adds it
-step by step, and looks again when another was faster. Nothing is ever removed or changed.
+Several workers may create or upgrade it at the same moment: each finds what is missing, adds it
+step by step, and checks again when another was faster. Nothing is ever removed or changed.
 Needs SQLAlchemy; imported only by the database sink's thread. Writing lives in
 `logs.sinks.database.sink`.
 """
@@ -30,7 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 ATTEMPTS = 8
-"""Looks at the schema: with eight workers each may lose a race once per missing part."""
+"""Checks of the schema: with eight workers each may lose a race once per missing part."""
 MAX_NAME = 255
 """Characters of names; the most that every database indexes."""
 

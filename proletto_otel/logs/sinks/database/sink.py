@@ -54,7 +54,7 @@ class DatabaseSink(Sink):
     level = logging.ERROR
     queued = True
     retain_every_s = RETAIN_EVERY_S
-    """Seconds between two looks for rows that are too old or too many."""
+    """Seconds between two searches for rows that are too old or too many."""
 
     def __init__(self, db: Any, config: Config, app: Any = None) -> None:
         self._db = db
@@ -118,7 +118,7 @@ class DatabaseSink(Sink):
         self._columns: list[str] = []
         self._uids: dict[int, str] = {}
         self._again = False
-        # workers take turns: the first look comes at a random moment of the first interval
+        # workers take turns: the first clean-up comes at a random time of the first interval
         self._retain_at = time.monotonic() + random.uniform(0.1, 1.0) * self.retain_every_s
 
     def _prepare(self) -> None:
@@ -256,7 +256,7 @@ class DatabaseSink(Sink):
 
         try:
             if self.retain() >= DELETE_BATCH:
-                return  # the next batch follows after the next look at the queue
+                return  # the next batch follows when the queue is empty again
         except SQLAlchemyError as error:
             self._drop_connection()
             self.queue.worker.set_error(errors.words(error))
