@@ -59,7 +59,9 @@ class Config:
     redact_keys: tuple[str, ...] = setting("PROLETTO_REDACT_KEYS", (), p.words, "More key names whose values are redacted.")
     redact_patterns: tuple[str, ...] = setting("PROLETTO_REDACT_PATTERNS", (), p.words, "More regular expressions whose matches are redacted.")
     redact_allow: tuple[str, ...] = setting("PROLETTO_REDACT_ALLOW", (), p.words, "Key names that are never redacted.")
+    redact_tokens: tuple[str, ...] = setting("PROLETTO_REDACT_TOKENS", (), p.token_prefixes, "More beginnings of tokens that are redacted, each with the least number of characters that follow: `acme_live_:24`.")
     redact_emails: bool = setting("PROLETTO_REDACT_EMAILS", False, p.flag, "Redact email addresses too.")
+    redact_identifiers: bool = setting("PROLETTO_REDACT_IDENTIFIERS", False, p.flag, "Redact national and financial identifiers too (IBAN, tax and passport numbers), by name and check digits.")
     redact_sql_literals: bool = setting("PROLETTO_REDACT_SQL_LITERALS", False, p.flag, "Redact literals in SQL texts.")
 
     # request

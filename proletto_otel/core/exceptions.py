@@ -275,7 +275,7 @@ def _by_the_library(error: BaseException) -> str:
     text = "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
     clean = sanitise.get()
     redacted = clean.redactor.text(text[:MAX_GROUP_TEXT])
-    return sanitise.cut_head(sanitise.escape_block(redacted), clean.max_text)
+    return sanitise.cut_head(sanitise.escaped(redacted), clean.max_text)
 
 
 def _locals(tb: TracebackType | None) -> dict[str, Any] | None:

@@ -135,6 +135,16 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def _token_prefixes(value: Any) -> tuple[str, ...]:
+    found = _words(value)
+    if not all(_token_prefix(word) for word in found):
+        raise ValueError
+    return found
+
+
+_token_prefix = re.compile(r"[A-Za-z0-9][\w.-]{1,60}(?::[1-9]\d{0,2})?").fullmatch
+
+
 def words_of(*allowed: str) -> Parser:
     """A comma-separated list whose words are all among *allowed*."""
 
@@ -226,6 +236,10 @@ optional_url_path = Parser(
 )
 url = Parser("a URL that begins with http:// or https://", _url)
 words = Parser("a comma-separated list", _words)
+token_prefixes = Parser(
+    "a comma-separated list of prefixes, each with the least length behind a colon",
+    _token_prefixes,
+)
 pairs = Parser("a comma-separated list of key=value", _pairs)
 secret = Parser("a text in one line", _secret)
 headers = Parser(

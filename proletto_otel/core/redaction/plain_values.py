@@ -1,66 +1,51 @@
 """Any Python value as plain JSON types, without running code of the application.
 
-Objects are named, not printed: their `__repr__` may query a database or raise. Secrets and sizes
-are the business of the `core.redaction.sanitise.Sanitiser` that asks.
+Objects are named, not printed: their `__repr__` may query a database or raise. Which form a type
+gets is decided once, in `core.redaction.value_kinds`; secrets and sizes are the business of the
+`core.redaction.sanitise.Sanitiser` that asks.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import decimal
-import enum
-import fractions
-import ipaddress
 import math
-import pathlib
-import re
-import uuid
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.core.parsing import Secret
-from proletto_otel.core.redaction.redactor import REDACTED
-from proletto_otel.core.redaction.secret_names import word_set
+from proletto_otel.core.redaction import value_kinds
+from proletto_otel.core.redaction.texts import CYCLE, TOO_DEEP, TOO_MANY, UNREADABLE, cut
+from proletto_otel.core.redaction.value_kinds import Form, named
 
 if TYPE_CHECKING:
     from proletto_otel.core.redaction.sanitise import Sanitiser
 
+MAX_TOTAL = 65_536
+"""Characters of all texts inside one nested value."""
+MAX_NODES = 2_000
+"""Values inside one nested value: depth 6 with 100 keys each would be 10^12."""
 MAX_INT = 2**63
 """Integers beyond 64 bits become texts: JSON readers and OTLP take no more."""
 MAX_INT_BITS = 2048
 
-_TEXTUAL: tuple[type, ...] = (
-    decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, datetime.timedelta, complex,
-    ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network,
-    range, slice,
-)  # fmt: skip
-_SEQUENCES = (list, tuple, set, frozenset, deque)
-_NAMING, _NAMED = ("name", "key", "Name", "Key"), ("value", "Value")
-"""A mapping may tell of a name and its value: `{"name": "password", "value": …}`."""
+_NAME_KEYS, _VALUE_KEYS = ("name", "key", "Name", "Key"), ("value", "Value")
+"""A mapping may hold a name and its value: `{"name": "password", "value": …}`."""
 
 
 class PlainValues:
-    """One way through a nested value, with what is left of its size."""
+    """Converts one nested value and counts what is left of its size."""
 
     def __init__(self, sanitiser: Sanitiser) -> None:
-        from proletto_otel.core.redaction import sanitise  # the two modules use each other
-
-        self._clean = sanitiser
-        self._words = sanitise
-        self._nodes = sanitise.MAX_NODES
-        self._characters = sanitise.MAX_TOTAL
+        self._sanitiser = sanitiser
+        self._nodes = MAX_NODES
+        self._characters = MAX_TOTAL
         self._open: set[int] = set()
 
     def guarded(self, value: Any, depth: int) -> Any:
-        """As `value`, and a value that fails is called unreadable."""
+        """As `value`; a value that fails does not cost its neighbours."""
         try:
             return self.value(value, depth)
         except Exception:
-            self._open.clear()
-            return self._words.UNREADABLE
+            return UNREADABLE
 
     def value(self, value: Any, depth: int) -> Any:
         """*value* in plain types, *depth* levels deep."""
@@ -73,117 +58,82 @@ class PlainValues:
             return self._integer(value)
         if kind is float:
             return value if math.isfinite(value) else str(value)
-        return self._other(value, kind, depth)
+        form, convert = value_kinds.FORMS[kind]
+        if form is Form.MAPPING:
+            return self._container(value, depth, lambda d: self._mapping(convert(value), d))
+        if form is Form.SEQUENCE:
+            return self._container(value, depth, lambda d: self._sequence(convert(value), d))
+        if form is Form.PLAIN:
+            return self.value(convert(value), depth)
+        if form is Form.BYTES:
+            return self._text(bytes(value[: 2 * self._sanitiser.max_text]).decode(errors="replace"))
+        return convert(value) if form is Form.SAFE else self._text(convert(value))
 
-    def _other(self, value: Any, kind: type, depth: int) -> Any:
-        if issubclass(kind, enum.Enum):
-            return self._text(str(value.name))
-        if issubclass(kind, str):
-            return self._text(str.__str__(value))
-        if issubclass(kind, (int, float)):
-            return self.value(int(value) if issubclass(kind, int) else float(value), depth)
-        if issubclass(kind, (bytes, bytearray)):
-            return self._text(bytes(value[: self._clean.max_text]).decode("utf-8", "replace"))
-        if kind in (datetime.datetime, datetime.date, datetime.time):
-            return value.isoformat()
-        if kind is Secret:
-            return REDACTED
-        if issubclass(kind, _TEXTUAL):
-            return self._text(str(value)) if _own_str(kind) else named(kind)
-        if issubclass(kind, BaseException):
-            return self._text(f"{kind.__name__}: {value}" if _own_str(kind) else named(kind))
-        return self._container(value, kind, depth)
-
-    def _container(self, value: Any, kind: type, depth: int) -> Any:
-        entries: Callable[[int], Any]
-        if issubclass(kind, dict):
-            entries = lambda d: self._mapping(dict.items(value), len(value), d)  # noqa: E731
-        elif issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            entries = lambda d: self._mapping(zip(kind._fields, value), len(value), d)  # noqa: E731, B905
-        elif issubclass(kind, _SEQUENCES):
-            entries = lambda d: self._sequence(value, d)  # noqa: E731
-        elif dataclasses.is_dataclass(kind) and hasattr(value, "__dict__"):
-            facts = object.__getattribute__(value, "__dict__")
-            entries = lambda d: self._mapping(facts.items(), len(facts), d)  # noqa: E731
-        else:
-            return self._scalar_of_array(value, kind, depth)
+    def _container(self, value: Any, depth: int, entries: Callable[[int], Any]) -> Any:
         if depth <= 0:
-            return self._words.TOO_DEEP
+            return TOO_DEEP
         if id(value) in self._open:
-            return self._words.CYCLE
+            return CYCLE
         self._open.add(id(value))
-        found = entries(depth - 1)
-        self._open.discard(id(value))
-        return found
+        try:
+            return entries(depth - 1)
+        finally:
+            self._open.discard(id(value))
 
-    def _mapping(self, items: Iterable[tuple[Any, Any]], size: int, depth: int) -> dict[str, Any]:
+    def _mapping(self, pairs: tuple[Iterable[tuple[Any, Any]], int], depth: int) -> dict[str, Any]:
+        items, size = pairs
         found: dict[str, Any] = {}
         announced = False
-        for name, value in islice(items, self._clean.max_keys):
+        for name, value in islice(items, self._sanitiser.max_keys):
             if not self._more():
-                found["..."] = self._words.TOO_MANY
+                found["..."] = TOO_MANY
                 return found
-            key, secret = self._clean.name(name)
-            if key in _NAMING:
-                announced = self._announced(value, pair=True)
-            elif announced and key in _NAMED:
-                secret = True
-            found[key] = (
-                self._clean.hidden(key, value) if secret else self.guarded_inner(value, depth)
-            )
-        if size > self._clean.max_keys:
-            found["..."] = f"[{size - self._clean.max_keys} more]"
+            key, level = self._sanitiser.name(name)
+            if key in _NAME_KEYS:
+                announced = self._announces(value, pair=True)
+            elif announced and key in _VALUE_KEYS:
+                level = value_kinds.SECRET
+            if level and self._sanitiser.is_hidden(key, level, value):
+                found[key] = self._sanitiser.hidden(key, value)
+            else:
+                found[key] = self.guarded(value, depth)
+        if size > self._sanitiser.max_keys:
+            found["..."] = f"[{size - self._sanitiser.max_keys} more]"
         return found
 
-    def _sequence(self, value: Any, depth: int) -> list[Any]:
+    def _sequence(self, entries: tuple[Iterable[Any], int], depth: int) -> list[Any]:
+        items, size = entries
         found: list[Any] = []
         before: Any = None
-        pair = len(value) == 2 and issubclass(type(value), (tuple, list))
-        for entry in islice(value, self._clean.max_keys):
+        pair = size == 2 and isinstance(items, (tuple, list))
+        for entry in islice(items, self._sanitiser.max_keys):
             if not self._more():
-                found.append(self._words.TOO_MANY)
+                found.append(TOO_MANY)
                 return found
-            if self._announced(before, pair):
-                found.append(self._clean.hidden("", entry))
+            if self._announces(before, pair):
+                found.append(self._sanitiser.hidden("", entry))
             else:
-                found.append(self.guarded_inner(entry, depth))
+                found.append(self.guarded(entry, depth))
             before = entry
-        if len(value) > self._clean.max_keys:
-            found.append(f"[{len(value) - self._clean.max_keys} more]")
+        if size > self._sanitiser.max_keys:
+            found.append(f"[{size - self._sanitiser.max_keys} more]")
         return found
 
-    def _announced(self, before: Any, pair: bool) -> bool:
+    def _announces(self, before: Any, pair: bool) -> bool:
         """Whether the entry before names the next one: `("token", x)`, `["--password", x]`."""
         if type(before) is bytes:
             before = before[:80].decode("latin-1")
         if type(before) is not str or len(before) > 80 or not (pair or before[:1] == "-"):
             return False
-        return " " not in before and "=" not in before and self._clean.redactor.key(before)
-
-    def guarded_inner(self, value: Any, depth: int) -> Any:
-        """An entry that cannot be read does not cost its neighbours."""
-        try:
-            return self.value(value, depth)
-        except Exception:
-            return self._words.UNREADABLE
-
-    def _scalar_of_array(self, value: Any, kind: type, depth: int) -> Any:
-        if kind.__module__ == "numpy" and getattr(value, "size", 0) == 1:
-            return self.value(value.item(), depth)
-        if issubclass(kind, type):
-            return self._text(f"<class {value.__module__}.{value.__qualname__}>")
-        if kind.__name__ in ("function", "builtin_function_or_method", "method"):
-            return self._text(f"<function {value.__qualname__}>")
-        return self._text(named(kind))
+        return " " not in before and "=" not in before and self._sanitiser.redactor.key(before)
 
     def _text(self, text: str) -> str:
         if self._characters <= 0:
-            return self._words.TOO_MANY
-        clean = self._clean.text(text)
+            return TOO_MANY
+        clean = self._sanitiser.text(text)
         if len(clean) > self._characters:
-            clean = self._words.cut(clean, self._characters)
-        size = len(clean)
-        self._characters -= size
+            clean = cut(clean, self._characters)
+        self._characters -= len(clean)
         return clean
 
     def _integer(self, value: int) -> int | str:
@@ -192,17 +142,12 @@ class PlainValues:
         if value.bit_length() > MAX_INT_BITS:
             return f"[integer of {value.bit_length()} bits]"
         text = str(value)
-        clean = self._clean.redactor.text(text)
+        clean = self._sanitiser.redactor.text(text)
         return value if clean == text and -MAX_INT <= value < MAX_INT else clean
 
     def _more(self) -> bool:
         self._nodes -= 1
         return self._nodes >= 0
-
-
-def named(kind: type) -> str:
-    """How an object is shown: `<shop.models.Order>`."""
-    return f"<{kind.__module__}.{kind.__qualname__}>"
 
 
 def name_of_key(key: Any) -> str:
@@ -218,15 +163,5 @@ def name_of_key(key: Any) -> str:
         return str(key[:200].decode("utf-8", "replace"))
     if kind is tuple:
         return ",".join(name_of_key(part) for part in key[:5])
-    return named(kind)
-
-
-def _own_str(kind: type) -> bool:
-    """Whether printing runs code of the standard library only."""
-    owner = next((c for c in kind.__mro__ if "__str__" in vars(c) or "__repr__" in vars(c)), object)
-    return re.split(r"\.", owner.__module__)[0] in _STANDARD
-
-
-_STANDARD = word_set(
-    "builtins decimal fractions uuid pathlib datetime ipaddress _decimal _pydatetime"
-)
+    form, convert = value_kinds.FORMS[kind]
+    return str(convert(key)) if form in (Form.TEXT, Form.SAFE) else named(kind)

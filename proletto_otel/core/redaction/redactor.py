@@ -1,6 +1,7 @@
 """Redaction of text: by the name before a value, and by the value's own shape.
 
-It never repeats what it matched. Control characters, sizes and nesting live in
+It never repeats what it matched. Detectors mark spans of the text (`core.redaction.scan`), also of
+what is encoded in it; then the spans are replaced. Control characters, sizes and nesting live in
 `core.redaction.sanitise`.
 """
 
@@ -8,65 +9,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from urllib.parse import quote, unquote, unquote_plus
 
+from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import count_failure
-from proletto_otel.core.redaction import secret_contexts as places
-from proletto_otel.core.redaction import secret_names
+from proletto_otel.core.redaction import (
+    command_lines,
+    glance,
+    named_values,
+    providers,
+    secret_contexts,
+    secret_names,
+    values,
+)
 from proletto_otel.core.redaction import token_shapes as shapes
+from proletto_otel.core.redaction.decoding import Decoded, first_escape
+from proletto_otel.core.redaction.glance import lower
+from proletto_otel.core.redaction.scan import REDACTED, Scan
+from proletto_otel.core.redaction.secret_names import LIKELY, NO, SECRET, WEAK
 
-REDACTED = "[redacted]"
 MAX_KNOWN_KEYS = 4096
 """Names whose decision is remembered; a program uses a few hundred."""
 MAX_KEY = 200
+MAX_DECODINGS = 3
+"""Times that a text within a text is decoded: a URL in a parameter of a URL in one of another."""
 
-HARMLESS_VALUES = secret_names.word_set(
-    """none null nil true false undefined unknown required invalid expired missing empty wrong
-    incorrect not is are was must the a an too ok yes no unset str string int bytes bool optional
-    this that your please cannot should does has have with by
-    accepted rejected refused revoked rotated changed valid failed error denied and or for
-    default n/a - * ? %s %r {} ... **** ***** ****** ******* ******** ***"""
+_LONG_WORD = re.compile(r"(?<![^\s\"'<>(),;])[^\s\"'<>(),;]{16,}")
+_WORD_STEPS = 16
+"""Characters of a long word that cost one step: 160 providers take 0.1 µs a character."""
+_TEXT_STEPS = 16
+"""Characters of a decoded text that cost one step: all patterns together take 60 ns a character."""
+_HINTS = re.compile(
+    r"passw|passphrase|key|access|code|pin|time pass| -|'-|\"-| login | use |'use'|sqlplus|_user"
+    r"|change_pass"
 )
-"""Words that follow a name in prose: `token: expired`, `password=None`."""
-_PLACEHOLDER = re.compile(r"%\(\w+\)s|:\w+|\$\d+|\{\w*\}|\[redacted|\*+$")
-_OPENING = re.compile(r"[bru]{0,2}(\\*[\"'])")
-_CLOSERS = ")]}.:!?"
-
-_FRAGMENTS = secret_names.word_set(
-    "pass pw secret token key auth cookie cred sid sess csrf xsrf jwt bearer cv ssn dsn otp mfa pin"
-    " conn sig hmac card hook identif kennw senha contras"
-)
-"""Every secret name holds one of these; a text with none of them names no secret."""
-
-_RUN, _MARK, _BLANK = ord("a"), ord("!"), ord(" ")
-
-
-def _kind(char: str) -> int:
-    if char.isalnum() or char in "_/+.-":
-        return _RUN
-    return _MARK if char in "=:@<\"'%\n" else _BLANK
-
-
-_KINDS = bytes(_kind(chr(i)) if i < 128 else _BLANK for i in range(256))
-_DIGITS = bytes(ord("0") if 48 <= i <= 57 else _BLANK for i in range(256))
-_LONG_RUN, _LONG_NUMBER = b"a" * 16, b"0" * 13
-
-
-def is_ordinary(text: str) -> bool:
-    """Whether a glance (under 1 µs on a log line) shows that nothing in *text* can be a secret."""
-    raw = text.encode("ascii", "replace")
-    kinds = raw.translate(_KINDS)
-    return not (
-        b"!" in kinds
-        or _LONG_RUN in kinds
-        or _LONG_NUMBER in raw.translate(_DIGITS, b" .-")
-        or b"--" in raw
-        or b"earer " in raw
-        or b"asic " in raw
-        or b"EARER " in raw
-        or b"oken " in raw
-    )
+"""In lower case: what calls for the detectors of secrets behind no mark."""
 
 
 class Redactor:
@@ -77,9 +54,11 @@ class Redactor:
         keys: More names whose values are secret.
         allow: Names whose values are never secret.
         callback: Called with every text after our own rules; gives the text to use instead. When
-            it raises, the whole text is replaced.
+            it raises or gives no text, the whole text is replaced.
         emails: Replace email addresses too.
         sql_literals: Replace literals in SQL texts by `?`.
+        tokens: More beginnings of tokens, `acme_live_:24` with the least length of what follows.
+        identifiers: Replace national and financial identifiers too: `iban`, `tax_id`, `passport`.
 
     Raises:
         ConfigError: for a pattern that does not compile.
@@ -94,152 +73,185 @@ class Redactor:
         callback: Callable[[str], str] | None = None,
         emails: bool = False,
         sql_literals: bool = False,
+        tokens: Iterable[str] = (),
+        identifiers: bool = False,
     ) -> None:
         self._patterns = tuple(compiled(pattern) for pattern in patterns)
-        self._more = {secret_names.joined(key) for key in keys}
+        self._keys = {secret_names.joined(key) for key in keys}
         self._allowed = {secret_names.joined(key) for key in allow}
-        self._fragments = (*_FRAGMENTS, *(key[:4] for key in self._more))
         self._callback = callback
         self._emails = emails
         self._sql_literals = sql_literals
-        self._known: dict[str, bool] = {}
-        self.thorough = bool(self._patterns or callback or emails or sql_literals)
+        own = [providers.Provider.of_setting(word) for word in tokens]
+        self._tokens = providers.compiled((*own, *providers.PROVIDERS)) if own else providers.TOKENS
+        self._identifiers = identifiers
+        self._levels: BoundedCache[int] = BoundedCache(self._decide, MAX_KNOWN_KEYS)
+        self.thorough = bool(self._patterns or callback or emails or sql_literals or own)
+        self.thorough = self.thorough or identifiers
         """Whether even an ordinary text must be looked at."""
         self.constant = callback is None
         """Whether the same text always gives the same: a callback may change its mind."""
 
+    def level(self, name: str) -> int:
+        """How far *name* promises a secret, as `secret_names.level`."""
+        return self._levels[name] if len(name) <= MAX_KEY else self._decide(name)
+
     def key(self, name: str) -> bool:
-        """Whether the value under *name* is a secret."""
-        known = self._known.get(name)
-        return self._decide(name) if known is None else known
+        """Whether the value under *name* is a secret, unless it is evidently none."""
+        return self.level(name) >= LIKELY
+
+    def hides(self, level: int, name: str, value: str) -> bool:
+        """Whether the text *value* of a field is a secret under a name of this *level*."""
+        if level == SECRET:
+            return True
+        if level == LIKELY:
+            return not values.is_ordinary(value)
+        if level == WEAK:
+            return values.looks_generated(value) or ("pin" in name and values.is_pin(value))
+        return False
 
     def text(self, text: str) -> str:
         """*text* with every secret replaced by `[redacted]`."""
-        if is_ordinary(text):
-            text = _without_marks(text)
-            return self._own(text) if self.thorough else text
-        return self._own(self._scan(text))
+        if not glance.is_ordinary(text):
+            text = self._scan(text)
+        elif _HINTS.search(low := lower(text)):
+            scan = Scan(text)
+            self._without_marks(scan, low)
+            text = scan.result()
+        return self._own(text) if self.thorough else text
 
     def code(self, text: str) -> str:
         """A line of source code: literals are secrets, the names of variables are not."""
-        return self._own(self._scan(text, literals_only=True))
+        scan = Scan(text, literals_only=True)
+        self._detect(scan)
+        return self._own(scan.result())
 
-    def url(self, url: str) -> str:
-        """A URL: credentials, and values of the query whose names are secret."""
-        return self.text(url)
+    def _decide(self, name: str) -> int:
+        short = name[-MAX_KEY:]
+        joined = secret_names.joined(short)
+        if joined in self._allowed:
+            return NO
+        return SECRET if joined in self._keys else secret_names.level(short, self._identifiers)
 
-    def _decide(self, name: str) -> bool:
-        short = name[:MAX_KEY]
-        plain = secret_names.joined(short)
-        secret = plain in self._more or secret_names.is_secret(short)
-        secret = secret and plain not in self._allowed
-        if len(name) <= MAX_KEY:
-            if len(self._known) >= MAX_KNOWN_KEYS:
-                self._known = {}
-            self._known[name] = secret
-        return secret
+    def _scan(self, text: str) -> str:
+        """Look into *text* and into what is encoded in it, within one budget."""
+        scan = Scan(text)
+        self._detect(scan)
+        plus = "+" in text and ("=" in text or "%" in text)
+        if plus:
+            self._detect_inner(scan, [], text.replace("+", " "), text.find("+"))
+        layers: list[Decoded] = []
+        inner = text
+        while len(layers) < MAX_DECODINGS and scan.steps > 0:
+            escape = first_escape(inner)
+            if escape is None:
+                break
+            escape = self._raw(layers, escape)
+            layer = Decoded(inner)
+            if not scan.spend(layer.pieces // 2, escape):
+                break
+            if layer.end < len(inner):
+                scan.cut(self._raw(layers, layer.end))
+            layers.append(layer)
+            inner = layer.text
+            self._detect_inner(scan, layers, inner, escape)
+            if plus and len(layers) == 1 and "+" in inner:
+                self._detect_inner(scan, layers, inner.replace("+", " "), escape)
+        return scan.result()
 
-    def _scan(self, text: str, literals_only: bool = False, depth: int = 3) -> str:
-        low = text.lower()
-        if "://" in text or "/" in text:
-            text = shapes.CREDENTIALS.sub(_credentials, shapes.HOOKS.sub(REDACTED, text))
-        if "PRIVATE KEY" in text:
-            text = shapes.PRIVATE_KEY.sub(REDACTED, text)
-        if "cookie" in low or "authorization" in low:
-            text = places.HEADER.sub(self._header, text)
-        text = shapes.TOKENS.sub(REDACTED, text)
-        text = shapes.SCHEMES.sub(_scheme, text)
-        if "code=" in low and "state=" in low:
-            text = places.OAUTH_CODE.sub(rf"\1{REDACTED}", text)
-        text = _without_marks(text)
-        text = shapes.CARD.sub(_card, text)
-        if any(fragment in low for fragment in self._fragments):
-            text = self._by_name(text, literals_only)
-        if "Failing row" in text:
-            text = places.ROW_VALUES.sub(rf"\1({REDACTED})", text)
-        if depth and not literals_only and ("%" in text or "+" in text):  # a URL in a URL
-            text = shapes.ENCODED.sub(lambda match: self._encoded(match.group(), depth - 1), text)
-        return text
+    @staticmethod
+    def _raw(layers: list[Decoded], position: int) -> int:
+        """Where in the original text the character at *position* stood."""
+        for layer in reversed(layers):
+            position, _ = layer.raw_span(position, position + 1)
+        return position
 
-    def _encoded(self, word: str, depth: int) -> str:
-        """A percent-encoded *word*; it stays as it is unless there is a secret behind it."""
-        if not shapes.ESCAPE.search(word) and not ("+" in word and "=" in word):
-            return word
-        for decode in (unquote_plus, unquote):
-            plain = decode(word)
-            clean = self._scan(plain, depth=depth)
-            if clean != plain:
-                word = quote(clean, shapes.URL_SAFE)
-        return word
+    def _detect_inner(self, outer: Scan, layers: list[Decoded], text: str, start: int) -> None:
+        """Look into the decoded *text*, and mark in the original what is found.
 
-    def _by_name(self, text: str, literals_only: bool) -> str:
-        if "[parameters:" in text or "nsert" in text or "NSERT" in text:
-            text = self._sql(text)
-        if "alue" in text or "form-data" in text:
-            text = places.PAIR.sub(self._pair, text)
-        text = self._named(text, literals_only)
-        if "</" in text:
-            text = places.XML.sub(self._element, text)
-        if "-" in text:
-            text = places.OPTION.sub(self._option, text)
-        return places.SQL_SECRET_TEXT.sub(rf"\1{REDACTED}", text)
+        When the budget does not reach for it, the original is cut at *start*, its first escape.
+        """
+        if not outer.spend(len(text) // _TEXT_STEPS, start):
+            return
+        scan = Scan(text, outer.steps)
+        self._detect(scan)
+        outer.steps = scan.steps
+        for start, end, stand_in in scan.spans:
+            for layer in reversed(layers):
+                start, end = layer.raw_span(start, end)
+            outer.spans.append((start, end, stand_in))
 
-    def _named(self, text: str, literals_only: bool) -> str:
-        """Replace values after secret names; a value after another name is searched in turn."""
-        parts, done, match = [], 0, places.NAME.search(text)
-        while match is not None:
-            position = match.end()
-            value = places.VALUE.match(text, position) if self.key(match.group(1)) else None
-            if value is not None and (not literals_only or _is_literal(value.group())):
-                parts += [text[done:position], _stand_in(value.group())]
-                done = position = value.end()
-            match = places.NAME.search(text, position)
-        return "".join((*parts, text[done:]))
+    def _detect(self, scan: Scan) -> None:
+        """Run every detector that something in the text calls for."""
+        text = scan.text
+        low = lower(text)
+        long_run, long_number = glance.long_runs(text)
+        if long_run:
+            self._long_words(scan, low)
+        if long_number:
+            for match in scan.each(shapes.CARD):
+                if shapes.is_card(match.group()):
+                    scan.add(*match.span())
+        if "://" in text and "@" in text:
+            for match in scan.each(shapes.URL):
+                _credentials(scan, match)
+        if "$" in text or "*" in text or "md5" in text or "{S" in text or "{C" in text:
+            for match in scan.each(shapes.HASHES):
+                scan.add(*match.span())
+        if "earer" in low or "asic" in low or "oken" in low or "igest" in low or "egotia" in low:
+            for match in scan.each(shapes.SCHEMES, text=low):
+                start, end = match.span(1)
+                if values.looks_random(text[start:end]) and low[match.start() - 1] != "_":
+                    scan.add(start, end)
+        if _HINTS.search(low):
+            self._without_marks(scan, low)
+        named_values.find(scan, self._levels.get, self.level)
+        secret_contexts.find(scan, low, self.key)
 
-    def _header(self, match: re.Match[str]) -> str:
-        name, between, value = match.groups()
-        if not self.key(name) or value.lower() in HARMLESS_VALUES:
-            return match.group()
-        return f"{name}{between}{REDACTED}"
+    def _long_words(self, scan: Scan, low: str) -> None:
+        text = scan.text
+        for word in _LONG_WORD.finditer(text):
+            start, end = word.span()
+            if not scan.spend(1 + (end - start) // _WORD_STEPS, start):
+                return
+            for match in self._tokens.finditer(text, start, end):
+                if shapes.is_token(match.group()):
+                    scan.add(*match.span())
+        if "eyJ" in text:
+            for match in scan.each(shapes.JWT):
+                if match.group(1) is not None:
+                    scan.add(*match.span())
+        if "-----BEGIN" in text:
+            for match in scan.each(shapes.PRIVATE_KEY):
+                scan.add(*match.span())
+        if ".eJ" in text or ":1" in text or ":2" in text or "s:" in text:
+            for match in scan.each(shapes.SIGNED):
+                scan.add(*match.span())
+        if ":" in text:
+            for match in scan.each(shapes.NTLM):
+                scan.add(match.start() - 32, match.end())
+        if "/" in text:
+            if "://" in text or ".com/" in text:
+                for match in scan.each(shapes.HOOKS):
+                    scan.add(*match.span(1))
+            secret_contexts.links(scan, low)
 
-    def _element(self, match: re.Match[str]) -> str:
-        return match.group(1) + REDACTED if self.key(match.group(2)) else match.group()
-
-    def _pair(self, match: re.Match[str]) -> str:
-        start, name, between = match.groups()
-        return f"{start}{name}{between}{REDACTED}" if self.key(name) else match.group()
-
-    def _option(self, match: re.Match[str]) -> str:
-        start, name, value = match.groups()
-        if not self.key(name) or value.lower() in HARMLESS_VALUES or value.startswith("[redacted"):
-            return match.group()
-        return start + REDACTED
-
-    def _sql(self, text: str) -> str:
-        """Values that SQL keeps away from their column's name."""
-        if any(self.key(word) for word in re.findall(r"\w{2,60}", text[:8000])):
-            end = max(text.rfind(closer) for closer in (")]", "]]", "}]")) + 2
-            text = places.SQL_PARAMETERS.sub(self._parameters, text[:end]) + text[end:]
-        return places.SQL_INSERT.sub(self._insert, text)
-
-    def _parameters(self, match: re.Match[str]) -> str:
-        start, values, end = match.groups()
-        # named parameters are decided name by name later; positions tell nothing
-        return match.group() if values.startswith("{") else f"{start}{REDACTED}{end}"
-
-    def _insert(self, match: re.Match[str]) -> str:
-        start, columns, values = match.groups()
-        if any(self.key(column) for column in re.findall(r"\w+", columns)):
-            values = places.SQL_TEXT.sub(REDACTED, values)
-        return str(start) + str(values)
+    def _without_marks(self, scan: Scan, low: str) -> None:
+        """Secrets that no `=`, `:` or quote need stand before."""
+        if "pass" in low or "key" in low or "access" in low:
+            secret_contexts.prose(scan, low)
+        if "code" in low or "pin" in low or "time pass" in low:
+            secret_contexts.codes(scan, low)
+        command_lines.find(scan)
 
     def _own(self, text: str) -> str:
-        if not self.thorough:
-            return text
+        """What the user asked for beyond our own rules."""
         if self._emails and "@" in text:
             text = shapes.EMAIL.sub(REDACTED, text)
-        if self._sql_literals and places.SQL_STATEMENT.search(text):
-            text = places.SQL_NUMBER.sub("?", places.SQL_TEXT.sub("?", text))
+        if self._identifiers:
+            text = shapes.IBAN.sub(_iban, text)
+        if self._sql_literals and secret_contexts.SQL_STATEMENT.search(text):
+            text = secret_contexts.SQL_NUMBER.sub("?", secret_contexts.SQL_TEXT.sub("?", text))
         for pattern in self._patterns:
             text = pattern.sub(REDACTED, text)
         return text if self._callback is None else self._ask(self._callback, text)
@@ -267,54 +279,17 @@ def compiled(pattern: str) -> re.Pattern[str]:
         ) from None
 
 
-def _is_literal(value: str) -> bool:
-    return value.lstrip("bru\\")[:1] in ("'", '"')
+def _credentials(scan: Scan, match: re.Match[str]) -> None:
+    """Every URL in what was read as one, `http://proxy/?to=postgres://u:p@h` too."""
+    position = match.start(1)
+    for url in match.group(1).split("://"):
+        if not scan.spend(1, position):
+            return
+        found = shapes.credentials(url)
+        if found is not None:
+            scan.add(position + found[0], position + found[1])
+        position += len(url) + 3
 
 
-def _stand_in(value: str) -> str:
-    """What replaces a secret: quotes stay, harmless words and placeholders stay."""
-    core = value.strip("\\\"'") if _is_literal(value) else value
-    text = core.rstrip(_CLOSERS)
-    if not text or text.lower() in HARMLESS_VALUES or _PLACEHOLDER.match(core):
-        return value
-    if _is_literal(value):
-        opening = _OPENING.match(value)
-        quote = opening.group(1) if opening else ""
-        return f"{quote}{REDACTED}{quote}"
-    return REDACTED if value[0] in "([{" else REDACTED + value[len(text) :]
-
-
-def _credentials(match: re.Match[str]) -> str:
-    user = match.group(1)
-    return REDACTED if user is None else f"{user}:{REDACTED}@"
-
-
-def _without_marks(text: str) -> str:
-    """Secrets that no `=`, `:` or quote need stand before."""
-    if "assword" in text or "assphrase" in text or "key " in text or "key%20" in text:
-        text = places.PROSE.sub(_said, text)
-    if " -" in text or "'-" in text or '"-' in text:
-        text = _options_of_programs(text)
-    return text
-
-
-def _options_of_programs(text: str) -> str:
-    low = text.lower()
-    if "curl" in low:
-        text = places.CURL_USER.sub(rf"\1{REDACTED}", text)
-    if any(program in low for program in places.PROGRAMS):
-        text = places.PROGRAM_SECRET.sub(rf"\1{REDACTED}", text)
-    return text
-
-
-def _said(match: re.Match[str]) -> str:
-    start, value = match.groups()
-    return start + REDACTED if shapes.looks_chosen(value) else match.group()
-
-
-def _scheme(match: re.Match[str]) -> str:
-    return match.group(1) + REDACTED if shapes.looks_random(match.group(2)) else match.group()
-
-
-def _card(match: re.Match[str]) -> str:
-    return REDACTED if shapes.is_card(match.group()) else match.group()
+def _iban(match: re.Match[str]) -> str:
+    return REDACTED if shapes.is_iban(match.group()) else match.group()

@@ -16,15 +16,25 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.parsing import Secret
 from proletto_otel.core.redaction import plain_values
-from proletto_otel.core.redaction.redactor import REDACTED, Redactor, compiled
-from proletto_otel.core.redaction.secret_names import is_countable
+from proletto_otel.core.redaction.redactor import Redactor, compiled
+from proletto_otel.core.redaction.scan import REDACTED
+from proletto_otel.core.redaction.secret_names import LIKELY, SECRET, is_countable
+from proletto_otel.core.redaction.texts import (
+    MAX_TEXT,
+    TOO_MANY,
+    UNREADABLE,
+    UNSAFE,
+    UNSAFE_IN_BLOCK,
+    cut,
+    cut_head,
+    escaped,
+    whole_words,
+    without_colours,
+)
 
-MAX_TEXT = 32_768
-"""Characters of one text; Loki and most vendors take lines of 64 KB and more."""
-MAX_TOTAL = 65_536
-"""Characters of all texts inside one nested value."""
-MAX_NODES = 2_000
-"""Values inside one nested value: depth 6 with 100 keys each would be 10^12."""
+MAX_RECORD = 65_536
+"""Characters of the long texts (beyond `LONG`) of one record, all its fields together."""
+LONG = 256
 MAX_KEY = 200
 MAX_KNOWN_KEYS = 4096
 
@@ -33,22 +43,11 @@ BIG = 10**12
 SHORT = 13
 """A text shorter than a card number and without `=`, `:` or quotes can hold no secret."""
 
-CYCLE, TOO_DEEP, TOO_MANY, UNREADABLE = "[cycle]", "[too deep]", "[too many]", "[unreadable]"
-
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""C0, DEL, C1, bidi and invisible controls, line separators, lone surrogates, tags."""
-_UNSAFE_IN_BLOCK = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
-_colour = re.compile("\x1b\\[[0-9;]*m").sub
-"""Colours and other styles of a terminal (ECMA-48, SGR), which tell nothing in a log."""
 _ordinary_path = re.compile(
     r"(?!.*(?:[0-9-]{12}|[A-Za-z0-9_-]{20}))/[A-Za-z0-9_./-]{0,99}"
 ).fullmatch
 """A path that cleaning would leave as it is: no odd character, no word that might be a secret."""
 _plain = re.compile(r"[A-Za-z0-9 ./_+-]*").fullmatch
-_NAMES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class Sanitiser:
@@ -56,7 +55,7 @@ class Sanitiser:
 
     Args:
         redactor: Decides what is secret.
-        max_text: Characters a text may have; the rest is cut and its length told.
+        max_text: Characters a text may have; the rest is cut, and the mark has its length.
         depth: Levels of nesting kept.
         keys: Entries of one container kept.
     """
@@ -73,7 +72,7 @@ class Sanitiser:
         self.depth = depth
         self.max_keys = keys
         self._redact = self.redactor.text
-        self._known: dict[str, tuple[str, bool]] = {}
+        self._known: dict[str, tuple[str, int]] = {}
         self._harmless: set[str] = set()
         self._short = 0 if self.redactor.thorough else SHORT
 
@@ -85,7 +84,7 @@ class Sanitiser:
         if len(text) < self._short and _plain(text) and "--" not in text:
             return text
         try:
-            return self._clean(text, _UNSAFE)
+            return self._clean(text, UNSAFE)
         except Exception:
             return UNREADABLE
 
@@ -98,14 +97,14 @@ class Sanitiser:
     def block(self, text: str) -> str:
         """As `text`, for many lines: newlines and tabs stay (tracebacks)."""
         try:
-            return self._clean(text, _UNSAFE_IN_BLOCK)
+            return self._clean(text, UNSAFE_IN_BLOCK)
         except Exception:
             return UNREADABLE
 
     def code(self, text: str) -> str:
         """A frame of a traceback: literals of its source line are redacted, names are not."""
         try:
-            return _UNSAFE_IN_BLOCK.sub(_escaped, self.redactor.code(text[: self.max_text]))
+            return escaped(self.redactor.code(text[: self.max_text]))
         except Exception:
             return UNREADABLE
 
@@ -119,24 +118,29 @@ class Sanitiser:
     def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The facts of a record: names cleaned, secrets by name and value replaced."""
         clean: dict[str, Any] = {}
-        walk = None
+        nested = None
+        left = MAX_RECORD
         items: Iterable[tuple[Any, Any]] = fields.items()
         if len(fields) > self.max_keys:
             items = islice(items, self.max_keys)
         for name, value in items:
             known = self._known.get(name) if type(name) is str else None
-            key, secret = known or self.name(name)
+            key, level = known or self.name(name)
             kind = type(value)
-            if secret:
+            if level and self.is_hidden(key, level, value):
                 clean[key] = self.hidden(key, value)
             elif kind is str:
-                word = len(value) < self._short and value.isalnum()
-                clean[key] = value if word else self.text(value)
+                if len(value) > LONG:
+                    clean[key] = shown = cut(self.text(value), left) if left > 0 else TOO_MANY
+                    left -= len(shown)
+                else:
+                    word = len(value) < self._short and value.isalnum()
+                    clean[key] = value if word else self.text(value)
             elif value is None or kind is bool or (kind is int and -BIG < value < BIG):
                 clean[key] = value
             else:
-                walk = walk or plain_values.PlainValues(self)
-                clean[key] = walk.guarded(value, self.depth)
+                nested = nested or plain_values.PlainValues(self)
+                clean[key] = nested.guarded(value, self.depth)
         return clean
 
     def leaves(self, fields: Mapping[str, Any]) -> bool:
@@ -150,7 +154,7 @@ class Sanitiser:
             kind = type(value)
             if kind is str:
                 word = len(value) < short and value.isalnum()
-                if not word and self.text(value) is not value:
+                if not word and (len(value) > LONG or self.text(value) is not value):
                     return False
             elif not (value is None or kind is bool or (kind is int and -BIG < value < BIG)):
                 return False
@@ -158,7 +162,7 @@ class Sanitiser:
 
     def _is_harmless(self, name: str) -> bool:
         """Whether *name* stays as it is, and what stands under it is no secret."""
-        if self.name(name) != (name, False):
+        if self.name(name) != (name, 0):
             return False
         if len(name) <= MAX_KEY:
             if len(self._harmless) >= MAX_KNOWN_KEYS:
@@ -166,19 +170,27 @@ class Sanitiser:
             self._harmless.add(name)
         return True
 
-    def name(self, name: Any) -> tuple[str, bool]:
-        """A clean key, and whether it promises a secret; remembered for texts."""
+    def name(self, name: Any) -> tuple[str, int]:
+        """A clean key, and how far it promises a secret; remembered for texts."""
         if type(name) is not str:
             name = plain_values.name_of_key(name)
         known = self._known.get(name)
         if known is not None:
             return known
-        decided = self.text(name[:MAX_KEY]), self.redactor.key(name)
+        decided = self.text(name[:MAX_KEY]), self.redactor.level(name)
         if len(name) <= MAX_KEY:
             if len(self._known) >= MAX_KNOWN_KEYS:
                 self._known = {}
             self._known[name] = decided
         return decided
+
+    def is_hidden(self, key: str, level: int, value: Any) -> bool:
+        """Whether *value* is a secret under a name of this *level*."""
+        if level == SECRET:
+            return True
+        if isinstance(value, (str, int, float)):
+            return self.redactor.hides(level, key, str(value))
+        return level == LIKELY  # a list or an object under it
 
     def hidden(self, key: str, value: Any) -> Any:
         """What is shown under a secret name: whether there was a value, or a count."""
@@ -193,44 +205,17 @@ class Sanitiser:
             text = str.__str__(text)
         length = len(text)
         if length > self.max_text:
-            # the margin keeps a secret whole that lies across the cut
-            text = text[: self.max_text + 2048]
+            text = whole_words(text, self.max_text)
         if "\x1b" in text:
-            text = _colour("", text)
+            text = without_colours("", text)
         text = self._redact(text)
         if not (text.isascii() and text.isprintable()):
-            text = unsafe.sub(_escaped, text)
+            text = escaped(text, unsafe)
         return cut(text, self.max_text, length)
 
 
-def cut(text: str, limit: int, length: int = 0) -> str:
-    """*text* of at most *limit* characters; a shortened one tells its first *length*."""
-    if len(text) <= limit and length <= limit:
-        return text
-    marker = f"...[cut, {max(length, len(text))} characters]"
-    return text[: max(limit - len(marker), 0)] + marker
-
-
-def cut_head(text: str, limit: int) -> str:
-    """As `cut`, keeping the end: the last lines of a traceback say most."""
-    if len(text) <= limit:
-        return text
-    marker = f"[cut, {len(text)} characters]...\n"
-    return marker + text[len(text) - limit + len(marker) :]
-
-
-def escape_block(text: str) -> str:
-    """*text* with its control characters escaped; newlines and tabs stay."""
-    return _UNSAFE_IN_BLOCK.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    char = match.group()
-    return _NAMES.get(char) or ascii(char)[1:-1]
-
-
 def from_config(config: Config, callback: Any = None) -> Sanitiser:
-    """The sanitiser that the settings describe; a bad pattern is told and left out."""
+    """The sanitiser that the settings describe; a bad pattern is reported and left out."""
     redactor = Redactor(
         patterns=filter(_compiles, config.redact_patterns),
         keys=config.redact_keys,
@@ -238,6 +223,8 @@ def from_config(config: Config, callback: Any = None) -> Sanitiser:
         callback=callback,
         emails=config.redact_emails,
         sql_literals=config.redact_sql_literals,
+        tokens=config.redact_tokens,
+        identifiers=config.redact_identifiers,
     )
     return Sanitiser(redactor)
 
@@ -265,4 +252,6 @@ def get() -> Sanitiser:
     return _default
 
 
-__all__ = ["MAX_TEXT", "REDACTED", "Sanitiser", "Secret", "configure", "cut", "cut_head", "get"]
+__all__ = [
+    "MAX_TEXT", "REDACTED", "Sanitiser", "Secret", "configure", "cut", "cut_head", "escaped", "get",
+]  # fmt: skip

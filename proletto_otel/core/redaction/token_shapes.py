@@ -1,61 +1,78 @@
-"""What a secret looks like without a name: tokens with a known prefix, DSNs, cards, keys.
+"""What a secret looks like without a name: tokens, DSNs, cards, keys, password hashes.
 
-Each pattern runs in time linear in the text. Which names promise a secret lives in
-`core.redaction.secret_names`, where they stand in `core.redaction.secret_contexts`;
-`core.redaction.redactor` puts it together.
+Each pattern is linear: it takes all that a failed attempt has read, so that no character is read
+by two attempts; what it took is judged in Python. Tokens of providers live in
+`core.redaction.providers`, names in `core.redaction.secret_names`.
 """
 
 from __future__ import annotations
 
 import re
 
-TOKENS = re.compile(
-    r"""(?<![A-Za-z0-9])(?:
-      eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_=-]*){1,4}              # JWT, JWE, signed sessions
-    | (?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA|ANVA|ABIA|ACCA)[A-Z0-9]{16}  # AWS key IDs
-    | AIza[A-Za-z0-9_-]{30,}                                      # Google API keys
-    | ya29\.[A-Za-z0-9_-]{16,} | GOCSPX-[A-Za-z0-9_-]{16,}        # Google OAuth
-    | gh[opsur]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{20,} | glpat-[A-Za-z0-9_-]{16,}
-    | xox[a-z]-[A-Za-z0-9-]{8,} | xapp-[A-Za-z0-9-]{8,} | xoxe\.[A-Za-z0-9.-]{8,}  # Slack
-    | (?:sk|rk|pk|whsec)_(?:live_|test_)?[A-Za-z0-9]{16,}         # Stripe
-    | sk-(?:[a-z]{2,10}-)?[A-Za-z0-9_-]{20,}                      # model providers
-    | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}                  # SendGrid
-    | npm_[A-Za-z0-9]{20,} | pypi-[A-Za-z0-9_-]{20,} | hf_[A-Za-z0-9]{20,}
-    | (?:dop|doo|dor)_v1_[a-f0-9]{32,} | dapi[a-f0-9]{32} | hvs\.[A-Za-z0-9_-]{20,}
-    | shp(?:at|ss|ca|pa)_[a-fA-F0-9]{24,} | sq0[a-z]{3}-[A-Za-z0-9_-]{20,}
-    | (?:SK|AC)[0-9a-f]{32} | key-[0-9a-f]{32} | glsa_[A-Za-z0-9_]{20,} | lin_api_[A-Za-z0-9]{20,}
-    | \d{8,10}:[A-Za-z0-9_-]{35}                                  # Telegram bots
-    | AGE-SECRET-KEY-1[A-Z0-9]{40,}
-    )(?![A-Za-z0-9])""",
+JWT = re.compile(r"eyJ(?<![A-Za-z0-9]eyJ)[A-Za-z0-9_-]{8,}((?:\.[A-Za-z0-9_=-]*){1,4})?")
+"""JWT, JWE, signed sessions; without a second part it is none, but was read."""
+
+SIGNED = re.compile(
+    r"""\.eJ(?<![\w.-]\.eJ)[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]+){0,3}   # Flask, compressed
+      | :[0-9A-Za-z]{6}:[A-Za-z0-9_-]{27}(?:[A-Za-z0-9_-]{16})?(?![A-Za-z0-9_-])   # Django
+      | s:(?<![\w%]s:)[A-Za-z0-9_-]{16,128}\.[A-Za-z0-9+/=]{20,128}   # Express""",
     re.VERBOSE,
 )
+"""Session cookies with a signature."""
+
+HASHES = re.compile(
+    r"""\$(?:2[abxy]|1|5|6|7|y|gy|sha1|apr1|P|H|S|scrypt|pbkdf2[\w-]{0,20})\$
+        [^\s"'<>,;]{12,}                                            # crypt(3), PHC, phpass
+      | \$argon2(?:id|i|d)\$[^\s"'<>;]{12,}
+      | \{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|ARGON2|PBKDF2[\w-]{0,20})\}[^\s"'<>,;]{10,}  # LDAP
+      | \*(?<![\w*]\*)[0-9A-F]{40}(?![0-9A-Fa-f])                  # MySQL
+      | pbkdf2_sha\d{1,3}\$[^\s"'<>,;]{16,} | argon2\$[^\s"'<>,;]{16,} | sha1\$[^\s"'<>,;]{16,}
+      | bcrypt(?:_sha256)?\$[^\s"'<>,;]{16,} | md5\$[^\s"'<>,;]{16,}  # Django
+      | scrypt(?::[a-z0-9]{1,10}){0,4}\$[^\s"'<>,;]{16,}
+      | pbkdf2(?::[a-z0-9]{1,10}){1,4}\$[^\s"'<>,;]{16,}           # Werkzeug
+      | SCRAM-SHA-\d{1,3}\$[^\s"'<>,;]{16,}
+      | md5(?<![A-Za-z0-9]md5)[0-9a-f]{32}(?![A-Za-z0-9])          # PostgreSQL""",
+    re.VERBOSE,
+)
+"""Each alternative begins with a letter, so that the search passes over other characters."""
+NTLM = re.compile(r":(?<=[0-9a-f]{32}:)[0-9a-f]{32}(?![A-Za-z0-9])")
+"""Password hashes: whoever has one can try passwords at home."""
 
 HOOKS = re.compile(
-    r"(?:https?://)?(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)"
-    r"|(?:discord|discordapp)\.com/api/webhooks"
-    r"|[\w-]{1,63}\.webhook\.office\.com)/[^\s\"'<>]+"
+    r"""(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)
+      | discord(?:app)?\.com/api/webhooks
+      | webhook\.office\.com | hooks\.zapier\.com/hooks/catch
+      | maker\.ifttt\.com/trigger/[\w-]{1,100}/(?:json/)?with/key
+      | open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/v2/hook
+      | hook\.(?:[a-z0-9]{1,6}\.)?(?:make|integromat)\.com | chat\.googleapis\.com/v1/spaces
+      | hooks\.chime\.aws/incomingwebhooks | api\.pushover\.net/1/users
+      | (?:logic\.azure\.com|powerplatform\.com)(?::443)?/[\w/-]{0,40}workflows
+      | events\.pagerduty\.com/integration | hc-ping\.com | ntfy\.sh
+      | webhook\.site | pipedream\.net)/([^\s"'<>]+)""",
+    re.VERBOSE,
 )
-"""Webhook URLs: whoever has one may post, so the whole URL is the secret."""
+"""Webhook URLs: whoever has one may post, so the path is the secret."""
+
+LINKS = re.compile(
+    r"/(?:reset|forgot|recover|invit|verif|confirm|activat|magic|unsubscribe|accept|join"
+    r"|password|passwd|login|auth|signup|onboard|share|setup)[\w-]{0,40}"
+    r"((?:/[\w.~=:%-]{1,512}){1,4})"
+)
+"""In lower case: links that let in whoever follows them; `looks_generated` decides."""
 
 PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:(?!-----END ).)*(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?",
-    re.DOTALL,
+    r"(?:[^-]|-(?!----END ))*(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
 )
 """A private key; one that was cut off reaches to the end of the text."""
 
-CREDENTIALS = re.compile(
-    r"(?<=://)(?:([^\s:/?#@\"'<>]{0,128}):"
-    r"(?:[^\s/?#\"'<>]{1,512}|(?!\d{1,5}[/?#])[^\s\"'<>]{1,512})@"
-    r"|[A-Za-z0-9_-]{20,512}(?=@))"
-)
-"""`user:password@` of a URL, and a long token in the user's place. A port is no password."""
+URL = re.compile(r"://([^\s\"'<>]{1,4096})")
+"""What follows a scheme, whole: `credentials` looks for `user:password@` in it."""
 
 SCHEMES = re.compile(
-    r"\b((?:[Bb]earer|BEARER|[Bb]asic|BASIC|[Dd]igest|[Nn]egotiate|[Tt]oken)[ \t]{1,4})"
-    r"(?!realm=)([A-Za-z0-9._~+/=-]{6,})"
+    r"(?:bearer|basic|digest|negotiate|token)[ \t+]{1,4}(?![\w-]{1,40}=[^=])([a-z0-9._~+/=-]{6,})"
 )
-"""An authorization scheme and what may be its credential: `looks_random` decides."""
+"""In lower case: an authorization scheme and what may be its credential; `looks_random` decides."""
 
 CARD = re.compile(
     r"(?<![\w.+-])(?<!\d[ ,])(?:\d{13,19}"
@@ -63,18 +80,43 @@ CARD = re.compile(
 )
 """Digits grouped as on a card; `is_card` decides."""
 
+IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![\w])"
+)
+"""`is_iban` decides."""
+
 _ISSUERS = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
+    r"4(?:\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
     r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35\d{14}|62\d{14,17}|(?:50|5[6-9]|6[0379])\d{10,17}"
 )
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 
-ENCODED = re.compile(r"[^\s\"<>]+")
-"""What may be a URL or a part of one: the redactor decides."""
-ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-URL_SAFE = "/:?#[]@!$&'()*,;={}|~"
+_USER_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,512}@")
+_PORT = re.compile(r"\d{1,5}(?:[/?#]|$)")
+
+
+def credentials(url: str) -> tuple[int, int] | None:
+    """Where the password, or a long token in the user's place, stands in what follows `://`."""
+    at = url.rfind("@")
+    if at < 0:
+        return None
+    host = re.split(r"[/?#]", url, maxsplit=1)[0]
+    if "@" in host:  # the usual case: what comes behind the host may hold an @ of its own
+        at = host.rfind("@")
+    colon = url.find(":", 0, at)
+    if colon < 0 or not url[:colon].isprintable():
+        token = _USER_TOKEN.match(url)
+        return (0, token.end() - 1) if token else None
+    if re.search(r"[/?#\[]", url[:colon]) or _PORT.match(url, colon + 1) or colon + 1 == at:
+        return None  # a path before the colon, or a port behind it
+    return colon + 1, at
+
+
+def is_token(text: str) -> bool:
+    """Whether a token of a known prefix is one: digits or both cases, as no word has them."""
+    return any(map(str.isdigit, text[3:])) or (text != text.lower() and text != text.upper())
 
 
 def is_card(text: str) -> bool:
@@ -86,19 +128,9 @@ def is_card(text: str) -> bool:
     return (sum(map(int, odd)) + sum(_DOUBLED[int(d)] for d in even)) % 10 == 0
 
 
-def looks_random(text: str) -> bool:
-    """Whether *text* is more likely a credential than an English word."""
-    letters = any(c.isalpha() for c in text)
-    if any(c.isdigit() for c in text):
-        return (letters and len(text) >= 8) or len(text) >= 12
-    inner = text[1:]
-    mixed = inner != inner.lower() and inner != inner.upper()
-    return len(text) >= 20 or (mixed and len(text) >= 8) or text.endswith("=")
-
-
-_CLASSES = (str.islower, str.isupper, str.isdigit, "!@#$%^&*?~+".__contains__)
-
-
-def looks_chosen(text: str) -> bool:
-    """Whether *text* is more likely a password than a word: three of four kinds of characters."""
-    return sum(any(map(is_one, text)) for is_one in _CLASSES) >= 3
+def is_iban(text: str) -> bool:
+    """Whether *text* has the check digits of an IBAN (ISO 13616, mod 97)."""
+    code = text.replace(" ", "")
+    if not 15 <= len(code) <= 34:
+        return False
+    return int("".join(str(int(c, 36)) for c in code[4:] + code[:4])) % 97 == 1

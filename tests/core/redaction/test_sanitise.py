@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.parsing import Secret
-from proletto_otel.core.redaction import sanitise
+from proletto_otel.core.redaction import plain_values, sanitise
 from proletto_otel.core.redaction.sanitise import Sanitiser
 
 HOSTILE = ["\n", "\r", "\x1b", "\x9b", "\u202e", "\u2028", "\x7f", "\x00", "\ud800", "\u2066"]
@@ -47,6 +47,11 @@ class Lazy:
         raise AssertionError("__repr__ was called")
 
     __str__ = __repr__
+
+
+class Broken(collections.UserDict):  # type: ignore[type-arg]
+    def __init__(self) -> None:
+        """Leave it without the dictionary that it wraps."""
 
 
 class Hostile(dict):  # type: ignore[type-arg]
@@ -195,14 +200,19 @@ def test_wide_values_are_bounded(clean: Sanitiser) -> None:
 
 def test_texts_are_bounded_in_all(clean: Sanitiser) -> None:
     """Many long texts in one value share one budget."""
-    assert len(json.dumps(clean.value(["x y " * 8000] * 100))) < 2 * sanitise.MAX_TOTAL
+    assert len(json.dumps(clean.value(["x y " * 8000] * 100))) < 2 * plain_values.MAX_TOTAL
 
 
 def test_bad_value_spares_its_neighbours(clean: Sanitiser) -> None:
     """A value that cannot be read costs nobody else."""
     assert {"a": 1, "bad": "[unreadable]", "b": {"bad": "[unreadable]", "c": 2}} == clean.fields(
-        {"a": 1, "bad": Hostile(), "b": {"bad": Hostile(), "c": 2}}
+        {"a": 1, "bad": Broken(), "b": {"bad": Broken(), "c": 2}}
     )
+
+
+def test_a_subclass_of_dict_is_read_as_it_is_stored(clean: Sanitiser) -> None:
+    """Methods of the application, which may raise or query, are not called."""
+    assert {"v": {"a": 1}} == clean.fields({"v": Hostile(a=1)})
 
 
 def test_too_many_fields(clean: Sanitiser) -> None:
@@ -238,7 +248,8 @@ ANY = st.recursive(
     | st.text(st.characters())
     | st.binary()
     | st.builds(object)
-    | st.builds(Hostile),
+    | st.builds(Hostile)
+    | st.builds(Broken),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
     max_leaves=20,
 )
