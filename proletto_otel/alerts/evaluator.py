@@ -150,8 +150,8 @@ class Evaluator(Component):
             steps = self._steps(now, before, self.store.silences(connection))
             self.store.save(connection, [step.state for step in steps])
             notices = [step.notice for step in steps if step.notice is not None]
-            for told in notices:
-                entries += self.store.post(connection, told, self._channels(told))
+            for made in notices:
+                entries += self.store.post(connection, made, self._channels(made))
             if now.reading.keep:
                 self.store.keep_reading(connection, now.mono, now.reading.totals)
         self._remember(steps, alone=False)
@@ -165,9 +165,9 @@ class Evaluator(Component):
         self._remember(steps, alone=True)
         notices = [step.notice for step in steps if step.notice is not None]
         return notices, [
-            OutboxEntry(None, channel, now.wall, told.as_notification())
-            for told in notices
-            for channel in self._channels(told)
+            OutboxEntry(None, channel, now.wall, made.as_notification())
+            for made in notices
+            for channel in self._channels(made)
         ]
 
     def _remember(self, steps: Iterable[Step], alone: bool) -> None:
@@ -182,9 +182,9 @@ class Evaluator(Component):
             known = before.get(threshold.name) or AlertState(name=threshold.name)
             value = now.reading.value(threshold)
             state = advance(known, threshold, value, now.mono, now.wall)
-            told, announced = decide(state, silences, now.wall, self._repeat_s)
+            after, announced = decide(state, silences, now.wall, self._repeat_s)
             made = self._notice(now, threshold, known, state, announced) if announced else None
-            steps.append(Step(replace(told, evaluated_at=now.wall), made))
+            steps.append(Step(replace(after, evaluated_at=now.wall), made))
         return steps
 
     def _notice(
@@ -202,8 +202,8 @@ class Evaluator(Component):
             at=now.wall, facts={} if resolved else now.facts.get(threshold.name, {}),
         )  # fmt: skip
 
-    def _channels(self, told: Notice) -> list[str]:
-        notification = told.as_notification()
+    def _channels(self, made: Notice) -> list[str]:
+        notification = made.as_notification()
         return [n.name for n in self.notifiers if n.channel.wants(notification)]
 
     def _send(self, entries: Iterable[OutboxEntry]) -> None:

@@ -89,6 +89,12 @@ class Threshold:
                 f"warning_threshold={self.warning!r} (direction {self.direction})"
             )
 
+    @property
+    def looks_like_ratio(self) -> bool:
+        """Whether all limits are shares, 0 to 1 (a limit of exactly 0 or 1 is no such slip)."""
+        limits = [x for x in (self.warning, self.critical) if x is not None]
+        return self.direction == ABOVE and all(0 < x < 1 for x in limits)
+
     def limit(self, level: str) -> float | None:
         """The limit of *level*."""
         return self.critical if level == CRITICAL else self.warning

@@ -115,7 +115,7 @@ class ErrorGroup:
         data.pop("sample")
         data.pop("changes")
         for name in ("first_seen", "last_seen", "changed_at"):
-            data[name] = None if data[name] is None else _moment(data[name])
+            data[name] = None if data[name] is None else _iso_time(data[name])
         return data
 
 
@@ -131,7 +131,7 @@ def sample_of(record: Record) -> dict[str, Any]:
 def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
     """The row of *count* occurrences of which *record* is the latest."""
     error = record.exception
-    place = f"{record.module}:{record.function}"
+    call_site = f"{record.module}:{record.function}"
     sample = json.dumps(sample_of(record))
     if len(sample) > MAX_SAMPLE:
         sample = json.dumps({"message": record.message[:2000], "truncated": True})
@@ -139,7 +139,7 @@ def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
         "fingerprint": record.fingerprint,
         "type": error.type if error else "",
         "message": (error.message if error else record.message)[:2000],
-        "location": (error.where if error else "") or place,
+        "location": (error.where if error else "") or call_site,
         "level": record.level_name,
         "logger": record.logger,
         "component": str(record.fields.get(COMPONENT) or "")[:200],
@@ -178,5 +178,6 @@ def make_room(db: sqlite3.Connection) -> None:
         )
 
 
-def _moment(at: float) -> str:
+def _iso_time(at: float) -> str:
+    """To the millisecond: occurrences of one second have an order."""
     return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds")

@@ -77,14 +77,14 @@ class ErrorGroups(Component):
     def seen(self, record: Record) -> None:
         """Count *record*: a listener of the pipeline for ERROR and above."""
         key = record.fingerprint
-        heap = self._heaps.get(key)
-        if heap is None:
-            if len(self._heaps) >= MAX_WAITING:
+        counter = self._counters.get(key)
+        if counter is None:
+            if len(self._counters) >= MAX_WAITING:
                 self.lost += 1
                 return
-            heap = self._heaps.setdefault(key, ErrorCounter(record))
-        heap.latest = record
-        heap.count += 1  # one addition on an attribute: see core.meters.Cell
+            counter = self._counters.setdefault(key, ErrorCounter(record))
+        counter.latest = record
+        counter.count += 1  # one addition on an attribute: see core.metrics.values.Cell
 
     # --- component -----------------------------------------------------------------------------
     def start(self) -> None:
@@ -100,7 +100,7 @@ class ErrorGroups(Component):
 
     def forked(self) -> None:
         """What the parent counted it writes itself."""
-        self._heaps: dict[str, ErrorCounter] = {}
+        self._counters: dict[str, ErrorCounter] = {}
         self._writing = threading.Lock()
         self.lost = 0
         """Records of errors too many to be told apart since the last write."""
@@ -112,29 +112,31 @@ class ErrorGroups(Component):
 
     def _write_down(self) -> bool:
         waiting = [
-            (heap, count, heap.latest)
-            for heap in tuple(self._heaps.values())
-            if (count := heap.count - heap.taken)
+            (counter, count, counter.latest)
+            for counter in tuple(self._counters.values())
+            if (count := counter.count - counter.taken)
         ]
         if waiting:
             try:
                 with self._store.transaction() as db:
-                    for heap, count, latest in waiting:
-                        self._add(db, heap, count, latest)
+                    for counter, count, latest in waiting:
+                        self._add(db, counter, count, latest)
                     make_room(db)
             except StoreUnavailable:
                 return False
         now = time.monotonic()
-        for heap, count, _ in waiting:
-            heap.taken += count
-            heap.taken_at = now
-        for key, heap in tuple(self._heaps.items()):
-            if heap.count == heap.taken and now - heap.taken_at > FORGET_S:
-                self._heaps.pop(key, None)
+        for counter, count, _ in waiting:
+            counter.taken += count
+            counter.taken_at = now
+        for key, counter in tuple(self._counters.items()):
+            if counter.count == counter.taken and now - counter.taken_at > FORGET_S:
+                self._counters.pop(key, None)
         return True
 
-    def _add(self, db: sqlite3.Connection, heap: ErrorCounter, count: int, latest: Record) -> None:
-        first = heap.first_ns if not heap.taken else latest.time_ns
+    def _add(
+        self, db: sqlite3.Connection, counter: ErrorCounter, count: int, latest: Record
+    ) -> None:
+        first = counter.first_ns if not counter.taken else latest.time_ns
         db.execute(UPSERT, row(latest, count, first / 1e9))
         recurred = db.execute(
             "UPDATE error_groups SET status = 'open', changed_by = 'recurrence', changed_at = ?"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.registry import Value, registry
 from proletto_otel.runtime.bounded_read import BoundedRead
 
@@ -83,6 +84,13 @@ class Registrations:
             duration=duration, direction=direction or indicator.direction, name=name,
             min_requests=min_requests, reason=reason,
         )  # fmt: skip
+        if indicator.unit == "%" and made.looks_like_ratio:
+            log_rate_limited(
+                f"threshold.{made.name}",
+                "threshold %s: its unit is per cent, 0 to 100; limits of at most 1 look like a "
+                "share: 80 for four fifths, not 0.8",
+                made.name,
+            )
         self.thresholds = {**self.thresholds, made.name: made}
         return made
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.core import internal_errors
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.monitoring import HealthResult, Monitor
@@ -300,3 +301,26 @@ def test_scheduled_checks_can_be_switched_off(tmp_path: Path) -> None:
     bound.close()
 
     assert (0, 1) == (before, len(asked))
+
+
+@pytest.mark.parametrize(
+    ("metric", "limits", "warned"),
+    [
+        ("memory_percent", (0.8, 0.9), True),
+        ("error_rate", (0.05, None), True),
+        ("memory_percent", (80, 90), False),
+        ("memory_percent", (1, 5), False),
+        ("error_rate", (0.5, 5), False),
+        ("response_time_p95", (0.2, 0.5), False),
+    ],
+)
+def test_share_where_per_cent_is_meant_is_warned_about(
+    metric: str, limits: tuple[float, float | None], warned: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """memory_percent above 0.8 would fire for ever: said once, with what fits."""
+    internal_errors.forget_logged()
+    made = Monitor().register_threshold(metric, *limits)
+
+    assert limits == (made.warning, made.critical)
+    assert warned == any("per cent" in message for message in caplog.messages)

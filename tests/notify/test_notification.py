@@ -94,4 +94,25 @@ def test_value_carries_its_unit() -> None:
     """97.3 % of CPU, 1.2 s of latency, 512 files."""
     assert "97.3 %" == INDICATORS["cpu_percent"].show(97.3)
     assert "1.2 s" == INDICATORS["response_time_p95"].show(1.2)
+    assert "512" == INDICATORS["open_files"].show(512.0)
+    assert "1000" == INDICATORS["open_files"].show(1000.0)
     assert "51200" == INDICATORS["open_files"].show(51200.0)
+    assert "51235" == INDICATORS["open_files"].show(51234.6)
+
+
+def test_long_texts_of_a_check_are_cut() -> None:
+    """What a check said may be a page; a message holds its beginning, in every receiver."""
+    told = _health("x" * 100_000)
+
+    assert 300 == len(told.facts["message"])
+    assert len(text(told.as_notification())) < 2000
+
+
+def test_facts_are_rows_with_labels() -> None:
+    """The last error and its request ID stand in the message, one a row."""
+    facts = {"error_request_id": "rid-7", "last_error": "GET /: ValueError"}
+    shown = slack_blocks(_health("down", facts=facts).as_notification())[2]["text"]["text"]
+
+    assert {"error request id: rid-7", "last error: GET /: ValueError", "host: web-1"} <= set(
+        shown.splitlines()
+    )

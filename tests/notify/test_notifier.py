@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import smtplib
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +19,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.alerts.notices import Origin, notice
@@ -27,6 +32,7 @@ from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.core.parsing import Secret
 from proletto_otel.notify import channels
 from proletto_otel.notify.channel import Refused, Rejected
+from proletto_otel.notify.email import smtp
 from proletto_otel.notify.email.channel import EmailChannel
 from proletto_otel.notify.email.smtp import Mail, Smtp
 from proletto_otel.notify.notification import Notification
@@ -37,6 +43,7 @@ from proletto_otel.notify.slack.client import SlackClient, SlackRefused
 from proletto_otel.notify.webhook.channel import WebhookChannel
 from proletto_otel.runtime import circuit_breaker
 from proletto_otel.state.store import Store
+from tests.servers import free_port
 from tests.slack_server import SlackServer
 
 ORIGIN = Origin(service="shop", environment="production", host="web-1")
@@ -264,6 +271,7 @@ class Inbox:
     def __init__(self) -> None:
         self.mails: list[Message] = []
         self.refuse = ""
+        self.logins = 0
 
     async def handle_RCPT(  # noqa: N802  the library's name
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
@@ -328,10 +336,84 @@ def test_email_headers_cannot_be_forged(inbox: tuple[Inbox, int]) -> None:
 def test_mail_server_without_encryption_is_refused_unless_told(inbox: tuple[Inbox, int]) -> None:
     """STARTTLS is on by default and never silently left out."""
     handler, port = inbox
-    import smtplib
-
     with pytest.raises(smtplib.SMTPNotSupportedError):
         _email(port, starttls=True).send(made())
+
+    assert [] == handler.mails
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Certificate and key of a mail server on this machine."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key,
+         "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+def _logged_in(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    good = (b"shop", b"s3cret") == (data.login, data.password)
+    if good:
+        server.event_handler.logins += 1
+    return AuthResult(success=good, handled=False)
+
+
+@pytest.mark.parametrize("smtps", [False, True])
+@pytest.mark.parametrize(("password", "arrives"), [("s3cret", True), ("wrong", False)])
+def test_server_that_asks_for_a_login_gets_it_encrypted(
+    certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch, smtps: bool, password: str,
+    arrives: bool,
+) -> None:  # fmt: skip
+    """By STARTTLS, or from the first byte on port 465; a wrong password sends nothing."""
+    handler = Inbox()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    port = free_port()
+    tls: dict[str, Any] = (
+        {"ssl_context": context} if smtps else {"tls_context": context, "require_starttls": True}
+    )
+    server = Controller(
+        handler, hostname="localhost", port=port, authenticator=_logged_in,
+        auth_require_tls=not smtps, **tls,
+    )  # fmt: skip
+    monkeypatch.setattr(smtp, "SMTPS_PORT", port if smtps else 465)
+    mail = Mail(
+        host="localhost", port=port, user="shop", password=Secret(password), sender="a@example.org"
+    )
+    server.start()
+    try:
+        channel = EmailChannel(Smtp(mail, _trusting(certificate[0])).send, ("ada@example.org",))
+        with nullcontext() if arrives else pytest.raises(smtplib.SMTPAuthenticationError):
+            channel.send(made())
+    finally:
+        server.stop()
+
+    assert (int(arrives), int(arrives)) == (handler.logins, len(handler.mails))
+
+
+def test_server_that_nobody_vouches_for_gets_nothing(
+    certificate: tuple[str, str], inbox: tuple[Inbox, int]
+) -> None:
+    """An unknown certificate: neither password nor alert is sent."""
+    handler = Inbox()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server = Controller(handler, hostname="localhost", port=free_port(), tls_context=context)
+    server.start()
+    try:
+        mail = Mail(host="localhost", port=server.port, sender="a@example.org")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            EmailChannel(Smtp(mail).send, ("ada@example.org",)).send(made())
+    finally:
+        server.stop()
 
     assert [] == handler.mails
 

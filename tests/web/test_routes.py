@@ -342,9 +342,11 @@ def test_unknown_metric_is_404_with_the_known_ones(
 ) -> None:
     """A typo is told what fits."""
     app, _ = make()
-    answer = get(app, f"{ADMIN}/api/history/../../etc/passwd%00")
+    answer = get(app, f"{ADMIN}/api/history/cpu")
 
     assert 404 == answer.status_code
+    assert "metric='cpu': expected one of cpu_percent, memory_percent" in answer.get_json()["error"]
+    assert 404 == get(app, f"{ADMIN}/api/history/../../etc/passwd%00").status_code
 
 
 # --- beside the application's own routes ---------------------------------------------------------
