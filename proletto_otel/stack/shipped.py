@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 NAMES = (
-    "docker-compose.yml", ".env.example", "collector", "prometheus", "loki", "tempo", "grafana",
+    "docker-compose.yml", "docker-compose.scale.yml", ".env.example", "collector", "prometheus",
+    "loki", "tempo", "grafana",
 )  # fmt: skip
 """Files and folders of the stack; the same list stands in pyproject.toml, for the wheel."""
 
