@@ -40,10 +40,11 @@ class TelemetryCapture:
         return front.setup_telemetry()
 
     def _settle(self) -> None:
-        """End requests whose response the test client left open, as a server would have."""
-        current = front.current_telemetry()
-        if current is not None:
-            current.settle()
+        """End requests whose response the test client left open, as a server would have.
+
+        A program that set nothing up has logged all the same: that comes with the set-up.
+        """
+        self.telemetry.settle()
 
     @property
     def spans(self) -> list[Plain]:
@@ -114,7 +115,8 @@ def _has(attributes: Mapping[str, object], wanted: Mapping[str, object]) -> bool
 def capture(directory: str | os.PathLike[str]) -> Iterator[TelemetryCapture]:
     """Capture all telemetry of this process; files and state go to *directory*.
 
-    Everything is reset before and after: set-up, metrics, registered checks and thresholds.
+    Everything is reset before and after: set-up, metrics, registered checks and thresholds. An
+    application that was set up before is captured too: it is set up again at its next request.
     """
     made = TelemetryCapture()
     before = _environment({"LOG_DIR": os.fspath(directory)})

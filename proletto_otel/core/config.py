@@ -37,6 +37,7 @@ class Config:
     environment: str = setting("FLASK_ENV", "development", p.text, "Application environment; `deployment.environment.name` on all telemetry.")
     service_name: str = setting("OTEL_SERVICE_NAME", "", p.text, "`service.name` on all telemetry; empty: `APP_NAME`.")
     resource_attributes: dict[str, str] = setting("OTEL_RESOURCE_ATTRIBUTES", {}, p.pairs, "More resource attributes, `key=value,key=value`; they win over ours.")
+    under_test: str = setting("PROLETTO_UNDER_TEST", "quiet", p.choice("quiet", "normal"), "What happens under pytest or with `TESTING`: `quiet` writes, sends and prints only what another setting asks for.")
     sdk_disabled: bool = setting("OTEL_SDK_DISABLED", False, p.flag, "1: no traces, metrics or logs over OTLP; files, request ID and pages stay.")
 
     # logs

@@ -1,11 +1,12 @@
-"""An exporter that keeps everything: for tests. Decoding needs `opentelemetry-proto`."""
+"""An exporter that keeps everything: for tests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from proletto_otel.core.metrics.delivery import ledger
+from proletto_otel.export.encoding.decoding import Message
 from proletto_otel.runtime.lifecycle import Component
 
 Plain = dict[str, Any]
@@ -66,54 +67,60 @@ class MemoryExporter(Component):
 
     def spans(self) -> list[Plain]:
         """The spans, decoded."""
-        from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
-        return [_span(Span.FromString(item)) for item in self.traces.items]
+        return [_span(Message(item)) for item in self.traces.items]
 
     def records(self) -> list[Plain]:
         """The log records, decoded."""
-        from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-
-        return [_log(LogRecord.FromString(item)) for item in self.logs.items]
+        return [_log(Message(item)) for item in self.logs.items]
 
 
-def _span(span: Any) -> Plain:
+# Field numbers: opentelemetry/proto/{trace,logs,common}/v1/*.proto
+def _span(span: Message) -> Plain:
+    status = span.message(15)
     return {
-        "name": span.name,
-        "kind": KINDS[span.kind],
-        "trace_id": span.trace_id.hex(),
-        "span_id": span.span_id.hex(),
-        "parent_id": span.parent_span_id.hex(),
-        "start_ns": span.start_time_unix_nano,
-        "end_ns": span.end_time_unix_nano,
-        "attributes": _attributes(span),
-        "events": [{"name": e.name, "attributes": _attributes(e)} for e in span.events],
-        "links": [{"trace_id": x.trace_id.hex(), "span_id": x.span_id.hex()} for x in span.links],
-        "status": STATUSES[span.status.code],
-        "status_message": span.status.message,
+        "name": span.text(5),
+        "kind": KINDS[span.integer(6)],
+        "trace_id": span.binary(1).hex(),
+        "span_id": span.binary(2).hex(),
+        "parent_id": span.binary(4).hex(),
+        "start_ns": span.fixed(7),
+        "end_ns": span.fixed(8),
+        "attributes": _attributes(span, 9),
+        "events": [{"name": e.text(2), "attributes": _attributes(e, 3)} for e in span.messages(11)],
+        "links": [
+            {"trace_id": link.binary(1).hex(), "span_id": link.binary(2).hex()}
+            for link in span.messages(13)
+        ],
+        "status": STATUSES[status.integer(3)],
+        "status_message": status.text(2),
     }
 
 
-def _log(record: Any) -> Plain:
+def _log(record: Message) -> Plain:
     return {
-        "body": _value(record.body),
-        "severity": record.severity_text,
-        "severity_number": record.severity_number,
-        "trace_id": record.trace_id.hex(),
-        "span_id": record.span_id.hex(),
-        "time_ns": record.time_unix_nano,
-        "attributes": _attributes(record),
+        "body": _value(record.message(5)),
+        "severity": record.text(3),
+        "severity_number": record.integer(2),
+        "trace_id": record.binary(9).hex(),
+        "span_id": record.binary(10).hex(),
+        "time_ns": record.fixed(1),
+        "attributes": _attributes(record, 6),
     }
 
 
-def _attributes(item: Any) -> Plain:
-    return {pair.key: _value(pair.value) for pair in item.attributes}
+def _attributes(item: Message, number: int) -> Plain:
+    return {pair.text(1): _value(pair.message(2)) for pair in item.messages(number)}
 
 
-def _value(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(v) for v in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: _value(pair.value) for pair in value.kvlist_value.values}
-    return getattr(value, kind) if kind else None
+def _value(value: Message) -> Any:
+    """An `AnyValue`: one field of seven says its kind."""
+    readers: dict[int, Callable[[], Any]] = {
+        1: lambda: value.text(1),
+        2: lambda: bool(value.integer(2)),
+        3: lambda: value.integer(3),
+        4: lambda: value.double(4),
+        5: lambda: [_value(one) for one in value.message(5).messages(1)],
+        6: lambda: _attributes(value.message(6), 1),
+        7: lambda: value.binary(7),
+    }
+    return next((read() for number, read in readers.items() if number in value), None)

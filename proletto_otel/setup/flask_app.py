@@ -36,6 +36,7 @@ class Attachment:
 
     middleware: TelemetryMiddleware
     site: Site
+    authorize: Authorize | None
 
 
 def attachment(app: Flask) -> Attachment:
@@ -73,7 +74,7 @@ def attach(
         vars(before.middleware).update(vars(middleware))
         vars(before.site).update(vars(site))
         return before.middleware
-    app.extensions[ATTACHMENT] = Attachment(middleware, site)
+    app.extensions[ATTACHMENT] = Attachment(middleware, site, authorize)
     if config.instrumentation == "contrib":
         from proletto_otel.request.contrib import instrument
 

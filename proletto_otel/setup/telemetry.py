@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import config as settings
@@ -18,7 +20,9 @@ from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.monitoring import monitor
+from proletto_otel.setup import under_test
 from proletto_otel.setup.components import TestDoubles
+from proletto_otel.setup.flask_app import attachment
 from proletto_otel.setup.handle import Telemetry
 
 if TYPE_CHECKING:
@@ -84,6 +88,10 @@ def _made(app: Flask | None, chosen: Mapping[str, Any]) -> Telemetry:
         _compare(_current, chosen)
         return _current
     loaded, warnings = settings.load(chosen, app.config if app is not None else {}, os.environ)
+    if under_test.runs(app is not None and app.testing):
+        loaded = under_test.quiet(loaded)
+    if _doubles.is_test:
+        loaded = under_test.captured(loaded)
     telemetry = Telemetry(loaded, chosen, _doubles)
     for warning in [*warnings, *telemetry.components.warnings]:
         log_rate_limited(f"setting:{warning}", "%s", warning)
@@ -157,14 +165,36 @@ def use_test_doubles(doubles: TestDoubles) -> Callable[[], None]:
 
 
 def reset() -> None:
-    """Undo the set-up and forget every number and registration (tests)."""
+    """Undo the set-up and forget every number and registration (tests).
+
+    Its applications are set up again, as they were, when the next request comes to them.
+    """
     global _current  # see _made
     with _lock:
         if _current is not None:
             _current.components.close()
+            _set_up_at_next_request(_current)
         _current = None
         _waiting_databases.clear()
         monitor.reset()
         registry.forget_all()
         registry.reset()
         internal_errors.forget_logged()
+
+
+def _set_up_at_next_request(ended: Telemetry) -> None:
+    """Let the applications of *ended* do what their program did, should one be asked again.
+
+    A module that sets its application up when it is imported does so once; tests go on for long.
+    """
+    registered = monitor.thresholds, monitor.checks, monitor.slos
+
+    def set_up(app: weakref.ref[Flask]) -> None:
+        known = app()
+        if known is not None and _current is None:
+            monitor.thresholds, monitor.checks, monitor.slos = registered
+        if known is not None:
+            setup_telemetry(known, config=ended.arguments, authorize=attachment(known).authorize)
+
+    for app in ended.apps:
+        attachment(app).middleware.ensure = partial(set_up, weakref.ref(app))
