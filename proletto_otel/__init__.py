@@ -1,6 +1,7 @@
 """Error logging and monitoring for Flask on OpenTelemetry, switched on with one call.
 
-`setup_telemetry(app)` is the front door; see `proletto_otel.setup.telemetry`.
+`setup_telemetry(app)` is where to begin. Loggers and decorators are in `error_logging`, health
+checks and thresholds in `monitoring`, what tests need in `testing`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from proletto_otel.core.context import background, bind, carry, unbind
     from proletto_otel.core.errors import ConfigError
     from proletto_otel.setup.telemetry import Telemetry, setup_telemetry
+
+__version__: str
 
 __all__ = [
     "ConfigError",
@@ -34,9 +37,17 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # the front door knows every room: it is opened by those who come in, not by a mere import
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    # set-up imports every room: only those who use it pay for that, not everybody who imports us
     if name in _HOMES:
         from importlib import import_module
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", "__doc__", "__name__", "__path__"]

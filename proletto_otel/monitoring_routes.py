@@ -6,16 +6,21 @@ The same as `setup_telemetry(app, db=db)`; calling both is fine. The routes live
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
 from proletto_otel.setup.telemetry import Telemetry, setup_telemetry
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from proletto_otel.setup.settings import Settings
+
 __all__ = ["init_app"]
 
 
-def init_app(app: Flask, db: Any = None, **settings: Any) -> Telemetry:
+def init_app(app: Flask, db: Any = None, **settings: Unpack[Settings]) -> Telemetry:
     """Register monitoring routes, request tracking and health endpoints on *app*.
 
     Args:

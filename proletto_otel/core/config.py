@@ -6,6 +6,7 @@ The dataclass `Config` is the table; the docs and `doctor` are made from it. Ord
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
@@ -211,13 +212,23 @@ def load(
     known = {row.name for row in SETTINGS}
     for name in arguments:
         if name not in known:
-            raise ConfigError(f"unknown setting {name}: expected one of {', '.join(sorted(known))}")
+            raise ConfigError(f"unknown setting {name}: {_suggestion(name)}")
     for row in SETTINGS:
         if arguments.get(row.name) is not None:
             values[row.name] = _argument(row, arguments[row.name])
         else:
             _outside(row, app_config, environ, values, warnings)
     return Config(**values, configured=frozenset(values)), warnings
+
+
+def _suggestion(name: str) -> str:
+    """The setting that was probably meant (names of variables count, too), or all there are."""
+    names = {row.name: row.name for row in SETTINGS}
+    names |= {variable.lower(): row.name for row in SETTINGS for variable in row.env}
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
+    if near:
+        return f"did you mean {names[near[0]]}?"
+    return f"expected one of {', '.join(sorted(row.name for row in SETTINGS))}"
 
 
 def _argument(row: Setting, value: Any) -> Any:

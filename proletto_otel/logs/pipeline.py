@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from proletto_otel.core import internal_errors, parsing
@@ -45,6 +45,8 @@ class Pipeline(FanOut):
         self.ready = False
         """Whether set-up has come; until then records are printed and kept."""
         self.call_sites = CallSites()
+        self.on_early: Callable[[], None] = lambda: None
+        """Called when the first record is kept for the set-up."""
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._lost_early = 0
         self.close()
@@ -156,6 +158,8 @@ class Pipeline(FanOut):
         if not self.ready:
             if len(self._early) == MAX_EARLY:
                 self._lost_early += 1
+            if not self._early:
+                self.on_early()
             self._early.append(record)
 
     def _write_to_console(self, policy: LoggerPolicy, record: Record) -> None:

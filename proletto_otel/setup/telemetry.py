@@ -6,6 +6,7 @@ are put together in `setup.components`, what an application gets in `setup.flask
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -19,21 +20,27 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.sinks.sink import Sink
 from proletto_otel.monitoring import monitor
-from proletto_otel.setup import under_test
+from proletto_otel.setup import by_itself, under_test
 from proletto_otel.setup.components import TestDoubles
 from proletto_otel.setup.flask_app import attachment
 from proletto_otel.setup.handle import Telemetry
 
 if TYPE_CHECKING:
     from flask import Flask
+    from typing_extensions import Unpack
+
+    from proletto_otel.setup.settings import Settings
 
 __all__ = ["Telemetry", "current_telemetry", "setup_telemetry"]
 
 _lock = threading.RLock()
 _current: Telemetry | None = None
+_made_by_itself = False
 _doubles = TestDoubles()
 _waiting_databases: list[Any] = []
+_waiting_sinks: list[Sink] = []
 
 
 def setup_telemetry(
@@ -42,7 +49,7 @@ def setup_telemetry(
     config: Mapping[str, Any] | None = None,
     db: Any = None,
     authorize: Callable[..., Any] | None = None,
-    **arguments: Any,
+    **arguments: Unpack[Settings],
 ) -> Telemetry:
     """Switch telemetry on: traces, metrics, logs and errors of this process.
 
@@ -83,7 +90,10 @@ def setup_telemetry(
 
 
 def _made(app: Flask | None, chosen: Mapping[str, Any]) -> Telemetry:
-    global _current  # one telemetry per process: logging and OpenTelemetry are process-wide
+    global _current, _made_by_itself  # one per process: logging and OpenTelemetry are process-wide
+    if _current is not None and _made_by_itself and (chosen or app is not None):
+        _current.components.close()
+        _current = None
     if _current is not None:
         _compare(_current, chosen)
         return _current
@@ -96,8 +106,24 @@ def _made(app: Flask | None, chosen: Mapping[str, Any]) -> Telemetry:
     for warning in [*warnings, *telemetry.components.warnings]:
         log_rate_limited(f"setting:{warning}", "%s", warning)
     telemetry.components.lifecycle.begin()
-    _current = telemetry
+    _current, _made_by_itself = telemetry, False
+    for sink in _waiting_sinks:
+        _add_sink(telemetry, sink)
     return telemetry
+
+
+def set_up_by_itself() -> None:
+    """Set up for a program that did not; its own call, should it come, replaces this one."""
+    global _made_by_itself  # see _made
+    with _lock:
+        if _current is None:
+            setup_telemetry().activate()
+            _made_by_itself = True
+            log_rate_limited(
+                "setup.by_itself",
+                "setup_telemetry was not called: set up with the settings of the environment",
+                level=logging.INFO,
+            )
 
 
 def _compare(first: Telemetry, chosen: Mapping[str, Any]) -> None:
@@ -131,8 +157,24 @@ def add_database(db: Any) -> None:
         if _current is None:
             check_database(db)
             _waiting_databases.append(db)
+            by_itself.expect()
         else:
             _use_database(_current, db, None)
+
+
+def add_sink(sink: Sink) -> None:
+    """Send log records to *sink* too, from now on, or from the set-up on if that comes later."""
+    with _lock:
+        _waiting_sinks[:] = [*(s for s in _waiting_sinks if s.name != sink.name), sink]
+        if _current is not None:
+            _add_sink(_current, sink)
+
+
+def _add_sink(telemetry: Telemetry, sink: Sink) -> None:
+    pipeline.add(sink)
+    if telemetry.components.lifecycle.active:
+        with suppressed(f"start.{sink.name}"):
+            sink.start()
 
 
 def check_database(db: Any) -> None:
@@ -176,6 +218,7 @@ def reset() -> None:
             _set_up_at_next_request(_current)
         _current = None
         _waiting_databases.clear()
+        _waiting_sinks.clear()
         monitor.reset()
         registry.forget_all()
         registry.reset()

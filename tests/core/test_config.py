@@ -93,6 +93,29 @@ def test_unknown_argument_names_the_known_ones() -> None:
         load({"log_levle": "INFO"}, {}, {})
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("log_dri", "log_dir"), ("LOG_DIR", "log_dir"), ("colour", ""),
+     ("slack_webhok_url", "slack_webhook_url"), ("otel_service_name", "service_name")],
+)  # fmt: skip
+def test_a_misspelt_argument_names_the_one_that_was_meant(written: str, meant: str) -> None:
+    """By its own name or its variable's; one that resembles none gets the whole list."""
+    expected = f"unknown setting {written}: " + (
+        f"did you mean {meant}\\?$" if meant else "expected one of admin_prefix, .*log_dir"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        load({written: 1}, {}, {})
+
+
+@pytest.mark.parametrize("value", [0, "0", -10, True, "NOTSET", ""])
+def test_a_level_that_is_none_is_refused(value: object) -> None:
+    """0 would record everything by mistake; an empty one counts as not given."""
+    config, warnings = load({}, {"LOG_LEVEL": value}, {})
+
+    assert 20 == config.log_level
+    assert (1 if value != "" else 0) == len(warnings)
+
+
 def test_secrets_are_never_shown() -> None:
     """Neither the repr of the settings nor a warning shows a secret."""
     config, _ = load(

@@ -19,7 +19,7 @@ from proletto_otel.logs.record.record import Record
 
 
 class Sink:
-    """Base of all sinks; one's own needs a name and `write`, and is added by `pipeline.add`.
+    """Base of all sinks; one's own needs a name and `write`, and is added by `add_sink`.
 
     >>> class Kafka(Sink):
     ...     name = "kafka"
