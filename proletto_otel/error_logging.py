@@ -16,6 +16,7 @@ from proletto_otel.logs.api.decorators import handle_errors, log_function_call
 from proletto_otel.logs.api.loggers import Logger, get_logger, logger
 from proletto_otel.logs.pipeline import pipeline as _pipeline
 from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.sinks.database.migrations import include_object
 from proletto_otel.logs.sinks.sink import Sink
 from proletto_otel.setup import by_itself as _by_itself
 
@@ -29,6 +30,7 @@ __all__ = [
     "bind",
     "get_logger",
     "handle_errors",
+    "include_object",
     "log_function_call",
     "logger",
     "unbind",

@@ -26,6 +26,8 @@ GOOD_CACHE_S = 5.0
 """Without a schedule a success is believed for this long …"""
 BAD_CACHE_S = 1.0
 """… and a failure for this long, so that recovery shows soon."""
+RETRY_S = 3.0
+"""With a schedule a check that fails is asked again so soon, so that recovery shows soon."""
 RACE_S = 0.5
 """Two workers that run a check within this time count as one run."""
 DAY_S = 86400.0
@@ -60,6 +62,7 @@ class HealthEngine(Component):
         self._clock = clock
         self._runners: dict[str, Runner] = {}
         self._round = SingleFlight("proletto-health-round", self._run_round, clock)
+        self._retry = SingleFlight("proletto-health-retry", self._run_failing, clock)
         self.forked()
 
     def forked(self) -> None:
@@ -70,6 +73,7 @@ class HealthEngine(Component):
         self._known: dict[str, CheckState] = {}
         self._known_at = float("-inf")
         self._round.forked()
+        self._retry.forked()
         for runner in list(self._runners.values()):
             runner.forked()
 
@@ -99,6 +103,15 @@ class HealthEngine(Component):
         if self._runners:
             with suppressed("health.round"):
                 self._round.join()
+
+    def retry_failing(self) -> None:
+        """Ask checks that fail again, in a thread of their own (the leader's job).
+
+        Only a recovery counts: how many failures make a check unhealthy is the schedule's matter.
+        """
+        if any(state.failures for state in self.shared.load().values()):
+            with suppressed("health.retry"):
+                self._retry.join()
 
     def run_now(self, min_age_s: float = 0.0) -> dict[str, CheckState]:
         """Run all checks at the same time and record what they say."""
@@ -157,6 +170,18 @@ class HealthEngine(Component):
         with suppressed("health.round"):
             mine = [runner for name, runner in self._runners.items() if self._is_mine(name)]
             self._run(mine, min(RACE_S, self.schedule.interval_s / 2))
+
+    def _run_failing(self) -> None:
+        failing = {name for name, state in self.shared.load().items() if state.failures}
+        with suppressed("health.retry"):
+            mine = [
+                r for name, r in self._runners.items() if name in failing and self._is_mine(name)
+            ]
+            pending = [runner.start() for runner in mine]
+            outcomes = [self._clean(outcome()) for outcome in pending]
+            recovered = [o for o in outcomes if o.status != UNHEALTHY]
+            if recovered:
+                self.shared.record(recovered, self._critical)
 
     def _run(self, runners: Iterable[Runner], min_age_s: float) -> dict[str, CheckState]:
         pending = [runner.start() for runner in runners]

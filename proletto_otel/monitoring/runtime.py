@@ -23,7 +23,7 @@ from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.severity import RANK
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check
-from proletto_otel.health.engine import HealthEngine, Schedule
+from proletto_otel.health.engine import RETRY_S, HealthEngine, Schedule
 from proletto_otel.health.states import Rules
 from proletto_otel.health.store import HealthStore
 from proletto_otel.monitoring import report
@@ -61,6 +61,7 @@ MISSING = Threshold(
 SHARE = "monitoring.share"
 EVALUATE = "alerts.evaluate"
 CHECK = "health.round"
+RETRY = "health.retry"
 KEEP = "alerts.samples"
 
 
@@ -97,7 +98,7 @@ class Runtime:
 
     def close(self) -> None:
         """Stop jobs and gauges."""
-        for job in (SHARE, EVALUATE, CHECK, KEEP):
+        for job in (SHARE, EVALUATE, CHECK, RETRY, KEEP):
             self.inputs.cancel(job)
         self._exported.close()
 
@@ -229,6 +230,7 @@ class Runtime:
         if config.monitor_scheduled_checks:
             seconds = config.monitor_health_check_interval
             every(seconds, CHECK, self.engine.run_scheduled, when=self._leads)
+            every(min(RETRY_S, seconds), RETRY, self.engine.retry_failing, when=self._leads)
         every(config.alert_interval_s, EVALUATE, self.evaluator.tick, when=self._leads)
         if self.inputs.keep is not None:
             every(config.monitor_sample_interval, KEEP, self._keep_samples, when=self._leads)

@@ -12,7 +12,7 @@ import pytest
 
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check, CheckFunction
-from proletto_otel.health.engine import HealthEngine, Schedule
+from proletto_otel.health.engine import RETRY_S, HealthEngine, Schedule
 from proletto_otel.health.results import Outcome
 from proletto_otel.health.states import Rules
 from proletto_otel.health.store import HealthStore
@@ -276,3 +276,46 @@ def test_details_follow_the_health_json_draft(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "the check returned False" == entry["output"]
     assert entry["time"].endswith("Z")
+
+
+def test_a_dependency_that_comes_up_is_seen_before_the_next_round(tmp_path: Path) -> None:
+    """With a schedule, too: what fails is asked again within seconds, what works is not."""
+    clock, broken, other = Time(), Service(), Service()
+    broken.works = False
+    made = with_check(engine(tmp_path, clock), broken)
+    made.register(Check(name="other", function=other))
+    made.run_now()
+    asked = other.asked
+    broken.works = True
+    clock.at += RETRY_S
+    made.retry_failing()
+    until(lambda: made.shared.load()["db"].status == "healthy")
+
+    assert asked == other.asked
+    clock.at += 1.1
+    assert "healthy" == status(made)
+
+
+def test_only_scheduled_rounds_make_a_check_unhealthy(tmp_path: Path) -> None:
+    """Asking again does not count as a failure: three of them in a row take three rounds."""
+    clock, broken = Time(), Service()
+    broken.works = False
+    made = with_check(engine(tmp_path, clock), broken)
+    made.run_now()
+    for asked in range(2, 12):
+        clock.at += RETRY_S
+        made.retry_failing()
+        until(lambda asked=asked: broken.asked == asked)  # type: ignore[misc]
+        made._retry.join().wait(10)
+
+    assert 1 == made.shared.load()["db"].failures
+
+
+def test_nothing_is_asked_again_while_all_is_well(tmp_path: Path) -> None:
+    """No thread, no question."""
+    service = Service()
+    made = with_check(engine(tmp_path, Time()), service)
+    made.run_now()
+    made.retry_failing()
+
+    assert 1 == service.asked

@@ -137,6 +137,54 @@ def test_name_may_not_resolve_to_forbidden_addresses(address: str) -> None:
         Guard("service.example").choose([address])
 
 
+DISGUISED = {
+    "64:ff9b::{v4}": "NAT64",
+    "64:ff9b:1::{v4}": "NAT64 of a network's own, /96",
+    "64:ff9b:1:{high}:{low_a}:{low_b}::": "the same, /48: the ninth byte is left out",
+    "2002:{high}:{low}::1": "6to4",
+    "::{v4}": "IPv4-compatible",
+    "::ffff:0:{v4}": "SIIT",
+    "fd00::5efe:{v4}": "ISATAP",
+    "2001:0:{high}:{low}::": "the server of a Teredo tunnel",
+}
+
+
+def disguised(form: str, v4: str) -> str:
+    """The IPv6 address of a form that leads to *v4*."""
+    octets = [int(part) for part in v4.split(".")]
+    low = f"{octets[2]:02x}{octets[3]:02x}"
+    return form.format(
+        v4=v4, high=f"{octets[0]:02x}{octets[1]:02x}", low=low,
+        low_a=low[:2], low_b=f"{low[2:]}00",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", DISGUISED, ids=list(DISGUISED.values()))
+@pytest.mark.parametrize("v4", ["169.254.169.254", "169.254.170.2", "100.100.100.200"])
+def test_no_disguise_leads_to_the_metadata_service(form: str, v4: str) -> None:
+    """A gateway or a tunnel would reach the IPv4 address inside."""
+    with pytest.raises(Refused):
+        Guard("service.example").choose([disguised(form, v4)])
+
+
+@pytest.mark.parametrize("form", DISGUISED, ids=list(DISGUISED.values()))
+def test_no_disguise_leads_to_this_machine(form: str) -> None:
+    """A name that was public may not turn to loopback, however it is written."""
+    guard = Guard("service.example")
+    guard.choose(["93.184.216.34"])
+
+    with pytest.raises(Refused):
+        guard.choose([disguised(form, "127.0.0.1")])
+
+
+@pytest.mark.parametrize("form", ["64:ff9b::{v4}", "2002:{high}:{low}::1", "2001:db8::{v4}"])
+def test_public_services_are_reached_through_gateways(form: str) -> None:
+    """A network with IPv6 alone reaches the IPv4 internet by NAT64."""
+    address = disguised(form, "93.184.216.34")
+
+    assert address == Guard("service.example").choose([address])
+
+
 def test_first_allowed_address_is_used() -> None:
     """A forbidden address among good ones is skipped."""
     assert "10.0.0.5" == Guard("service.example").choose(["169.254.1.1", "10.0.0.5"])

@@ -109,7 +109,18 @@ def addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+WORST_FIRST = ("forbidden", "loopback", "private", "public")
+
+
 def _kind(address: Address) -> str:
+    """What an address is; one that leads to an IPv4 address is no better than that one."""
+    kinds = [_own_kind(address)]
+    if isinstance(address, ipaddress.IPv6Address):
+        kinds += [_own_kind(inside) for inside in ipv4_inside(address)]
+    return min(kinds, key=WORST_FIRST.index)
+
+
+def _own_kind(address: Address) -> str:
     if address in _METADATA or address.is_link_local or address.is_multicast:
         return "forbidden"
     if address.is_unspecified or (address.version == 4 and address.is_reserved):
@@ -117,6 +128,34 @@ def _kind(address: Address) -> str:
     if address.is_loopback:
         return "loopback"
     return "private" if address.is_private else "public"
+
+
+TRANSLATED = {0x0064_FF9B << 64: "NAT64", 0: "IPv4-compatible", 0xFFFF << 16: "SIIT"}
+"""First 96 bits of addresses whose last 32 are an IPv4 address (RFC 6052, 4291, 2765)."""
+LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""Prefixes that a network chooses for its own NAT64 (RFC 8215), of any length."""
+ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+"""Third quarter of an address whose last is an IPv4 address (RFC 5214)."""
+
+
+def ipv4_inside(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that a gateway or tunnel may reach by *address*.
+
+    A NAT64 prefix out of a network's own space cannot be known, so it is not looked into.
+    """
+    number = int(address)
+    found: list[int] = []
+    if number >> 32 in TRANSLATED and number > 1:  # not `::` and `::1`
+        found.append(number)
+    if (number >> 32) & 0xFFFF_FFFF in ISATAP:
+        found.append(number)
+    if address in LOCAL_NAT64:  # RFC 6052: bits 64 to 71 are left out, so the address is split
+        found.append((number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF)
+        found.append((number >> 64 & 0xFF) << 24 | number >> 32 & 0xFF_FFFF)
+        found += [number >> 24, number]
+    inside = [ipaddress.IPv4Address(n & 0xFFFF_FFFF) for n in found if n & 0xFFFF_FFFF]
+    inside += filter(None, [address.sixtofour, *(address.teredo or ())])
+    return inside
 
 
 def _unmapped(address: Address) -> Address:
