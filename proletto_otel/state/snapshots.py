@@ -1,15 +1,9 @@
 """Every worker's numbers where every other worker can add them up.
 
-Files in `<state>/workers`, where a name is `<pid>-<random>`:
-
-    <name>.live   locked by the process for as long as it lives, so that the others, in other
-                  containers too, know a dead one whatever killed it
-    <name>.json   what it published last: a line [pid, time], then [families, sections]
-    totals        the numbers of all dead processes: [names added up, families, sections]
-    fold.lock     held by the process that adds up the dead
-
+A process locks its `.live` file for as long as it lives, so that the others, in other containers
+too, know a dead one whatever killed it. The numbers of the dead are folded into one file of totals.
 Histograms are in memory besides, and counted there (`state.shared_histograms`). Adding lives in
-`state.merging`.
+`state.merging`, the files in `state.snapshot_files`.
 """
 
 from __future__ import annotations
@@ -19,8 +13,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +24,13 @@ from proletto_otel.core.internal_errors import count_failure, suppressed
 from proletto_otel.core.metrics.registry import Family, Registry
 from proletto_otel.core.ownership import make_directories
 from proletto_otel.runtime.lifecycle import Component
-from proletto_otel.state import files, memory, merging
-from proletto_otel.state.shared_histograms import Record, SharedHistogramReader, SharedHistograms
+from proletto_otel.state import files, memory, merging, snapshot_files
+from proletto_otel.state.shared_histograms import SharedHistogramReader, SharedHistograms
+from proletto_otel.state.snapshot_files import Identity, Snapshot, identity, remove
 
-MAX_FOLDED = 1000
-"""Names of folded snapshots that are remembered: a reader may have listed one just before."""
 ORPHAN_S = 60.0
 """Age at which a file without a living owner, that cannot be read either, is removed."""
 Fold = Callable[[list[Any]], Any]
-
-
-@dataclass(slots=True, eq=False)
-class Snapshot:
-    """What one process, or all dead ones together, published."""
-
-    name: str
-    pid: int
-    time: float
-    families: list[merging.Plain]
-    sections: dict[str, Any] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    lives: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +120,7 @@ class Snapshots(Component):
                 return
             body = orjson.dumps([merging.dump(families), self._values()])
             path = directory / f"{self._name}.json"
-            if body == self._published and self._written == _identity(path):
+            if body == self._published and self._written == identity(path):
                 return
             head = orjson.dumps([os.getpid(), time.time()])
             self._written = None
@@ -149,7 +129,7 @@ class Snapshots(Component):
             except OSError as error:
                 count_failure("snapshots.publish", error)
                 return
-            self._published, self._written = body, _identity(path)
+            self._published, self._written = body, identity(path)
 
     def _values(self) -> dict[str, Any]:
         values = {}
@@ -191,13 +171,13 @@ class Snapshots(Component):
             self._sweep(directory)
 
     def _fold(self, directory: Path, dead: list[Snapshot]) -> None:
-        before, folded = self._totals()
+        before, folded = snapshot_files.read_totals(directory)
         # a fold that was cut short left files behind whose numbers are in the totals already
         new = [s for s in dead if s.name not in folded]
         if new and not self._write_totals(directory, [before, *new], folded):
             return
         for snapshot in dead:
-            _remove(directory.glob(f"{snapshot.name}.*"))
+            remove(directory.glob(f"{snapshot.name}.*"))
             if self._memory is not None:
                 memory.remove(self._memory, snapshot.name)
 
@@ -205,7 +185,7 @@ class Snapshots(Component):
         """Remove what processes left that died before they published, or in the middle of it."""
         old = time.time() - ORPHAN_S
         with contextlib.suppress(OSError):
-            _remove(
+            remove(
                 path
                 for place in filter(None, (directory, self._memory))
                 for path in place.glob("*.*")
@@ -218,20 +198,14 @@ class Snapshots(Component):
         total = merging.Sum()
         for source in sources:
             total.take_plain(source.families, records=source.records)
-        families = merging.bounded(total.families())
         values = {
             name: section.fold([s.sections[name] for s in sources if name in s.sections])
             for name, section in self._sections.items()
             if section.fold is not None
         }
-        names = [*folded, *(s.name for s in sources[1:])][-MAX_FOLDED:]
-        body = orjson.dumps([names, merging.dump(families), values])
-        try:
-            files.replace(directory / "totals", body)
-        except OSError as error:  # disk full: the files stay and count as they are
-            count_failure("snapshots.fold", error)
-            return False
-        return True
+        names = [*folded, *(s.name for s in sources[1:])]
+        families = merging.bounded(total.families())
+        return snapshot_files.write_totals(directory, names, families, values)
 
     # --- reading -------------------------------------------------------------------------------
     def _others(self) -> list[Snapshot]:
@@ -240,7 +214,7 @@ class Snapshots(Component):
         if self._histograms is not None:
             self._histograms.retain(set(names))
         found = list(self._read(names))
-        totals, folded = self._totals()
+        totals, folded = snapshot_files.read_totals(self._directory)
         gone = frozenset(folded)
         others = [s for s in found if s.name not in gone]
         others.sort(key=lambda s: -s.time)
@@ -261,37 +235,11 @@ class Snapshots(Component):
         if self._directory is None:
             return
         for name in names:
-            snapshot = self._read_one(self._directory / f"{name}.json")
+            snapshot = snapshot_files.read(self._directory / f"{name}.json")
             if snapshot is not None:
                 if self._histograms is not None:
                     snapshot.records = self._histograms.records(name)
                 yield snapshot
-
-    @staticmethod
-    def _read_one(path: Path) -> Snapshot | None:
-        try:
-            head, _, body = path.read_bytes().partition(b"\n")
-            (pid, at), (families, sections) = orjson.loads(head), orjson.loads(body)
-            return Snapshot(path.stem, pid, at, _checked(families), sections)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError) as error:
-            count_failure("snapshots.read", error)
-            return None
-
-    def _totals(self) -> tuple[Snapshot, list[str]]:
-        empty = Snapshot("totals", 0, 0.0, [])
-        if self._directory is None:
-            return empty, []
-        try:
-            body = (self._directory / "totals").read_bytes()
-            folded, families, sections = orjson.loads(body)
-            return Snapshot("totals", 0, 0.0, _checked(families), sections), folded
-        except FileNotFoundError:
-            return empty, []
-        except (OSError, ValueError, TypeError) as error:
-            count_failure("snapshots.totals", error)
-            return empty, []
 
     # --- alive or dead -------------------------------------------------------------------------
     def _visible(self) -> Path | None:
@@ -316,27 +264,3 @@ class Snapshots(Component):
 
     def _lives(self, name: str) -> bool:
         return self._directory is not None and files.is_locked(self._directory / f"{name}.live")
-
-
-Identity = tuple[int, int, int]
-
-
-def _identity(path: Path) -> Identity | None:
-    """What tells whether a file is as we wrote it: somebody may have emptied or replaced it."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-def _checked(families: list[merging.Plain]) -> list[merging.Plain]:
-    if any(len(family) != merging.FIELDS for family in families):
-        raise ValueError("written by another release")
-    return families

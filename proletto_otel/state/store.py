@@ -21,27 +21,10 @@ from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.core.ownership import give_to_owner, make_directories
 from proletto_otel.runtime.lifecycle import Component
+from proletto_otel.state import sqlite_file
 
-BUSY_S = 2.0
-"""How long a writer waits for another process's transaction."""
 RETRY_S = 5.0
 """How soon a store that failed is tried again."""
-MAX_PAGES = 65_536
-"""Size cap: 256 MiB at SQLite's page size of 4 KiB."""
-PRAGMAS = (
-    # not WAL: its index is a mapped file, and whoever truncates that kills every worker (SIGBUS)
-    "PRAGMA journal_mode=TRUNCATE",
-    "PRAGMA mmap_size=0",
-    # A process that dies loses nothing. After a power cut the file may be corrupt, and is set
-    # aside then; a flush for each transaction costs 12 ms instead of 0.8 and would let workers
-    # wait for each other.
-    "PRAGMA synchronous=OFF",
-    f"PRAGMA max_page_count={MAX_PAGES}",
-    "PRAGMA auto_vacuum=INCREMENTAL",
-)
-COMPANIONS = ("-journal", "-wal", "-shm")
-"""Files that SQLite keeps beside a database (the last two: of earlier releases). One that is left
-from an old file would be applied to a new one."""
 PROBE = "PRAGMA user_version=1"
 """A write: memory is given up only for a file that takes one (a full disk opens well)."""
 Row = Sequence[Any] | Mapping[str, Any]
@@ -122,7 +105,7 @@ class Store(Component):
                 db.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back(db)
-                if _is_mistake(error):
+                if sqlite_file.is_mistake(error):
                     raise
                 self._broken(error)
                 raise StoreUnavailable(str(error)) from error
@@ -138,7 +121,7 @@ class Store(Component):
                 return db
             except (sqlite3.Error, OSError) as error:
                 self._broken(error)
-                if attempt == 2 or _is_locked(error):
+                if attempt == 2 or sqlite_file.is_locked(error):
                     raise StoreUnavailable(str(error)) from error
         raise StoreUnavailable("unreachable")
 
@@ -161,7 +144,7 @@ class Store(Component):
             try:
                 return self._open().execute(sql, params).fetchall()
             except (sqlite3.Error, OSError) as error:
-                if _is_mistake(error):
+                if sqlite_file.is_mistake(error):
                     raise
                 self._broken(error)
         return []
@@ -171,7 +154,7 @@ class Store(Component):
         if self._path is None:
             return 0
         total = 0
-        for suffix in ("", *COMPANIONS):
+        for suffix in ("", *sqlite_file.COMPANIONS):
             with contextlib.suppress(OSError):
                 total += os.stat(f"{self._path}{suffix}").st_size
         return total
@@ -196,7 +179,7 @@ class Store(Component):
             try:
                 return self._connect(str(self._path))
             except (sqlite3.Error, OSError) as error:
-                if _is_locked(error):
+                if sqlite_file.is_locked(error):
                     raise  # in use, so not lost: memory would hide what is written there
                 if not self._can_reopen(error):
                     break
@@ -220,13 +203,15 @@ class Store(Component):
             make_directories(self._path.parent, 0o700)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             give_to_owner(self._path)
-            self._identity = _identity(self._path)
-        db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            self._identity = sqlite_file.identity(self._path)
+        db = sqlite3.connect(
+            path, timeout=sqlite_file.BUSY_S, isolation_level=None, check_same_thread=False
+        )
         db.row_factory = sqlite3.Row
         try:
             back = (PROBE,) if self._in_memory and path != ":memory:" else ()
-            for statement in (*PRAGMAS, *self._ddl, *back):
-                _patiently(db, statement)
+            for statement in (*sqlite_file.PRAGMAS, *self._ddl, *back):
+                sqlite_file.patiently(db, statement)
         except BaseException:
             db.close()
             raise
@@ -246,7 +231,7 @@ class Store(Component):
 
     def _broken(self, error: Exception) -> None:
         """What is open failed: count it, and open anew if that can help."""
-        if not _is_locked(error):
+        if not sqlite_file.is_locked(error):
             self._close()
         self._can_reopen(error)
 
@@ -257,12 +242,10 @@ class Store(Component):
             Whether the file can be opened anew at once.
         """
         self.last_error = str(error)
-        if _is_locked(error):
+        if sqlite_file.is_locked(error):
             self._errors.cell(("locked",)).add(1)
             return False
-        corrupt = isinstance(error, sqlite3.DatabaseError) and any(
-            word in self.last_error for word in ("malformed", "not a database", "corrupt")
-        )
+        corrupt = sqlite_file.is_corrupt(error)
         self._errors.cell(("corrupt" if corrupt else "unavailable",)).add(1)
         if corrupt and self._path is not None and self._set_aside(self._path):
             return True
@@ -275,53 +258,18 @@ class Store(Component):
     def _set_aside(self, path: Path) -> bool:
         aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
         try:
-            if _identity(path) != self._identity:
+            if sqlite_file.identity(path) != self._identity:
                 return True  # another worker was faster: the new file is not the broken one
             os.replace(path, aside)
         except OSError:
             return False
-        for suffix in COMPANIONS:
+        for suffix in sqlite_file.COMPANIONS:
             with contextlib.suppress(OSError):
                 os.unlink(f"{path}{suffix}")
         log_rate_limited(
             "store.corrupt", "the state store was corrupt: set aside as %s", aside.name
         )
         return True
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_ino, found.st_dev
-
-
-def _patiently(db: sqlite3.Connection, statement: str) -> None:
-    """SQLite does not wait for a lock while it changes the journal's mode, so this does."""
-    end = time.monotonic() + BUSY_S
-    while True:
-        try:
-            db.execute(statement)
-            return
-        except sqlite3.OperationalError as error:
-            if not _is_locked(error) or time.monotonic() >= end:
-                raise
-        time.sleep(0.01)
-
-
-def _is_locked(error: Exception) -> bool:
-    text = str(error)
-    return isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text)
-
-
-MISTAKES = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.NotSupportedError)
-
-
-def _is_mistake(error: Exception) -> bool:
-    """Whether the statement is wrong, not the database."""
-    text = str(error)
-    if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
-        return "closed" not in text
-    wrong = text.startswith(("no such", "near ", "table ", "incomplete input"))
-    return isinstance(error, MISTAKES) or (isinstance(error, sqlite3.OperationalError) and wrong)
 
 
 _abandoned: list[sqlite3.Connection] = []

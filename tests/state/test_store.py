@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from proletto_otel.core import internal_errors
+from proletto_otel.state import sqlite_file
 from proletto_otel.state import store as module
 from proletto_otel.state.store import Store, StoreUnavailable
 
@@ -24,7 +25,7 @@ ADD = "INSERT INTO notes (text) VALUES (?)"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that are seconds in production are moments here."""
-    monkeypatch.setattr(module, "BUSY_S", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_S", 0.2)
     monkeypatch.setattr(module, "RETRY_S", 0.05)
     internal_errors.forget_logged()
 
@@ -98,7 +99,7 @@ def test_one_of_many_processes_wins_a_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four processes claim the same fifty things: each is won exactly once."""
-    monkeypatch.setattr(module, "BUSY_S", 10)
+    monkeypatch.setattr(sqlite_file, "BUSY_S", 10)
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
     workers = [context.Process(target=_claims, args=(str(tmp_path), 50, results)) for _ in range(4)]
@@ -269,9 +270,9 @@ def test_a_full_store_is_replaced_by_memory(
 ) -> None:
     """The size cap is reached, or the disk is full: callers go on, the error is counted."""
     pragmas = tuple(
-        "PRAGMA max_page_count=10" if "max_page_count" in p else p for p in module.PRAGMAS
+        "PRAGMA max_page_count=10" if "max_page_count" in p else p for p in sqlite_file.PRAGMAS
     )
-    monkeypatch.setattr(module, "PRAGMAS", pragmas)
+    monkeypatch.setattr(sqlite_file, "PRAGMAS", pragmas)
     store = make()
 
     written = [store.write(ADD, [(f"{i}" + "x" * 3000,)]) for i in range(40)]

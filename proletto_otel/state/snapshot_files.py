@@ -1,0 +1,106 @@
+"""The files of `<state>/workers`, where a name is `<pid>-<random>`.
+
+    <name>.live   locked by its process for as long as that lives
+    <name>.json   what the process published last: a line [pid, time], then [families, sections]
+    totals        the numbers of all dead processes: [names added up, families, sections]
+    fold.lock     held by the process that adds up the dead
+
+Who writes them, and when, lives in `state.snapshots`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from proletto_otel.core.internal_errors import count_failure
+from proletto_otel.core.metrics.registry import Family
+from proletto_otel.state import files, merging
+from proletto_otel.state.shared_histograms import Record
+
+MAX_FOLDED = 1000
+"""Names of folded snapshots that are remembered: a reader may have listed one just before."""
+Identity = tuple[int, int, int]
+"""Inode, size and time of change of a file."""
+
+
+@dataclass(slots=True, eq=False)
+class Snapshot:
+    """What one process, or all dead ones together, published."""
+
+    name: str
+    pid: int
+    time: float
+    families: list[merging.Plain]
+    sections: dict[str, Any] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    lives: bool = False
+
+
+def read(path: Path) -> Snapshot | None:
+    """What one process published; None when it is gone or cannot be read."""
+    try:
+        head, _, body = path.read_bytes().partition(b"\n")
+        (pid, at), (families, sections) = orjson.loads(head), orjson.loads(body)
+        return Snapshot(path.stem, pid, at, _checked(families), sections)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        count_failure("snapshots.read", error)
+        return None
+
+
+def read_totals(directory: Path | None) -> tuple[Snapshot, list[str]]:
+    """The numbers of the dead, and the names of those that are in them."""
+    empty = Snapshot("totals", 0, 0.0, [])
+    if directory is None:
+        return empty, []
+    try:
+        folded, families, sections = orjson.loads((directory / "totals").read_bytes())
+        return Snapshot("totals", 0, 0.0, _checked(families), sections), folded
+    except FileNotFoundError:
+        return empty, []
+    except (OSError, ValueError, TypeError) as error:
+        count_failure("snapshots.totals", error)
+        return empty, []
+
+
+def write_totals(
+    directory: Path, folded: list[str], families: list[Family], sections: dict[str, Any]
+) -> bool:
+    """Replace the numbers of the dead; False when that failed, and the old ones hold."""
+    body = orjson.dumps([folded[-MAX_FOLDED:], merging.dump(families), sections])
+    try:
+        files.replace(directory / "totals", body)
+    except OSError as error:  # disk full: the files of the dead stay and count as they are
+        count_failure("snapshots.fold", error)
+        return False
+    return True
+
+
+def identity(path: Path) -> Identity | None:
+    """What tells whether a file is as we wrote it: somebody may have emptied or replaced it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files; what cannot be removed stays."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _checked(families: list[merging.Plain]) -> list[merging.Plain]:
+    if any(len(family) != merging.FIELDS for family in families):
+        raise ValueError("written by another release")
+    return families

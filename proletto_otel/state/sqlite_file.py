@@ -1,0 +1,73 @@
+"""An SQLite file that several processes write: how it is opened, and what its errors mean.
+
+When it is opened and what follows an error is decided in `state.store`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+BUSY_S = 2.0
+"""How long a writer waits for another process's transaction."""
+MAX_PAGES = 65_536
+"""Size cap: 256 MiB at SQLite's page size of 4 KiB."""
+PRAGMAS = (
+    # not WAL: its index is a mapped file, and whoever truncates that kills every worker (SIGBUS)
+    "PRAGMA journal_mode=TRUNCATE",
+    "PRAGMA mmap_size=0",
+    # A process that dies loses nothing. After a power cut the file may be corrupt, and is set
+    # aside then; a flush for each transaction costs 12 ms instead of 0.8 and would let workers
+    # wait for each other.
+    "PRAGMA synchronous=OFF",
+    f"PRAGMA max_page_count={MAX_PAGES}",
+    "PRAGMA auto_vacuum=INCREMENTAL",
+)
+COMPANIONS = ("-journal", "-wal", "-shm")
+"""Files that SQLite keeps beside a database (the last two: of earlier releases). One that is left
+from an old file would be applied to a new one."""
+
+
+def patiently(db: sqlite3.Connection, statement: str) -> None:
+    """SQLite does not wait for a lock while it changes the journal's mode, so this does."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() >= end:
+                raise
+        time.sleep(0.01)
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether another process uses the file now."""
+    text = str(error)
+    return isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text)
+
+
+MISTAKES = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.NotSupportedError)
+
+
+def is_mistake(error: Exception) -> bool:
+    """Whether the statement is wrong, not the database."""
+    text = str(error)
+    if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+        return "closed" not in text
+    wrong = text.startswith(("no such", "near ", "table ", "incomplete input"))
+    return isinstance(error, MISTAKES) or (isinstance(error, sqlite3.OperationalError) and wrong)
+
+
+def is_corrupt(error: Exception) -> bool:
+    """Whether the file is damaged: opening it again would not help."""
+    words = ("malformed", "not a database", "corrupt")
+    return isinstance(error, sqlite3.DatabaseError) and any(word in str(error) for word in words)
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Inode and device: another file under the same name differs."""
+    found = os.stat(path)
+    return found.st_ino, found.st_dev
