@@ -105,6 +105,7 @@ class Settings(TypedDict, total=False):
     alerts: Literal["local", "grafana", "both"] | None
     alert_slack_severity: Literal["warning", "critical", "none"] | None
     alert_interval_s: float | None
+    alert_repeat_s: float | None
     default_thresholds: bool | None
     admin_prefix: str | None
     admin_token: Secret | str | None
