@@ -190,6 +190,21 @@ def test_metrics_are_pushed_by_themselves(start: Start, sink: OtlpSink) -> None:
     } <= found  # fmt: skip
 
 
+def test_metric_that_cannot_be_encoded_costs_itself_alone(
+    start: Start, sink: OtlpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bad value, for ever in the registry, does not silence the others."""
+    monkeypatch.setattr(internal_errors, "strict", False)
+    exporter = start()
+    bad: Any = "no number"
+    families = [Family("bad", "gauge", "1", "", [Point((), bad)]),
+                Family("good", "gauge", "1", "", [Point((), 5)])]  # fmt: skip
+    exporter.metrics(OwnNumbers(lambda: families))
+
+    assert flush(exporter)
+    assert {"good"} == set(names(sink.metrics))
+
+
 def test_outage_waits_on_disk_and_drains_oldest_first(start: Start, sink: OtlpSink) -> None:
     """Nothing is lost while the collector is away, and all of it comes when it is back."""
     exporter = start()

@@ -341,3 +341,26 @@ def test_turns_survive_exceptions_from_outside(worker: Made) -> None:
             return len(idents) > count + 3
 
         until(goes_on)
+
+
+def test_stop_does_not_wait_for_a_caller_who_hangs_in_the_work(worker: Made) -> None:
+    """Without a thread two callers take turns; the second one goes at its deadline."""
+    go, began = threading.Event(), threading.Event()
+    abandoned: list[int] = []
+
+    def turn(_: Worker) -> None:
+        began.set()
+        go.wait(30)
+
+    made = worker(turn, pending=lambda: 1, abandon=lambda: abandoned.append(1))
+    hung = threading.Thread(target=made.flush, args=(soon(30),))
+    hung.start()
+    began.wait(10)
+    deadline = soon(0.2)
+    made.stop(deadline)
+    late_s = time.monotonic() - deadline
+    go.set()
+    hung.join()
+
+    assert [1] == abandoned
+    assert late_s < 20
