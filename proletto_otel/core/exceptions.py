@@ -23,7 +23,8 @@ from proletto_otel.core.redaction import sanitise
 MAX_CHAIN = 50
 """Links of a chain (`raise … from …`) that are shown, the newest ones."""
 MAX_TYPES = 1024
-MAX_GROUP_TEXT = 1_000_000
+MAX_GROUP_TEXT = 65_536
+"""Characters of an exception group's text, from its end, that are redacted."""
 MAX_NOTES = 20
 MAX_REPEATED = 128
 """Errors whose facts and rendered forms are cached for their next occurrence."""
@@ -274,7 +275,9 @@ def _by_the_library(error: BaseException) -> str:
     """Text of an exception group (3.11 and later), whose tree the standard library draws."""
     text = "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
     clean = sanitise.get()
-    redacted = clean.redactor.text(text[:MAX_GROUP_TEXT])
+    if len(text) > MAX_GROUP_TEXT:  # from the next whole line on: half a secret has no shape
+        text = text[text.find("\n", len(text) - MAX_GROUP_TEXT) + 1 :]
+    redacted = clean.redactor.text(text)
     return sanitise.cut_head(sanitise.escaped(redacted), clean.max_text)
 
 

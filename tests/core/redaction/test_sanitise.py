@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import dataclasses
 import datetime
 import decimal
 import enum
+import fractions
+import functools
 import json
 import math
 import pathlib
+import re
+import types
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +22,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from werkzeug.datastructures import Headers, MultiDict
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.parsing import Secret
@@ -117,6 +123,140 @@ def test_secret_across_the_cut(clean: Sanitiser) -> None:
     shown = clean.text("x" * (sanitise.MAX_TEXT - 60) + " password=" + "hunter2secret" * 20)
 
     assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("form", ["{}", "{} and more", "'{}' and", '{{"a": "{}"}}'])
+@pytest.mark.parametrize("before", [10, 100, 300, 2000])
+def test_no_part_of_a_secret_stays_at_the_cut(clean: Sanitiser, form: str, before: int) -> None:
+    """Wherever the cut falls in a token, and though redaction shortens what is before it."""
+    token = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
+    for shift in range(0, 45, 4):
+        start = sanitise.MAX_TEXT - before + shift
+        for filling in ("x y z ", "password=hunter2 "):
+            text = (filling * 7000)[:start] + " " + form.format(token) + " end" * 2000
+
+            assert "a1B2c3D4" not in clean.text(text)
+            assert "a1B2c3D4" not in str(clean.value(text.encode()))
+
+
+class Moment(datetime.datetime):
+    """A subclass as pandas, pendulum and freezegun have one."""
+
+    def isoformat(self, *args: Any) -> str:  # type: ignore[override]
+        raise AssertionError("code of the application was run")
+
+    __str__ = __repr__ = isoformat  # type: ignore[assignment]
+
+
+class Day(datetime.date):
+    """A subclass of a date."""
+
+
+class Price(decimal.Decimal):
+    """A subclass of a decimal."""
+
+    def __str__(self) -> str:
+        raise AssertionError("code of the application was run")
+
+
+class AppError(Exception):
+    """Its text would run code of the application."""
+
+    def __str__(self) -> str:
+        raise AssertionError("code of the application was run")
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    """A dataclass without a dictionary."""
+
+    user: str
+    token: str
+    _secret_sauce: str = dataclasses.field(default="no", repr=False)
+
+
+class LazyString:
+    """A translation, as flask-babel has it."""
+
+    def __init__(self, text: str) -> None:
+        self._args = (text,)
+
+    def __str__(self) -> str:
+        raise AssertionError("code of the application was run")
+
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Moment(2025, 5, 10, 6, 35), "2025-05-10T06:35:00"),
+        (Day(2025, 5, 10), "2025-05-10"),
+        (datetime.timedelta(seconds=90), "0:01:30"),
+        (datetime.timezone.utc, "UTC"),
+        (Price("1.10"), "1.10"),
+        (fractions.Fraction(1, 3), "1/3"),
+        (1 + 2j, "(1+2j)"),
+        (AppError("token=abc", 3), "AppError: token=[redacted]"),
+        (AppError(), "<tests.core.redaction.test_sanitise.AppError>"),
+        (Slotted("bob", "pw"), {"user": "bob", "token": "[redacted]"}),
+        (LazyString("Hello"), "Hello"),
+        ({"a": 1}.keys(), ["a"]),
+        ({"password": 1}.items(), [["password", "[redacted]"]]),
+        (types.MappingProxyType({"password": "x"}), {"password": "[redacted]"}),
+        (collections.UserDict({"password": "x"}), {"password": "[redacted]"}),
+        (collections.ChainMap({"a": 1}, {"token": "x"}), [{"a": 1}, {"token": "[redacted]"}]),
+        (types.SimpleNamespace(token="x", n=1), {"token": "[redacted]", "n": 1}),
+        (collections.deque([1, 2]), [1, 2]),
+        (array.array("i", [1, 2]), [1, 2]),
+        (memoryview(b"abc"), "abc"),
+        (re.compile("a+"), "a+"),
+        (functools.partial(math.sqrt, 2), "<partial sqrt>"),
+        (math, "<module math>"),
+        (Access.READ, "READ"),
+        (Day, "<class tests.core.redaction.test_sanitise.Day>"),
+        (Headers([("Cookie", "a=b"), ("Host", "h")]), {"Cookie": "[redacted]", "Host": "h"}),
+        (MultiDict([("a", "1"), ("a", "2")]), {"a": ["1", "2"]}),
+    ],
+)
+def test_values_have_a_readable_form(clean: Sanitiser, value: Any, shown: Any) -> None:
+    """What people log is shown without running code of the application."""
+    assert shown == clean.value(value)
+
+
+def test_orm_objects_are_named_by_their_key() -> None:
+    """An object of SQLAlchemy shows its primary key as loaded; an expired one asks no database."""
+    from sqlalchemy import Column, Integer, String, create_engine, event
+    from sqlalchemy.orm import Session, declarative_base
+
+    class Order(declarative_base()):  # type: ignore[misc]
+        __tablename__ = "orders"
+        id = Column(Integer, primary_key=True)
+        token = Column(String)
+
+    engine = create_engine("sqlite://")
+    Order.metadata.create_all(engine)
+    with Session(engine) as session:
+        order = Order(id=17, token="x")
+        assert "Order>" in Sanitiser().value(order)
+        session.add(order)
+        session.commit()
+        queries: list[str] = []
+        event.listen(engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+
+        assert Sanitiser().value(order).endswith("Order 17>")
+        assert [] == queries
+
+
+def test_long_texts_of_one_record_share_a_budget(clean: Sanitiser) -> None:
+    """A hundred fields of 32 KB are no line of 3 MB."""
+    shown = clean.fields({f"field{n}": "x y z " * 5400 for n in range(100)})
+
+    assert len(json.dumps(shown)) < 2 * sanitise.MAX_RECORD
+    assert "[too many]" == shown["field99"]
 
 
 @pytest.mark.parametrize(
