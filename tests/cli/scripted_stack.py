@@ -43,7 +43,7 @@ class ScriptedStack:
         self.server.server_close()
         self.thread.join(5)
 
-    def answer(self, path: str) -> Any:
+    def answer(self, path: str, query: str) -> Any:
         """What a path answers when nothing is broken."""
         for prefix, value in self.answers.items():
             if path.startswith(prefix):
@@ -64,11 +64,11 @@ class ScriptedStack:
 def _handler(stack: ScriptedStack) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = urlsplit(self.path).path
+            path, query = urlsplit(self.path).path, urlsplit(self.path).query
             if path == "/app":
                 self._send(200, {}, {"X-Request-ID": self.headers.get("X-Request-ID", "")})
             else:
-                self._send(self._status(path), stack.answer(path))
+                self._send(self._status(path), stack.answer(path, query))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -90,7 +90,10 @@ class System:
 
     def start_collector(self, *overlays: str) -> None:
         """Start it with the shipped configuration, addresses moved by its environment."""
-        moves = {"/etc/otelcol-contrib/config.yaml": str(ROOT / "collector/config.yaml")}
+        moves = {
+            f"/etc/otelcol-contrib/{name}": str(ROOT / "collector" / name)
+            for name in ("config.yaml", "all-traces.yaml")
+        }
         env = {
             "COLLECTOR_OTLP_GRPC": f"127.0.0.1:{self.port('otlp_grpc')}",
             "COLLECTOR_OTLP_HTTP": f"127.0.0.1:{self.port('otlp')}",

@@ -53,6 +53,7 @@ BROKEN = {
         ".env", env("ALERT_CONTACT_POINT=email", "ALERT_EMAIL_TO=a@b"), "needs SMTP_HOST"),
     "days that are no number": (".env", env("LOGS_DAYS=14d"), "LOGS_DAYS=14d does not fit"),
     "a size without a unit": (".env", env("METRICS_MAX_SIZE=5"), "METRICS_MAX_SIZE=5"),
+    "a mistyped overlay": (".env", env("TRACES_KEPT=some"), "TRACES_KEPT=some does not fit"),
     "no port": (".env", env("GRAFANA_PORT=http"), "GRAFANA_PORT=http is no port"),
     "a port twice": (
         ".env", env("OTLP_GRPC_PORT=4318", "OTLP_HTTP_PORT=4318"), "are the same port"),

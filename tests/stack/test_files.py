@@ -79,7 +79,8 @@ def test_every_mounted_file_exists(choice: str) -> None:
         for mount in service.get("volumes", [])
         if isinstance(mount, dict)
     ]
-    paths = [source.replace("${ALERT_CONTACT_POINT:-none}", choice) for source in sources]
+    chosen = (source.replace("${ALERT_CONTACT_POINT:-none}", choice) for source in sources)
+    paths = [compose_default(source) for source in chosen]
 
     assert [] == [path for path in paths if not (ROOT / path).exists()]
     assert paths

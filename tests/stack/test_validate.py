@@ -11,6 +11,7 @@ from tests.stack.servers import ROOT, binary
 
 COLLECTOR_FILES = (
     ["config.yaml"],
+    ["config.yaml", "all-traces.yaml"],
     ["config.yaml", "tail-sampling.yaml"],
     ["host-metrics.yaml"],
 )

@@ -24,6 +24,7 @@ SHAPES: Mapping[str, tuple[str, str]] = {
     "TRACES_HOURS": (r"[1-9]\d*", "a number of hours"),
     "METRICS_MAX_SIZE": (r"[1-9]\d*(MB|GB|TB)", "a size such as 5GB"),
     "GRAFANA_ROOT_URL": (r"https?://.+", "an address that begins with http:// or https://"),
+    "TRACES_KEPT": (r"all-traces|tail-sampling", "all-traces or tail-sampling"),
     "HEARTBEAT_URL": (r"https?://.+", "an address that begins with http:// or https://"),
 }
 PORTS = ("GRAFANA_PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT")
