@@ -13,6 +13,7 @@ from proletto_otel.core import internal_errors
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.monitoring import HealthResult, Monitor
+from proletto_otel.monitoring.request_summary import OwnRoutes, recent_durations
 from proletto_otel.request.route_stats import RouteSummary
 from tests.monitoring.bound import Bound
 
@@ -324,3 +325,16 @@ def test_share_where_per_cent_is_meant_is_warned_about(
 
     assert limits == (made.warning, made.critical)
     assert warned == any("per cent" in message for message in caplog.messages)
+
+
+def test_percentile_of_an_alert_is_that_of_the_last_minutes() -> None:
+    """Old requests and those of probes say nothing about now."""
+    minute = 29_000_000
+    routes = [
+        RouteSummary(method="GET", route="/a", recent=[[minute - 6, {"9": 5}], [minute, {"7": 2}]]),
+        RouteSummary(method="GET", route="/b", recent=[[minute - 4, {"7": 1, "8": 1}]]),
+        RouteSummary(method="GET", route="/livez", recent=[[minute, {"1": 100}]]),
+    ]
+    found = recent_durations(routes, OwnRoutes("/metrics", "/admin"), 60.0 * minute)
+
+    assert {"7": 3, "8": 1} == found
