@@ -46,6 +46,7 @@ class Config:
     log_format: str = setting("LOG_FORMAT", "%(asctime)s - %(name)s - %(levelname)s - %(message)s", p.text, "Format string for log entries (console when it is no terminal, and the text files).")
     log_dir: str = setting("LOG_DIR", "logs", p.path, "Directory to store log files.")
     log_console: bool = setting("PROLETTO_LOG_CONSOLE", True, p.flag, "Print log lines to standard output.")
+    log_console_format: str = setting("PROLETTO_LOG_CONSOLE_FORMAT", "text", p.choice("text", "json"), "How lines on standard output look: text, or the JSON of the structured file, for containers.")
     log_files: bool = setting("PROLETTO_LOG_FILES", True, p.flag, "Write the three log files.")
     log_max_bytes: int = setting("PROLETTO_LOG_MAX_BYTES", 10_000_000, p.integer(1000), "Size at which the text file rotates, bytes.")
     log_json_max_bytes: int = setting("PROLETTO_LOG_JSON_MAX_BYTES", 20_000_000, p.integer(1000), "Size at which the structured file rotates, bytes.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token, copy_context
 from typing import Any, ParamSpec, TypeVar
 
@@ -132,5 +132,22 @@ def background(request_id: str | None = None, **facts: Any) -> Iterator[RequestC
     token = enter(context)
     try:
         yield context
+    except BaseException as error:
+        if failed_in(error) is None:
+            with suppress(Exception):  # an exception class that refuses attributes
+                setattr(error, _FAILED_IN, context)
+        raise
     finally:
         leave(token)
+
+
+_FAILED_IN = "__proletto_failed_in__"
+
+
+def failed_in(error: BaseException) -> RequestContext | None:
+    """The job that *error* ended: who logs it afterwards (Celery, a scheduler) stands outside."""
+    try:
+        found = getattr(error, _FAILED_IN, None)
+    except Exception:  # a class with a hostile __getattr__
+        return None
+    return found if isinstance(found, RequestContext) else None

@@ -5,6 +5,7 @@ Under the project's own tests (`PROLETTO_STRICT=1`) the same failure is raised, 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -31,7 +32,8 @@ def log_rate_limited(key: str, message: str, *args: object, level: int = logging
     if now - _logged_at.get(key, -LINE_INTERVAL_S) < LINE_INTERVAL_S or len(_logged_at) > MAX_KEYS:
         return False
     _logged_at[key] = now
-    _log.log(level, message, *args)
+    with contextlib.suppress(Exception):  # a handler of the program may raise
+        _log.log(level, message, *args)
     return True
 
 

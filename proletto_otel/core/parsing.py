@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+MAX_FILE_WORD = 100
+"""Bytes: file systems take names of 255, with what is put before and behind it."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -190,6 +192,8 @@ def _path(value: Any) -> str:
 
 def _file_word(value: Any) -> str:
     if not value or value.strip(".") == "" or not value.isprintable() or set(value) & set("/\\"):
+        raise ValueError
+    if len(value.encode("utf-8", "replace")) > MAX_FILE_WORD:
         raise ValueError
     return str(value)
 

@@ -6,43 +6,20 @@ lives in `logs.pipeline`, the thread that writes what waits in `runtime.deferred
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
 from proletto_otel.core import internal_errors
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.sinks.console import warning_to_stderr
 from proletto_otel.logs.sinks.sink import Sink
+from proletto_otel.logs.this_thread import this_thread
 from proletto_otel.runtime.deferred_writer import DeferredWriter, Targets, WriteMany
 
 WARNING = 30
 ERROR = 40
 
 Write = Callable[[Record], None]
-
-
-class _Thread(threading.local):
-    """Of each thread: whether its records go to the console only.
-
-    No ContextVar: a finalizer may log, and CPython 3.10 and 3.11 do not survive one that sets a
-    variable while the garbage collector runs inside another `set`.
-    """
-
-    console_only = False
-
-
-this_thread = _Thread()
-
-
-@contextmanager
-def console_only() -> Iterator[None]:
-    """Records made inside go to the console only: exporters and sinks wrap their sending in it."""
-    before, this_thread.console_only = this_thread.console_only, True
-    try:
-        yield
-    finally:
-        this_thread.console_only = before
 
 
 class FanOut:
@@ -54,6 +31,8 @@ class FanOut:
         """Lowest level, the callback as it was given, and as it is called."""
         self.deferred = DeferredWriter("logs")
         self.console: tuple[Write, ...] = ()
+        """What writes records that may go nowhere else, such as our own warnings."""
+        self.console_sinks: tuple[Sink, ...] = ()
         self._by_level: dict[int, tuple[Write, ...]] = {}
         self._by_level_now: dict[int, tuple[Write, ...]] = {}
         """The same, where no copy may wait."""
@@ -87,7 +66,9 @@ class FanOut:
     def use(self, sinks: Iterable[Sink]) -> None:
         """Send records to these sinks and no others."""
         self.sinks = sinks = tuple(sinks)
-        self.console = tuple(self._counted_write(s) for s in sinks if s.console)
+        self.console_sinks = tuple(s for s in sinks if s.console)
+        printed = tuple(self._counted_write(s) for s in self.console_sinks)
+        self.console = printed or (warning_to_stderr,)  # our warnings have to reach somebody
         self._by_level, self._by_level_now, self._batch_by_level = {}, {}, {}
 
     def _counted_write(self, sink: Sink) -> Write:

@@ -15,7 +15,7 @@ from typing import Any
 
 from proletto_otel.core import internal_errors, parsing
 from proletto_otel.core.metrics.delivery import ledger
-from proletto_otel.logs.fan_out import FanOut, Write, console_only, this_thread
+from proletto_otel.logs.fan_out import FanOut, Write
 from proletto_otel.logs.record.builder import Builder
 from proletto_otel.logs.record.call_site import (
     DEFAULT_ENVIRONMENT,
@@ -27,6 +27,7 @@ from proletto_otel.logs.record.call_site import (
 from proletto_otel.logs.record.logger_name import LoggerPolicy
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.console import ConsoleSink
+from proletto_otel.logs.this_thread import console_only, this_thread
 
 __all__ = ["Pipeline", "console_only", "pipeline"]
 

@@ -153,7 +153,9 @@ def install(
 def _sinks(
     config: Config, otlp: Callable[[Sequence[bytes]], None] | None, lock_dir: Path
 ) -> list[Sink]:
-    sinks: list[Sink] = [ConsoleSink()] if config.log_console else []
+    sinks: list[Sink] = []
+    if config.log_console:
+        sinks.append(ConsoleSink(json=config.log_console_format == "json"))
     if config.log_files:
         sinks += file_sinks(config, lock_dir)
     if otlp is not None:
@@ -176,7 +178,9 @@ def file_sinks(config: Config, lock_dir: Path) -> list[Sink]:
         ),
         SizedFileSink(
             "json_file", base / f"{config.app_name}_structured.json", _json, lock_dir=lock_dir,
-            max_bytes=config.log_json_max_bytes, backups=config.log_backups, fallback=to_stderr,
+            max_bytes=config.log_json_max_bytes, backups=config.log_backups,
+            # with the console on, each line is seen already
+            fallback=None if config.log_console else to_stderr,
         ),
     ]  # fmt: skip
     for sink in sinks:

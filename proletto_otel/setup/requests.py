@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.logs.intake.uncaught import raised_at
@@ -29,6 +30,8 @@ from proletto_otel.web.metrics_page import SharedPage
 
 PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
 ERROR = 40
+MAX_HEADLINE = 200
+"""Characters of an exception's message, and of a path, in the event of its record."""
 GATHER_S = 1.0
 """How late a request is counted whose body no server closed, where no other one comes."""
 
@@ -121,11 +124,18 @@ def report(config: Config, error: BaseException, exchange: Exchange) -> None:
     if already_logged.is_logged(error):
         return
     with suppressed("request.report"):
-        where = exchange.route or "a request without a route"
         facts = {"http.request.method": exchange.method, "url.path": exchange.path}
         code, line = raised_at(error)
-        event = f"unhandled exception in {exchange.method} {where}"
+        event = headline(error, exchange)
         pipeline.emit(config.app_name, ERROR, event, facts, error, code, line)
+
+
+def headline(error: BaseException, exchange: Exchange) -> str:
+    """`ZeroDivisionError: division by zero in GET /orders/7`: what a list of errors shows."""
+    found = exceptions.describe(error)
+    text = found.message.split("\n", 1)[0][:MAX_HEADLINE]
+    name = f"{found.type}: {text}" if text else found.type
+    return f"{name} in {exchange.method} {exchange.path[:MAX_HEADLINE]}"
 
 
 def exposed(components: Components, accept: str) -> tuple[bytes, str]:

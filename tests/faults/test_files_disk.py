@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from proletto_otel.logs.format import text as text_format
 from proletto_otel.logs.record.call_site import CallSite
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.files.file_sink import SizedFileSink
+from tests.servers import until
 
 SINK = "file"
 
@@ -81,7 +84,7 @@ from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.setup import logs as logs_setup
 from proletto_otel.logs.api.loggers import logger
 directory = sys.argv[1]
-made, _ = config.load({"log_dir": directory + "/logs"}, {}, {})
+made, _ = config.load({"log_dir": directory + "/logs", "log_console": sys.argv[2]}, {}, {})
 logs_setup.install(made)
 if not os.geteuid():
     os.setuid(65534)
@@ -100,15 +103,17 @@ for sink in ("file", "json_file"):
 """
 
 
-def test_unusable_directory_falls_back_to_stderr(tmp_path: Path) -> None:
-    """Without rights in the directory lines go to stderr as JSON, one warning; then it resumes."""
+@pytest.mark.parametrize("console", ["1", "0"])
+def test_unusable_directory(tmp_path: Path, console: str) -> None:
+    """Without rights in the directory each line is seen once: on the console, or where that is off
+    on stderr as JSON. One warning names owner, mode and user; then writing resumes."""
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)
     base = tmp_path / "base"
     base.mkdir(mode=0o555)
     running = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(base)], text=True,
+        [sys.executable, "-c", PROGRAM, str(base), console], text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert running.stdout is not None
@@ -121,9 +126,17 @@ def test_unusable_directory_falls_back_to_stderr(tmp_path: Path) -> None:
     out, errors = running.communicate("\n", timeout=60)
 
     assert 0 == running.returncode, errors
-    fallback = [json.loads(line) for line in errors.splitlines()]
-    assert list(range(50)) == [line["n"] for line in fallback if line["n"] >= 0]
-    warnings = [line for line in printed + out.splitlines() if "WARNING" in line]
+    everything = printed + out.splitlines() + errors.splitlines()
+    warnings = [line for line in everything if "WARNING" in line]
+    if console == "1":
+        assert "" == errors
+        seen = [int(line.split("n=")[1]) for line in printed if " record " in line]
+    else:
+        seen = [json.loads(line)["n"] for line in errors.splitlines() if line.startswith("{")]
+    assert list(range(50)) == [n for n in seen if n >= 0]
+    user = "nobody" if not os.geteuid() else pwd.getpwuid(os.geteuid()).pw_name
+    owner = pwd.getpwuid(base.stat().st_uid).pw_name
+    assert all(f"{base} belongs to {owner}, dr-xr-xr-x; this is {user}" in w for w in warnings)
     assert ["proletto.log", "proletto_structured.json"] == sorted(
         Path(line.split("log file ")[1].split()[0]).name for line in warnings
     )
@@ -135,20 +148,68 @@ def test_unusable_directory_falls_back_to_stderr(tmp_path: Path) -> None:
 def test_file_unlinked_under_many_writers_comes_back(tmp_path: Path) -> None:
     """logrotate or `rm` take the file away again and again: it comes back, no line is torn."""
     sink = made(tmp_path)
-    path = tmp_path / "app.log"
-    moved = []
-    for turn in range(5):
-        until = time.monotonic() + 5
-        first = turn * 1000
-        while time.monotonic() < until and not path.exists():
-            write(sink, first, 1)
-            first += 1
-            time.sleep(0.005)
-        write(sink, first, 100)
-        moved.append(path.rename(tmp_path / f"moved.{turn}"))
+    path, writers, enough = tmp_path / "app.log", 8, threading.Event()
+    moved: list[Path] = []
+
+    def keep_writing(first: int) -> None:
+        n = first
+        while not enough.is_set() and n < first + 50_000:
+            write(sink, n, 1)
+            n += 1
+
+    threads = [threading.Thread(target=keep_writing, args=(n * 100_000,)) for n in range(writers)]
+    for thread in threads:
+        thread.start()
+    try:
+        for turn in range(5):
+            until(lambda: path.exists() and path.stat().st_size > 20_000, 30)
+            moved.append(path.rename(tmp_path / f"moved.{turn}"))
+        until(lambda: path.exists() and path.stat().st_size > 20_000, 30)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
     sink.close()
 
-    kept = sorted(n for file in moved for n in numbers(file))
+    lines = [numbers(file) for file in [*moved, path]]
+    kept = sorted(n for file in lines for n in file)
     assert len(kept) == len(set(kept))
     totals = ledger.totals()[SINK]
     assert totals["emitted"] == totals["delivered"] == len(kept)
+    assert writers == len({n // 100_000 for n in kept})
+    for file in lines[:1]:
+        for writer in range(writers):  # each writer's lines are in the order in which it wrote them
+            own = [n for n in file if n // 100_000 == writer]
+            assert own == sorted(own)
+
+
+def test_modes_owners_and_links(tmp_path: Path) -> None:
+    """Files are for the service and its group; a link that another user laid is never followed."""
+    directory = tmp_path / "logs"
+    sink = made(directory)
+    write(sink, 0, 1)
+    assert 0o640 == (directory / "app.log").stat().st_mode & 0o777
+    assert 0 == directory.stat().st_mode & 0o007
+    sink.close()
+
+    target = tmp_path / "target"
+    (directory / "app.log").unlink()
+    (directory / "app.log").symlink_to(target)
+    write(sink, 1, 1)
+    assert [1] == numbers(target)  # our own link is a choice
+    sink.close()
+    if os.geteuid():
+        pytest.skip("a link of another user needs root to be made")
+    (directory / "app.log").unlink()
+    target.unlink()
+    (directory / "app.log").symlink_to(target)
+    os.lchown(directory / "app.log", 65534, 65534)
+    os.chown(directory, 65534, 65534)
+    registry.reset()
+    write(sink, 2, 1)
+    assert not target.exists()
+    assert 1 == ledger.totals()[SINK]["dropped"]["unwritable"]
+    (directory / "app.log").unlink()
+    until(lambda: write(sink, 3, 1) or (directory / "app.log").exists(), 10)
+    assert (65534, [3]) == ((directory / "app.log").stat().st_uid, numbers(directory / "app.log"))
+    sink.close()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import flask
 import pytest
+import werkzeug.serving
 
+from proletto_otel import setup_telemetry
 from proletto_otel.core import context
 from proletto_otel.logs.access_log import AccessLog
 from proletto_otel.logs.api.loggers import logger
 from proletto_otel.logs.format.text import Renderer
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.testing import TelemetryCapture
 from tests.logs.conftest import Room, attributes
 from tests.logs.test_pipeline import ListSink
 
@@ -143,3 +149,34 @@ def test_access_lines_are_no_breadcrumbs(room: Install) -> None:
 
     assert job.breadcrumbs is not None
     assert ["step"] == [crumb.message for crumb in job.breadcrumbs]
+
+
+def test_real_exchange(telemetry_capture: TelemetryCapture, tmp_path: Path) -> None:
+    """A request through a real server: what the line says is what was sent and answered."""
+    app = flask.Flask("shop")
+
+    @app.get("/orders/<int:number>")
+    def order(number: int) -> str:
+        telemetry.set_user("ada")
+        return "x" * number
+
+    telemetry = setup_telemetry(app, log_dir=str(tmp_path))
+    server = werkzeug.serving.make_server("127.0.0.1", 0, app)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    with socket.create_connection(("127.0.0.1", server.server_port)) as client:
+        client.sendall(b"GET /orders/7?page=2 HTTP/1.0\r\nX-Request-ID: rid-7\r\n\r\n")
+        answer = client.makefile("rb").read()
+    thread.join()
+    server.server_close()
+
+    assert answer.endswith(b"xxxxxxx")
+    (line,) = [line for line in telemetry_capture.logs if line["body"] == "GET /orders/7 200"]
+    found = line["attributes"]
+    assert ("GET", "/orders/<int:number>", "/orders/7", 200, 7, "127.0.0.1", "ada", "rid-7") == (
+        found["http.request.method"], found["http.route"], found["url.path"],
+        found["http.response.status_code"], found["http.response.body.size"],
+        found["client.address"], found["user_id"], found["request_id"],
+    )  # fmt: skip
+    assert 0 < found["duration_ms"] < 10_000
+    assert telemetry_capture.spans[0]["trace_id"] == line["trace_id"]

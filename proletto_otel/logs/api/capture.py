@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from asyncio.exceptions import CancelledError
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from opentelemetry.trace import get_current_span
 
@@ -23,11 +24,16 @@ from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.redaction import sanitise
 from proletto_otel.logs.api import loggers
 from proletto_otel.logs.api.loggers import Logger
-from proletto_otel.logs.record import already_logged
+from proletto_otel.logs.api.wrapping import WRAPPERS
+from proletto_otel.logs.record import already_logged, error_facts
 from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
 
 ERROR = logging.ERROR
-NEVER_SWALLOWED = (KeyboardInterrupt, SystemExit, GeneratorExit)
+NEVER_SWALLOWED = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError)
+"""They end a program, a generator or a task; none of them is an error."""
+ROOM_TO_LOG = 200
+"""Calls that logging an error may take; what it takes is about 60."""
+Entered = TypeVar("Entered", bound="_ErrorCapture")
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -43,6 +49,26 @@ def write(
     to = logger or loggers.logger
     if to.isEnabledFor(level):
         to.emit(level, event, facts, error, *where)
+
+
+def http_exception() -> type[BaseException] | None:
+    """Werkzeug's `HTTPException`, if the program uses Werkzeug."""
+    return getattr(sys.modules.get("werkzeug.exceptions"), "HTTPException", None)
+
+
+def has_no_room(error: BaseException) -> bool:
+    """Whether *error* is for an outer decorator: logging would pass the recursion limit, too.
+
+    A decorated function that calls itself without end fails with the whole stack below it; the
+    first of its calls with room for logging reports the error.
+    """
+    if not isinstance(error, RecursionError):
+        return False
+    depth, decorated, frame = 0, 0, sys._getframe(1)
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+        decorated += frame.f_code in WRAPPERS
+    return decorated > 1 and sys.getrecursionlimit() - depth < ROOM_TO_LOG
 
 
 class Capture:
@@ -61,25 +87,25 @@ class Capture:
         self._exceptions = exceptions if isinstance(exceptions, tuple) else (exceptions,)
         self._level = loggers.level_number(level)
         self._logger = logger
-        self._facts = {name: value for name, value in facts.items() if value is not None}
+        self.facts = {name: value for name, value in facts.items() if value is not None}
+        """On the record and the span, and on records of errors inside that somebody else logs."""
 
     def takes(self, error: BaseException) -> bool:
         """Whether *error* is of the kinds this one is for."""
         if isinstance(error, NEVER_SWALLOWED) or not isinstance(error, self._exceptions):
             return False
-        http = getattr(sys.modules.get("werkzeug.exceptions"), "HTTPException", None)
-        if http is None or not isinstance(error, http):
-            return True
         # abort(404) is an answer, not a failure, unless somebody asked for it by name
-        return any(issubclass(kind, http) for kind in self._exceptions)
+        http = http_exception()
+        named = http is not None and any(issubclass(kind, http) for kind in self._exceptions)
+        return named or http is None or not isinstance(error, http)
 
     def handle(self, error: BaseException, event: str, where: tuple[CodeLocation, int]) -> bool:
         """Log *error* unless it was logged on its way here; return whether it ends here."""
-        if not self.takes(error):
+        if not self.takes(error) or has_no_room(error):
             return False
         with suppressed("logs.capture"):
             if not already_logged.is_logged(error):
-                write(self._logger, self._level, event, dict(self._facts), error, where)
+                write(self._logger, self._level, event, dict(self.facts), error, where)
                 self._on_span(error)
         return not self._reraise
 
@@ -87,7 +113,7 @@ class Capture:
         span = get_current_span()
         if not span.is_recording():
             return
-        for name, value in sanitise.get().fields(self._facts).items():
+        for name, value in sanitise.get().fields(self.facts).items():
             span.set_attribute(name, value if type(value) in (int, float, bool) else str(value))
         found = describe(error)  # not record_exception: the SDK's would send the text uncleaned
         span.add_event(
@@ -100,21 +126,8 @@ class Capture:
         )
 
 
-class ErrorCapture:
-    """Log an exception of the block once, with facts; for `with` and `async with`.
-
-    Args:
-        component: On the record and in the metric `proletto.errors`.
-        reraise: Let the exception go on, unchanged; false ends it with the block.
-        exceptions: The kinds that are captured; others go on unlogged.
-        level: Level of the record.
-        logger: Another logger than the application's.
-        **facts: On the record, the span and the error report (`user_id=…`).
-
-    >>> with ErrorCapture(component="user_service", user_id=7, reraise=False) as captured:
-    ...     risky_operation()
-    >>> captured.error
-    """
+class _ErrorCapture:
+    """The members of `ErrorCapture`."""
 
     def __init__(
         self,
@@ -139,8 +152,10 @@ class ErrorCapture:
         """The error's fingerprint, empty without an error."""
         return describe(self.error).fingerprint if self.error is not None else ""
 
-    def __enter__(self) -> ErrorCapture:
+    def __enter__(self: Entered) -> Entered:
         self.error = None
+        if self._capture.facts:
+            self._before = error_facts.enter(self._capture.facts)
         return self
 
     def __exit__(
@@ -148,16 +163,20 @@ class ErrorCapture:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool:
+    ) -> bool | None:
         self.error = error
-        if error is None:
-            return False
-        where = (UNKNOWN, 0)
-        if trace is not None:
-            where = (CodeLocation.of(trace.tb_frame.f_code), trace.tb_lineno)
-        return self._capture.handle(error, self._event, where)
+        try:
+            if error is None:
+                return False
+            where = (UNKNOWN, 0)
+            if trace is not None:
+                where = (CodeLocation.of(trace.tb_frame.f_code), trace.tb_lineno)
+            return self._capture.handle(error, self._event, where)
+        finally:
+            if self._capture.facts:
+                error_facts.leave(self._before)
 
-    async def __aenter__(self) -> ErrorCapture:
+    async def __aenter__(self: Entered) -> Entered:
         return self.__enter__()
 
     async def __aexit__(
@@ -165,5 +184,55 @@ class ErrorCapture:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool:
+    ) -> bool | None:
         return self.__exit__(kind, error, trace)
+
+
+class ErrorCapture(_ErrorCapture):
+    """Log an exception of the block once, with facts; for `with` and `async with`.
+
+    Args:
+        component: On the record and in the metric `proletto.errors`.
+        reraise: Let the exception go on, unchanged; false ends it with the block.
+        exceptions: The kinds that are captured; others go on unlogged.
+        level: Level of the record.
+        logger: Another logger than the application's.
+        **facts: On the record, the span and the error report (`user_id=…`).
+
+    >>> with ErrorCapture(component="user_service", user_id=7, reraise=False) as captured:
+    ...     risky_operation()
+    >>> captured.error
+    """
+
+    if TYPE_CHECKING:  # a block ends its exceptions only with `reraise=False`: checkers are told
+
+        @overload
+        def __new__(
+            cls,
+            component: str | None = None,
+            *,
+            reraise: Literal[True] = True,
+            exceptions: ExceptionTypes = ...,
+            level: int | str = ...,
+            logger: Logger | None = ...,
+            **facts: Any,
+        ) -> ErrorCapture: ...
+        @overload
+        def __new__(
+            cls,
+            component: str | None = None,
+            *,
+            reraise: bool,
+            exceptions: ExceptionTypes = ...,
+            level: int | str = ...,
+            logger: Logger | None = ...,
+            **facts: Any,
+        ) -> _Swallowing: ...
+        def __new__(cls, *args: Any, **options: Any) -> Any: ...
+
+
+if TYPE_CHECKING:
+
+    class _Swallowing(ErrorCapture):
+        def __exit__(self, *_: Any) -> bool: ...
+        async def __aexit__(self, *_: Any) -> bool: ...

@@ -6,23 +6,42 @@ Neither changes a result or an exception, and a failure of their own is never th
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+)
 from typing import Any, ParamSpec, TypeVar, overload
 
 from proletto_otel.core.conventions import COMPONENT
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.logs.api import arguments, loggers
-from proletto_otel.logs.api.capture import ERROR, NEVER_SWALLOWED, Capture, ExceptionTypes, write
+from proletto_otel.logs.api.capture import (
+    ERROR,
+    NEVER_SWALLOWED,
+    Capture,
+    ExceptionTypes,
+    has_no_room,
+    http_exception,
+    write,
+)
 from proletto_otel.logs.api.loggers import Logger
-from proletto_otel.logs.api.wrapping import NO_RESULT, Around, wrap
-from proletto_otel.logs.record import already_logged
+from proletto_otel.logs.api.wrapping import NO_RESULT, Around, is_generator, wrap
+from proletto_otel.logs.record import already_logged, error_facts
 from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+Stream = TypeVar("Stream", bound=Iterator[Any] | AsyncIterator[Any])
+"""What generators return: one that fails ends early, it does not become None."""
 
 
 def location_of(function: Callable[..., Any]) -> tuple[CodeLocation, int]:
@@ -78,11 +97,13 @@ class _Calls:
         began, shown, args, kwargs = begun
         if isinstance(error, NEVER_SWALLOWED) or already_logged.is_logged(error):
             return False
+        if has_no_room(error):
+            return False
         with suppressed("logs.call"):
             if shown is None:
                 shown = self._shown(args, kwargs)
             facts = {"arguments": shown, "duration_ms": _ms_since(began)}
-            level = self._exception_level if isinstance(error, Exception) else self._level
+            level = self._exception_level if is_failure(error) else self._level
             write(self._logger, level, f"{self._name} raised", facts, error, self._where)
         return False
 
@@ -90,6 +111,14 @@ class _Calls:
         with suppressed("logs.arguments"):
             return self._signature.shown(args, kwargs)
         return {}
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether it is a fault: `abort(404)` and redirects are answers, a task's end is none."""
+    http = http_exception()
+    if http is not None and isinstance(error, http):
+        return (getattr(error, "code", None) or 0) >= 500
+    return isinstance(error, Exception)
 
 
 def _ms_since(began: float) -> float:
@@ -149,18 +178,36 @@ class _Handled:
     def __init__(self, function: Callable[..., Any], capture: Capture, fallback: Any) -> None:
         self._event, self._where = f"{name_of(function)} failed", location_of(function)
         self._capture = capture
-        self.fallback = fallback
+        self._fallback = fallback
+        self._is_mutable = isinstance(fallback, (MutableMapping, MutableSequence, MutableSet))
+        # a generator runs between its consumer's calls, whose errors are not its own
+        self._encloses = bool(capture.facts) and not is_generator(function)
 
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        return None
+    @property
+    def fallback(self) -> Any:
+        """The fallback value; a container is copied, so that no call sees what another added."""
+        return copy.deepcopy(self._fallback) if self._is_mutable else self._fallback
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return error_facts.enter(self._capture.facts) if self._encloses else None
 
     def returned(self, begun: Any, result: Any) -> None:
-        return None
+        if self._encloses:
+            error_facts.leave(begun)
 
     def raised(self, begun: Any, error: BaseException) -> bool:
-        return self._capture.handle(error, self._event, self._where)
+        try:
+            return self._capture.handle(error, self._event, self._where)
+        finally:
+            self.returned(begun, None)
 
 
+@overload
+def handle_errors(
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> Callable[P, Coroutine[Any, Any, R | None]]: ...
+@overload
+def handle_errors(function: Callable[P, Stream], /) -> Callable[P, Stream]: ...
 @overload
 def handle_errors(function: Callable[P, R], /) -> Callable[P, R | None]: ...
 @overload
@@ -198,7 +245,8 @@ def handle_errors(
     Args:
         function: The function, when used without parentheses.
         reraise: Let the exception go on, unchanged, after it was logged.
-        fallback_value: What the function returns when it failed and *reraise* is false.
+        fallback_value: What the function returns when it failed and *reraise* is false; a list,
+            dictionary or set is copied for each call.
         component: On the record and in the metric `proletto.errors`.
         exceptions: The kinds that are handled; others go on unlogged.
         level: Level of the record.

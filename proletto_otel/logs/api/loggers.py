@@ -16,6 +16,9 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
+from proletto_otel.logs.api import foreign_handlers
+from proletto_otel.logs.api.foreign_handlers import stdlib_loggers
+from proletto_otel.logs.api.stdlib_interface import StdlibInterface
 from proletto_otel.logs.pipeline import Pipeline, pipeline
 from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
 
@@ -23,7 +26,7 @@ _STDLIB_WORDS = frozenset(("exc_info", "extra", "stack_info", "stacklevel"))
 _getframe = sys._getframe
 
 
-class Logger:
+class Logger(StdlibInterface):
     """Writes log events under a name, with the facts it was bound to.
 
     A call's positional arguments are %-arguments of the event; keyword arguments are facts.
@@ -159,8 +162,12 @@ class Logger:
             return
         if self._facts:
             facts = {**self._facts, **facts}
-        to = self._pipeline
-        to.emit_from(to.call_sites.of_frame(frame, level, self.name), event, facts, error)
+        to, own = self._pipeline, stdlib_loggers[self.name]
+        call_site = to.call_sites.of_frame(frame, level, self.name)
+        if foreign_handlers.listens(own):
+            foreign_handlers.emit_to_all(to, own, call_site, event, facts, error)
+        else:
+            to.emit_from(call_site, event, facts, error)
 
     def emit(
         self,
@@ -174,7 +181,12 @@ class Logger:
         """Hand an event to the pipeline under this name, with the bound facts."""
         if self._facts:
             facts = {**self._facts, **facts}
-        self._pipeline.emit(self.name, level, event, facts, error, code, line)
+        to, own = self._pipeline, stdlib_loggers[self.name]
+        if foreign_handlers.listens(own):
+            call_site = to.call_sites.of(self.name, level, code, line)
+            foreign_handlers.emit_to_all(to, own, call_site, event, facts, error)
+        else:
+            to.emit(self.name, level, event, facts, error, code, line)
 
 
 def _restored(name: str, facts: dict[str, Any], own_level: int) -> Logger:

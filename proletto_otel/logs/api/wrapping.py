@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator
+from types import CodeType
 from typing import Any, Protocol, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,27 +26,66 @@ class Around(Protocol):
     def raised(self, begun: Any, error: BaseException) -> bool:
         """The call failed; whether the error ends here, with `fallback` as the result."""
 
-    fallback: Any
+    @property
+    def fallback(self) -> Any:
+        """The result of a call whose error ended here."""
 
 
+WRAPPERS: set[CodeType] = set()
+"""The code of the wrappers below, to be found on the stack."""
 NO_RESULT = object()
 """In place of the result of a generator: what it yielded was its consumer's."""
 
 
 def wrap(function: F, make: Callable[[Callable[..., Any]], Around]) -> F:
     """Wrap *function* in what *make* says, as the same kind of function."""
-    if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(wrap(function.__func__, make))
+    descriptor = _wrapped_descriptor(function, make)
+    if descriptor is not None:
+        return descriptor  # type: ignore[no-any-return]  # of the same kind
+    if isinstance(function, type) or not callable(function):
+        raise TypeError(
+            f"{function!r:.100} is no function: decorate its methods, or the function it is made of"
+        )
     around = make(function)
-    if inspect.isasyncgenfunction(function):
+    if _is(inspect.isasyncgenfunction, function):
         made = _async_generator(function, around)
-    elif inspect.iscoroutinefunction(function):
+    elif _is(inspect.iscoroutinefunction, function):
         made = _coroutine(function, around)
-    elif inspect.isgeneratorfunction(function):
+    elif _is(inspect.isgeneratorfunction, function):
         made = _generator(function, around)
     else:
         made = _plain(function, around)
+    WRAPPERS.add(made.__code__)
     return functools.wraps(function)(made)  # type: ignore[return-value]  # the same signature
+
+
+def _wrapped_descriptor(function: Any, make: Callable[[Callable[..., Any]], Around]) -> Any:
+    """A method, property or partial method of the same kind; None for what is none of them."""
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(wrap(function.__func__, make))
+    if isinstance(function, property):
+        made: list[Any] = [
+            a and wrap(a, make) for a in (function.fget, function.fset, function.fdel)
+        ]
+        return type(function)(made[0], made[1], made[2], function.__doc__)
+    if isinstance(function, functools.cached_property):
+        return type(function)(wrap(function.func, make))
+    if isinstance(function, functools.partialmethod):
+        bound = functools.partialmethod(function.func, *function.args, **function.keywords)
+        bound.func = wrap(function.func, make)
+        return bound
+    return None
+
+
+def _is(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Whether a function, or an object that is called as one, is of this kind."""
+    return kind(function) or kind(getattr(type(function), "__call__", None))  # noqa: B004  its kind
+
+
+def is_generator(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a generator, plain or async."""
+    kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(_is(kind, function) for kind in kinds)
 
 
 def _plain(function: Callable[..., Any], around: Around) -> Callable[..., Any]:

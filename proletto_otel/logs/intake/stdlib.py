@@ -1,6 +1,8 @@
 """The standard library's records join the pipeline through one handler on the root logger.
 
-Other handlers stay; those that would print or export each record twice are named as findings.
+Other handlers stay and get what they got before: what is not to be recorded twice is left out in
+our handler, not by a filter on a logger. Handlers that would print or export each record a second
+time are named as findings. What Flask and Werkzeug log lives in `logs.intake.frameworks`.
 """
 
 from __future__ import annotations
@@ -10,27 +12,34 @@ import sys
 from itertools import islice
 from typing import Any
 
+from proletto_otel.logs.api.foreign_handlers import OWN, Muted, OwnHandler
 from proletto_otel.logs.api.loggers import error_of, level_number, safe_str, text_of
+from proletto_otel.logs.intake.frameworks import Frameworks, repeats_logged_error
 from proletto_otel.logs.pipeline import Pipeline
-from proletto_otel.logs.record import already_logged
 from proletto_otel.logs.record.call_site import CallSite, CodeLocation
+from proletto_otel.logs.this_thread import this_thread
 
 _STANDARD = tuple(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
 _STANDARD_COUNT = len(_STANDARD)
 _INJECTED = ("otelSpanID", "otelTraceID", "otelTraceSampled", "otelServiceName")
 """Attributes that OpenTelemetry's record injection adds; the IDs are on every record anyway."""
-_NOT_FACTS = {*_STANDARD, *_INJECTED, "asctime", "message", "taskName", "color_message"}
+_STRUCTLOG = ("_logger", "_name", "_record", "_from_structlog")
+"""What structlog's `ProcessorFormatter` adds for itself."""
+_NOT_FACTS = {
+    *_STANDARD, *_INJECTED, *_STRUCTLOG, "asctime", "message", "taskName", "color_message",
+}  # fmt: skip
 _FUNCTION_NAMES = (str, type(None))
 MAX_TIME_NS = 1 << 62
 """In the year 2116; what formats and protocols hold is a little more."""
 
 
-class PipelineHandler(logging.Handler):
+class PipelineHandler(OwnHandler):
     """Hands records to the pipeline. It takes no lock and never raises."""
 
     def __init__(self, to: Pipeline) -> None:
         super().__init__()
         self._pipeline = to
+        self.frameworks = Frameworks()
 
     def createLock(self) -> None:  # noqa: N802  the standard library's name
         """No lock: a signal handler may log."""
@@ -41,12 +50,26 @@ class PipelineHandler(logging.Handler):
         try:
             if not _is_usual(record):
                 record = _usual(record)
-            if record.levelno < self._pipeline.level or not self._passes(record):
+            if self._is_left_out(record) or not self._passes(record):
                 return False
             self.emit(record)
         except Exception as broken:
             self._pipeline.lost(broken, record.levelno)
         return True
+
+    def _is_left_out(self, record: logging.LogRecord) -> bool:
+        lowest = self._pipeline.level
+        # in debug mode Flask sets `app.logger` to DEBUG: its records are what the program asks for
+        if record.levelno < lowest and not (
+            lowest <= logging.INFO and self.frameworks.debugs(record.name)
+        ):
+            return True
+        if OWN in record.__dict__:
+            return True
+        if this_thread.printing:  # our console's stream writes into the log: it has this already
+            this_thread.looped = True
+            return True
+        return False
 
     def _passes(self, record: logging.LogRecord) -> bool:
         """What the filters say that a program put on this handler; one that fails says nothing."""
@@ -57,6 +80,13 @@ class PipelineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand *record* over."""
+        if record.name == "werkzeug":
+            for part in self.frameworks.from_werkzeug(record, self._pipeline):
+                self._emit(part)
+        elif not record.exc_info or not repeats_logged_error(record):
+            self._emit(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         event, fields = _event(record)
         error = error_of(record.exc_info) if record.exc_info else None
         call_site = self._call_site(record)
@@ -115,7 +145,7 @@ def _event(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
             if key not in _NOT_FACTS
         }
     if type(record.msg) is dict:
-        facts = {safe_str(key): value for key, value in record.msg.items()}
+        facts = {safe_str(k): v for k, v in record.msg.items() if k not in _STRUCTLOG}
         return text_of(facts.pop("event", ""), ()), {**fields, **facts}
     if record.stack_info:
         fields = {**fields, "stack": safe_str(record.stack_info).splitlines()}
@@ -132,8 +162,8 @@ class Installed:
         self.handler = PipelineHandler(to)
         self._root = logging.getLogger()
         self._old_level = self._root.level
-        self._removed: list[tuple[logging.Logger, logging.Handler]] = []
-        self._filters: list[tuple[logging.Logger, logging.Filter]] = []
+        self._added: list[tuple[logging.Logger, logging.Handler]] = []
+        self._muted: list[tuple[logging.Handler, logging.Filter]] = []
         self._level = level
         self.attach()
 
@@ -156,29 +186,42 @@ class Installed:
             app: The Flask application.
             access_log: Whether ours is on; werkzeug's line per request is dropped then.
         """
-        # not `app.logger`: Flask makes it at its first use, and reads `app.debug` then
-        logger = logging.getLogger(app.name)
+        self.handler.frameworks.adopt(app, access_log=access_log)
         default = getattr(sys.modules.get("flask.logging"), "default_handler", None)
-        if default is not None and default in logger.handlers:
-            logger.removeHandler(default)
-            self._removed.append((logger, default))
-        self._filter(logger, _NotReported())
-        if access_log:
-            self._filter(logging.getLogger("werkzeug"), _NoRequestLines())
+        if default is None:
+            return
+        if not any(isinstance(old, Muted) for old in default.filters):
+            mute = Muted()
+            default.addFilter(mute)
+            self._muted.append((default, mute))
+        # The handler stays in its place, or comes to it: `if not app.logger.handlers: add one` is
+        # how programs ask. Not by `app.logger`: Flask makes it at its first use, and reads
+        # `app.debug` then.
+        logger = logging.getLogger(app.name)
+        if not self._has_handler(logger):
+            logger.addHandler(default)
+            self._added.append((logger, default))
 
-    def _filter(self, logger: logging.Logger, new: logging.Filter) -> None:
-        if not any(type(old) is type(new) for old in logger.filters):
-            logger.addFilter(new)
-            self._filters.append((logger, new))
+    @staticmethod
+    def _has_handler(logger: logging.Logger) -> bool:
+        """As Flask asks before it adds its own handler, but for ours."""
+        level, current = logger.getEffectiveLevel(), logger
+        while True:
+            for handler in current.handlers:
+                if handler.level <= level and not isinstance(handler, OwnHandler):
+                    return True
+            if not current.propagate or current.parent is None:
+                return False
+            current = current.parent
 
     def undo(self) -> None:
         """Leave the loggers as they were."""
         self._root.removeHandler(self.handler)
         self._root.setLevel(self._old_level)
-        for logger, handler in self._removed:
-            logger.addHandler(handler)
-        for logger, added in self._filters:
-            logger.removeFilter(added)
+        for logger, handler in self._added:
+            logger.removeHandler(handler)
+        for handler, mute in self._muted:
+            handler.removeFilter(mute)
 
     def findings(self) -> list[str]:
         """One sentence for each handler that repeats what the pipeline does."""
@@ -196,28 +239,3 @@ def _finding(handler: logging.Handler) -> str:
             "remove it (logging.basicConfig put it there?) or set PROLETTO_LOG_CONSOLE=0"
         )
     return ""
-
-
-class _NoRequestLines(logging.Filter):
-    """Drops werkzeug's line per request: the access log has it, with the request ID."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        # '127.0.0.1 - - [date] "%s" %s %s\n'
-        return not (
-            record.levelno == logging.INFO
-            and isinstance(record.msg, str)
-            and record.msg.endswith('] "%s" %s %s\n')
-        )
-
-
-class _NotReported(logging.Filter):
-    """Drops Flask's "Exception on /path" for an exception that was logged where it happened."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return not (
-            error is not None
-            and isinstance(record.msg, str)
-            and record.msg.startswith("Exception on ")
-            and already_logged.is_logged(error)
-        )

@@ -10,8 +10,10 @@ structlog itself is imported only if the program imports it.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import MutableMapping, Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
@@ -22,15 +24,47 @@ from proletto_otel.logs.api.loggers import level_number, logger, safe_str, stdli
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
 
-_LEVELS = {"warn": 30, "exception": 40, "fatal": 50, "msg": 20}
+_LEVELS = {"warn": 30, "exception": 40, "err": 40, "failure": 40, "fatal": 50, "msg": 20}
+_METHODS = frozenset(
+    (
+        "debug",
+        "info",
+        "warn",
+        "warning",
+        "err",
+        "error",
+        "fatal",
+        "critical",
+        "exception",
+        "failure",
+        "msg",
+    )
+)
 _INNER = ("structlog", "proletto_otel.logs.intake.structlog")
 
 
 class _Target:
-    """What structlog wraps: it only carries the name."""
+    """What structlog wraps. `to_pipeline` reads its name, and ends the chain before it is called.
+
+    A chain that the program configures after the set-up may end otherwise and still write here, for
+    `structlog.configure` keeps the factory that it is not told: then it is a logger as any.
+    """
 
     def __init__(self, name: object = None, *_: object) -> None:
         self.name = name if isinstance(name, str) else logger.name
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _METHODS:
+            return partial(_write, self, name)
+        return getattr(logging.getLogger(self.name), name)
+
+
+def _write(target: _Target, method: str, event: object = "", *args: object, **facts: Any) -> None:
+    with suppressed("logs.structlog"):
+        extra = facts.pop("extra", None)  # of `render_to_log_kwargs`
+        facts = {**(extra if isinstance(extra, dict) else {}), **facts}
+        text = text_of(facts.pop("msg", event), args)
+        _emit(target, method, {**{safe_str(key): v for key, v in facts.items()}, "event": text})
 
 
 def to_pipeline(target: Any, method: str, event: MutableMapping[str, Any]) -> Any:
@@ -50,7 +84,8 @@ def _emit(target: Any, method: str, facts: dict[str, Any]) -> None:
     if level < pipeline.level:
         return
     text = text_of(facts.pop("event", ""), ())
-    for word in ("level", "timestamp"):  # usual processors add what a record has anyway
+    # usual processors add what a record has anyway, and what only they need
+    for word in ("level", "timestamp", "_logger", "_name", "_record", "_from_structlog"):
         facts.pop(word, None)
     error, frame = stdlib_words(facts, _caller())
     code = UNKNOWN if frame is None else CodeLocation.of(frame.f_code)
@@ -78,19 +113,29 @@ def uninstall() -> None:
     """Take back what `install` did."""
     sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _WhenImported)]
     structlog = sys.modules.get("structlog")
-    if structlog is not None and is_ours(structlog):
+    if structlog is None or not _has_our_factory(structlog):
+        return
+    if is_ours(structlog):
         structlog.reset_defaults()
+    else:  # the rest is the program's
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory())
 
 
 def is_ours(structlog: Any) -> bool:
     """Whether structlog's configuration is the one `install` makes."""
-    return bool(structlog.is_configured()) and (structlog.get_config()["logger_factory"] is _Target)
+    return _has_our_factory(structlog) and structlog.get_config()["processors"][-1:] == [
+        to_pipeline
+    ]
+
+
+def _has_our_factory(structlog: Any) -> bool:
+    return bool(structlog.is_configured()) and structlog.get_config()["logger_factory"] is _Target
 
 
 def finding() -> str:
     """What to do when the application configured structlog past the pipeline, else empty."""
     structlog = sys.modules.get("structlog")
-    if structlog is None or not structlog.is_configured() or is_ours(structlog):
+    if structlog is None or not structlog.is_configured() or _has_our_factory(structlog):
         return ""
     config = structlog.get_config()
     if to_pipeline in config["processors"] or "stdlib" in safe_str(config["logger_factory"]):

@@ -16,7 +16,7 @@ from proletto_otel.core.conventions import ORIGINAL_LENGTH, RESERVED_FACTS, TRUN
 from proletto_otel.core.exceptions import describe
 from proletto_otel.core.redaction import sanitise
 from proletto_otel.core.trace_context import current_span
-from proletto_otel.logs.record import already_logged
+from proletto_otel.logs.record import already_logged, error_facts
 from proletto_otel.logs.record.call_site import CallSite
 from proletto_otel.logs.record.record import ErrorRecord, Record
 
@@ -50,6 +50,10 @@ class Builder:
     ) -> Record:
         """Build the clean record of `Pipeline.emit_from`; *fields* may be part of it."""
         context = current_request()
+        if error is not None:
+            context = context or contexts.failed_in(error)
+            outer = error_facts.enclosing()
+            fields = {**outer, **fields} if outer else fields
         facts = self._facts(fields, context)
         message = self._known.get(event)
         if message is None:

@@ -1,4 +1,4 @@
-"""Standard output: short and coloured on a terminal, by `LOG_FORMAT` otherwise.
+"""Standard output: short and coloured on a terminal, by `LOG_FORMAT` or as JSON otherwise.
 
 On the process's own standard output a line is one `write` to its descriptor, so lines of several
 workers do not mix and a signal handler may log. A stream that was put in its place (a test, a
@@ -7,7 +7,9 @@ notebook, click) is written as a stream.
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
@@ -18,12 +20,16 @@ from proletto_otel.logs.format.text import below, facts_text
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.record.timestamp import local
 from proletto_otel.logs.sinks.sink import Sink
+from proletto_otel.logs.this_thread import this_thread
 
 _COLOURS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # a record itself has no escape characters
 _UTF8 = ("utf-8", "utf8")
 
 _write = os.write
+_text_line = operator.attrgetter("text_line")
+_json_line = operator.attrgetter("json")
 
 Put = Callable[[Record], None]
 
@@ -36,9 +42,13 @@ class ConsoleSink(Sink):
     console = True
     may_wait = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, json: bool = False) -> None:
+        self._line: Callable[[Record], bytes] = _json_line if json else _text_line
+        self._is_json = json
         self._known: object = self  # no stream is this object: the first record chooses the output
         self._stream: TextIO | None = None
+        self._writes_into_log: object = self
+        """A stream in the place of standard output that makes log records of what is printed."""
         self._put: Put = self._nowhere
         self._descriptor = -1
         self._emitted = ledger.emitted_cell(self.name)
@@ -55,7 +65,7 @@ class ConsoleSink(Sink):
             if descriptor < 0:
                 self._put(record)
             else:
-                line = record.text_line
+                line = self._line(record)
                 written = _write(descriptor, line)
                 if written != len(line):
                     write_all(descriptor, line[written:])
@@ -77,7 +87,7 @@ class ConsoleSink(Sink):
             super().write_many(records)
             return
         try:
-            lines = b"".join([record.text_line for record in records])
+            lines = b"".join(map(self._line, records))
         except Exception:
             super().write_many(records)  # the one that fails is counted by itself
             return
@@ -101,17 +111,42 @@ class ConsoleSink(Sink):
 
     def _choose(self) -> None:
         self._known = sys.stdout
-        self._stream = next((s for s in (sys.stdout, sys.stderr) if _usable(s)), None)
+        streams = (sys.stdout, sys.stderr)
+        if sys.stdout is self._writes_into_log:
+            streams = (sys.__stdout__, sys.__stderr__)
+        self._stream = next((s for s in streams if _usable(s)), None)
         self._descriptor = -1
         self._put = self._put_to(self._stream)
 
     def _put_to(self, stream: TextIO | None) -> Put:
         if stream is None:
             return self._nowhere
-        if stream.isatty():
-            return lambda record: _write_text(stream, pretty(record))
+        if stream.isatty() and not self._is_json:
+            colours = _wants_colours()
+            return lambda record: _write_text(stream, pretty(record, colours=colours))
         self._descriptor = own_descriptor(stream)
-        return lambda record: _write_text(stream, record.text_line.decode())
+        if self._descriptor >= 0 or stream in (sys.__stdout__, sys.__stderr__):
+            return lambda record: _write_text(stream, self._line(record).decode())
+        return lambda record: self._print_to_foreign(stream, record)
+
+    def _print_to_foreign(self, stream: TextIO, record: Record) -> None:
+        """Print to a stream that somebody put in the place of standard output.
+
+        One that writes into the log (Celery's `LoggingProxy`) would bring each line back as a
+        record: then the process's own output takes them.
+        """
+        this_thread.printing, this_thread.looped = True, False
+        try:
+            _write_text(stream, self._line(record).decode())
+        finally:
+            this_thread.printing = False
+        if this_thread.looped:
+            self._writes_into_log = stream
+            self._choose()
+            if self._descriptor >= 0:
+                write_all(self._descriptor, self._line(record))
+            else:
+                self._put(record)
 
     @staticmethod
     def _nowhere(_: Record) -> None:
@@ -150,8 +185,18 @@ def _write_text(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def pretty(record: Record) -> str:
-    """The short coloured form for a terminal."""
+def _wants_colours() -> bool:
+    """Whether the terminal and the person take colours: https://no-color.org."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def pretty(record: Record, *, colours: bool = True) -> str:
+    """The short form for a terminal."""
+    line = _coloured(record)
+    return line if colours else _COLOUR.sub("", line)
+
+
+def _coloured(record: Record) -> str:
     colour = _COLOURS.get(record.level, _COLOURS[50 if record.level > 50 else 20])
     when = local(record.time_ns)[11:].replace(",", ".")
     line = f"{_DIM}{when}{_OFF} {colour}{record.level_name:<8}{_OFF} "
@@ -166,13 +211,23 @@ def pretty(record: Record) -> str:
 
 def to_stderr(record: Record) -> None:
     """The JSON line on standard error: where lines go that their file does not take."""
+    _print_to_stderr(record.json)
+
+
+def warning_to_stderr(record: Record) -> None:
+    """Our own warnings where the console is off."""
+    if record.level >= 30:
+        _print_to_stderr(record.text_line)
+
+
+def _print_to_stderr(line: bytes) -> None:
     stream = sys.stderr
     try:
         if _usable(stream):
             descriptor = own_descriptor(stream)
             if descriptor < 0:
-                _write_text(stream, record.json.decode())
+                _write_text(stream, line.decode())
             else:
-                write_all(descriptor, record.json)
+                write_all(descriptor, line)
     except (OSError, ValueError, RuntimeError):
         return  # the drop is counted already; there is no other place left

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import flask
 import pytest
+import werkzeug.serving
 from flask.logging import default_handler
 
 from proletto_otel.logs.api.loggers import logger
@@ -137,11 +140,15 @@ def test_werkzeug_request_lines_make_room_for_ours(room: Install) -> None:
     """werkzeug's line per request is dropped while our access log is on, its others are kept."""
     made = room()
     made.logs.adopt(flask.Flask("shop"))
-    werkzeug = logging.getLogger("werkzeug")
-    werkzeug.setLevel(logging.INFO)
-    werkzeug.info('127.0.0.1 - - [24/Nov/2026 00:00:00] "%s" %s %s\n', "GET / HTTP/1.1", 200, 5)
-    werkzeug.info(" * Running on http://127.0.0.1:5000")
-    werkzeug.setLevel(logging.NOTSET)
+    server = werkzeug.serving.make_server("127.0.0.1", 0, flask.Flask("shop"))
+    thread = threading.Thread(target=server.handle_request)  # the real line, by the real server
+    thread.start()
+    with socket.create_connection(("127.0.0.1", server.server_port)) as client:
+        client.sendall(b"GET /none HTTP/1.0\r\n\r\n")
+        assert b"404" in client.makefile("rb").readline()
+    thread.join()
+    server.log("info", " * Running on http://127.0.0.1:5000")
+    server.server_close()
 
     assert [" * Running on http://127.0.0.1:5000"] == [line["message"] for line in made.lines]
 

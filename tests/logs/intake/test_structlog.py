@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -99,3 +101,78 @@ structlog.get_logger("late").info("here", n=1)
 
     assert "" == done.stderr
     assert done.stdout.endswith(" - late - INFO - here n=1\n")
+
+
+def test_configuring_after_set_up_raises_nothing(room: Install) -> None:
+    """A chain that the program sets later, with any end, still reaches the files."""
+    made = room()
+    for last in (
+        structlog.processors.JSONRenderer(),
+        structlog.processors.KeyValueRenderer(),
+        structlog.dev.ConsoleRenderer(colors=False),
+        structlog.stdlib.render_to_log_kwargs,
+        to_pipeline,
+    ):
+        structlog.configure(processors=[structlog.processors.add_log_level, last])
+        log = structlog.get_logger("shop").bind(cart=7)
+        for method in ("debug", "info", "warning", "error", "critical", "exception"):
+            getattr(log, method)("stock is low", sku="A")
+
+    assert 5 * 5 == len(made.lines)  # `debug` is below `LOG_LEVEL`
+    assert {"shop"} == {line["logger"] for line in made.lines}
+    assert all("stock is low" in line["message"] for line in made.lines)
+    assert [7, "A"] == [made.lines[-1]["cart"], made.lines[-1]["sku"]]
+    assert "" == structlog_intake.finding()
+
+
+def test_stdlib_wrapper_configured_after_set_up(room: Install) -> None:
+    """structlog's own `BoundLogger` for the standard library finds what it asks for."""
+    made = room()
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.add_logger_name,
+                    structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )  # fmt: skip
+    log = structlog.get_logger("shop")
+    log.warning("event", n=1)
+
+    assert log.isEnabledFor(30)
+    assert ["shop"] == [line["logger"] for line in made.lines]
+    assert '"n": 1' in made.lines[0]["message"]
+
+
+def test_configuration_of_the_program_is_left_to_it(room: Install) -> None:
+    """Undoing the set-up resets nothing that the program configured."""
+    made = room()
+    processors = [structlog.processors.JSONRenderer()]
+    structlog.configure(processors=processors)
+    made.logs.uninstall()
+
+    assert processors == structlog.get_config()["processors"]
+    assert structlog.PrintLoggerFactory is type(structlog.get_config()["logger_factory"])
+
+
+def test_processor_formatter_adds_no_facts(room: Install) -> None:
+    """The documented chain for a `ProcessorFormatter`, through the standard library and direct."""
+    chain = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
+    structlog.configure(
+        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )  # fmt: skip
+    made = room()
+    structlog.get_logger("lib").warning("event", n=1)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=chain, processor=structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(formatter)
+    logging.getLogger().addHandler(handler)
+    try:
+        structlog.get_logger("lib").warning("second", n=2)
+        logging.getLogger("other").warning("third", extra={"n": 3})
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+    assert [1, 2, 3] == [line["n"] for line in made.lines]
+    assert not [name for line in made.lines for name in line if name.startswith("_")]

@@ -89,7 +89,26 @@ def test_uncaught_is_logged_once(tmp_path: Path, case: str) -> None:
 
 def test_interrupt_is_not_an_error(tmp_path: Path) -> None:
     """Ctrl-C and `sys.exit` are not logged."""
-    lines, _ = run(tmp_path, "raise KeyboardInterrupt")
-    assert [] == lines
-    lines, _ = run(tmp_path, "sys.exit(3)")
-    assert [] == lines
+    for n, (body, said) in enumerate(EXITS.items(), 1):
+        lines, errors = run(tmp_path, f"logger.info('began')\n{body}")
+        assert ["began"] * n == [line["message"] for line in lines]  # the program ran, nothing else
+        assert said in errors
+
+
+EXITS = {
+    "raise KeyboardInterrupt": "KeyboardInterrupt",
+    "sys.exit('enough')": "enough",
+    """
+def work(): raise SystemExit(3)
+worker = threading.Thread(target=work); worker.start(); worker.join()
+""": "",
+    """
+class Broken:
+    def __del__(self): raise KeyboardInterrupt
+Broken()
+""": "KeyboardInterrupt",
+    """
+def interrupted(): raise KeyboardInterrupt
+worker = threading.Thread(target=interrupted); worker.start(); worker.join()
+""": "KeyboardInterrupt",
+}

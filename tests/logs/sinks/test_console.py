@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import pty
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from proletto_otel.core import context
+from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.api.loggers import logger
 from tests.logs.conftest import Room, balance
@@ -142,3 +144,82 @@ def test_request_id_is_on_every_console_line(
         logger.info("event")
 
     assert capsys.readouterr().out.endswith("event request_id=req-9\n")
+
+
+class _StreamToLogger(io.StringIO):
+    """What Celery's workers put in the place of standard output: it makes records of lines."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            logging.getLogger("redirected").warning(text.rstrip())
+        return len(text)
+
+
+def test_stream_that_writes_into_the_log(
+    room: Install, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines are printed on the process's own output, and none comes back as a second record."""
+    made = room()
+    monkeypatch.setattr(sys, "stdout", _StreamToLogger())
+    logger.info("first")
+    logger.info("second")
+    logging.getLogger("redirected").warning("printed by the program")
+
+    expected = ["first", "second", "printed by the program"]
+    assert expected == [line["message"] for line in made.lines]
+    printed = capfd.readouterr().out.splitlines()
+    assert expected == [line.rpartition(" - ")[2] for line in printed]
+
+
+def test_json_on_standard_output(room: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    """`PROLETTO_LOG_CONSOLE_FORMAT=json`: the lines of the structured file, for containers."""
+    made = room(log_console_format="json")
+    logger.info("order placed", order=7)
+    logger.error("failed", exc_info=ValueError("boom"))
+
+    printed = capsys.readouterr().out
+    assert printed == made.text("_structured.json")
+    assert 2 == len(printed.splitlines())
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_terminal_without_colours(
+    room: Install, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """https://no-color.org and `TERM=dumb`: the short form, without escape sequences."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    room()
+    logger.warning("in colour", n=1)
+    assert "\x1b[" in terminal.getvalue()
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv(name, value)
+    logger.warning("plain", n=1)
+    assert "\x1b" not in terminal.getvalue()
+    assert "WARNING  plain n=1 [proletto]" in terminal.getvalue()
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_our_warnings_are_seen_without_a_console(
+    room: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `PROLETTO_LOG_CONSOLE=0` what we have to say goes to standard error."""
+    made = room(log_console=False)
+    log_rate_limited("test.console", "the disk is full")
+    logging.getLogger("proletto_otel").info("all is well")
+
+    printed = capsys.readouterr()
+    assert "" == printed.out
+    assert "proletto_otel - WARNING - the disk is full" in printed.err
+    assert "all is well" not in printed.err
+    assert [] == made.lines

@@ -19,8 +19,9 @@ from typing import Any
 
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import ledger
-from proletto_otel.core.ownership import give_to_owner, make_directories
+from proletto_otel.core.ownership import make_directories
 from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.sinks.files import access
 from proletto_otel.logs.sinks.files.rotation import (
     RotationLock,
     SizeNames,
@@ -38,9 +39,9 @@ MUTEX_WAIT_S = 0.02
 may be in a signal handler, above its own rotation, and further signals would pile up."""
 OPEN_WAIT_S = 1.0
 """How long a first line waits for another thread that is opening the file."""
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 BATCH_MARGIN = 8
 """A joined write is at most an eighth of the file: tiny files rotate line by line."""
+_DENIED = (errno.EACCES, errno.EPERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _write = os.write
@@ -205,9 +206,8 @@ class FileSink(Sink):
 
     def _open(self) -> None:
         try:
-            make_directories(self.path.parent)
-            opened = os.open(self.path, _FLAGS, 0o644)
-            give_to_owner(self.path)
+            make_directories(self.path.parent, access.DIRECTORY_MODE)
+            opened = access.open_own(self.path)
         except OSError:
             self._fd = -1  # until it can be opened, lines fail and are counted
             raise
@@ -262,11 +262,14 @@ class FileSink(Sink):
             self._warn("cannot be written", error)
 
     def _warn(self, what: str, error: OSError) -> None:
-        self.last_error = f"{self.path}: {what}: {error.strerror}"
+        why = error.strerror
+        if error.errno in _DENIED:
+            why = f"{why} ({access.explain(self.path.parent)})"
+        self.last_error = f"{self.path}: {what}: {why}"
         hint = "; its lines go to standard error" if self._fallback and self._fd < 0 else ""
         log_rate_limited(
             f"log file {self.path}", "log file %s %s: %s%s; it is tried again by itself",
-            self.path, what, error.strerror, hint,
+            self.path, what, why, hint,
         )  # fmt: skip
 
 

@@ -1,0 +1,87 @@
+"""Which records of Flask and Werkzeug are recorded differently from others.
+
+Decided in our handler, so that handlers of the program get these records as before.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+import sys
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from proletto_otel.logs.api.loggers import text_of
+from proletto_otel.logs.pipeline import Pipeline
+from proletto_otel.logs.record import already_logged
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_REQUEST_LINE = '] "%s" %s %s'
+"""How werkzeug's line per request ends: `127.0.0.1 - - [date] "%s" %s %s`."""
+_PIN = re.compile(r"debugger pin(?: code)?: ", re.IGNORECASE)
+
+
+def repeats_logged_error(record: logging.LogRecord) -> bool:
+    """Whether it is Flask's "Exception on /path" for an exception that was logged before."""
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return (
+        error is not None
+        and isinstance(record.msg, str)
+        and record.msg.startswith("Exception on ")
+        and already_logged.is_logged(error)
+    )
+
+
+class Frameworks:
+    """The Flask applications that were set up, and what of their servers' lines is recorded."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, weakref.ref[Any]] = {}
+        """By the name of `app.logger`; weak, so that applications made by a factory are freed."""
+        self._access_log = False
+
+    def adopt(self, app: Any, *, access_log: bool) -> None:
+        """Know *app*; with *access_log*, werkzeug's line per request is not recorded."""
+        self._apps[app.name] = weakref.ref(app)
+        self._access_log = self._access_log or access_log
+
+    def debugs(self, name: str) -> bool:
+        """Whether *name* is the logger of an application in debug mode."""
+        found = self._apps.get(name)
+        app = found() if found is not None else None
+        return app is not None and bool(app.debug)
+
+    def from_werkzeug(self, record: logging.LogRecord, to: Pipeline) -> Iterable[logging.LogRecord]:
+        """The records to be made of one: none of a request's line, one of each line of a banner."""
+        message = record.msg if isinstance(record.msg, str) else ""
+        is_info = record.levelno == logging.INFO
+        if self._access_log and is_info and message.rstrip().endswith(_REQUEST_LINE):
+            return ()
+        text = _COLOURS.sub("", text_of(record.msg, _arguments(record)))
+        if _PIN.search(text):
+            _print_pin(text, to)
+            return ()
+        lines = [line for line in text.splitlines() if line.strip()]
+        if record.exc_info or len(lines) < 2:
+            lines = [text]
+        return [_with_text(record, line) for line in lines]
+
+
+def _arguments(record: logging.LogRecord) -> tuple[object, ...]:
+    args = record.args
+    return args if isinstance(args, tuple) else (args,) if args else ()
+
+
+def _with_text(record: logging.LogRecord, text: str) -> logging.LogRecord:
+    made = copy.copy(record)
+    made.msg, made.args = text, ()
+    return made
+
+
+def _print_pin(text: str, to: Pipeline) -> None:
+    """Who knows the PIN runs code in the process: it is shown to who sees the terminal, as werkzeug
+    does by itself, and recorded nowhere."""
+    if to.console_sinks and sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
