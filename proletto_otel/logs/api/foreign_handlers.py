@@ -31,6 +31,9 @@ if _call_handlers.__globals__ is not vars(logging):  # patched before we were im
 class OwnHandler(logging.Handler):
     """Base of our handler; all others are foreign."""
 
+    is_pipeline = True
+    """For `proletto_otel.gunicorn`, which asks without importing this."""
+
 
 class Muted(logging.Filter):
     """On a handler that prints what our console prints."""

@@ -20,18 +20,20 @@ from proletto_otel.logs.record import already_logged
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _REQUEST_LINE = '] "%s" %s %s'
 """How werkzeug's line per request ends: `127.0.0.1 - - [date] "%s" %s %s`."""
+_SERVERS = ("gunicorn.error", "waitress", "hypercorn.error", "uvicorn.error")
 _PIN = re.compile(r"debugger pin(?: code)?: ", re.IGNORECASE)
 
 
 def repeats_logged_error(record: logging.LogRecord) -> bool:
-    """Whether it is Flask's "Exception on /path" for an exception that was logged before."""
+    """Whether Flask ("Exception on /path") or a server tells of an exception logged before.
+
+    A server gets what ends a response midway, or a worker that takes too long, when we logged it.
+    """
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    return (
-        error is not None
-        and isinstance(record.msg, str)
-        and record.msg.startswith("Exception on ")
-        and already_logged.is_logged(error)
-    )
+    if error is None or not already_logged.is_logged(error):
+        return False
+    by_flask = isinstance(record.msg, str) and record.msg.startswith("Exception on ")
+    return by_flask or record.name in _SERVERS
 
 
 class Frameworks:
