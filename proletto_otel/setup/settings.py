@@ -36,7 +36,9 @@ class Settings(TypedDict, total=False):
     redact_keys: Sequence[str] | str | None
     redact_patterns: Sequence[str] | str | None
     redact_allow: Sequence[str] | str | None
+    redact_tokens: Sequence[str] | str | None
     redact_emails: bool | None
+    redact_identifiers: bool | None
     redact_sql_literals: bool | None
     instrumentation: Literal["proletto", "contrib"] | None
     trust_inbound_trace: bool | None

@@ -45,7 +45,11 @@ def tool() -> ModuleType:
 
 
 def test_page_is_current(tool: ModuleType) -> None:
-    """The committed page is what the tool writes; if not: `python tools/settings_table.py`."""
+    """The committed page and the types of the arguments are what the tool writes.
+
+    If not: `python tools/settings_table.py`.
+    """
+    assert tool.types() == (ROOT / "proletto_otel/setup/settings.py").read_text(encoding="utf-8")
     assert tool.document() == (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 
 
