@@ -39,6 +39,9 @@ test-stack: $(STAMP) ## Drive the real servers (after `make backends`)
 test-peers: $(STAMP) ## Run the suites of Flask and its extensions with and without telemetry
 	$(BIN)/python tests/peers/compare.py $(PEERS)
 
+test-long: $(STAMP) ## Run the tests that take minutes or hours (PROLETTO_SOAK_MINUTES, default 10)
+	$(BIN)/python -m pytest -s --timeout=0 tests/long/*.py
+
 bench: $(STAMP) ## Measure what telemetry costs, beside OpenTelemetry and Sentry (BENCH="--rounds 3")
 	$(BIN)/python bench/environments.py
 	$(BIN)/python bench/compare.py $(BENCH)
