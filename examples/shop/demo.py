@@ -134,6 +134,7 @@ def environment(options: Options) -> dict[str, str]:
         "PROLETTO_LOG_CONSOLE": "0",  # the terminal belongs to the demo; the files have all lines
     }
     unless_set = {
+        "FLASK_ENV": "development",  # opens the dashboard on this machine
         "OTEL_SERVICE_NAME": "shop",
         "MONITOR_SAMPLE_INTERVAL": "5",
         "MONITOR_HEALTH_CHECK_INTERVAL": "5",

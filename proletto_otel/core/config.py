@@ -72,7 +72,7 @@ class Config:
     trust_inbound_trace: bool = setting("PROLETTO_TRUST_INBOUND_TRACE", True, p.flag, "0: an incoming traceparent becomes a link of a new trace.")
     trust_request_id: bool = setting("PROLETTO_TRUST_REQUEST_ID", True, p.flag, "0: an incoming X-Request-ID is replaced by a fresh one.")
     propagate_hosts: tuple[str, ...] = setting("PROLETTO_PROPAGATE_HOSTS", ("*",), p.words, "Hosts (with `*`) that get our X-Request-ID on outgoing calls.")
-    excluded_urls: tuple[str, ...] = setting("OTEL_PYTHON_FLASK_EXCLUDED_URLS OTEL_PYTHON_EXCLUDED_URLS", (), p.words, "Regular expressions on the path, anchored at its start; matching requests are not traced.")
+    excluded_urls: tuple[str, ...] = setting("OTEL_PYTHON_FLASK_EXCLUDED_URLS OTEL_PYTHON_EXCLUDED_URLS", (), p.words, "Regular expressions searched in the URL; matching requests are neither traced nor counted.")
     request_logging: bool = setting("MONITOR_REQUEST_LOGGING", True, p.flag, "Enable API request logging (0/1): one log line per request.")
     error_pages: bool = setting("PROLETTO_ERROR_PAGES", True, p.flag, "Answer unhandled errors with a page or JSON that shows the request ID, unless the app has its own handler.")
 
@@ -155,7 +155,7 @@ class Config:
     # pages
     admin_prefix: str = setting("PROLETTO_ADMIN_PREFIX", "/admin/monitoring", p.url_path, "Path of the admin pages.")
     admin_token: Secret = setting("MONITOR_ADMIN_TOKEN", Secret(""), p.secret, "Token that opens the admin pages (Authorization: Bearer).")
-    metrics_token: Secret = setting("PROLETTO_METRICS_TOKEN", Secret(""), p.secret, "Token that opens `/metrics` to other hosts; without it only loopback may read.")
+    metrics_token: Secret = setting("PROLETTO_METRICS_TOKEN", Secret(""), p.secret, "Token that `/metrics` asks of everybody; without one only this machine may read.")
     metrics_path: str = setting("PROLETTO_METRICS_PATH", "/metrics", p.optional_url_path, "Path of the Prometheus page; `none`: no page.")
     dashboard_url: str = setting("PROLETTO_DASHBOARD_URL", "", p.url, "Public address of the app's admin pages, for links in messages.")
     trace_url: str = setting("PROLETTO_TRACE_URL", "", p.text, "Link to a trace, with `{trace_id}` in it, for messages.")

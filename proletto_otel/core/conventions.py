@@ -68,6 +68,9 @@ TRUNCATED = "truncated"
 REQUEST_ID_HEADER = "X-Request-ID"
 TRACEPARENT_HEADER = "traceparent"
 
+# --- paths ------------------------------------------------------------------------------------
+PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
+
 # --- fields of a log record -------------------------------------------------------------------
 # Every renderer takes its names from here: JSON lines, text lines, breadcrumbs, and OpenTelemetry
 # for those that are no part of its own record (request ID, logger).

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any
 
+from proletto_otel.core.conventions import PROBE_PATHS
 from proletto_otel.request import durations
 
 if TYPE_CHECKING:
     from proletto_otel.request.route_stats import RouteSummary
-
-PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
 
 
 class OwnRoutes:

@@ -142,7 +142,8 @@ def url_patterns(exclusions: Exclusions) -> list[str]:
     """Our exclusions as theirs: expressions searched for in the full URL."""
     host = "^[a-z]+://[^/]*"
     exact = [f"{host}{path}(?:$|[?])" for path in sorted(exclusions.paths)]
-    return exact + [f"{host}/?(?:{p})" for p in exclusions.patterns if "," not in p]
+    below = [f"{host}{exclusions.below}/"] if exclusions.below else []
+    return exact + below + [p for p in exclusions.patterns if "," not in p]
 
 
 def _check_conventions() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from proletto_otel.core.conventions import HTTP_SERVER_ACTIVE_REQUESTS
@@ -19,6 +19,7 @@ from proletto_otel.request.attributes import METHODS, method_of, path_of
 from proletto_otel.request.completion import Recorder
 from proletto_otel.request.exchange import (
     Body,
+    Environ,
     Exchange,
     StartResponse,
     enter_request,
@@ -28,26 +29,43 @@ from proletto_otel.request.propagation import accept_or_generate
 from proletto_otel.request.span_start import RequestTracer
 
 WsgiApp = Callable[[dict[str, Any], StartResponse], Body]
+Endpoint = Callable[[dict[str, Any]], "WsgiApp | None"]
+"""Says what answers a request in place of the application; None: the application does."""
 
 
 class Exclusions:
-    """Paths that are neither traced nor counted: exact ones of ours, patterns of the user.
+    """Paths that are neither traced nor counted: ours, and patterns of the user.
 
-    A pattern of `OTEL_PYTHON_FLASK_EXCLUDED_URLS` is tried at the start of the path, with or
-    without its first slash: `health` excludes `/health` and `/healthz`, not `/a/health`.
+    Args:
+        paths: Exact paths, below the mount point.
+        patterns: As OpenTelemetry's instrumentations take them (`OTEL_PYTHON_EXCLUDED_URLS`):
+            searched anywhere in the URL, so `health` excludes `/a/health` too.
+        below: A path that is excluded with everything below it; empty: none.
     """
 
-    def __init__(self, paths: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
-        self.paths = frozenset(paths)
+    def __init__(
+        self, paths: Iterable[str] = (), patterns: Iterable[str] = (), below: str = ""
+    ) -> None:
+        self.below = below.rstrip("/")
+        self.paths = frozenset((*paths, *([self.below] if self.below else [])))
         self.patterns = [p for p in patterns if _compiles(p)]
         joined = "|".join(f"(?:{p})" for p in self.patterns)
-        self._matches = re.compile(f"/?(?:{joined})").match if self.patterns else None
+        self._matches = re.compile(joined).search if self.patterns else None
+        self._prefix = f"{self.below}/"
 
-    def covers(self, path: str) -> bool:
-        """Whether *path* (without the mount point) is excluded."""
-        if path in self.paths:
+    def covers(self, path: str, environ: Environ) -> bool:
+        """Whether the request for *path* (without the mount point) is excluded."""
+        if path in self.paths or (self.below and path.startswith(self._prefix)):
             return True
-        return self._matches is not None and self._matches(path) is not None
+        return self._matches is not None and self._matches(_url(environ)) is not None
+
+
+def _url(environ: Environ) -> str:
+    get = environ.get
+    host = get("HTTP_HOST") or f"{get('SERVER_NAME', '')}:{get('SERVER_PORT', '')}"
+    path = f"{get('SCRIPT_NAME', '')}{get('PATH_INFO', '')}"
+    query = f"?{get('QUERY_STRING')}" if get("QUERY_STRING") else ""
+    return f"{get('wsgi.url_scheme', 'http')}://{host}{path}{query}"
 
 
 def _compiles(pattern: str) -> bool:
@@ -71,6 +89,7 @@ class TelemetryMiddleware:
         ensure: makes sure that this process is active; called at each request, so cheap.
         exclusions: paths that get a request ID and nothing else.
         trust_request_id: whether a caller's X-Request-ID is kept.
+        endpoints: what answers in place of the application, by path (probes, `/metrics`).
     """
 
     def __init__(
@@ -82,14 +101,15 @@ class TelemetryMiddleware:
         ensure: Callable[[], None] = lambda: None,
         exclusions: Exclusions | None = None,
         trust_request_id: bool = True,
+        endpoints: Mapping[str, Endpoint] | None = None,
     ) -> None:
         self.wsgi_app = wsgi_app
         self.tracer = tracer
         self.recorder = recorder
         self.ensure = ensure
-        self.exclusions = found = exclusions or Exclusions()
-        self._is_excluded = found.covers if found.patterns else found.paths.__contains__
+        self.exclusions = exclusions or Exclusions()
         self.trust_request_id = trust_request_id
+        self._endpoints = endpoints or {}
         self._open: weakref.WeakSet[Exchange] | None = None
         self._active = recorder.source.updown(HTTP_SERVER_ACTIVE_REQUESTS)
         self._cells: dict[str, Cell] = {}
@@ -104,7 +124,9 @@ class TelemetryMiddleware:
             return self.wsgi_app(environ, start_response)
         token, attached = enter_request(exchange), enter_trace(exchange.otel)
         try:
-            body = self.wsgi_app(environ, exchange.start_response)
+            endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
+            app = self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
+            body = app(environ, exchange.start_response)
             return exchange.over(body, environ.get("wsgi.file_wrapper"))
         except BaseException as error:
             exchange.broke(error)
@@ -123,7 +145,7 @@ class TelemetryMiddleware:
         below = environ.get("PATH_INFO", "")
         is_simple = below and below.isascii() and not environ.get("SCRIPT_NAME")
         exchange.path = below if is_simple else path_of(environ)
-        if self._is_excluded(below):
+        if self.exclusions.covers(below, environ):
             self.tracer.start_unsampled(exchange, environ)
         else:
             self.tracer.start(exchange, environ)

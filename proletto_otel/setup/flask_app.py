@@ -18,7 +18,7 @@ from proletto_otel.request import error_pages, flask_adapter
 from proletto_otel.request.middleware import TelemetryMiddleware
 from proletto_otel.setup.components import Components
 from proletto_otel.setup.requests import RequestTelemetry
-from proletto_otel.web import routes
+from proletto_otel.web import probes, routes
 from proletto_otel.web.access import Access, Authorize
 from proletto_otel.web.site import Site
 
@@ -69,6 +69,7 @@ def attach(
         ensure=components.lifecycle.ensure,
         exclusions=requests.exclusions,
         trust_request_id=config.trust_request_id,
+        endpoints=probes.endpoints(app, site),
     )
     if before is not None:  # in place: the server and other layers hold the objects of then
         vars(before.middleware).update(vars(middleware))

@@ -10,6 +10,7 @@ from functools import partial
 
 from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
+from proletto_otel.core.conventions import PROBE_PATHS
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.logs.intake.uncaught import raised_at
 from proletto_otel.logs.pipeline import pipeline
@@ -28,7 +29,6 @@ from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup.components import Components, sends_traces
 from proletto_otel.web.metrics_page import SharedPage
 
-PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
 ERROR = 40
 MAX_HEADLINE = 200
 """Characters of an exception's message, and of a path, in the event of its record."""
@@ -70,7 +70,9 @@ class RequestTelemetry(Component):
         self.tracing = Tracing(
             config, self.tracer, queue, components.resource.attributes, components.lifecycle.flush
         )
-        self.exclusions = Exclusions(excluded_paths(config), config.excluded_urls)
+        self.exclusions = Exclusions(
+            excluded_paths(config), config.excluded_urls, "/" + config.admin_prefix.strip("/")
+        )
         self.page = SharedPage(lambda accept: exposed(components, accept))
 
         self._access_lines = line_maker(components)

@@ -1,8 +1,9 @@
 """Who may see what: the one rule for admin pages, their JSON, details of `/health` and `/metrics`.
 
 Admin pages open for an `authorize` callable that says so, for a Flask-Login admin, or for the
-bearer token. Where nobody configured any of these they open in development to this machine alone
-and do not exist anywhere else. `/metrics` opens for its token or to this machine.
+bearer token. Where nobody configured any of these they open to this machine alone, where something
+besides a default value says that this is development, and do not exist anywhere else. `/metrics`
+opens for its token; without one to this machine. A token that is configured is asked of everybody.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hmac
 import inspect
 import ipaddress
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,7 +31,16 @@ FORBIDDEN = 403
 HIDDEN = 404
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
-_PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Host")
+PROXY_HEADERS = frozenset(
+    (
+        "HTTP_VIA", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_TRUE_CLIENT_IP", "HTTP_CLIENT_IP",
+        "HTTP_X_CLIENT_IP", "HTTP_X_CLUSTER_CLIENT_IP", "HTTP_FASTLY_CLIENT_IP", "HTTP_X_SCHEME",
+        "HTTP_X_ORIGINAL_HOST", "HTTP_X_ORIGINAL_URI", "HTTP_X_ORIGINAL_URL",
+        "HTTP_FRONT_END_HTTPS",
+    )
+)  # fmt: skip
+PROXY_PREFIXES = ("HTTP_X_FORWARDED", "HTTP_CF_", "HTTP_X_ENVOY_", "HTTP_X_AMZN_", "HTTP_X_AZURE_")
+"""One of these headers means that somebody passed the request on, whatever it says."""
 _ADMIN_FLAGS = ("is_admin", "is_superuser")
 
 
@@ -49,27 +60,29 @@ class Access:
             return self._ask()
         if _has_login(current_app):
             return _login_status()
-        if self._config.admin_token:
-            return LOGIN
-        return self._unconfigured()
+        return self._without_a_rule(request, current_app)
 
-    def is_admin(self) -> bool:
-        """Whether details may be shown; an answer that is a response means no.
+    def sees_details(self, asked: Request, app: Flask) -> bool:
+        """Whether *asked*, which Flask does not know, may be told details of the service's health.
 
         A probe without credentials never runs code of the application's: it may need the very
         database whose state is asked for.
         """
-        asks_app = self._authorize is not None or _has_login(current_app)
-        if asks_app and not ("Cookie" in request.headers or "Authorization" in request.headers):
+        if _bearer_matches(asked, self._config.admin_token.reveal()):
+            return True
+        if self._authorize is None and not _has_login(app):
+            return self._without_a_rule(asked, app) == ALLOWED
+        if "Cookie" not in asked.headers and "Authorization" not in asked.headers:
             return False
-        return self.admin() == ALLOWED
+        with app.request_context(asked.environ):
+            return self.admin() == ALLOWED
 
-    def metrics(self) -> int:
+    def metrics(self, asked: Request) -> int:
         """The status for this visitor of `/metrics`."""
         token = self._config.metrics_token.reveal()
-        if _bearer_matches(request, token) or is_this_machine(request):
-            return ALLOWED
-        return LOGIN if token else FORBIDDEN
+        if token:
+            return ALLOWED if _bearer_matches(asked, token) else LOGIN
+        return ALLOWED if is_this_machine(asked) else FORBIDDEN
 
     def _ask(self) -> int | Response:
         assert self._authorize is not None
@@ -86,21 +99,40 @@ class Access:
             ALLOWED if answer is True or (answer and not isinstance(answer, tuple)) else FORBIDDEN
         )
 
-    def _unconfigured(self) -> int:
-        local = is_this_machine(request) and _host_name(request) in LOCAL_NAMES
-        return ALLOWED if local and self._config.environment == "development" else HIDDEN
+    def _without_a_rule(self, asked: Request, app: Flask) -> int:
+        """The status where only the token, or nothing, is configured."""
+        if self._config.admin_token:
+            return LOGIN
+        local = is_this_machine(asked) and _host_name(asked) in LOCAL_NAMES
+        return ALLOWED if local and self._is_development(app) else HIDDEN
+
+    def _is_development(self, app: Flask) -> bool:
+        """Whether somebody said so: the default environment is what a server forgot to set."""
+        if self._config.environment != "development":
+            return False
+        said = "environment" in self._config.configured
+        return said or app.debug or os.environ.get("WERKZEUG_RUN_MAIN") == "true"
 
 
 def is_this_machine(asked: Request) -> bool:
     """Whether the peer is this machine itself, by the socket's address and no header.
 
-    A request that a proxy passed on comes from somewhere else, whatever its last hop.
+    A request that a proxy passed on comes from somewhere else, whatever its last hop. nginx adds no
+    header by itself, but asks in HTTP/1.0 as no browser and no scraper does. A proxy that shows
+    neither cannot be told from this machine: behind one a token is needed.
     """
-    original = asked.environ.get("werkzeug.proxy_fix.orig") or {}
-    peers = (asked.environ.get("REMOTE_ADDR"), original.get("REMOTE_ADDR", "127.0.0.1"))
-    if any(header in asked.headers for header in _PROXY_HEADERS):
-        return False
-    return all(_is_loopback(peer) for peer in peers)
+    environ = asked.environ
+    original = environ.get("werkzeug.proxy_fix.orig") or {}
+    peers = (environ.get("REMOTE_ADDR"), original.get("REMOTE_ADDR", "127.0.0.1"))
+    return not _is_passed_on(environ) and all(_is_loopback(peer) for peer in peers)
+
+
+def _is_passed_on(environ: Mapping[str, Any]) -> bool:
+    if environ.get("SERVER_PROTOCOL") in ("HTTP/1.0", "HTTP/0.9"):
+        return True
+    if not PROXY_HEADERS.isdisjoint(environ):
+        return True
+    return any(name.startswith(PROXY_PREFIXES) for name in environ)
 
 
 def _is_loopback(peer: Any) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.web.site import Site, json_answer
+from proletto_otel.web.site import Site, Views, json_answer
 
 MAX_ROWS = 200
 MAX_SECONDS = 400 * 86400.0
@@ -59,13 +59,11 @@ ENDPOINTS = (
 """Endpoints as data: routes and docs come from here."""
 
 
-def add(blueprint: Blueprint, site: Site) -> None:
-    """Add the routes to *blueprint*, whose prefix is that of the admin pages."""
+def add(views: Views, site: Site) -> None:
+    """Add the routes below the prefix of the admin pages."""
     for endpoint in ENDPOINTS:
-        blueprint.add_url_rule(
-            f"/api/{endpoint.path}", "api_" + re.sub(r"\W+", "_", endpoint.path),
-            _view(site, endpoint), methods=["GET"], provide_automatic_options=False,
-        )  # fmt: skip
+        name = "api_" + re.sub(r"\W+", "_", endpoint.path)
+        views.add(f"/api/{endpoint.path}", name, _view(site, endpoint))
 
 
 def _view(site: Site, endpoint: Endpoint) -> Callable[..., Response]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template
+from flask import Response, render_template
 
 from proletto_otel.core.texts import human_duration, iso_time
-from proletto_otel.web.site import PAGE_HEADERS, Site
+from proletto_otel.web.site import PAGE_HEADERS, Site, Views
 
 
-def add(blueprint: Blueprint, site: Site) -> None:
-    """Add the page to *blueprint*, whose prefix is that of the admin pages."""
+def add(views: Views, site: Site) -> None:
+    """Add the page at the prefix of the admin pages."""
 
     def overview() -> Response:
         return Response(_page(site), 200, dict(PAGE_HEADERS), content_type="text/html")
 
-    for path, name in (("", "overview"), ("/", "overview_slash")):
-        blueprint.add_url_rule(
-            path, name, overview, methods=["GET"], provide_automatic_options=False
-        )
+    views.add("", "overview", overview)
+    views.add("/", "overview_slash", overview)
 
 
 def _page(site: Site) -> str:

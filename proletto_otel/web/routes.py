@@ -1,58 +1,88 @@
-"""Routes put on an application: endpoints for machines, admin pages and their JSON.
+"""Routes put on an application: the admin pages and their JSON.
 
 A route of the application's own with the same path and method wins, in whichever order the two
-were added.
+were added. Endpoints for machines need no route: see `web.probes`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from flask import Blueprint, Flask, Request, Response, abort
+from flask import Blueprint, Flask, Request, Response, abort, request
 from werkzeug.routing import MapAdapter, Rule
 
 from proletto_otel.core.internal_errors import log_rate_limited
-from proletto_otel.web import admin_api, endpoints, overview
+from proletto_otel.web import admin_api, overview
 from proletto_otel.web.access import ALLOWED, LOGIN
 from proletto_otel.web.site import Site, text_answer
 
-PROBES = "proletto_probes"
 ADMIN = "proletto_monitoring"
-OURS = (f"{PROBES}.", f"{ADMIN}.")
+READING = ("GET", "HEAD")
+
+
+class EveryMethod(set[str]):
+    """The methods of a rule that matches all but a few; it shows itself as GET and HEAD.
+
+    A page that is hidden answers 404 to every method: a 405 would tell that it exists.
+    """
+
+    without: frozenset[str] = frozenset()
+
+    def __contains__(self, method: object) -> bool:
+        return method not in self.without
 
 
 def register(app: Flask, site: Site) -> None:
     """Add all routes to *app*; a second call does nothing."""
     if ADMIN in app.blueprints:
         return
-    probes = Blueprint(PROBES, __name__)
-    endpoints.add(probes, site)
-    app.register_blueprint(probes)
-    app.register_blueprint(_admin(site))
-    _yield_at_first_request(app)
-
-
-def _admin(site: Site) -> Blueprint:
     prefix = "/" + site.config.admin_prefix.strip("/")
     admin = Blueprint(ADMIN, __name__, url_prefix=prefix, template_folder="templates")
-
-    @admin.before_request
-    def guard() -> Response | None:
-        verdict = site.access.admin()
-        return None if verdict == ALLOWED else _refusal(verdict)
-
-    overview.add(admin, site)
-    admin_api.add(admin, site)
-
-    def nothing(rest: str) -> Response:
-        abort(404)
-
+    guarded = _Guarded(admin, site)
+    overview.add(guarded, site)
+    admin_api.add(guarded, site)
     # paths that do not exist answer strangers as those that do: by the guard
-    admin.add_url_rule(
-        "/<path:rest>", "nothing", nothing, methods=["GET", "POST"],
-        provide_automatic_options=False,
-    )  # fmt: skip
-    return admin
+    guarded.add("/<path:rest>", "nothing", lambda rest: abort(404))
+    app.register_blueprint(admin)
+    _yield_at_first_request(app)
+    for rule in app.url_map.iter_rules():
+        if _is_ours(rule):
+            rule.methods = EveryMethod(READING)
+
+
+class _Guarded:
+    """Adds views that only an admin sees.
+
+    The guard is in each view, not in `before_request`: extensions that document routes (APIFlask)
+    stumble over a blueprint that has some.
+    """
+
+    def __init__(self, blueprint: Blueprint, site: Site) -> None:
+        self._blueprint = blueprint
+        self._site = site
+
+    def add(self, path: str, name: str, view: Callable[..., Any]) -> None:
+        """Add a view that answers GET and HEAD; a path with `//` is another path."""
+
+        @wraps(view)
+        def guarded(**captured: str) -> Any:
+            verdict = self._site.access.admin()
+            if verdict != ALLOWED:
+                return _refusal(verdict)
+            return view(**captured) if request.method in READING else _not_allowed()
+
+        self._blueprint.add_url_rule(
+            path, name, guarded, methods=["GET"], provide_automatic_options=False,
+            merge_slashes=False, strict_slashes=True,
+        )  # fmt: skip
+
+
+def _not_allowed() -> Response:
+    answer = text_answer("only GET\n", 405)
+    answer.headers["Allow"] = ", ".join(READING)
+    return answer
 
 
 def _refusal(verdict: int | Response) -> Response:
@@ -86,13 +116,14 @@ def yield_to_app_routes(app: Flask) -> None:
         if not _is_ours(rule):
             theirs.setdefault(rule.rule, set()).update(rule.methods or ())
     for rule in app.url_map.iter_rules():
-        taken = theirs.get(rule.rule, set()) & (rule.methods or set())
-        if _is_ours(rule) and taken:
-            rule.methods = (rule.methods or set()) - taken
+        if _is_ours(rule) and rule.rule in theirs:
+            left = EveryMethod(set(READING) - theirs[rule.rule])
+            left.without = frozenset(theirs[rule.rule])
+            rule.methods = left
             log_rate_limited(
                 f"route {rule.rule}", "the app has its own route %s: it is used", rule.rule
             )
 
 
 def _is_ours(rule: Any) -> bool:
-    return isinstance(rule, Rule) and str(rule.endpoint).startswith(OURS)
+    return isinstance(rule, Rule) and str(rule.endpoint).startswith(f"{ADMIN}.")

@@ -45,6 +45,12 @@ class MonitorView(Protocol):
     def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
 
 
+class Views(Protocol):
+    """Where admin pages are added."""
+
+    def add(self, path: str, name: str, view: Callable[..., Any]) -> None: ...
+
+
 @dataclass(kw_only=True, eq=False)
 class Site:
     """Everything the routes need; another set-up of the application (tests) fills it anew."""

@@ -30,6 +30,7 @@ def run(examples: list[Block], folder: Path) -> dict[str, Outcome]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "PROLETTO_STRICT": "1",
+        "FLASK_ENV": "development",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",  # nothing listens there
     }
     done = subprocess.run(

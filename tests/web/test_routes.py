@@ -12,7 +12,7 @@ from flask_login import LoginManager, UserMixin, login_user
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
-from proletto_otel.web import routes
+from proletto_otel.web import probes, routes
 from proletto_otel.web.access import Access
 from proletto_otel.web.admin_api import ENDPOINTS
 from proletto_otel.web.site import Site
@@ -33,16 +33,28 @@ def make(tmp_path: Path) -> Iterator[Callable[..., tuple[Flask, Bound]]]:
     made: list[Bound] = []
 
     def build(authorize: Any = None, **settings: Any) -> tuple[Flask, Bound]:
-        bound = Bound(tmp_path, **settings)
+        bound = Bound(tmp_path, **({"environment": "development"} | settings))
         made.append(bound)
         app = Flask("shop")
         app.secret_key = "for sessions"
-        routes.register(app, site(bound, authorize))
+        serve(app, site(bound, authorize))
         return app, bound
 
     yield build
     for bound in made:
         bound.close()
+
+
+def serve(app: Flask, shown: Site) -> None:
+    """Routes, and the endpoints that the middleware answers before the application."""
+    routes.register(app, shown)
+    found, below = probes.endpoints(app, shown), app.wsgi_app
+
+    def wsgi_app(environ: Any, start_response: Any) -> Any:
+        endpoint = found.get(environ["PATH_INFO"])
+        return ((endpoint and endpoint(environ)) or below)(environ, start_response)
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]
 
 
 def site(bound: Bound, authorize: Any = None) -> Site:
@@ -153,6 +165,29 @@ def test_metrics_token_opens_to_others(make: Callable[..., tuple[Flask, Bound]])
     assert [401, 401, 200] == [
         get(app, "/metrics", token=t, environ=FAR).status_code for t in ("", "x", "scr4pe")
     ]
+
+
+def test_metrics_token_is_asked_of_everybody(make: Callable[..., tuple[Flask, Bound]]) -> None:
+    """Of this machine too: a proxy on it may look like it."""
+    app, _ = make(metrics_token="scr4pe")
+
+    assert [401, 401, 200] == [
+        get(app, "/metrics", token=t).status_code for t in ("", "x", "scr4pe")
+    ]
+
+
+@pytest.mark.parametrize("word", ["Bearer", "Bearer ", "bearer \t", "Bearer  ", ""])
+@pytest.mark.parametrize("environ", [{}, FAR])
+def test_an_empty_token_opens_nothing(
+    make: Callable[..., tuple[Flask, Bound]], word: str, environ: dict[str, Any]
+) -> None:
+    """Where no token is configured none is right, the empty one included."""
+    app, bound = make(environment="production")
+    bound.monitor.register_health_check("secret-db", lambda: True)
+    answers = [get(app, path, environ=FAR, Authorization=word) for path in ("/metrics", ADMIN)]
+
+    assert [403, 404] == [answer.status_code for answer in answers]
+    assert b"secret-db" not in get(app, "/health", environ=environ, Authorization=word).data
 
 
 def test_proxy_fix_does_not_open_metrics(make: Callable[..., tuple[Flask, Bound]]) -> None:
@@ -356,7 +391,7 @@ def test_applications_own_route_wins(tmp_path: Path, ours_first: bool) -> None:
     bound = Bound(tmp_path)
     app = Flask("shop")
     if ours_first:
-        routes.register(app, site(bound))
+        serve(app, site(bound))
 
     @app.get("/health")
     def health() -> Response:
@@ -367,7 +402,7 @@ def test_applications_own_route_wins(tmp_path: Path, ours_first: bool) -> None:
         return Response("posted")
 
     if not ours_first:
-        routes.register(app, site(bound))
+        serve(app, site(bound))
     answers = [get(app, "/health").text, get(app, "/readyz").status_code]
     posted = app.test_client().post("/readyz").text
     bound.close()
