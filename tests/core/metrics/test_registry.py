@@ -133,6 +133,21 @@ def test_prometheus_names(expected: str, arguments: tuple[str, str, str]) -> Non
     assert expected == prometheus_name(*arguments)
 
 
+GOLDEN = Path(__file__).with_name("prometheus_names.tsv").read_text().splitlines()[1:]
+
+
+def test_names_are_those_of_prometheus_own_translator() -> None:
+    """Every unit and per-unit, names that end in a unit, `total` or `ratio` already, odd ones."""
+    wrong = []
+    for name, unit, counter, gauge, other in (line.split("\t") for line in GOLDEN):
+        expected = {"counter": counter, "gauge": gauge, "updown": other, "histogram": other}
+        made = {kind: prometheus_name(name, kind, unit) for kind in expected}
+        wrong += [(name, unit, made)] if made != expected else []
+
+    assert len(GOLDEN) > 800
+    assert [] == wrong
+
+
 def test_no_addition_calls_anything_while_it_adds() -> None:
     """A call between reading and storing lets threads and signal handlers in: counts are lost."""
     calls = (ast.Call, ast.IfExp, ast.BoolOp, ast.ListComp, ast.GeneratorExp)
