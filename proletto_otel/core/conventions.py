@@ -201,15 +201,25 @@ HTTP_SERVER_REQUEST_DURATION = Metric(
     kind="histogram",
     unit="s",
     description="Duration of HTTP server requests, to the close of the response body.",
-    attributes=(HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE),
+    attributes=(
+        HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE, URL_SCHEME,
+    ),
     bounds=SECONDS_BOUNDS,
+)  # fmt: skip
+HTTP_SERVER_STREAM_DURATION = Metric(
+    name="proletto.http.server.stream.duration",
+    kind="histogram",
+    unit="s",
+    description="Duration of event streams and WebSockets, which are no part of the latency.",
+    attributes=HTTP_SERVER_REQUEST_DURATION.attributes,
+    bounds=(1, 10, 60, 300, 900, 3600, 14_400, 86_400),
 )
 HTTP_SERVER_ACTIVE_REQUESTS = Metric(
     name="http.server.active_requests",
     kind="updown",
     unit="{request}",
     description="HTTP requests being served now.",
-    attributes=(HTTP_REQUEST_METHOD,),
+    attributes=(HTTP_REQUEST_METHOD, URL_SCHEME),
 )
 
 # --- errors -----------------------------------------------------------------------------------

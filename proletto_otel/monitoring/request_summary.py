@@ -49,11 +49,12 @@ def total(routes: list[RouteSummary]) -> dict[str, Any]:
     """All endpoints added up."""
     count = sum(r.count for r in routes)
     errors = sum(r.errors for r in routes)
+    timed = count - sum(r.streams for r in routes)
     return {
         "count": count,
         "errors": errors,
         "error_rate": 100 * errors / count if count else 0.0,
-        "average_s": sum(r.total_s for r in routes) / count if count else None,
+        "average_s": sum(r.total_s for r in routes) / timed if timed else None,
         "min_s": min((r.min_s for r in routes if r.min_s is not None), default=None),
         "max_s": max((r.max_s for r in routes if r.max_s is not None), default=None),
         **_percentiles(routes),

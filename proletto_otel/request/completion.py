@@ -15,18 +15,16 @@ from opentelemetry.trace import Status, StatusCode
 
 from proletto_otel.core import exceptions
 from proletto_otel.core.conventions import (
-    ERROR_TYPE,
-    HTTP_REQUEST_METHOD,
-    HTTP_RESPONSE_STATUS_CODE,
-    HTTP_ROUTE,
     HTTP_SERVER_REQUEST_DURATION,
+    HTTP_SERVER_STREAM_DURATION,
     REQUEST_ID,
 )
 from proletto_otel.core.internal_errors import suppressed
-from proletto_otel.core.metrics.registry import MAX_CELLS, Registry, registry
+from proletto_otel.core.metrics.registry import MAX_CELLS, Attributes, Registry, registry
 from proletto_otel.export.encoding import otlp
 from proletto_otel.request.attributes import OTHER, OWN_KEYS, RequestFacts, connection_key
 from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.labels import RequestLabels
 from proletto_otel.request.route_stats import RouteStats
 from proletto_otel.request.span import RequestSpan
 from proletto_otel.request.span_encoding import clean_text, heading
@@ -34,8 +32,8 @@ from proletto_otel.request.span_start import Put
 
 Access = Callable[[Exchange], None]
 Report = Callable[[BaseException, Exchange], None]
-Key = tuple[str, str | None, int, str | None]
-"""Method, route, status code (0: none), error type."""
+Key = tuple[str, str | None, int, str | None, str, bool, Attributes]
+"""Method, route, status code (0: none), error type, scheme, whether it streams, further labels."""
 
 
 def nothing(*_: object) -> None:
@@ -53,13 +51,14 @@ class RequestSeries:
     __slots__ = ("attributes", "cell", "facts", "failed", "heading", "name", "stats", "varies")
 
     def __init__(self, key: Key, source: Registry, route_stats: RouteStats) -> None:
-        method, route, status, error_type = key
+        method, route, status, error_type, scheme, streams, labels = key
         self.failed = error_type is not None
         self.name = span_name(method, route)
         self.varies = route is None or "<" in route
         """Whether the path is hardly the same again."""
-        values = (method, route, status or None, error_type)
-        self.cell = source.histogram(HTTP_SERVER_REQUEST_DURATION).cell(values)
+        values = (method, route, status or None, error_type, scheme)
+        metric = HTTP_SERVER_STREAM_DURATION if streams else HTTP_SERVER_REQUEST_DURATION
+        self.cell = source.histogram(metric).cell(values, labels)
         self.stats = route_stats.stats(method, route)
         named = zip(NAMES, values, strict=True)
         self.attributes: dict[str, str | int] = {k: v for k, v in named if v is not None}
@@ -68,7 +67,7 @@ class RequestSeries:
         """Name, kind and attributes of their spans."""
 
 
-NAMES = (HTTP_REQUEST_METHOD, HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE)
+NAMES = HTTP_SERVER_REQUEST_DURATION.attributes
 
 
 def span_name(method: str, route: str | None) -> str:
@@ -115,6 +114,8 @@ class Recorder:
         """Grows with each fork; a request of the parent is not counted again by its child."""
         self.source = source
         self.known: dict[Key, RequestSeries] = {}
+        self.request_labels: RequestLabels | None = None
+        """Further attributes of the duration, chosen by the application."""
         self.abandoned: deque[tuple[Exchange, float]] = deque()
         """Requests that the garbage collector ended, and when; see `gather`."""
 
@@ -194,7 +195,13 @@ class Recorder:
             error_type = exceptions.describe(exchange.exception).type
         else:
             error_type = None if status < 500 else str(status)
-        key = (exchange.method, exchange.route, status, error_type)
+        environ = exchange.environ
+        scheme = "https" if environ.get("wsgi.url_scheme") == "https" else "http"
+        labels = self.request_labels(environ) if self.request_labels is not None else ()
+        streams = exchange.streams or exchange.is_websocket()
+        if streams and status == 0:
+            status = exchange.status = 101
+        key = (exchange.method, exchange.route, status, error_type, scheme, streams, labels)
         return self.known.get(key) or self._first_of(key)
 
     def _first_of(self, key: Key) -> RequestSeries:

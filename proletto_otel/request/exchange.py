@@ -31,6 +31,10 @@ NO_CONTEXT = Context()
 """In place of the trace context of a request whose body is closed."""
 GONE: Environ = {}
 """In place of the environ of a request that is over."""
+STREAMS = ("text/event-stream", "multipart/x-mixed-replace")
+"""Types of responses that go on for as long as somebody listens."""
+CANCELLED = frozenset(("GeneratorExit", "CancelledError", "GreenletExit"))
+"""By name, for asyncio and gevent may not be there: whoever waited for the answer has gone."""
 COMPLETE = (list, tuple)
 """Bodies that are there as a whole."""
 
@@ -72,7 +76,7 @@ class Exchange(RequestContext):
         # set by the middleware before the application runs
         "recorder", "epoch", "environ", "respond", "otel", "active", "start_ns", "_began",
         # set while the application answers
-        "_route", "request", "status", "response_size", "exception",
+        "_route", "request", "status", "response_size", "exception", "caught", "streams",
         # the body on its way to the server
         "body", "ready", "rest", "_close",
         # set once, by `finish` and `Recorder.finished`; read by `Recorder.complete` and the access
@@ -112,7 +116,11 @@ class Exchange(RequestContext):
         self.response_size: int | None = None
         """Bytes of the body as the Content-Length header says."""
         self.exception: BaseException | None = None
-        """What the application failed with, if nobody handled it."""
+        """What the application failed with: nobody handled it, or the answer was 5xx."""
+        self.caught: BaseException | None = None
+        """What was raised and handled on the way; counts once the answer is 5xx."""
+        self.streams = False
+        """Whether the response is an event stream: its duration is no latency."""
         self.duration_s = 0.0
         self.end_ns = 0
         self.series: RequestSeries
@@ -153,6 +161,8 @@ class Exchange(RequestContext):
             self.status = int(status[:3]) if status[:3].isdecimal() else 0
             if exc_info is not None and exc_info[1] is not None:
                 self.failed(exc_info[1])
+            elif self.caught is not None and self.status >= 500:
+                self.failed(self.caught)
             headers = self._noted(headers)
         except Exception:
             with suppressed("request.start_response"):
@@ -169,13 +179,15 @@ class Exchange(RequestContext):
                 own.append(header)
                 if name == "content-length":
                     size = header[1]
+                elif name == "content-type" and header[1].startswith(STREAMS):
+                    self.streams = True
         self.response_size = int(size) if size is not None and size.isdecimal() else None
         own.append((REQUEST_ID_HEADER, self.request_id))
         return own
 
     def failed(self, error: BaseException) -> None:
         """The application ends with *error*, unhandled; reported once per exception."""
-        if self.exception is error or isinstance(error, GeneratorExit):
+        if self.exception is error or type(error).__name__ in CANCELLED:
             return
         if self.exception is None:
             self.exception = error
@@ -188,11 +200,26 @@ class Exchange(RequestContext):
 
     def broke(self, error: BaseException) -> None:
         """The application raised instead of returning a body."""
+        if isinstance(error, StopIteration) and self.is_websocket():
+            self.status = 101  # so Flask-Sock tells gunicorn that the connection was taken over
+            self.finish()
+            return
         self.failed(error)
         if isinstance(error, Exception):
             # what every WSGI server answers now, whatever the application began to say
             self.status, self.response_size = 500, None
         self.finish()
+
+    def exclude(self) -> None:
+        """Neither count nor trace this request after all."""
+        if self.active is not None:
+            self.active.value -= 1
+            self.active = None
+
+    def is_websocket(self) -> bool:
+        """Whether the client asked to speak WebSocket from here on, and was not refused."""
+        upgrade = self.environ.get("HTTP_UPGRADE", "")
+        return bool(upgrade) and upgrade.lower() == "websocket" and self.status in (0, 101, 200)
 
     def over(self, body: Body, wrapper: Any) -> Body:
         """The application returned *body*: give the server what ends this request with it."""
@@ -307,7 +334,8 @@ class Exchange(RequestContext):
                 raise
         finally:
             self.environ = GONE
-            self.request = None
+            # its traceback holds our own frame, and that this object
+            self.request = self.caught = None
             self.respond = _over
 
     def finish_late(self, ended: float) -> None:

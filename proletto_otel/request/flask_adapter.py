@@ -9,11 +9,14 @@ functions that answer early, 404, 405 and redirects to the slash need no hook of
 nothing runs in the request itself. It holds for Flask 3.0 and 3.1, for blueprints, and for
 middleware below ours that copies the environ or answers late.
 
-*Errors.* The signal `got_request_exception` is sent for each exception that no error handler of
-the application took, before Flask answers 500 or lets it propagate (debug, testing), and before
-Flask's own log line, so the report comes first and that line is recognised as the same error.
-An exception that the application's handler turned into a response, whatever its status, is that
-handler's business: a 5xx makes the span an error with the status code as its type, nothing more.
+*Errors.* `app.handle_exception` runs for each exception that no error handler of the application
+took, before Flask writes its own log line and answers 500 or lets it propagate (debug, testing);
+so the report comes first and that line is recognised as the same error.
+`app.handle_user_exception` runs for every exception on the way, also for those that a handler turns
+into a response; extensions that
+answer by themselves (Flask-RESTful, RESTX) send the signal `got_request_exception`. Those are noted
+and reported when the request ends with 5xx: a catch-all that answers 500 hides no error, and a 404
+is none. What a view itself catches and answers is never seen here.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flask.signals import got_request_exception
+from werkzeug.exceptions import HTTPException
 
 from proletto_otel.core.context import current_request
 from proletto_otel.request.exchange import Exchange
@@ -30,39 +34,77 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.ctx import RequestContext
 
+WRAPPED = ("request_context", "handle_user_exception", "handle_exception")
+
 
 def watch(app: Flask) -> Callable[[], None]:
-    """Let *app* tell the current exchange its request and its unhandled exceptions.
+    """Let *app* tell the current exchange its request and its exceptions.
 
     Returns:
         A function that takes it back.
     """
-    original = app.request_context
+    before = {name: app.__dict__.get(name) for name in WRAPPED}
+    make_context = app.request_context
+    handle_user_exception, handle_exception = app.handle_user_exception, app.handle_exception
 
     def request_context(environ: dict[str, Any]) -> RequestContext:
-        made = original(environ)
+        made = make_context(environ)
         exchange = current_request()
         # a second context inside the request (a test client, a job) is not its route
         if type(exchange) is Exchange and (exchange.request is None or exchange.environ is environ):
             exchange.request = made.request
         return made
 
-    def unwatch() -> None:
-        app.__dict__.pop("request_context", None)
-        got_request_exception.disconnect(_unhandled, app)
+    def on_any(error: Exception) -> Any:
+        _note(app, error)
+        return handle_user_exception(error)
 
-    app.request_context = request_context  # type: ignore[method-assign]  # the point of this module
-    got_request_exception.connect(_unhandled, app, weak=False)
+    def on_unhandled(error: Exception) -> Any:
+        exchange = current_request()
+        if type(exchange) is Exchange:
+            exchange.failed(error)
+        return handle_exception(error)
+
+    def unwatch() -> None:
+        for name, value in before.items():
+            if value is None:
+                app.__dict__.pop(name, None)
+            else:
+                app.__dict__[name] = value
+        got_request_exception.disconnect(on_signal, app)
+
+    def on_signal(sender: Flask, exception: BaseException, **_: Any) -> None:
+        _note(app, exception)
+
+    for name, wrapper in zip(WRAPPED, (request_context, on_any, on_unhandled), strict=True):
+        setattr(app, name, wrapper)
+    got_request_exception.connect(on_signal, app, weak=False)
     return unwatch
 
 
-def _unhandled(_app: Flask, exception: BaseException, **_: Any) -> None:
+def _note(app: Flask, error: BaseException) -> None:
+    """Keep what went wrong until the status is known."""
     exchange = current_request()
     if type(exchange) is Exchange:
-        exchange.failed(exception)
+        found = _cause(error)
+        if found is not None:
+            exchange.caught = found
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The exception behind an answer: `abort(500)` in an `except` is about what was caught."""
+    if not isinstance(error, HTTPException):
+        return error
+    if error.code is not None and error.code < 500:
+        return None
+    behind = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+    return _cause(behind) if behind is not None else None
 
 
 def route_of(request: Any) -> str | None:
-    """The template of the rule that matched, if one did."""
+    """The template of the rule that matched, if one did, below the mount point."""
     rule = request.url_rule
-    return None if rule is None else rule.rule
+    if rule is None:
+        return None
+    mount: str = request.environ.get("SCRIPT_NAME", "")
+    return f"{mount}{rule.rule}" if mount else rule.rule

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from proletto_otel.core.context import current_request
 from proletto_otel.core.conventions import HTTP_SERVER_ACTIVE_REQUESTS
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import Cell
@@ -112,10 +113,15 @@ class TelemetryMiddleware:
         self._endpoints = endpoints or {}
         self._open: weakref.WeakSet[Exchange] | None = None
         self._active = recorder.source.updown(HTTP_SERVER_ACTIVE_REQUESTS)
-        self._cells: dict[str, Cell] = {}
+        self._cells: dict[tuple[str, str], Cell] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Body:
         """Serve one request."""
+        outer = _outer(environ)
+        if outer is not None:
+            if self.exclusions.covers(environ.get("PATH_INFO", ""), environ):
+                outer.exclude()
+            return self._app(environ)(environ, start_response)
         try:
             exchange = self.open(environ, start_response)
         except Exception:
@@ -124,9 +130,7 @@ class TelemetryMiddleware:
             return self.wsgi_app(environ, start_response)
         token, attached = enter_request(exchange), enter_trace(exchange.otel)
         try:
-            endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
-            app = self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
-            body = app(environ, exchange.start_response)
+            body = self._app(environ)(environ, exchange.start_response)
             return exchange.over(body, environ.get("wsgi.file_wrapper"))
         except BaseException as error:
             exchange.broke(error)
@@ -134,6 +138,11 @@ class TelemetryMiddleware:
         finally:
             leave_trace(attached)
             leave_request(token)
+
+    def _app(self, environ: Environ) -> WsgiApp:
+        """What answers: the application, or what answers in its place."""
+        endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
+        return self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
 
     def open(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange:
         """Give the request its IDs and its span, and count it as active."""
@@ -149,7 +158,8 @@ class TelemetryMiddleware:
             self.tracer.start_unsampled(exchange, environ)
         else:
             self.tracer.start(exchange, environ)
-            exchange.active = active = self._cells.get(method) or self._cell(method)
+            kind = method, "https" if environ.get("wsgi.url_scheme") == "https" else "http"
+            exchange.active = active = self._cells.get(kind) or self._cell(kind)
             active.value += 1
         inbound = environ.get("HTTP_X_REQUEST_ID") if self.trust_request_id else None
         exchange.request_id = accept_or_generate(inbound, exchange.trace_id)
@@ -158,8 +168,8 @@ class TelemetryMiddleware:
             self._open.add(exchange)
         return exchange
 
-    def _cell(self, method: str) -> Cell:
-        return self._cells.setdefault(method, self._active.cell((method,)))
+    def _cell(self, kind: tuple[str, str]) -> Cell:
+        return self._cells.setdefault(kind, self._active.cell(kind))
 
     def remember_open(self) -> None:
         """For tests: keep track of requests whose response was not closed yet."""
@@ -170,3 +180,13 @@ class TelemetryMiddleware:
         for exchange in list(self._open or ()):
             exchange.finish()
         self.recorder.gather()
+
+
+def _outer(environ: Environ) -> Exchange | None:
+    """The same request, where another application that was set up, too, mounts this one."""
+    found = current_request()
+    if type(found) is not Exchange or found.done:
+        return None
+    # the input stream stays the same where a layer between copies the environ
+    same = found.environ.get("wsgi.input") is environ.get("wsgi.input", environ)
+    return found if same else None

@@ -236,6 +236,9 @@ class RouteSummary:
     route: str | None
     """Template; `None`: no route matched (404, 405, redirects to the slash)."""
     count: int = 0
+    """All requests."""
+    streams: int = 0
+    """Those of them that are event streams or WebSockets: their duration is no latency."""
     errors: int = 0
     """Requests with an `error.type`: 5xx, or an exception nobody handled."""
     total_s: float = 0.0
@@ -258,7 +261,8 @@ class RouteSummary:
     @property
     def average_s(self) -> float | None:
         """Mean duration in seconds."""
-        return self.total_s / self.count if self.count else None
+        timed = self.count - self.streams
+        return self.total_s / timed if timed else None
 
     def add(self, histogram: Histogram, failed: bool) -> None:
         """Take in one series of the duration histogram."""
@@ -272,12 +276,17 @@ class RouteSummary:
         self.buckets = [a + b for a, b in zip(held, histogram.counts, strict=True)]
 
 
-def summarise(family: Family | None, sections: Iterable[list[RouteSection]]) -> list[RouteSummary]:
+def summarise(
+    family: Family | None,
+    sections: Iterable[list[RouteSection]],
+    streams: Family | None = None,
+) -> list[RouteSummary]:
     """Join the duration histogram with the sections, busiest route first.
 
     Args:
         family: `http.server.request.duration`, merged over processes; `None` before any request.
         sections: the `requests` section of each process.
+        streams: `proletto.http.server.stream.duration`: counted, but no part of the latency.
     """
     summaries: dict[tuple[str, str | None], RouteSummary] = {}
     for point in family.points if family is not None else ():
@@ -286,6 +295,14 @@ def summarise(family: Family | None, sections: Iterable[list[RouteSection]]) -> 
         summary = summaries.setdefault(key, RouteSummary(method=key[0], route=key[1]))
         if isinstance(point.value, Histogram):
             summary.add(point.value, ERROR_TYPE in named)
+    for point in streams.points if streams is not None else ():
+        named = dict(point.attributes)
+        key = (named.get(HTTP_REQUEST_METHOD, "_OTHER"), named.get(HTTP_ROUTE))
+        summary = summaries.setdefault(key, RouteSummary(method=key[0], route=key[1]))
+        if isinstance(point.value, Histogram):
+            summary.count += point.value.count
+            summary.streams += point.value.count
+            summary.errors += point.value.count if ERROR_TYPE in named else 0
     for entry in merge(sections):
         key = (entry["method"], entry["route"])
         if key in summaries:

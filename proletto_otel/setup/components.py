@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
-from proletto_otel.core.conventions import HEARTBEAT, HTTP_SERVER_REQUEST_DURATION
+from proletto_otel.core.conventions import (
+    HEARTBEAT,
+    HTTP_SERVER_REQUEST_DURATION,
+    HTTP_SERVER_STREAM_DURATION,
+)
 from proletto_otel.core.metrics.push import MetricSource
 from proletto_otel.core.metrics.registry import Family, registry
 from proletto_otel.core.redaction import sanitise
@@ -228,7 +232,8 @@ class Components:
         self.lifecycle.gather()
         name = HTTP_SERVER_REQUEST_DURATION.name
         families = {family.name: family for family in self.snapshots.merged()}
-        return summarise(families.get(name), self.snapshots.sections("requests"))
+        streams = families.get(HTTP_SERVER_STREAM_DURATION.name)
+        return summarise(families.get(name), self.snapshots.sections("requests"), streams)
 
     # --- later changes -------------------------------------------------------------------------
     def use_database(self, db: Any, app: Any) -> None:

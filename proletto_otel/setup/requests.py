@@ -20,6 +20,7 @@ from proletto_otel.request import flask_adapter
 from proletto_otel.request.attributes import RequestFacts
 from proletto_otel.request.completion import Recorder
 from proletto_otel.request.exchange import Exchange
+from proletto_otel.request.labels import Ask, RequestLabels
 from proletto_otel.request.middleware import Exclusions
 from proletto_otel.request.otel_setup import Tracing
 from proletto_otel.request.span import Limits
@@ -77,6 +78,10 @@ class RequestTelemetry(Component):
 
         self._access_lines = line_maker(components)
         components.ticker.every(GATHER_S, "requests.gather", self.gather)
+
+    def label_with(self, ask: Ask) -> None:
+        """Add to request metrics what the application says of each request."""
+        self.recorder.request_labels = RequestLabels(ask)
 
     def gather(self) -> None:
         """Complete the requests whose body no server closed, and write what is deferred."""

@@ -119,7 +119,7 @@ class Rig:
     def series(self, name: str = "http.server.request.duration") -> dict[tuple[Any, ...], float]:
         """Counts of a metric by its attribute values."""
         return {
-            tuple(v for _, v in p.attributes): p.value.count
+            tuple(v for k, v in p.attributes if k != "url.scheme"): p.value.count
             if isinstance(p.value, Histogram)
             else p.value
             for f in self.registry.collect()

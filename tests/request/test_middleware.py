@@ -324,8 +324,8 @@ def test_error_handler_that_answers_is_no_error(rig: Rig) -> None:
     assert [] == rig.reports
 
 
-def test_error_handler_that_answers_5xx_is_an_error_by_its_code(rig: Rig) -> None:
-    """A handled failure counts as one, with the status code as its type."""
+def test_error_handler_that_answers_5xx_is_an_error_by_what_was_raised(rig: Rig) -> None:
+    """A handled failure counts as one, with the exception as its type."""
     rig.app.register_error_handler(Exception, lambda error: ("sorry", 503))
 
     @rig.app.get("/fail")
@@ -334,7 +334,7 @@ def test_error_handler_that_answers_5xx_is_an_error_by_its_code(rig: Rig) -> Non
 
     rig.call("/fail")
 
-    assert {("GET", "/fail", 503, "503"): 1} == rig.series()
+    assert {("GET", "/fail", 503, "ValueError"): 1} == rig.series()
     assert "ERROR" == rig.span["status"]
     assert [] == rig.reports
 

@@ -8,7 +8,7 @@ A cell is resolved once per set of attribute values and kept by the caller. Read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from proletto_otel.core.conventions import OVERFLOW, Metric
 from proletto_otel.core.metrics.values import (
@@ -40,21 +40,27 @@ class Instrument(Generic[C]):
     def __init__(self, metric: Metric, make: Callable[[Attributes], C]) -> None:
         self.metric = metric
         self._make: Callable[[Attributes], C] = make
-        self._cells: dict[Values, C] = {}
-        self._labels: dict[Values, Attributes] = {}
+        self._cells: dict[tuple[Any, ...], C] = {}
+        self._labels: dict[tuple[Any, ...], Attributes] = {}
         self._overflow: C | None = None
 
-    def cell(self, values: Values = ()) -> C:
-        """The cell of these attribute values, in the order of `metric.attributes`."""
-        found = self._cells.get(values)
+    def cell(self, values: Values = (), more: Attributes = ()) -> C:
+        """The cell of these attribute values, in the order of `metric.attributes`.
+
+        Args:
+            values: One for each attribute; None: the series does not have it.
+            more: Further attributes, by name.
+        """
+        key = (*values, *more) if more else values
+        found = self._cells.get(key)
         if found is not None:
             return found
         if len(self._cells) >= MAX_CELLS:
             if self._overflow is None:
                 self._overflow = self._make(OVERFLOWED)
             return self._overflow
-        attributes = self._labels[values] = self.label(values)
-        return self._cells.setdefault(values, self._make(attributes))
+        attributes = self._labels[key] = self.label(values) + more
+        return self._cells.setdefault(key, self._make(attributes))
 
     def labelled(self) -> list[tuple[Attributes, C]]:
         """All cells with their attributes, the overflow among them."""
