@@ -302,7 +302,8 @@ def summarise(
         if isinstance(point.value, Histogram):
             summary.count += point.value.count
             summary.streams += point.value.count
-            summary.errors += point.value.count if ERROR_TYPE in named else 0
+            if ERROR_TYPE in named:
+                summary.errors += point.value.count
     for entry in merge(sections):
         key = (entry["method"], entry["route"])
         if key in summaries:

@@ -20,6 +20,7 @@ from proletto_otel.core.metrics.registry import Family
 from proletto_otel.logs.api.loggers import Logger, logger
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.monitoring import monitor
+from proletto_otel.request.labels import Ask
 from proletto_otel.request.propagation import outgoing_headers
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup.components import Components, TestDoubles
@@ -139,8 +140,15 @@ class Telemetry:
         self.shutdown()
 
     # --- for set-up ----------------------------------------------------------------------------
-    def add(self, app: Flask, authorize: Callable[..., Any] | None = None) -> None:
+    def add(
+        self,
+        app: Flask,
+        authorize: Callable[..., Any] | None = None,
+        request_labels: Ask | None = None,
+    ) -> None:
         """Wrap *app*; a second time does nothing."""
+        if request_labels is not None:
+            self.requests.label_with(request_labels)
         if app.extensions.get(EXTENSION) is self:
             return
         app.extensions[EXTENSION] = self

@@ -49,6 +49,7 @@ def setup_telemetry(
     config: Mapping[str, Any] | None = None,
     db: Any = None,
     authorize: Callable[..., Any] | None = None,
+    request_labels: Callable[[dict[str, Any]], Mapping[str, Any] | None] | None = None,
     **arguments: Unpack[Settings],
 ) -> Telemetry:
     """Switch telemetry on: traces, metrics, logs and errors of this process.
@@ -62,6 +63,9 @@ def setup_telemetry(
         db: A Flask-SQLAlchemy object, an SQLAlchemy engine or a URL: errors are stored in its
             table `error_logs`, and its health is checked.
         authorize: Who may see the admin pages: called in the request, truthy lets in.
+        request_labels: Labels to add to the request metrics, such as the tenant: called with the
+            WSGI environ of each finished request, for all apps of the process; at most four
+            labels, and 200 different sets of them in a process.
         arguments: Any setting of the configuration table by its name (`log_dir="…"`).
 
     Returns:
@@ -76,7 +80,7 @@ def setup_telemetry(
         telemetry = _made(app, chosen)
         try:
             if app is not None:
-                telemetry.add(app, authorize)
+                telemetry.add(app, authorize, request_labels)
             else:
                 telemetry.provide()
             if db is None and telemetry.config.database_url:

@@ -155,9 +155,9 @@ class Requests:
     def serve(self, count: int, failed: int = 0, seconds: float = 0.02, route: str = "/") -> None:
         histogram = self.registry.histogram(HTTP_SERVER_REQUEST_DURATION)
         for _ in range(count - failed):
-            histogram.cell(("GET", route, 200, None)).observe(seconds)
+            histogram.cell(("GET", route, 200, None, "http")).observe(seconds)
         for _ in range(failed):
-            histogram.cell(("GET", route, 500, "ValueError")).observe(seconds)
+            histogram.cell(("GET", route, 500, "ValueError", "http")).observe(seconds)
 
 
 def test_error_rate_is_per_cent_of_the_last_five_minutes(stage: Stage) -> None:

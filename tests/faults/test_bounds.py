@@ -77,7 +77,9 @@ class Shop:
         """Count requests that ended at unix time *wall* as the recorder does."""
         for number in range(ROUTES):
             route = f"/r{number}/<int:item>"
-            cell = registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(("GET", route, 200, None))
+            cell = registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(
+                ("GET", route, 200, None, "http")
+            )
             stats = self.components.route_stats.stats("GET", route)
             ended = Exchange(self.telemetry.requests.recorder, {}, lambda *_: None)  # type: ignore[arg-type]
             ended.request_id, ended.end_ns, ended.status = "r", int(wall * 1e9), 200
@@ -163,7 +165,7 @@ def test_a_flood_of_routes_ends_in_one_series() -> None:
     flooded, route_stats = Registry(), RouteStats()
     histogram = flooded.histogram(HTTP_SERVER_REQUEST_DURATION)
     for number, method in itertools.product(range(3 * MAX_CELLS), ("GET", "POST")):
-        histogram.cell((method, f"/flood{number}", 200, None)).observe(0.1, "", "")
+        histogram.cell((method, f"/flood{number}", 200, None, "http")).observe(0.1, "", "")
         route_stats.stats(method, f"/flood{number}")
     (family,) = flooded.collect()
 

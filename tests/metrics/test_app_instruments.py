@@ -169,7 +169,9 @@ def test_a_name_of_ours_is_not_taken(metrics: UserMetrics, meter: UserMeter) -> 
     """An instrument with the name of a metric of the contract would break the page: it is left
     out."""
     registry = Registry()
-    registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(("GET", "/", 200, None)).observe(1)
+    registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(("GET", "/", 200, None, "http")).observe(
+        1
+    )
     meter.create_counter(HTTP_SERVER_REQUEST_DURATION.name).add(1)
     meter.create_counter("shop.mine").add(1)
 

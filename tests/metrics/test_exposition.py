@@ -189,11 +189,15 @@ def test_overflow_and_flags_are_words(accept: str) -> None:
 def test_names_follow_the_contract() -> None:
     """A histogram of the contract appears under the name that panels and alerts use."""
     registry = Registry()
-    registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(("GET", "/a", 200, None)).observe(0.3)
+    cell = registry.histogram(HTTP_SERVER_REQUEST_DURATION).cell(("GET", "/a", 200, None, "http"))
+    cell.observe(0.3)
 
     read = samples(render(registry.collect())[0])
 
-    labels = {"http_request_method": "GET", "http_route": "/a", "http_response_status_code": "200"}
+    labels = {
+        "http_request_method": "GET", "http_route": "/a", "http_response_status_code": "200",
+        "url_scheme": "http",
+    }  # fmt: skip
     assert 1 == read[key(f"{HTTP_SERVER_REQUEST_DURATION.prometheus}_count", **labels)]
 
 

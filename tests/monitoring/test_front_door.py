@@ -21,6 +21,7 @@ def create_app(path: Path) -> Flask:
     db = SQLAlchemy()
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{path}"
+    app.config["FLASK_ENV"] = "development"
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"poolclass": NullPool}
 
     # Initialize database

@@ -205,7 +205,7 @@ def test_metrics_page_counts_requests(telemetry_capture: TelemetryCapture) -> No
 
     series = (
         'http_server_request_duration_seconds_count{http_request_method="GET",'
-        'http_route="/orders/<int:order_id>",http_response_status_code="200"} 3'
+        'http_route="/orders/<int:order_id>",http_response_status_code="200",url_scheme="http"} 3'
     )
     assert series in page
 
