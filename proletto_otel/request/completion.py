@@ -198,7 +198,7 @@ class Recorder:
         environ = exchange.environ
         scheme = "https" if environ.get("wsgi.url_scheme") == "https" else "http"
         labels = self.request_labels(environ) if self.request_labels is not None else ()
-        streams = exchange.streams or exchange.is_websocket()
+        exchange.streams = streams = exchange.streams or exchange.is_websocket()
         if streams and status == 0:
             status = exchange.status = 101
         key = (exchange.method, exchange.route, status, error_type, scheme, streams, labels)

@@ -99,14 +99,16 @@ class RouteActivity:
         now = self._now
         if minute != now[0]:
             now = self._next(minute)
-        duration = exchange.duration_s
         now[1] += 1
-        now[3] += duration
-        in_bucket = bisect_left(EDGES, duration)
-        self._durations[in_bucket] += 1  # as the others: no call in between, so none is lost
         if failed:
             now[2] += 1
             self.last_error = _last_error(exchange)
+        if exchange.streams:  # how long somebody listened is no latency
+            return
+        duration = exchange.duration_s
+        now[3] += duration
+        in_bucket = bisect_left(EDGES, duration)
+        self._durations[in_bucket] += 1  # as the others: no call in between, so none is lost
         if duration > self._floor:
             self._slow(exchange)
 

@@ -219,6 +219,11 @@ def test_an_event_stream_is_counted_but_no_latency(rig: Rig) -> None:
     assert {} == rig.series()
     assert {("GET", "/events", 200): 1} == rig.series("proletto.http.server.stream.duration")
     assert "/events" == rig.span["attributes"]["http.route"]
+    assert ({}, 1) == (
+        rig.route_stats.section()[0]["older"],
+        rig.route_stats.section()[0]["minutes"][0][1],
+    )
+    assert [] == rig.route_stats.section()[0]["slowest"]
 
 
 def test_a_websocket_that_closes_is_no_error(rig: Rig) -> None:

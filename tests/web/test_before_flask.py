@@ -100,7 +100,7 @@ def test_an_orchestrator_gets_its_answer(
     assert [200] * 10 == [answer.status_code for answer in answers]
     assert all(answer.headers["X-Request-ID"] for answer in answers)
     assert "" == client.head("/livez").text
-    assert telemetry_capture.metric("http.server.request.duration") is None
+    assert not telemetry_capture.metric("http.server.request.duration")
 
 
 def test_a_mounted_application_answers_below_its_mount(
