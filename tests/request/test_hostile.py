@@ -8,7 +8,9 @@ import string
 from typing import Any
 
 import pytest
+from flask import Flask
 
+from proletto_otel.request.attributes import MAX_KEPT, MAX_KEY
 from tests.request.conftest import Rig
 
 CHOICE = random.Random(20_261)  # the same table in every run
@@ -79,11 +81,40 @@ def test_attributes_are_short_and_printable(
         assert len(span["attributes"]["user_agent.original"]) <= 256
 
 
-def test_tables_do_not_grow(attacked: tuple[Rig, list[dict[str, Any]], list[Any]]) -> None:
-    """What is kept of addresses, hosts, agents and paths is bounded."""
-    facts = attacked[0].recorder.facts
+def test_tables_do_not_grow(rig: Rig) -> None:
+    """What is kept of addresses, agents and paths is bounded: a flood of each empties its table."""
+    rig.app.add_url_rule("/fixed", "fixed", lambda: "x")
+    facts, longest = rig.recorder.facts, [0, 0, 0]
+    for n in range(2 * MAX_KEPT):
+        address = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
+        facts.tables[0][("GET", f"agent {n}", "http", "shop", "80", "HTTP/1.1")]
+        facts.tables[1][address]
+        facts.tables[2][f"/fixed/{n}"]
+        longest = [max(a, len(b)) for a, b in zip(longest, facts.tables, strict=True)]
 
-    assert all(len(table) <= 1024 for table in facts.tables)
+    assert [MAX_KEPT] * 3 == longest
+
+
+def test_long_values_are_not_kept(rig: Rig) -> None:
+    """A thousand of them would be a megabyte for each table."""
+    table = rig.recorder.facts.tables[2]
+    made = table["/" + "x" * MAX_KEY]
+
+    assert made
+    assert not table
+
+
+def test_an_unsampled_trace_is_no_exemplar(app: Flask) -> None:
+    """It would lead to a trace that nobody kept."""
+    kept, dropped = Rig(app), Rig(Flask("other"), OTEL_TRACES_SAMPLER="always_off")
+    found = []
+    for rig in (kept, dropped):
+        rig.call("/")
+        (point,) = next(f for f in rig.registry.collect() if f.kind == "histogram").points
+        found.append(len(point.value.exemplars))
+        rig.unwatch()
+
+    assert [1, 0] == found
 
 
 @pytest.mark.parametrize(
