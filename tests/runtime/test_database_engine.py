@@ -47,7 +47,8 @@ def test_listener_that_changes_the_arguments_is_asked_each_time(tmp_path: Path) 
 
     @sa.event.listens_for(theirs, "do_connect")
     def login(_dialect: Any, _record: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
-        tokens.append(dict(kwargs))
+        tokens.append({**kwargs, "database": args[0]})
+        kwargs["timeout"] = 1
         args[0] = str(tmp_path / f"token{len(tokens)}.db")
 
     ours = own_engine(theirs, USE)
@@ -56,6 +57,7 @@ def test_listener_that_changes_the_arguments_is_asked_each_time(tmp_path: Path) 
 
     assert ["token1.db", "token2.db"] == sorted(p.name for p in tmp_path.iterdir())
     assert [7, 7] == [seen["timeout"] for seen in tokens]
+    assert ["/nowhere/at/all.db"] * 2 == [seen["database"] for seen in tokens]
 
 
 def test_listener_that_connects_by_itself_is_enough(tmp_path: Path) -> None:
