@@ -1,156 +1,35 @@
 """Instruments that the application and other instrumentations make: the SDK's, but bounded.
 
-The SDK's meter provider does the counting and is imported with the first instrument. Ours stands
-before it: at most 2,000 series an instrument, callbacks that cannot fail, and a new provider after
-a fork, so that no lock and no count of the parent is inherited.
+The SDK's meter provider does the counting and is imported with the first instrument. Ours wraps
+it: at most 2,000 series an instrument, callbacks that cannot fail, and a new provider after a fork,
+so that no lock and no count of the parent is inherited. The instruments themselves live in
+`metrics.bounded_instruments`.
 """
 
 from __future__ import annotations
 
-import inspect
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics as api
 
-from proletto_otel.core.conventions import OVERFLOW
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
-from proletto_otel.core.metrics.registry import MAX_CELLS, Family
-from proletto_otel.metrics.sdk_conversion import families
-from proletto_otel.runtime.bounded_read import BoundedRead
+from proletto_otel.core.metrics.registry import Family
+from proletto_otel.metrics.bounded_instruments import (
+    BoundedCounter,
+    BoundedGauge,
+    BoundedHistogram,
+    BoundedUpDownCounter,
+    Nothing,
+    WatchedCounter,
+    WatchedGauge,
+    WatchedUpDownCounter,
+)
+from proletto_otel.metrics.sdk_meter_provider import build_meter_provider
 from proletto_otel.runtime.lifecycle import Component
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
-
-Attributes = Any
-"""Whatever the API allows; a mapping or None."""
-OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
-
-
-class Nothing:
-    """In place of an instrument that the SDK refuses."""
-
-    def _leave(self, *_: Any) -> None:
-        """Measure nothing."""
-
-    add = record = set = _leave
-
-
-class Bounded:
-    """A synchronous instrument with a limit on its series."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._seen: set[Any] = set()
-        self.remake()
-
-    def remake(self) -> None:
-        """Make the SDK's instrument anew (after a fork)."""
-        self._real = self._make()
-        self._seen = set()
-
-    def add(self, amount: float, attributes: Attributes = None, context: Any = None) -> None:
-        """Count."""
-        with suppressed("meter.add"):
-            self._real.add(amount, self._within(attributes), context)
-
-    def record(self, amount: float, attributes: Attributes = None, context: Any = None) -> None:
-        """Record one measurement."""
-        with suppressed("meter.record"):
-            self._real.record(amount, self._within(attributes), context)
-
-    def set(self, amount: float, attributes: Attributes = None, context: Any = None) -> None:
-        """Set the present value."""
-        with suppressed("meter.set"):
-            self._real.set(amount, self._within(attributes), context)
-
-    def _within(self, attributes: Attributes) -> Attributes:
-        if not attributes:
-            return attributes
-        key = frozenset((k, v if _hashable(v) else str(v)) for k, v in attributes.items())
-        if key in self._seen:
-            return attributes
-        if len(self._seen) >= MAX_CELLS:
-            return OVERFLOW_ATTRIBUTES
-        self._seen.add(key)
-        return attributes
-
-
-def _hashable(value: object) -> bool:
-    return isinstance(value, (str, int, float, bool, type(None)))
-
-
-class BoundedCounter(Bounded, api.Counter):
-    """A counter."""
-
-
-class BoundedUpDownCounter(Bounded, api.UpDownCounter):
-    """An up-down counter."""
-
-
-class BoundedHistogram(Bounded, api.Histogram):
-    """A histogram."""
-
-
-class BoundedGauge(Bounded, api._Gauge):
-    """A gauge."""
-
-
-class Watched:
-    """An observable instrument; making it again replaces its callbacks."""
-
-    def __init__(
-        self, name: str, make: Callable[[Any], Any], callbacks: Sequence[Any] | None
-    ) -> None:
-        self._name = name
-        self._make = make
-        self._options = api.CallbackOptions()
-        self.use(callbacks)
-        self.remake()
-
-    def use(self, callbacks: Sequence[Any] | None) -> None:
-        """Ask *callbacks* from now on; one that hangs holds up nobody who collects."""
-        self._readers = [
-            BoundedRead(f"instrument {self._name}", partial(self._ask, callback))
-            for callback in callbacks or ()
-        ]
-
-    def remake(self) -> None:
-        """Make the SDK's instrument anew (after a fork)."""
-        self._real = self._make([self._observe])
-
-    def _observe(self, options: api.CallbackOptions) -> Iterable[api.Observation]:
-        self._options = options
-        found: list[api.Observation] = []
-        for reader in self._readers:
-            found += reader.read() or ()
-        return found[:MAX_CELLS]
-
-    def _ask(self, callback: Any) -> list[api.Observation]:
-        return _asked(callback, self._options)
-
-
-def _asked(callback: Any, options: api.CallbackOptions) -> list[api.Observation]:
-    if hasattr(callback, "send"):  # the API also takes generators; they begin by asking
-        if inspect.getgeneratorstate(callback) == inspect.GEN_CREATED:
-            next(callback)
-        return list(callback.send(options))
-    return list(callback(options))
-
-
-class WatchedCounter(Watched, api.ObservableCounter):
-    """An observable counter."""
-
-
-class WatchedUpDownCounter(Watched, api.ObservableUpDownCounter):
-    """An observable up-down counter."""
-
-
-class WatchedGauge(Watched, api.ObservableGauge):
-    """An observable gauge."""
 
 
 class UserMeter(api.Meter):
@@ -270,7 +149,7 @@ class UserMetrics(api.MeterProvider, Component):
     def sdk(self, scope: tuple[str, str | None]) -> Any:
         """The SDK's meter of *scope*."""
         if self._provider is None:
-            self._provider, self._reader = _build()
+            self._provider, self._reader = build_meter_provider()
         return self._provider.get_meter(*scope)
 
     def collect(self) -> list[Family]:
@@ -278,7 +157,7 @@ class UserMetrics(api.MeterProvider, Component):
         if self._provider is None:
             return []
         self._reader.collect()
-        return self._reader.taken()  # type: ignore[no-any-return]  # built in _build
+        return self._reader.taken()  # type: ignore[no-any-return]  # built there
 
     # --- component -----------------------------------------------------------------------------
     def start(self) -> None:
@@ -306,41 +185,3 @@ class UserMetrics(api.MeterProvider, Component):
             for instrument in list(self._instruments.values()):
                 with suppressed("meter.fork"):
                     instrument.remake()
-
-
-def _build() -> tuple[MeterProvider, Any]:
-    from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
-    from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
-    from opentelemetry.sdk.resources import Resource
-
-    class Reader(MetricReader):
-        """Keeps the latest collection; cumulative, as Prometheus wants it."""
-
-        _data: MetricsData | None = None
-
-        def _receive_metrics(
-            self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any
-        ) -> None:
-            self._data = metrics_data
-
-        def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-            pass
-
-        def taken(self) -> list[Family]:
-            data, self._data = self._data, None
-            return families(data)
-
-    class Provider(MeterProvider):
-        """Ends with a fork: see `UserMetrics.forked`."""
-
-        def _handle_fork(self) -> None:
-            # the rest of the SDK's own would start threads here; see `request.otel_provider`
-            MeterProvider._all_metric_readers_lock = threading.Lock()
-
-    reader = Reader()
-    # all that the SDK would read from the environment, where a misspelt word makes it raise
-    given: dict[str, Any] = {
-        "resource": Resource.get_empty(),
-        "exemplar_filter": TraceBasedExemplarFilter(),
-    }
-    return Provider([reader], shutdown_on_exit=False, **given), reader

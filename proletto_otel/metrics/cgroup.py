@@ -73,7 +73,12 @@ def own_cgroup(root: Path = ROOT, own: Path = OWN) -> Cgroup:
     """
     paths = _own_paths(own)
     if (root / "memory" / "memory.limit_in_bytes").exists():
-        return CgroupV1(lambda controller: _v1(root / controller, paths.get(controller, "")))
+
+        def directory(controller: str) -> Path:
+            own_group = root / controller / paths.get(controller, "")
+            return own_group if own_group.is_dir() else root / controller
+
+        return CgroupV1(directory)
     nested = root / paths.get("", "")
     return CgroupV2(nested if "" in paths and (nested / "memory.max").exists() else root)
 
@@ -87,15 +92,11 @@ def _own_paths(own: Path) -> dict[str, str]:
     return found
 
 
-def _v1(controller: Path, path: str) -> Path:
-    nested = controller / path
-    return nested if nested.is_dir() else controller
-
-
 def _in_use(limit: int | None, used: int | None, inactive: int) -> float | None:
     if not limit or used is None:
         return None
-    return max(0.0, used - inactive) / limit  # cache that can be given back is not in use
+    # Files that the kernel cached count as memory of the group, but it drops them before it kills.
+    return max(0.0, used - inactive) / limit
 
 
 def _number(path: Path) -> int | None:

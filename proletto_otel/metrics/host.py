@@ -34,7 +34,7 @@ class Psutil:
     """The library, imported at first need; what the system refuses is None.
 
     Args:
-        library: Something that looks like it (tests).
+        library: Something with the same functions (tests).
     """
 
     def __init__(self, library: Any = None) -> None:
@@ -97,7 +97,12 @@ class Host:
 
     def cpu(self) -> Series:
         """Share of the processors' time in use since this was last asked, by scope."""
-        return _present({HOST: self._psutil.ask(self._busy), CONTAINER: self._of_quota()})
+        share, quota = None, self._cgroup.cpu()
+        if quota is not None:
+            used_s, processors = quota
+            used = self._container_cpu.of(used_s, self._clock())
+            share = None if used is None else used / processors
+        return _present({HOST: self._psutil.ask(self._busy), CONTAINER: share})
 
     def memory(self) -> Series:
         """Share of memory in use, by scope."""
@@ -106,15 +111,24 @@ class Host:
 
     def disks(self) -> Series:
         """Share in use of each file system, by mount point."""
-        return _present({mount: self._used(mount) for mount in ("/", *self._mounts())})
+        partitions = self._psutil.ask(lambda psutil: psutil.disk_partitions(False)) or ()
+        mounts = {
+            p.mountpoint
+            for p in partitions
+            # somebody has to watch that it does not fill up
+            if p.fstype not in PSEUDO | READ_ONLY and "ro" not in getattr(p, "opts", "").split(",")
+        }
+        # files bound into a container (/etc/hosts …) lie on a disk that is reported already
+        further = sorted(m for m in mounts if m != "/" and os.path.isdir(m))[:MAX_MOUNTS]
+        return _present({mount: self._used(mount) for mount in ("/", *further)})
 
     def load(self, minutes: int) -> Series:
         """Load average over 1, 5 or 15 minutes."""
         found = self._psutil.ask(lambda psutil: psutil.getloadavg()[(1, 5, 15).index(minutes)])
         return _present({"": found})
 
-    # own arithmetic: psutil's cpu_percent() keeps one state per program, and the application, or a
-    # second reader, that asks as well gets and leaves a meaningless number
+    # Computed here: psutil's cpu_percent() measures since anybody in the program last called it, so
+    # two readers, such as the application and this one, give each other meaningless numbers.
     def _busy(self, psutil: Any) -> float | None:
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0)
@@ -122,27 +136,9 @@ class Host:
         total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
         return self._host_cpu.of(total - idle, total)
 
-    def _of_quota(self) -> float | None:
-        found = self._cgroup.cpu()
-        if found is None:
-            return None
-        used = self._container_cpu.of(found[0], self._clock())
-        return None if used is None else used / found[1]
-
     def _used(self, mount: str) -> float | None:
         used = self._psutil.ask(lambda psutil: psutil.disk_usage(mount).percent / 100)
         return None if used is None else float(used)
-
-    def _mounts(self) -> list[str]:
-        partitions = self._psutil.ask(lambda psutil: psutil.disk_partitions(False)) or ()
-        mounts = {p.mountpoint for p in partitions if _can_fill(p.fstype, getattr(p, "opts", ""))}
-        # files bound into a container (/etc/hosts …) lie on a disk that is reported already
-        return sorted(m for m in mounts if m != "/" and os.path.isdir(m))[:MAX_MOUNTS]
-
-
-def _can_fill(kind: str, options: str) -> bool:
-    """Whether a file system is one that somebody has to keep from filling up."""
-    return kind not in PSEUDO and kind not in READ_ONLY and "ro" not in options.split(",")
 
 
 def _present(values: Mapping[Any, float | None]) -> Series:

@@ -17,12 +17,11 @@ from proletto_otel.core import conventions as c
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.registry import (
-    Attributes,
     Family,
     Histogram,
     Observations,
     Registry,
-)  # fmt: skip
+)
 from proletto_otel.metrics.cgroup import Cgroup
 from proletto_otel.metrics.host import CONTAINER, HOST, Host, Psutil, Series
 from proletto_otel.metrics.worker import Worker
@@ -67,7 +66,7 @@ class SystemMetric:
     alert: str = ""
     """Name of its alert, CamelCase; the heading in the runbook."""
     unit: str = ""
-    """Shown behind the indicator's value: `%`, or nothing."""
+    """Shown after the indicator's value: `%`, or nothing."""
     scale: float = 1.0
     """Indicator = metric × scale."""
     combine: Combine = largest
@@ -125,7 +124,7 @@ class SystemSampler:
     """Takes samples of the host and remembers the latest; asks this process when it is read.
 
     Args:
-        psutil: The library, or something that looks like it (tests).
+        psutil: The library, or something with the same functions (tests).
         cgroup: The container's limits; found out by default.
         clock: Monotonic seconds.
         now: Unix time in seconds.
@@ -162,7 +161,7 @@ class SystemSampler:
         self.taken_at = self._now()
 
     def sample_first(self) -> None:
-        """Take the first sample, over a tenth of a second: a share needs two looks at the clock."""
+        """Take the first sample, over a tenth of a second: a share needs two readings."""
         self.sample()
         self._wait(FIRST_SHARE_S)
         self.sample()
@@ -204,21 +203,15 @@ def indicators(families: Iterable[Family]) -> dict[str, float | None]:
     found: dict[str, float | None] = {row.indicator: None for row in INDICATORS}
     for family in families:
         row = _ROWS.get(family.name)
-        series = _series(family, row.metric.attributes) if row is not None else {}
-        if row is not None and series:
+        if row is None:
+            continue
+        series: dict[str, list[float]] = {}
+        for point in family.points:
+            if not isinstance(point.value, Histogram):
+                # only the metric's own attribute counts: values of all workers come together
+                own = (str(v) for k, v in point.attributes if k in row.metric.attributes)
+                series.setdefault(next(own, ""), []).append(float(point.value))
+        if series:
             with suppressed(f"indicator.{row.indicator}"):
                 found[row.indicator] = row.combine(series) * row.scale
     return found
-
-
-def _series(family: Family, attributes: tuple[str, ...]) -> dict[str, list[float]]:
-    """Values by the value of the metric's attribute; whose process it is does not matter."""
-    found: dict[str, list[float]] = {}
-    for point in family.points:
-        if not isinstance(point.value, Histogram):
-            found.setdefault(_key(point.attributes, attributes), []).append(float(point.value))
-    return found
-
-
-def _key(attributes: Attributes, wanted: tuple[str, ...]) -> str:
-    return next((str(value) for name, value in attributes if name in wanted), "")

@@ -36,7 +36,7 @@ class Worker:
         self._psutil = psutil or Psutil()
         self._clock = clock
         self._process: Any = None
-        self._kept: dict[str, tuple[float, float | None]] = {}
+        self._latest: dict[str, tuple[float, float | None]] = {}
         self._cpu = Share()
         self._connections, self._connections_until = 0, float("-inf")
         self._collected = [stats["collections"] for stats in gc.get_stats()]
@@ -68,22 +68,28 @@ class Worker:
 
     def _measured(self, name: str, question: Callable[[Any], float | None]) -> Series:
         """The present value, at most two seconds old; nothing where the system refuses."""
-        at, value = self._kept.get(name, (float("-inf"), None))
-        if self._clock() - at >= FRESH_S:
-            value = self._psutil.ask(lambda psutil: question(self._own(psutil)))
-            self._kept[name] = self._clock(), value
-        return {} if value is None else {"": value}
 
-    def _own(self, psutil: Any) -> Any:
-        # resolved at call time: a process object made before a fork measures the parent
-        if self._process is None or self._process.pid != os.getpid():
-            self._process = psutil.Process()
-        return self._process
+        def measure(psutil: Any) -> float | None:
+            # resolved at call time: a process object made before a fork measures the parent
+            if self._process is None or self._process.pid != os.getpid():
+                self._process = psutil.Process()
+            return question(self._process)
+
+        at, value = self._latest.get(name, (float("-inf"), None))
+        if self._clock() - at >= FRESH_S:
+            value = self._psutil.ask(measure)
+            self._latest[name] = self._clock(), value
+        return {} if value is None else {"": value}
 
     def _share(self, own: Any) -> float | None:
         times = own.cpu_times()
         used = self._cpu.of(times.user + times.system, self._clock())
-        return None if used is None else used / _processors()
+        if used is None:
+            return None
+        try:
+            return used / (len(os.sched_getaffinity(0)) or 1)
+        except (AttributeError, OSError):  # not on macOS
+            return used / (os.cpu_count() or 1)
 
     def _sockets(self, own: Any) -> float:
         began = self._clock()
@@ -92,11 +98,3 @@ class Worker:
             ended = self._clock()
             self._connections_until = ended + min(COSTLY * (ended - began), OLDEST_S)
         return self._connections
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0)) or 1
-    except (AttributeError, OSError):  # not on macOS
-        return os.cpu_count() or 1

@@ -24,9 +24,9 @@ TRACE, SPAN = "a" * 32, "b" * 16
 
 
 def family(kind: str, value: float, attributes: Attributes = (), **named: str) -> Family:
-    told = {"name": "shop.thing", "unit": "{thing}", "description": "Things."} | named
+    fields = {"name": "shop.thing", "unit": "{thing}", "description": "Things."} | named
     points = [Point(attributes, value)]
-    return Family(told["name"], kind, told["unit"], told["description"], points)
+    return Family(fields["name"], kind, fields["unit"], fields["description"], points)
 
 
 def histogram() -> Family:
@@ -157,7 +157,7 @@ def test_attributes_that_become_one_label_share_it() -> None:
 def test_labels_are_named_as_prometheus_names_them(
     attribute: str, label: str, accept: str, parser
 ) -> None:
-    """Names that Prometheus keeps for itself, or would refuse, never make a page unreadable."""
+    """Names that Prometheus reserves, or would refuse, never make a page unreadable."""
     body = render([family("gauge", 1, ((attribute, "x"),))], accept)[0]
 
     assert [key("shop_thing", **{label: "x"})] == list(samples(body, parser))

@@ -38,7 +38,7 @@ NOTHING = Path("/nonexistent")
 
 
 class Machine:
-    """A psutil whose numbers are known; anything may be refused."""
+    """A psutil with known numbers; anything may be refused."""
 
     Error = psutil.Error
     boot = SimpleNamespace
@@ -133,7 +133,7 @@ def test_processor_time_is_the_share_since_the_last_sample(machine: Machine) -> 
 
 
 def test_a_second_reader_does_not_spoil_the_first(machine: Machine) -> None:
-    """However often it is asked in between, the share is never read from a moment's noise."""
+    """However often it is asked in between, the share is never taken over too short a time."""
     own = host_of(machine)
     own.cpu()
     machine.busy += 30
