@@ -1,1 +1,1 @@
-"""Thresholds, their evaluation, and who is told."""
+"""Thresholds, their evaluation, and when people are notified."""

@@ -54,31 +54,32 @@ def defaults(cpu_count: int, max_open_files: int | None) -> list[Threshold]:
             "of the histogram, many leave.",
         ),
     ]  # fmt: skip
-    return thresholds + _open_files(max_open_files)
-
-
-def _open_files(limit: int | None) -> list[Threshold]:
-    if limit is None or not 0 < limit < 1_000_000:
-        return []
-    return [
-        Threshold(
+    limit = max_open_files
+    # RLIM_INFINITY is -1, and container runtimes often set a limit of about a million: no process
+    # of a small service comes near it, so a threshold there would never say anything.
+    if limit is not None and 0 < limit < 1_000_000:
+        open_files = Threshold(
             metric="open_files", warning=round(0.7 * limit), critical=round(0.9 * limit),
             duration=300,
             reason=f"70 % and 90 % of the {limit} files a process may open here: at the limit no "
             "connection can be accepted.",
-        )
-    ]  # fmt: skip
+        )  # fmt: skip
+        thresholds.append(open_files)
+    return thresholds
 
 
 def for_checks(checks: Iterable[tuple[str, bool]]) -> list[Threshold]:
     """One threshold per health check (name, critical): 0 healthy, 1 degraded, 2 unhealthy.
 
-    Unhealthy speaks at once, because N failures already lie behind it. Only a critical check can
-    be a critical alert, and only its degradation, if it lasts, a warning.
+    An unhealthy check alerts at once, because it takes several failures in a row to become
+    unhealthy. Only a critical check can be a critical alert, and only its degradation, if it
+    lasts, a warning.
     """
     thresholds = []
     for name, critical in checks:
         metric = HEALTH_PREFIX + name
+        # 0.5 and 1.5 lie between the states 0, 1 and 2: above 0.5 is degraded or worse, above 1.5
+        # is unhealthy. Checks have a hysteresis of their own, so an end needs no second wait.
         if critical:
             made = Threshold(
                 metric=metric, warning=0.5, critical=1.5, duration=SLOW_FOR_S,
@@ -103,6 +104,7 @@ def in_force(
 def for_this_machine() -> list[Threshold]:
     """The defaults with this machine's cores and this process's limit of open files."""
     limit: int | None = None
+    # Windows has no `resource`: there the threshold on open files is left out.
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

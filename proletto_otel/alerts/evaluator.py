@@ -1,4 +1,4 @@
-"""The evaluator: reads the indicators, moves alert states on, hands over what is to be told.
+"""The evaluator: reads the indicators, moves alert states on, hands notices to the channels.
 
 Thresholds become states in `alerts.states`, states become notices as `alerts.notify_policy` says,
 and notices are sent by the notifiers of `notify`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from proletto_otel.alerts.indicators import Indicator
 from proletto_otel.alerts.notices import Notice, Origin, notice
@@ -29,11 +29,7 @@ from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import StoreUnavailable
 
 ADOPT_S = 30.0
-"""How often entries are looked for that another process left in the outbox."""
-
-
-def _no_facts(_: Threshold) -> dict[str, str]:
-    return {}
+"""Seconds between two reads of the outbox for entries that another process left there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +42,7 @@ class Watched:
     indicator: Callable[[str], Indicator]
     """What a metric means, by its name."""
 
-    facts: Callable[[Threshold], dict[str, str]] = _no_facts
+    facts: Callable[[Threshold], dict[str, str]] = field(default=lambda _: {})
     """More to know about an alert: the last error's request ID, what a check said."""
 
 
@@ -79,7 +75,7 @@ class Evaluator(Component):
         notifiers: One for each channel.
         origin: The service, for messages.
         watched: The thresholds.
-        repeat_s: Seconds after which an alert that goes on is told again; 0: never.
+        repeat_s: Seconds after which an alert that goes on is announced again; 0: never.
         ledger: Counts what was handed to the channels.
         clock: Monotonic seconds.
         now: Unix seconds.
@@ -105,15 +101,16 @@ class Evaluator(Component):
         self.forked()
 
     def forked(self) -> None:
-        """Begin without the parent's memory; the store has it."""
+        """Start empty in a child process; the states are in the store."""
         self._own: dict[str, AlertState] = {}
+        # Whether the last evaluation ran without the store.
         self._was_alone = False
         self.last: Reading | None = None
         self._adopted_at = float("-inf")
         self._is_window_read = False
 
     def tick(self) -> list[Notice]:
-        """Evaluate once; return what people are told."""
+        """Evaluate once; return the notices that were made."""
         mono = self._clock()
         self._read_window(mono)
         now = self._round(mono)
@@ -123,6 +120,7 @@ class Evaluator(Component):
             notices, entries = self._without_store(now)
         for entry in entries:
             self._ledger.emitted(entry.channel)
+        # Sent after the commit: a rolled back transaction must not have notified anybody.
         self._send(entries)
         self._adopt(mono)
         return notices
@@ -133,10 +131,16 @@ class Evaluator(Component):
         return self._own
 
     def _round(self, mono: float) -> Round:
-        """Ask everybody for values and facts: the transaction that follows must not wait."""
+        """Collect all values and facts before the transaction, which must not wait for them."""
         reading = self.last = self.readings.take(mono)
         thresholds = list(self._watched.thresholds())
-        beyond = [t for t in thresholds if _is_beyond(t, reading.value(t))]
+        # both levels are asked: a threshold may have a critical limit only
+        beyond = [
+            threshold
+            for threshold in thresholds
+            if (value := reading.value(threshold)) is not None
+            and (threshold.beyond(WARNING, value) or threshold.beyond(CRITICAL, value))
+        ]
         facts = {t.name: self._watched.facts(t) for t in beyond}
         return Round(mono, self._now(), reading, thresholds, facts)
 
@@ -145,13 +149,16 @@ class Evaluator(Component):
         entries: list[OutboxEntry] = []
         with self.store.transaction() as connection:
             stored = self.store.states(connection)
-            # what was found out while the store was away is newer than what it holds
+            # States of this process win only after an evaluation without the store: they are
+            # newer than what it holds. Otherwise the store wins, as another process may have led.
             before = {**stored, **self._own} if self._was_alone else {**self._own, **stored}
             steps = self._steps(now, before, self.store.silences(connection))
             self.store.save(connection, [step.state for step in steps])
             notices = [step.notice for step in steps if step.notice is not None]
             for made in notices:
+                # One entry per channel: a retry on one does not send again on the others.
                 entries += self.store.post(connection, made, self._channels(made))
+            # The window is written too, so that a new leader knows the last five minutes at once.
             if now.reading.keep:
                 self.store.keep_reading(connection, now.mono, now.reading.totals)
         self._remember(steps, alone=False)
@@ -160,7 +167,7 @@ class Evaluator(Component):
         return notices, entries
 
     def _without_store(self, now: Round) -> tuple[list[Notice], list[OutboxEntry]]:
-        """A locked or broken store silences nobody: this process goes on with what it knows."""
+        """Evaluate with the states of this process, as a locked store must not stop alerts."""
         steps = self._steps(now, self._own, [])
         self._remember(steps, alone=True)
         notices = [step.notice for step in steps if step.notice is not None]
@@ -179,6 +186,7 @@ class Evaluator(Component):
     ) -> list[Step]:
         steps = []
         for threshold in now.thresholds:
+            # Keyed by name, not metric: two thresholds may watch one metric under two names.
             known = before.get(threshold.name) or AlertState(name=threshold.name)
             value = now.reading.value(threshold)
             state = advance(known, threshold, value, now.mono, now.wall)
@@ -193,6 +201,7 @@ class Evaluator(Component):
     ) -> Notice:  # fmt: skip
         resolved = announced.event == RESOLVED
         if resolved:
+            # `advance` has cleared the start of the new state already
             since = before.since or state.changed
         else:
             since = state.since_of(announced.severity, now.mono, now.wall)
@@ -207,6 +216,7 @@ class Evaluator(Component):
         return [n.name for n in self.notifiers if n.channel.wants(notification)]
 
     def _send(self, entries: Iterable[OutboxEntry]) -> None:
+        # Only queued here: each notifier sends from a thread of its own and refuses duplicates.
         by_name = {notifier.name: notifier for notifier in self.notifiers}
         for entry in entries:
             if entry.channel in by_name:
@@ -221,7 +231,8 @@ class Evaluator(Component):
         self._send(waiting)
         channels = {notifier.name for notifier in self.notifiers}
         for entry in waiting:
-            # nobody speaks on this channel any more: its settings were taken away
+            # The channel was removed from the settings, so no notifier will ever send this. It is
+            # dropped only after an hour, as another worker may still have it.
             if entry.channel not in channels and self._now() - entry.at > EXPIRES_S:
                 with contextlib.suppress(StoreUnavailable):
                     self.store.outbox.remove(entry.id or 0)
@@ -229,17 +240,13 @@ class Evaluator(Component):
                     self._ledger.dropped(entry.channel, "expired")
 
     def _read_window(self, mono: float) -> None:
-        """Go on with the request readings of the leader before; once."""
+        """Continue with the request readings of the previous leader; once."""
         if self._is_window_read:
             return
         self._is_window_read = True
         window = self.readings.window
+        # Cleared also when the store fails: own readings from an earlier lead have a gap, and a
+        # window across a gap would count requests of a longer time than five minutes.
         window.readings.clear()
         with contextlib.suppress(StoreUnavailable), self.store.transaction() as connection:
             window.readings.extend(self.store.readings(connection, mono))
-
-
-def _is_beyond(threshold: Threshold, value: float | None) -> bool:
-    if value is None:
-        return False
-    return threshold.beyond(WARNING, value) or threshold.beyond(CRITICAL, value)

@@ -31,10 +31,10 @@ class Indicator:
     """Name of its alert, CamelCase; the heading in the runbook."""
 
     unit: str = ""
-    """Shown behind the value: `%`, `s`, or nothing."""
+    """Shown after the value: `%`, `s`, or nothing."""
 
     source: str = ""
-    """OpenTelemetry name of the metric behind it; empty for what a caller registered."""
+    """OpenTelemetry name of its metric; empty for what a caller registered."""
 
     scale: float = 1.0
     """Indicator = metric × scale."""
@@ -50,6 +50,7 @@ class Indicator:
 
     def show(self, value: float) -> str:
         """*value* with its unit: `97.3 %`."""
+        # four digits are enough to compare with a limit; %g would write 1e+04 from 10,000 on
         text = f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
         return f"{text} {self.unit}".rstrip()
 
@@ -57,6 +58,7 @@ class Indicator:
 _HTTP = HTTP_SERVER_REQUEST_DURATION.name
 
 _TABLE = (
+    # Generated, so that a new system metric needs no line here.
     *(
         Indicator(
             name=row.indicator, title=row.title, alert=row.alert, unit=row.unit,
@@ -93,6 +95,7 @@ HEALTH_PREFIX = "health:"
 
 def gauge(name: str, unit: str = "", title: str = "") -> Indicator:
     """The indicator of a gauge that the application registered."""
+    # "1" is UCUM for a bare number and {…} an annotation (`{request}`): neither is read by people
     shown = "" if unit in ("1", "") or unit.startswith("{") else unit
     return Indicator(
         name=name, title=title or name, subject=title or name, alert=GAUGE_ALERT, unit=shown,
@@ -113,4 +116,5 @@ NOT_EVALUATED = Indicator(
 
 def anchor(alert: str) -> str:
     """The anchor of an alert's heading in the runbook."""
+    # as GitHub and MkDocs make an anchor of a CamelCase heading
     return re.sub(r"[^a-z0-9-]", "", alert.lower())

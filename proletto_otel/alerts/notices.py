@@ -1,6 +1,6 @@
-"""Notices: what people are told about an alert, put together from threshold, value and origin.
+"""Notices: the content of one message about an alert, made of threshold, value and origin.
 
-How a notice looks in Slack, in an email and in the log lives in `notify`.
+How a notice is shown in Slack, in an email and in the log lives in `notify`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One thing that people are told once about an alert."""
+    """One message about an alert, sent once through each channel."""
 
     event: str
     """`firing` or `resolved`."""
@@ -114,6 +114,7 @@ class Origin:
         links = {"runbook": f"{self.runbook_url or RUNBOOK}#{anchor(alert)}"}
         if self.dashboard_url:
             links["dashboard"] = self.dashboard_url
+        # Without an incoming ID the request ID is the trace ID; a caller may send any text as one.
         request_id = facts.get("error_request_id") or facts.get("slow_request_id") or ""
         if self.trace_url and _TRACE_ID.fullmatch(request_id):
             links["trace"] = self.trace_url.replace("{trace_id}", request_id)
@@ -127,8 +128,10 @@ def notice(
 ) -> Notice:  # fmt: skip
     """Put a notice together."""
     limit = threshold.limit(severity)
+    # A critical alert that fell to warning may end at a level without a limit of its own.
     if limit is None:
         limit = threshold.warning if threshold.warning is not None else threshold.critical
+    # An empty fact would be an empty row. The limit protects Slack's 3,000 characters per block.
     facts = {k: v[:MAX_DETAIL] for k, v in (facts or {}).items() if v}
     return Notice(
         event=RESOLVED if resolved else FIRING,
@@ -154,6 +157,7 @@ def _summary(
     threshold: Threshold, indicator: Indicator, resolved: bool, value: float | None,
     limit: float | None, lasted_s: float, facts: dict[str, str],
 ) -> str:  # fmt: skip
+    # A check's value is a state, not a quantity: "2, above 1.5" would mean nothing to a reader.
     if indicator.alert == HEALTH_ALERT:
         state = {0.0: "healthy", 1.0: "degraded", 2.0: "unhealthy"}.get(value or 0.0, "unknown")
         text = f"{indicator.title} is {state}"
@@ -170,5 +174,6 @@ def _summary(
         return (
             f"{indicator.title} is back to {shown} after {human_duration(lasted_s)} (limit {bound})"
         )
+    # a threshold without duration fires in its first second: "for 0 s" would only be noise
     lasted = f" for {human_duration(lasted_s)}" if lasted_s >= 1 else ""
     return f"{indicator.title} is {shown}, {threshold.direction} {bound}{lasted}"

@@ -1,13 +1,13 @@
-"""When people are told about an alert: pure functions over its state and the silences.
+"""When people are notified about an alert: pure functions over its state and the silences.
 
-- It is worse than what they were last told: they are told at once, but not while the alert is
-  silenced, or acknowledged at that level.
-- It stays as bad as they were told: they are told again after `repeat_s`, if that is set, but not
-  while the alert is silenced or acknowledged.
-- It gets better, but does not end: nothing is said; the next rise is told again.
-- It ends: they are told once, also when it was acknowledged, but not while it is silenced.
+- It is worse than in the last notification: people are notified at once, but not while the alert
+  is silenced, or acknowledged at that level.
+- It stays at the level of the last notification: people are notified again after `repeat_s`, if
+  that is set, but not while the alert is silenced or acknowledged.
+- It gets better, but does not end: no notification; the next rise is notified again.
+- It ends: people are notified once, also when it was acknowledged, but not while it is silenced.
 
-What is held back by a silence is told when the silence ends, if it still holds. Repeats of errors
+What a silence held back is sent when the silence ends, if it still holds. Repeats of errors
 are decided in `notify.error_claims`, those of Grafana in `grafana/provisioning/alerting`.
 """
 
@@ -24,7 +24,7 @@ from proletto_otel.notify.notification import FIRING, RESOLVED
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What people are to be told about one alert."""
+    """The notification that is due for one alert."""
 
     event: str
     """`firing` or `resolved`."""
@@ -36,17 +36,25 @@ class Announcement:
 def decide(
     state: AlertState, silences: Sequence[Silence], now: float, repeat_s: float = 0.0
 ) -> tuple[AlertState, Announcement | None]:
-    """Whether people hear of *state* now (unix seconds), and the state with what they know then."""
+    """The announcement due at *now* (unix seconds), if any, and the state that records it."""
     if RANK[state.level] > RANK[state.told]:
         if quiet(state.name, state.level, silences):
+            # `told` stays, so the rise is announced when the silence ends and it still holds
             return state, None
-        return _told(state, now), Announcement(FIRING, state.level)
+        return _announced(state, now), Announcement(FIRING, state.level)
     if state.level == state.told:
+        # `OK` on both sides comes here too, and never repeats
         repeated = _repeats(state, silences, now, repeat_s)
-        return (_told(state, now), Announcement(FIRING, state.level)) if repeated else (state, None)
+        return (
+            (_announced(state, now), Announcement(FIRING, state.level))
+            if repeated
+            else (state, None)
+        )
+    # Better but not over: lower the known level without a message, so that the next rise is news.
+    # A silenced end likewise: what began before the silence must not be announced as over after it.
     if state.level != OK or of(state.name, SILENCE, silences) is not None:
-        return _told(state, state.told_at), None
-    return _told(state, now), Announcement(RESOLVED, state.told)
+        return _announced(state, state.told_at), None
+    return _announced(state, now), Announcement(RESOLVED, state.told)
 
 
 def _repeats(state: AlertState, silences: Sequence[Silence], now: float, repeat_s: float) -> bool:
@@ -56,5 +64,5 @@ def _repeats(state: AlertState, silences: Sequence[Silence], now: float, repeat_
     return not silenced and of(state.name, ACKNOWLEDGE, silences) is None
 
 
-def _told(state: AlertState, at: float) -> AlertState:
+def _announced(state: AlertState, at: float) -> AlertState:
     return replace(state, told=state.level, told_at=at)

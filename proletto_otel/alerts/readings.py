@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,29 +32,17 @@ class CheckView(Protocol):
     def status(self) -> str: ...
 
 
-def _no_system() -> Mapping[str, float | None]:
-    return {}
-
-
-def _no_families() -> Sequence[Family]:
-    return ()
-
-
-def _no_health() -> Sequence[CheckView]:
-    return ()
-
-
 @dataclass(kw_only=True)
 class Readings:
     """Where the values come from; each source is asked at most once per `take`."""
 
-    system: Callable[[], Mapping[str, float | None]] = _no_system
+    system: Callable[[], Mapping[str, float | None]] = dict
     """Host values by indicator name, in the indicator's unit; absent or None: no data."""
 
-    families: Callable[[], Sequence[Family]] = _no_families
+    families: Callable[[], Sequence[Family]] = tuple
     """Every metric of all workers, merged."""
 
-    health: Callable[[], Sequence[CheckView]] = _no_health
+    health: Callable[[], Sequence[CheckView]] = tuple
     """The checks' states."""
 
     excluded_routes: Container[str | None] = ()
@@ -71,6 +59,7 @@ class Readings:
     def take(self, mono: float) -> Reading:
         """Ask all sources; one that fails has no data."""
         reading = Reading()
+        # One `suppressed` for each: a source that raises must not take the values of the others.
         with suppressed("alerts.system"):
             reading.system = dict(self.system())
         with suppressed("alerts.families"):
@@ -89,7 +78,7 @@ class Readings:
 
 @dataclass
 class Reading:
-    """All values at one moment."""
+    """All values, taken at one time."""
 
     system: dict[str, float | None] = field(default_factory=dict)
     families: Sequence[Family] = ()
@@ -123,6 +112,8 @@ class Reading:
             ratio = w.error_ratio(self.requests, least)
             return None if ratio is None else 100 * ratio
         if metric == "response_time_p95":
+            # The histogram's buckets are wide (1 s to 2.5 s is one), so its quantile is only the
+            # fallback while no worker has fine durations.
             found = self.durations
             if not found:
                 return w.quantile_s(self.requests, 0.95, least)
@@ -132,14 +123,13 @@ class Reading:
 
     def _gauge(self, metric: str, direction: str) -> float | None:
         """The worst series of a gauge, over all workers."""
-        return self._of_workers(metric, max if direction == ABOVE else min)
-
-    def _of_workers(self, name: str, together: Callable[[Iterable[float]], float]) -> float | None:
+        # an average would hide one worker whose queue is full
+        worst = max if direction == ABOVE else min
         values = [
             float(point.value)
             for family in self.families
-            if family.name == name and family.kind in ("gauge", "updown")
+            if family.name == metric and family.kind in ("gauge", "updown")
             for point in family.points
             if not isinstance(point.value, Histogram)
         ]
-        return together(values) if values else None
+        return worst(values) if values else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from proletto_otel.core.conventions import (
@@ -16,7 +16,7 @@ from proletto_otel.core.metrics.registry import Family, Histogram, Point
 WINDOW_S = 300.0
 """As the `[5m]` of the generated rules."""
 STEP_S = 15.0
-"""Distance of the readings that are kept: 20 of them span the window."""
+"""Distance of the readings that are stored: 20 of them span the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class Totals:
         """What was added since *before*; None when a counter began anew."""
         if self.count < before.count or self.errors < before.errors:
             return None
+        # Other buckets than before: a new release. Its counts are taken from zero.
         earlier = before.counts if before.bounds == self.bounds else (0,) * len(self.counts)
         return Totals(
             count=self.count - before.count,
@@ -47,26 +48,17 @@ class Totals:
 
 def totals(families: Iterable[Family], excluded: Container[str | None] = ()) -> Totals:
     """Add up the request histogram of all routes but the *excluded* ones (probes, admin pages)."""
-    points = [
-        point
+    histograms = [
+        (point, point.value)
         for family in families
         if family.name == HTTP_SERVER_REQUEST_DURATION.name
         for point in family.points
-        if _route(point) not in excluded
+        if _route(point) not in excluded and isinstance(point.value, Histogram)
     ]
-    return _added(points)
-
-
-def _route(point: Point) -> str | None:
-    route = dict(point.attributes).get(HTTP_ROUTE)
-    return route if isinstance(route, str) else None
-
-
-def _added(points: Sequence[Point]) -> Totals:
-    histograms = [(p, p.value) for p in points if isinstance(p.value, Histogram)]
     if not histograms:
         return Totals()
     bounds = histograms[0][1].bounds
+    # During a rolling update two releases may have different buckets; those cannot be added.
     same = [(p, h) for p, h in histograms if h.bounds == bounds]
     return Totals(
         count=sum(h.count for _, h in same),
@@ -77,6 +69,11 @@ def _added(points: Sequence[Point]) -> Totals:
     )
 
 
+def _route(point: Point) -> str | None:
+    route = dict(point.attributes).get(HTTP_ROUTE)
+    return route if isinstance(route, str) else None
+
+
 class Window:
     """Readings of the totals, oldest first, spanning at least the window."""
 
@@ -84,12 +81,13 @@ class Window:
         self.readings: deque[tuple[float, Totals]] = deque()
 
     def add(self, mono: float, reading: Totals) -> bool:
-        """Take a reading; return whether it is one of those to be kept."""
+        """Take a reading; return whether it was stored."""
         if self.readings and reading.minus(self.readings[-1][1]) is None:
-            self.readings.clear()  # the counters began anew
+            self.readings.clear()  # the counters restarted
         if self.readings and mono - self.readings[-1][0] < STEP_S:
             return False
         self.readings.append((mono, reading))
+        # One reading at or before the start of the window stays: differences are taken from it.
         while len(self.readings) > 1 and self.readings[1][0] <= mono - WINDOW_S:
             self.readings.popleft()
         return True
@@ -97,6 +95,8 @@ class Window:
     def recent(self, mono: float, reading: Totals) -> Totals:
         """What was added within the window that ends at *mono* with *reading*."""
         start = mono - WINDOW_S
+        # One step of tolerance: ticks are not exact, and the reading that opens the window may be
+        # a little older than its start.
         inside = [r for at, r in self.readings if at >= start - STEP_S]
         return (reading.minus(inside[0]) if inside else None) or Totals()
 
@@ -119,12 +119,13 @@ def quantile_s(window: Totals, q: float, min_requests: int = 0) -> float | None:
     """The *q* quantile, seconds, linear within its bucket as Prometheus computes it."""
     if not window.count or window.count < min_requests:
         return None
-    rank, seen = q * window.count, 0
+    rank, below = q * window.count, 0
     for i, n in enumerate(window.counts):
-        if seen + n >= rank and n:
+        if below + n >= rank and n:
+            # The last bucket has no upper edge: Prometheus answers with its lower one, too.
             if i >= len(window.bounds):
                 return window.bounds[-1] if window.bounds else None
             low = window.bounds[i - 1] if i else 0.0
-            return low + (window.bounds[i] - low) * (rank - seen) / n
-        seen += n
+            return low + (window.bounds[i] - low) * (rank - below) / n
+        below += n
     return window.bounds[-1] if window.bounds else None

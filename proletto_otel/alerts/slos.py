@@ -38,15 +38,20 @@ class Slo:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z][\w-]{0,39}", self.name):
             raise ConfigError.of("name", self.name, "a letter, then letters, digits, _ and -")
-        if not _number(self.objective) or not 0 < self.objective < 1:
-            raise ConfigError.of("objective", self.objective, "a number between 0 and 1")
+        objective: Any = self.objective
+        number = isinstance(objective, (int, float)) and not isinstance(objective, bool)
+        if not number or not 0 < objective < 1:
+            raise ConfigError.of("objective", objective, "a number between 0 and 1")
         if self.sli not in (AVAILABILITY, LATENCY):
             raise ConfigError.of("sli", self.sli, f"{AVAILABILITY} or {LATENCY}")
+        # Requests below an edge of a bucket are counted exactly; between two edges the share of
+        # good requests would be a guess.
         edges = ", ".join(f"{edge:g}" for edge in SECONDS_BOUNDS)
         if self.sli == LATENCY and self.latency_threshold not in SECONDS_BOUNDS:
             raise ConfigError.of("latency_threshold", self.latency_threshold, f"one of {edges}")
         if self.sli == AVAILABILITY and self.latency_threshold is not None:
             raise ConfigError.of("latency_threshold", self.latency_threshold, "sli='latency'")
+        # the route is written into a PromQL string: these characters would end it
         if not isinstance(self.route, str) or re.search(r'["\\\n]', self.route):
             raise ConfigError.of("route", self.route, "a route of the application")
 
@@ -54,7 +59,3 @@ class Slo:
     def budget(self) -> float:
         """The share of requests that may be bad."""
         return 1 - self.objective
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

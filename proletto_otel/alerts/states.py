@@ -1,6 +1,6 @@
 """Alert states: how one threshold and its values over time become ok, warning or critical.
 
-Pure functions on a monotonic clock. Who is told about it is the evaluator's business.
+Pure functions on a monotonic clock. Notifications are decided in `alerts.notify_policy`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.severity import CRITICAL, OK, WARNING
 
 GAP_S = 60.0
-"""A value may be missing this long (a restart, a refused reading) before a window begins anew."""
+"""A value may be missing this long (a restart, a failed reading) before windows start again."""
 NO_DATA_RESOLVES_S = 900.0
 """An alert whose value is missing this long ends: nothing can be said any more."""
 
@@ -26,10 +26,10 @@ class AlertState:
     """`ok`, `warning` or `critical`: what holds."""
 
     told: str = OK
-    """The level people were last told."""
+    """The level of the last notification. The name is stored in the host's database."""
 
     told_at: float = 0.0
-    """When they were told, unix seconds."""
+    """When the last notification was made, unix seconds."""
 
     evaluated_at: float = 0.0
     """When somebody last evaluated it, unix seconds."""
@@ -67,6 +67,7 @@ class AlertState:
 
         `since` is when the first limit was passed; a critical one is mostly passed later.
         """
+        # the age on the monotonic clock, because the wall clock may have been set meanwhile
         began = self.critical_mono if level == CRITICAL else self.warning_mono
         return self.since if began is None else max(self.since, wall - (mono - began))
 
@@ -77,8 +78,10 @@ def advance(
     """Apply one reading: *value* (None or NaN: no data) at *mono*, which is *wall* in unix time."""
     if value is None or not math.isfinite(value):
         return _no_data(state, mono, wall)
-    seen = state.seen_mono
-    if seen is not None and not 0 <= mono - seen <= GAP_S:
+    last = state.seen_mono
+    # A negative age: the state is of another boot. Too old: nobody knows what the value did
+    # meanwhile, so "above the limit for five minutes" has to be observed again.
+    if last is not None and not 0 <= mono - last <= GAP_S:
         state = _new_window(state)
     state = replace(
         state,
@@ -95,7 +98,7 @@ def advance(
 
 
 def rebooted(state: AlertState) -> AlertState:
-    """The state after the monotonic clock began anew: levels stay, windows do not."""
+    """The state after the monotonic clock restarted: levels stay, windows do not."""
     return replace(_new_window(state), seen_mono=None)
 
 
@@ -113,6 +116,7 @@ def _new_window(state: AlertState) -> AlertState:
 
 
 def _dated(state: AlertState, wall: float) -> AlertState:
+    """Set or clear the unix time of the stretch beyond a limit; a firing alert holds it."""
     beyond = (state.warning_mono, state.critical_mono) != (None, None)
     if beyond and not state.since:
         return replace(state, since=wall)
@@ -122,25 +126,24 @@ def _dated(state: AlertState, wall: float) -> AlertState:
 
 
 def _level(state: AlertState, threshold: Threshold, mono: float, wall: float) -> AlertState:
-    level = _risen(state, threshold, mono) or _fallen(state, threshold, mono)
+    level = _level_now(state, threshold, mono)
     if level == state.level:
         return state
+    # Cleared with the alert, so that the next stretch gets a start of its own.
     since = 0.0 if level == OK else state.since
     return replace(state, level=level, changed=wall, since=since)
 
 
-def _risen(state: AlertState, threshold: Threshold, mono: float) -> str | None:
+def _level_now(state: AlertState, threshold: Threshold, mono: float) -> str:
+    # Rising is asked first: it needs no wait for the hysteresis.
     if _lasted(state.critical_mono, threshold.hold_s(CRITICAL), mono):
         return CRITICAL
     if state.level == OK and _lasted(state.warning_mono, threshold.hold_s(WARNING), mono):
         return WARNING
-    return None
-
-
-def _fallen(state: AlertState, threshold: Threshold, mono: float) -> str:
     hold = threshold.recover_s
     clear_of_warning = _lasted(state.warning_clear_mono, hold, mono)
     clear_of_critical = _lasted(state.critical_clear_mono, hold, mono)
+    # From critical straight to ok only when the value is clear of both limits long enough.
     if state.level == CRITICAL and clear_of_critical:
         return OK if clear_of_warning else WARNING
     if state.level == WARNING and clear_of_warning:
@@ -154,11 +157,12 @@ def _lasted(since: float | None, seconds: float, mono: float) -> bool:
 
 def _no_data(state: AlertState, mono: float, wall: float) -> AlertState:
     state = replace(state, value=None)
-    seen = state.seen_mono
-    if seen is None:
+    last = state.seen_mono
+    # Never a value: start the clock now, or a fired state would wait for ever for its end.
+    if last is None:
         return replace(state, seen_mono=mono)
-    if mono - seen < 0:
+    if mono - last < 0:  # of another boot
         return replace(_new_window(state), seen_mono=mono)
-    if state.level != OK and mono - seen >= NO_DATA_RESOLVES_S:
+    if state.level != OK and mono - last >= NO_DATA_RESOLVES_S:
         return replace(_new_window(state), level=OK, changed=wall, since=0.0)
     return state

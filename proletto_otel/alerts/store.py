@@ -1,4 +1,4 @@
-"""What a host remembers about its alerts, so that a restart or a new leader tells nobody twice.
+"""What a host remembers about its alerts, so a restart or a new leader repeats none.
 
 States, silences, the events of the past and the outbox change in one transaction.
 """
@@ -23,7 +23,7 @@ from proletto_otel.notify.outbox import Outbox, OutboxEntry
 from proletto_otel.state.store import Store
 
 MAX_EVENTS = 1000
-"""Past alerts kept for the pages."""
+"""Past alerts that the pages can show."""
 FORGET_S = 86400.0
 """A state nobody evaluated for a day belongs to a threshold that is gone."""
 
@@ -47,7 +47,9 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
-        return f"{time.time() - time.monotonic():.0f}"[:-2]  # no such file: to 100 seconds
+        # No such file (macOS): the start of the machine as a unix time, cut to 100 seconds because
+        # both clocks drift against each other.
+        return f"{time.time() - time.monotonic():.0f}"[:-2]
 
 
 class AlertStore:
@@ -89,6 +91,7 @@ class AlertStore:
             "INSERT OR REPLACE INTO alert_states (name, boot, at, body) VALUES (?, ?, ?, ?)",
             [(s.name, self.boot, at, orjson.dumps(s)) for s in states],
         )
+        # `at` is the time of writing, so every state that is still evaluated is younger than this.
         connection.execute("DELETE FROM alert_states WHERE at < ?", (at - FORGET_S,))
 
     def silences(self, connection: sqlite3.Connection | None = None) -> list[Silence]:
@@ -114,8 +117,11 @@ class AlertStore:
             connection.execute(
                 """INSERT OR REPLACE INTO alert_silences
                 (name, kind, until, by_whom, level, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)""",
-                _row(silence),
-            )
+                (
+                    silence.name, silence.kind, silence.until, silence.by, silence.level,
+                    silence.reason, silence.at,
+                ),
+            )  # fmt: skip
 
     def end_silence(self, name: str, kind: str) -> bool:
         """End a silence before its time; return whether there was one.
@@ -138,6 +144,7 @@ class AlertStore:
             (notice.at, notice.name, orjson.dumps(notice)),
         )
         connection.execute(
+            # by ID, not by count: a range scan of the primary key, whatever the table holds
             "DELETE FROM alert_events WHERE id <= (SELECT max(id) - ? FROM alert_events)",
             (MAX_EVENTS,),
         )
@@ -145,7 +152,7 @@ class AlertStore:
         return [self.outbox.put(connection, channel, notification) for channel in channels]
 
     def events(self, limit: int = 100) -> list[Notice]:
-        """What people were told, newest first."""
+        """The notices of the past, newest first."""
         rows = self._store.query("SELECT body FROM alert_events ORDER BY id DESC LIMIT ?", (limit,))
         return [n for n in map(_notice, rows) if n is not None]
 
@@ -156,6 +163,8 @@ class AlertStore:
             (self.boot, mono, orjson.dumps(totals)),
         )
         connection.execute(
+            # Monotonic times of another boot mean nothing, and those after now are of a clock that
+            # was reset. Twice the window: one reading before its start is needed.
             "DELETE FROM alert_window WHERE boot != ? OR mono < ? OR mono > ?",
             (self.boot, mono - 2 * WINDOW_S, mono),
         )
@@ -170,6 +179,8 @@ class AlertStore:
         return [(row["mono"], _totals(orjson.loads(row["body"]))) for row in rows]
 
     def _state(self, row: sqlite3.Row) -> AlertState:
+        # Fields that this release does not know are left out: a newer worker may have written them
+        # during a rolling update.
         known: Mapping[str, Any] = orjson.loads(row["body"])
         state = AlertState(**{k: v for k, v in known.items() if k in _STATE_FIELDS})
         return state if row["boot"] == self.boot else rebooted(state)
@@ -181,11 +192,6 @@ def _notice(row: sqlite3.Row) -> Notice | None:
         return Notice(**orjson.loads(row["body"]))
     except (TypeError, ValueError):
         return None
-
-
-def _row(silence: Silence) -> tuple[object, ...]:
-    s = silence
-    return (s.name, s.kind, s.until, s.by, s.level, s.reason, s.at)
 
 
 def _totals(data: Mapping[str, Any]) -> Totals:

@@ -1,4 +1,4 @@
-"""Thresholds: the numbers that decide when a person is told.
+"""Thresholds: the numbers that decide when a person is notified.
 
 How a value over time becomes an alert lives in `alerts.states`; how a threshold becomes a Grafana
 rule in `stack`.
@@ -69,11 +69,14 @@ class Threshold:
         for name in ("critical_duration", "recover_after"):
             if getattr(self, name) is not None:
                 _duration(name, getattr(self, name))
-        _count("min_requests", self.min_requests)
+        least = self.min_requests
+        if isinstance(least, bool) or not isinstance(least, int) or least < 0:
+            raise ConfigError.of("min_requests", least, "a whole number, 0 or more")
         if self.direction not in (ABOVE, BELOW):
             raise ConfigError.of("direction", self.direction, f"{ABOVE} or {BELOW}")
         self._ordered()
         if not self.name:
+            # the way a frozen dataclass fills in a default that depends on another field
             object.__setattr__(self, "name", self.metric)
 
     def _ordered(self) -> None:
@@ -101,6 +104,8 @@ class Threshold:
 
     def beyond(self, level: str, value: float) -> bool:
         """Whether *value* is strictly beyond the limit of *level*, or of a worse one."""
+        # The warning's window runs on while the value is critical: after a fall below the critical
+        # limit it does not have to wait again.
         if level == WARNING and self.critical is not None and self.beyond(CRITICAL, value):
             return self.warning is not None
         limit = self.limit(level)
@@ -113,6 +118,8 @@ class Threshold:
         limit = self.limit(level)
         if limit is None:
             return True
+        # A share of the limit, not of the value: the edge stays in place while the value moves.
+        # A limit of 0 has no margin.
         margin = abs(limit) * HYSTERESIS
         inside = limit - margin if self.direction == ABOVE else limit + margin
         return value <= inside if self.direction == ABOVE else value >= inside
@@ -138,6 +145,7 @@ class Threshold:
 def _limit(name: str, value: Any) -> None:
     if value is None:
         return
+    # NaN compares as false with everything: a limit of NaN would never fire and never fail
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
         raise ConfigError.of(name, value, "a finite number or None")
@@ -147,8 +155,3 @@ def _duration(name: str, value: Any) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 <= value <= MAX_DURATION_S:
         raise ConfigError.of(name, value, f"seconds from 0 to {MAX_DURATION_S:.0f}")
-
-
-def _count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError.of(name, value, "a whole number, 0 or more")

@@ -35,13 +35,13 @@ class Clock:
 
 @dataclass
 class Stage:
-    """Ticks every *step* seconds and collects what people are told."""
+    """Ticks every *step* seconds and collects the notices."""
 
     directory: Path
     clock: Clock = field(default_factory=Clock)
     values: dict[str, float | None] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
-    told: list[Notice] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     boot: str = "boot-1"
     repeat_s: float = 0.0
     readings: Readings = field(default_factory=Readings)
@@ -73,11 +73,11 @@ class Stage:
         )
 
     def tick(self) -> None:
-        """Evaluate once; what people are told (by any channel) is in the past events."""
+        """Evaluate once; the notices (of any channel) are read from the past events."""
         known = len(self.store.events(1000))
         self.evaluator.tick()
         fresh = len(self.store.events(1000)) - known
-        self.told += reversed(self.store.events(fresh)) if fresh else []
+        self.notices += reversed(self.store.events(fresh)) if fresh else []
 
     def run(
         self,
@@ -85,15 +85,15 @@ class Stage:
         step: float = 1.0,
         value: Callable[[float], float | None] | None = None,
     ) -> list[str]:
-        """Tick until *seconds* passed; return what was told meanwhile as `severity event`."""
-        told, end = len(self.told), self.clock.mono + seconds
+        """Tick until *seconds* passed; return the notices made meanwhile as `severity event`."""
+        before, end = len(self.notices), self.clock.mono + seconds
         while self.clock.mono < end:
             self.clock.mono += step
             if value is not None:
                 self.values["cpu_percent"] = value(self.clock.mono)
             self.tick()
-        return self.events(told)
+        return self.events(before)
 
     def events(self, since: int = 0) -> list[str]:
-        """What was told, short."""
-        return [f"{n.severity} {n.event}" for n in self.told[since:]]
+        """The notices, as `severity event`."""
+        return [f"{n.severity} {n.event}" for n in self.notices[since:]]

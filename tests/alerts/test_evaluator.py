@@ -1,4 +1,4 @@
-"""Who is told what: silences, health, requests, several processes on one store."""
+"""Which notices are made: silences, health, requests, several processes on one store."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_alert_that_came_and_went_in_a_silence_is_never_told(stage: Stage) -> No
 
 
 def test_acknowledged_alert_speaks_only_when_it_gets_worse(stage: Stage) -> None:
-    """Somebody works on it: the same again is quiet, a critical value is not, the end is told."""
+    """Somebody works on it: repeats are quiet, a critical value is not, the end is notified."""
     stage.thresholds = [CPU]
     stage.values["cpu_percent"] = 90.0
     assert ["warning firing"] == stage.run(70)
@@ -97,7 +97,7 @@ def test_message_has_value_unit_limit_since_host_and_links(stage: Stage) -> None
     stage.values["cpu_percent"] = 97.25
     began = stage.clock.now() + 1
     stage.run(70)
-    (notice,) = stage.told
+    (notice,) = stage.notices
 
     assert "CPU usage is 97.25 %, above 95 % for 1 min" == notice.summary
     assert (began, "web-1", "shop", "production") == (
@@ -121,7 +121,7 @@ def test_unhealthy_check_is_an_alert_and_its_recovery_is_told(stage: Stage) -> N
 
 
 def test_degraded_check_is_a_warning_after_five_minutes(stage: Stage) -> None:
-    """A dependency that is slow for a moment wakes nobody."""
+    """A dependency that is slow for a short time wakes nobody."""
     state = CheckState(name="database", status="degraded")
     stage.readings.health = lambda: [state]
     stage.thresholds = for_checks([("database", True)])
@@ -136,7 +136,7 @@ def test_entries_of_a_channel_that_is_gone_do_not_stay(stage: Stage) -> None:
     stage.values["cpu_percent"] = 90.0
     stage.run(70)
     with stage.store.transaction() as connection:
-        stage.store.post(connection, stage.told[0], ["email"])
+        stage.store.post(connection, stage.notices[0], ["email"])
     stage.values["cpu_percent"] = 10.0
     stage.run(3500, step=20)
     assert 1 == len(stage.store.outbox.waiting())
@@ -169,7 +169,7 @@ def test_error_rate_is_per_cent_of_the_last_five_minutes(stage: Stage) -> None:
     requests.serve(50, failed=5)
 
     assert ["warning firing"] == stage.run(5)
-    assert 10.0 == stage.told[-1].value
+    assert 10.0 == stage.notices[-1].value
 
 
 def test_single_error_at_night_is_silent(stage: Stage) -> None:
@@ -195,8 +195,8 @@ def test_old_errors_leave_the_window(stage: Stage) -> None:
         requests.serve(50)
         return stage.run(30)
 
-    told = [event for _ in range(14) for event in traffic()]
-    assert ["warning resolved"] == told
+    notified = [event for _ in range(14) for event in traffic()]
+    assert ["warning resolved"] == notified
 
 
 def test_new_leader_knows_the_window(stage: Stage) -> None:
@@ -236,7 +236,7 @@ def test_p95_and_average_are_seconds(stage: Stage) -> None:
     requests.serve(95)
     requests.serve(5, seconds=4.0)
     stage.run(2)
-    values = {n.name: n.value for n in stage.told}
+    values = {n.name: n.value for n in stage.notices}
 
     assert pytest.approx(0.025) == values["response_time_p95"]
     assert pytest.approx(0.219) == values["response_time_avg"]
@@ -282,7 +282,7 @@ def test_failing_source_has_no_data(stage: Stage, monkeypatch: pytest.MonkeyPatc
 
 
 def test_alert_repeats_as_set(stage: Stage) -> None:
-    """`PROLETTO_ALERT_REPEAT`: what goes on is told again, by the next leader too."""
+    """`PROLETTO_ALERT_REPEAT`: what goes on is notified again, by the next leader too."""
     stage.thresholds, stage.repeat_s = [CPU], 600.0
     stage.restart()
     stage.values["cpu_percent"] = 90.0
@@ -290,7 +290,7 @@ def test_alert_repeats_as_set(stage: Stage) -> None:
     stage.restart()
     assert [] == stage.run(590, step=10)
     assert ["warning firing"] == stage.run(20, step=10)
-    assert 2 == len(stage.told)
+    assert 2 == len(stage.notices)
 
 
 def test_critical_alert_counts_since_its_own_limit(stage: Stage) -> None:
@@ -302,12 +302,12 @@ def test_critical_alert_counts_since_its_own_limit(stage: Stage) -> None:
     passed = stage.clock.now() + 1
     stage.run(10)
 
-    assert "CPU usage is 99 %, above 95 % for 7 s" == stage.told[-1].summary
-    assert passed == stage.told[-1].since
+    assert "CPU usage is 99 %, above 95 % for 7 s" == stage.notices[-1].summary
+    assert passed == stage.notices[-1].since
 
 
 def test_locked_store_silences_no_alert(stage: Stage) -> None:
-    """While the store cannot be written the alert is told by this process, once."""
+    """While the store cannot be written the alert is notified by this process, once."""
     people = Told()
     outbox = stage.store.outbox
     stage.evaluator.notifiers = [Notifier(people, outbox, ledger=Ledger(Registry()))]
@@ -341,7 +341,7 @@ def test_p95_is_that_of_the_requests(stage: Stage) -> None:
     assert [] == stage.run(60)
     stage.thresholds = [Threshold(metric="response_time_p95", warning=1, min_requests=40)]
     assert ["warning firing"] == stage.run(5)
-    assert 1.05 == pytest.approx(stage.told[-1].value, rel=0.05)
+    assert 1.05 == pytest.approx(stage.notices[-1].value, rel=0.05)
 
 
 def test_p95_needs_enough_requests(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""When people are told: each rule of the policy on its own."""
+"""When people are notified: each rule of the policy on its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def held(kind: str, level: str = "critical") -> list[Silence]:
 
 
 def state(level: str, told: str, told_at: float = NOW - HOUR) -> AlertState:
-    """An alert at *level*, of which people know *told*."""
+    """An alert at *level*, last notified at the level *told*."""
     return AlertState(name="cpu", level=level, told=told, told_at=told_at)
 
 
@@ -38,7 +38,7 @@ def state(level: str, told: str, told_at: float = NOW - HOUR) -> AlertState:
 def test_people_hear_what_is_worse_and_what_ends(
     level: str, told: str, announced: Announcement | None
 ) -> None:
-    """Once each; a small improvement is quiet, and forgotten: the next rise is told again."""
+    """Once each; a small improvement is quiet, and forgotten: the next rise is notified again."""
     after, said = decide(state(level, told), [], NOW)
 
     assert announced == said
@@ -63,7 +63,7 @@ def test_what_somebody_asked_for_holds_back(
 
 
 def test_held_back_alert_is_not_taken_for_told() -> None:
-    """It is told when the silence ends."""
+    """It is notified when the silence ends."""
     after, _ = decide(state("critical", "ok"), held(SILENCE), NOW)
 
     assert Announcement("firing", "critical") == decide(after, [], NOW)[1]
@@ -83,6 +83,6 @@ def test_alert_that_goes_on_repeats(told_at: float, repeat_s: float, again: bool
 
 @pytest.mark.parametrize("kind", [SILENCE, ACKNOWLEDGE])
 def test_nothing_repeats_while_somebody_knows(kind: str) -> None:
-    """Neither silenced nor acknowledged alerts, nor what is over, are told again."""
+    """Neither silenced nor acknowledged alerts, nor what is over, are notified again."""
     assert decide(state("warning", "warning"), held(kind), NOW, 60.0)[1] is None
     assert decide(state("ok", "ok"), [], NOW, 60.0)[1] is None

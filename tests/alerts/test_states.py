@@ -41,7 +41,7 @@ def test_worse_value_is_told_once_more_as_critical(stage: Stage) -> None:
 
 
 def test_value_far_beyond_is_one_critical_alert(stage: Stage) -> None:
-    """A value above both limits is told as critical, not also as a warning."""
+    """A value above both limits is notified as critical, not also as a warning."""
     stage.values["cpu_percent"] = 99.0
 
     assert ["critical firing"] == stage.run(900)
@@ -61,7 +61,7 @@ def test_flaps_shorter_than_the_duration_are_silent(stage: Stage) -> None:
 
 
 def test_noise_around_the_limit_does_not_flap(stage: Stage) -> None:
-    """Once fired, values that wobble around the limit are one alert, told once."""
+    """Once fired, values that wobble around the limit are one alert, notified once."""
     stage.values["cpu_percent"] = 85.0
     assert ["warning firing"] == stage.run(310)
     noise = random.Random(7)
@@ -70,7 +70,7 @@ def test_noise_around_the_limit_does_not_flap(stage: Stage) -> None:
 
 
 def test_short_dip_does_not_end_an_alert(stage: Stage) -> None:
-    """The end is told after two calm minutes, once."""
+    """The end is notified after two calm minutes, once."""
     stage.values["cpu_percent"] = 85.0
     stage.run(310)
 
@@ -198,7 +198,7 @@ def test_low_values_are_bad_where_the_direction_says_so(stage: Stage) -> None:
 
 
 def test_fall_from_critical_to_warning_is_quiet_and_a_new_rise_is_told(stage: Stage) -> None:
-    """People are told when it gets worse, not when it gets a little better."""
+    """People are notified when it gets worse, not when it gets a little better."""
     stage.values["cpu_percent"] = 99.0
     assert ["critical firing"] == stage.run(310)
     stage.values["cpu_percent"] = 85.0
