@@ -133,7 +133,8 @@ class PlainValues:
         clean = self._sanitiser.text(text)
         if len(clean) > self._characters:
             clean = cut(clean, self._characters)
-        self._characters -= len(clean)
+        size = len(clean)
+        self._characters -= size
         return clean
 
     def _integer(self, value: int) -> int | str:

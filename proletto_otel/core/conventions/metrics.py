@@ -1,121 +1,25 @@
-"""The telemetry contract: every metric, attribute, log field and header name, written once.
-
-OpenTelemetry semantic conventions 1.44 come first; own names begin with `proletto.`. Emitters,
-`/metrics`, dashboards, alert rules and docs take their names from here or are tested against it.
-"""
+"""Every metric of the contract: name, kind, unit, description, attributes, in one table."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-# --- attributes: OpenTelemetry semantic conventions -------------------------------------------
-HTTP_REQUEST_METHOD = "http.request.method"
-HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original"
-HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
-HTTP_RESPONSE_BODY_SIZE = "http.response.body.size"
-HTTP_ROUTE = "http.route"
-URL_PATH = "url.path"
-URL_QUERY = "url.query"
-URL_SCHEME = "url.scheme"
-SERVER_ADDRESS = "server.address"
-SERVER_PORT = "server.port"
-CLIENT_ADDRESS = "client.address"
-USER_AGENT_ORIGINAL = "user_agent.original"
-NETWORK_PROTOCOL_VERSION = "network.protocol.version"
-ERROR_TYPE = "error.type"
-EXCEPTION_TYPE = "exception.type"
-EXCEPTION_MESSAGE = "exception.message"
-EXCEPTION_STACKTRACE = "exception.stacktrace"
-CODE_FILE_PATH = "code.file.path"
-CODE_FUNCTION_NAME = "code.function.name"
-CODE_LINE_NUMBER = "code.line.number"
-THREAD_ID = "thread.id"
-USER_ID = "user.id"
-SERVICE_NAME = "service.name"
-SERVICE_NAMESPACE = "service.namespace"
-SERVICE_VERSION = "service.version"
-SERVICE_INSTANCE_ID = "service.instance.id"
-DEPLOYMENT_ENVIRONMENT_NAME = "deployment.environment.name"
-HOST_NAME = "host.name"
-PROCESS_PID = "process.pid"
-TELEMETRY_DISTRO_NAME = "telemetry.distro.name"
-TELEMETRY_DISTRO_VERSION = "telemetry.distro.version"
-TELEMETRY_SDK_LANGUAGE = "telemetry.sdk.language"
-TELEMETRY_SDK_NAME = "telemetry.sdk.name"
-CPU_MODE = "cpu.mode"
-FILESYSTEM_MOUNTPOINT = "system.filesystem.mountpoint"
-OVERFLOW = "otel.metric.overflow"
-
-# --- attributes: ours -------------------------------------------------------------------------
-REQUEST_ID = "request_id"
-"""On spans and log records alike, so that one name finds both (Loki keeps it as it is)."""
-FINGERPRINT = "proletto.error.fingerprint"
-COMPONENT = "component"
-SINK = "sink"
-REASON = "reason"
-
-# --- attributes of log records, beside the caller's facts --------------------------------------
-ACCESS_DURATION_MS = "duration_ms"
-USER = "user_id"
-"""The user of a request, as `set_user` and Flask-Login name it."""
-LOGGER_NAME = "logger"
-ORIGINAL_LENGTH = "original_length"
-"""Characters a message had before it was cut."""
-TRUNCATED = "truncated"
-
-# --- headers ----------------------------------------------------------------------------------
-REQUEST_ID_HEADER = "X-Request-ID"
-TRACEPARENT_HEADER = "traceparent"
-
-# --- paths ------------------------------------------------------------------------------------
-PROBE_PATHS = ("/livez", "/readyz", "/health", "/healthz")
-
-# --- fields of a log record -------------------------------------------------------------------
-# Every renderer takes its names from here: JSON lines, text lines, breadcrumbs, and OpenTelemetry
-# for those that are no part of its own record (request ID, logger).
-TIMESTAMP = "timestamp"
-LEVEL = "level"
-MESSAGE = "message"
-MODULE = "module"
-FUNCTION = "function"
-LINE = "line"
-PROCESS_ID = "process_id"
-LOG_THREAD_ID = "thread_id"
-ENVIRONMENT = "environment"
-TRACE_ID = "trace_id"
-SPAN_ID = "span_id"
-LOG_FINGERPRINT = "fingerprint"
-EXCEPTION = "exception"
-LOG_FIELDS = (
-    TIMESTAMP, LEVEL, LOGGER_NAME, MESSAGE, MODULE, FUNCTION, LINE, PROCESS_ID, LOG_THREAD_ID,
-    ENVIRONMENT, REQUEST_ID, TRACE_ID, SPAN_ID, LOG_FINGERPRINT, EXCEPTION,
-)  # fmt: skip
-"""The fields of a JSON log line in their order; facts of the caller follow at the top level."""
-RESERVED_FACTS = frozenset(
-    (
-        *LOG_FIELDS, CODE_FILE_PATH, CODE_FUNCTION_NAME, CODE_LINE_NUMBER, EXCEPTION_TYPE,
-        EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, FINGERPRINT,
-    )
-)  # fmt: skip
-"""Names that a record uses itself: a caller's fact of this name gets a trailing underscore, so that
-no name stands twice in a JSON object or among OpenTelemetry's attributes."""
+from proletto_otel.core.conventions.attributes import (
+    COMPONENT,
+    ERROR_TYPE,
+    EXCEPTION_TYPE,
+    FILESYSTEM_MOUNTPOINT,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    REASON,
+    SINK,
+    URL_SCHEME,
+)
+from proletto_otel.core.conventions.prometheus import prometheus_name
 
 SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Bucket edges of durations, as the HTTP semantic conventions advise."""
-
-_UNITS = {
-    "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds",
-    "us": "microseconds", "ns": "nanoseconds", "By": "bytes", "KiBy": "kibibytes",
-    "MiBy": "mebibytes", "GiBy": "gibibytes", "TiBy": "tibibytes", "KBy": "kilobytes",
-    "MBy": "megabytes", "GBy": "gigabytes", "TBy": "terabytes", "m": "meters", "V": "volts",
-    "A": "amperes", "J": "joules", "W": "watts", "g": "grams", "Cel": "celsius", "Hz": "hertz",
-    "1": "", "%": "percent",
-}  # fmt: skip
-"""What Prometheus calls a unit; any other unit stays as it is."""
-_PER_UNITS = {
-    "s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,51 +52,6 @@ class Metric:
     def prometheus(self) -> str:
         """The name under which Prometheus knows it (without `_bucket`, `_count`, `_sum`)."""
         return prometheus_name(self.name, self.kind, self.unit)
-
-
-def prometheus_name(name: str, kind: str, unit: str) -> str:
-    """Translate an OpenTelemetry metric name as Prometheus' OTLP receiver does.
-
-    The test compares it with what the receiver's own translator makes of 890 names and units:
-    github.com/prometheus/otlptranslator v1.0.0, `MetricNamer`.
-    """
-    words = [word for word in re.split(r"[^a-zA-Z0-9:]+", name) if word]
-    main, per = _unit_words(unit)
-    per = "" if per in words else per
-    main = "" if main in words else main
-    if per:
-        main = main.removesuffix("_")
-    words += [word for word in (main, per) if word]
-    if kind == "counter":
-        words = [word for word in words if word != "total"] + ["total"]
-    if kind == "gauge" and unit == "1":
-        words = [word for word in words if word != "ratio"] + ["ratio"]
-    base = "_".join(words)
-    return f"_{base}" if base[:1].isdigit() else base
-
-
-def _unit_words(unit: str) -> tuple[str, str]:
-    """`bytes` and `per_second` of `By/s`; an annotation such as `{request}` says nothing."""
-    main, _, per = (part.strip() for part in unit.partition("/"))
-    main = "" if "{" in main or "}" in main else _UNITS.get(main, main)
-    per = "" if "{" in per or "}" in per else _PER_UNITS.get(per, per)
-    per = _unit_text(f"per_{per}").removesuffix("_") if per else ""
-    return _unit_text(main), "" if per == "per" else per
-
-
-def _unit_text(word: str) -> str:
-    return re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9:]", "_", word)).removeprefix("_")
-
-
-def label_name(attribute: str) -> str:
-    """The Prometheus label of an attribute, as Prometheus' OTLP receiver makes it.
-
-    Rules: github.com/prometheus/otlptranslator v1.0.0, `LabelNamer` as Prometheus 3 sets it.
-    """
-    label = re.sub(r"[^a-zA-Z0-9]+", "_", attribute)
-    if label[:1].isdigit():
-        return f"key_{label}"
-    return label if label[:1].isalpha() else f"key{label}"
 
 
 # --- request ----------------------------------------------------------------------------------
