@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proletto_otel.notify.email.channel import SendMail
     from proletto_otel.notify.log.channel import Log
     from proletto_otel.notify.slack.channel import Post
-    from proletto_otel.request.route_stats import RouteSummary
+    from proletto_otel.request.route_summary import RouteSummary
 
 
 class Schedule(Protocol):
@@ -66,7 +66,7 @@ class Inputs:
     """Every metric of all workers, merged."""
 
     routes: Callable[[], Sequence[RouteSummary]] = _nothing
-    """Statistics of all routes over all workers (`request.route_stats.summarise`)."""
+    """Statistics of all routes over all workers (`request.route_summary.summarise`)."""
 
     history: Callable[[str, float], Sequence[tuple[float, float]]] = _nothing
     """Samples of an indicator since a unix time: (unix time, value), oldest first."""

@@ -9,7 +9,7 @@ from proletto_otel.core.conventions import PROBE_PATHS
 from proletto_otel.request import durations
 
 if TYPE_CHECKING:
-    from proletto_otel.request.route_stats import RouteSummary
+    from proletto_otel.request.route_summary import RouteSummary
 
 
 class OwnRoutes:

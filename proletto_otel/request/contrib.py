@@ -20,10 +20,11 @@ from proletto_otel.core.context import current_request
 from proletto_otel.core.conventions import REQUEST_ID
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.request.completion import Recorder, RequestSeries
-from proletto_otel.request.exchange import Environ, Exchange
+from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.id_generator import IdGenerator, new_ids
 from proletto_otel.request.middleware import Exclusions
 from proletto_otel.request.span_start import RequestTracer
+from proletto_otel.request.wsgi import Environ
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -46,6 +47,7 @@ class ContribTracer(RequestTracer):
         if not self.trust_inbound:
             environ.pop("HTTP_TRACEPARENT", None)  # theirs would join it
         _, parent = self._inbound(environ, Context())
+        # Chosen before their span exists, because the request ID and early log lines need it
         exchange.trace_id = parent.trace_id if parent is not None else new_ids()[0]
         exchange.span_id = ""
         exchange.span = trace.INVALID_SPAN
@@ -88,7 +90,7 @@ class LateProvider(trace.TracerProvider):
 
 
 class LateTracer(trace.Tracer):
-    """Asks for the real tracer at each span; the provider keeps it."""
+    """Asks for the real tracer at each span; the provider caches it."""
 
     def __init__(self, tracing: Tracing, names: Any, more: Any) -> None:
         self._tracing, self._names, self._more = tracing, names, more
@@ -143,6 +145,7 @@ def url_patterns(exclusions: Exclusions) -> list[str]:
     host = "^[a-z]+://[^/]*"
     exact = [f"{host}{path}(?:$|[?])" for path in sorted(exclusions.paths)]
     below = [f"{host}{exclusions.below}/"] if exclusions.below else []
+    # a comma separates patterns there and cannot be escaped
     return exact + below + [p for p in exclusions.patterns if "," not in p]
 
 

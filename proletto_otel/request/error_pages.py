@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HTML, JSON = "text/html", "application/json"
 MAX_KNOWN, MAX_KNOWN_LENGTH = 64, 256
-"""Accept headers whose meaning is kept, and their length."""
+"""Accept headers in the cache, and their greatest length."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Internal Server Error</title></head>
@@ -46,19 +46,18 @@ def answer(error: Exception) -> Any:
         return app.ensure_sync(own)(error)
     if getattr(error, "response", None) is not None:
         return error  # `abort(500, response=…)`: the application answers itself
-    found, said, accept = request_id() or "", _said(error), request.headers.get("Accept", "")
+    # what the application itself says to the user: `abort(500, "…")`
+    said = str(getattr(error, "description", None) or "")
+    if said == InternalServerError.description:
+        said = ""
+    found, accept = request_id() or "", request.headers.get("Accept", "")
+    # long headers pass by the cache: 64 of any length would be a client's way to fill the memory
     if (_wants_json if len(accept) <= MAX_KNOWN_LENGTH else _wants_json.__wrapped__)(accept):
         facts = {"error": "Internal Server Error", "request_id": found}
         text = app.json.dumps({**facts, "description": said} if said else facts) + "\n"
         return app.response_class(text, 500, content_type="application/json")
     page = PAGE.format(id=escape(found), said=f"<p>{escape(said)}</p>\n" if said else "")
     return app.response_class(page, 500, content_type="text/html; charset=utf-8")
-
-
-def _said(error: Exception) -> str:
-    """What the application itself tells the user: `abort(500, "…")`."""
-    said = getattr(error, "description", None)
-    return str(said) if said and said != InternalServerError.description else ""
 
 
 @lru_cache(MAX_KNOWN)
@@ -71,6 +70,8 @@ def _general_handler(error: Exception, app: Flask) -> Callable[[Any], Any] | Non
     """The application's handler for `HTTPException` or `Exception`, if it has one."""
     if not isinstance(error, InternalServerError):
         return None
+    # Flask's own order: the blueprint's handlers before the application's, the most special class
+    # first. It looks for a handler of 500 before all others, and there it finds `answer`.
     for scope in (*request.blueprints, None):
         handlers = app.error_handler_spec[scope][None]
         for kind in type(error).__mro__:

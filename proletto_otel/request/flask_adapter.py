@@ -13,10 +13,10 @@ middleware below ours that copies the environ or answers late.
 took, before Flask writes its own log line and answers 500 or lets it propagate (debug, testing);
 so the report comes first and that line is recognised as the same error.
 `app.handle_user_exception` runs for every exception on the way, also for those that a handler turns
-into a response; extensions that
-answer by themselves (Flask-RESTful, RESTX) send the signal `got_request_exception`. Those are noted
-and reported when the request ends with 5xx: a catch-all that answers 500 hides no error, and a 404
-is none. What a view itself catches and answers is never seen here.
+into a response; extensions that answer by themselves (Flask-RESTful, RESTX) send the signal
+`got_request_exception`. Both are remembered, and reported when the request ends with 5xx: a
+catch-all that answers 500 hides no error, and a 404 is none. What a view itself catches and answers
+is never seen here.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def watch(app: Flask) -> Callable[[], None]:
         return handle_exception(error)
 
     def unwatch() -> None:
+        # what stood on the object before, such as the wrapper of another extension, comes back
         for name, value in before.items():
             if value is None:
                 app.__dict__.pop(name, None)
@@ -76,6 +77,7 @@ def watch(app: Flask) -> Callable[[], None]:
     def on_signal(sender: Flask, exception: BaseException, **_: Any) -> None:
         _note(app, exception)
 
+    # On the object, not on its class: another application of the process stays as it is.
     for name, wrapper in zip(WRAPPED, (request_context, on_any, on_unhandled), strict=True):
         setattr(app, name, wrapper)
     got_request_exception.connect(on_signal, app, weak=False)
@@ -83,7 +85,7 @@ def watch(app: Flask) -> Callable[[], None]:
 
 
 def _note(app: Flask, error: BaseException) -> None:
-    """Keep what went wrong until the status is known."""
+    """Remember what went wrong until the status is known."""
     exchange = current_request()
     if type(exchange) is Exchange:
         found = _cause(error)
@@ -92,13 +94,13 @@ def _note(app: Flask, error: BaseException) -> None:
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """The exception behind an answer: `abort(500)` in an `except` is about what was caught."""
+    """The exception that led to an answer: `abort(500)` in an `except` is about what was caught."""
     if not isinstance(error, HTTPException):
         return error
     if error.code is not None and error.code < 500:
         return None
-    behind = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
-    return _cause(behind) if behind is not None else None
+    cause = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+    return _cause(cause) if cause is not None else None
 
 
 def route_of(request: Any) -> str | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import random
 
+# Not the module's functions: they share the generator that an application may seed. Not
+# `os.urandom`: a system call for each request.
 _random = random.Random()
 _bits = _random.getrandbits
 
@@ -22,6 +24,7 @@ os.register_at_fork(after_in_child=reseed)
 
 def new_ids() -> tuple[str, str]:
     """A trace ID (32 hex digits) and a span ID (16 hex digits)."""
+    # One call for both, 0.26 µs; `uuid4().hex` alone takes 1.7
     digits = f"{_bits(192):048x}"
     return digits[:32], digits[32:]
 

@@ -9,7 +9,7 @@ from typing import Any
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import OVERFLOWED, Attributes
-from proletto_otel.request.exchange import Environ
+from proletto_otel.request.wsgi import Environ
 
 Ask = Callable[[Environ], Mapping[str, Any] | None]
 MAX_LABELS = 4
@@ -39,7 +39,11 @@ class RequestLabels:
         found: Attributes = ()
         with suppressed("request.labels"):
             asked = sorted((self._ask(environ) or {}).items())
-            found = tuple((name, _text(value)) for name, value in asked if _is_allowed(name))
+            found = tuple(
+                (name, str(value)[:MAX_VALUE]) for name, value in asked if _is_allowed(name)
+            )
+        # Bounded here and not only by the histogram: there one application's labels would take the
+        # cells of all routes.
         if found in self._seen or not found:
             return found
         if len(found) > MAX_LABELS or len(self._seen) >= MAX_SETS:
@@ -60,7 +64,3 @@ def _is_allowed(name: object) -> bool:
     if not fits:
         log_rate_limited("request.label", "request_labels: %.80r is no free label name", name)
     return fits
-
-
-def _text(value: object) -> str:
-    return str(value)[:MAX_VALUE]

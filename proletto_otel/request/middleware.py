@@ -18,16 +18,10 @@ from proletto_otel.core.metrics.registry import Cell
 from proletto_otel.core.trace_context import enter_trace, leave_trace
 from proletto_otel.request.attributes import METHODS, method_of, path_of
 from proletto_otel.request.completion import Recorder
-from proletto_otel.request.exchange import (
-    Body,
-    Environ,
-    Exchange,
-    StartResponse,
-    enter_request,
-    leave_request,
-)
+from proletto_otel.request.exchange import Exchange, enter_request, leave_request
 from proletto_otel.request.propagation import accept_or_generate
 from proletto_otel.request.span_start import RequestTracer
+from proletto_otel.request.wsgi import Body, Environ, StartResponse
 
 WsgiApp = Callable[[dict[str, Any], StartResponse], Body]
 Endpoint = Callable[[dict[str, Any]], "WsgiApp | None"]
@@ -50,6 +44,7 @@ class Exclusions:
         self.below = below.rstrip("/")
         self.paths = frozenset((*paths, *([self.below] if self.below else [])))
         self.patterns = [p for p in patterns if _compiles(p)]
+        # one search for all patterns: each would cost a search through the URL of every request
         joined = "|".join(f"(?:{p})" for p in self.patterns)
         self._matches = re.compile(joined).search if self.patterns else None
         self._prefix = f"{self.below}/"
@@ -119,9 +114,13 @@ class TelemetryMiddleware:
         """Serve one request."""
         outer = _outer(environ)
         if outer is not None:
-            if self.exclusions.covers(environ.get("PATH_INFO", ""), environ):
-                outer.exclude()
+            path = environ.get("PATH_INFO", "")
+            # Excluded here: the outer application counts it no more either.
+            if outer.active is not None and self.exclusions.covers(path, environ):
+                outer.active.value -= 1
+                outer.active = None
             return self._app(environ)(environ, start_response)
+        # Without telemetry the request is still answered: a failure of ours ends here.
         try:
             exchange = self.open(environ, start_response)
         except Exception:
@@ -152,6 +151,7 @@ class TelemetryMiddleware:
         exchange = Exchange(self.recorder, environ, start_response)
         method = exchange.method = METHODS.get(environ["REQUEST_METHOD"]) or method_of(environ)
         below = environ.get("PATH_INFO", "")
+        # most paths are ASCII and below no mount point: then nothing has to be joined or decoded
         is_simple = below and below.isascii() and not environ.get("SCRIPT_NAME")
         exchange.path = below if is_simple else path_of(environ)
         if self.exclusions.covers(below, environ):
@@ -159,20 +159,22 @@ class TelemetryMiddleware:
         else:
             self.tracer.start(exchange, environ)
             kind = method, "https" if environ.get("wsgi.url_scheme") == "https" else "http"
-            exchange.active = active = self._cells.get(kind) or self._cell(kind)
+            active = self._cells.get(kind)
+            if active is None:
+                active = self._cells.setdefault(kind, self._active.cell(kind))
+            # Read and written by one instruction after the other, without a lock: a thread switch
+            # between them does not happen in CPython, which switches only at calls and jumps back.
+            exchange.active = active
             active.value += 1
         inbound = environ.get("HTTP_X_REQUEST_ID") if self.trust_request_id else None
         exchange.request_id = accept_or_generate(inbound, exchange.trace_id)
-        exchange.done = False
+        exchange.done = False  # last: a request that failed to open is never counted as finished
         if self._open is not None:
             self._open.add(exchange)
         return exchange
 
-    def _cell(self, kind: tuple[str, str]) -> Cell:
-        return self._cells.setdefault(kind, self._active.cell(kind))
-
     def remember_open(self) -> None:
-        """For tests: keep track of requests whose response was not closed yet."""
+        """For tests: remember the requests that are not closed yet, for `end_open_requests`."""
         self._open = weakref.WeakSet()
 
     def end_open_requests(self) -> None:

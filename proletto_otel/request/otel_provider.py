@@ -24,7 +24,7 @@ SCOPE = "proletto_otel"
 
 
 class Queue(Protocol):
-    """What a finished span is handed to: the traces batcher of `export`."""
+    """What a finished span is handed to: the queue of traces in `export`."""
 
     def put(self, item: bytes, scope: bytes = b"") -> None:
         """Take an encoded span; never blocks, never raises."""
@@ -41,6 +41,8 @@ class EncodingProcessor(SpanProcessor):
         """Queue the span's bytes if its trace is kept."""
         queue, context = self._queue, span.context
         if queue is not None and context is not None and context.trace_flags.sampled:
+            # Here, in the application's thread: bytes do not change any more, and no export thread
+            # holds the interpreter for a whole batch (10 to 25 ms with the SDK's 512 spans).
             with suppressed("tracing.encode"):
                 found = span.instrumentation_scope
                 own = found is None or found.name == SCOPE
@@ -83,7 +85,14 @@ def cleaned(span: ReadableSpan) -> SimpleNamespace:
         end_time=span.end_time,
         attributes=_clean(span.attributes),
         events=[_event(e) for e in span.events],
-        links=[_link(x) for x in span.links],
+        links=[
+            SimpleNamespace(
+                context=link.context,
+                attributes=_clean(link.attributes),
+                dropped_attributes=link.dropped_attributes,
+            )
+            for link in span.links
+        ],
         status=SimpleNamespace(status_code=status.status_code, description=description),
         dropped_attributes=span.dropped_attributes,
         dropped_events=span.dropped_events,
@@ -95,6 +104,7 @@ def _event(event: Any) -> SimpleNamespace:
     values = _clean(event.attributes)
     stack = (event.attributes or {}).get(EXCEPTION_STACKTRACE)
     if isinstance(stack, str):
+        # cleaned as a block: as one value of an attribute it would be cut in the middle
         values[EXCEPTION_STACKTRACE] = sanitise.get().block(stack)
     lost = event.dropped_attributes
     return SimpleNamespace(
@@ -103,11 +113,6 @@ def _event(event: Any) -> SimpleNamespace:
         attributes=values,
         dropped_attributes=lost,
     )
-
-
-def _link(link: Any) -> SimpleNamespace:
-    values, lost = _clean(link.attributes), link.dropped_attributes
-    return SimpleNamespace(context=link.context, attributes=values, dropped_attributes=lost)
 
 
 def _clean(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -55,12 +55,14 @@ def parse_traceparent(header: str) -> Parent | None:
     >>> parse_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").span_id
     '00f067aa0ba902b7'
     """
+    # the length first: a header may be as long as the server allows, with gunicorn 8,190 bytes
     found = _TRACEPARENT.fullmatch(header) if len(header) <= MAX_TRACEPARENT else None
     if found is None:
         return None
     version, trace_id, span_id, flags, more = found.groups()
     if trace_id == _NO_TRACE or span_id == _NO_SPAN or version == "ff":
         return None
+    # W3C: a later version may add fields after the flags; version 00 has none
     if more is not None and version == "00":
         return None
     return Parent(trace_id, span_id, int(flags, 16) & (SAMPLED | RANDOM))
@@ -155,6 +157,7 @@ class RequestIdPropagator(textmap.TextMapPropagator):
         setter: Setter[CarrierT] = textmap.default_setter,
     ) -> None:
         """Add the current request's ID when the call goes to an allowed host."""
+        # the request's own first; the context's is that of a message that a consumer works on
         request_id = contexts.request_id() or context_api.get_value(_KEY, context)
         if request_id and (self.everywhere or self.allows(_host_of_client_span(context))):
             setter.set(carrier, REQUEST_ID_HEADER, str(request_id))
@@ -172,6 +175,7 @@ _LOWER = REQUEST_ID_HEADER.lower()
 def _host_of_client_span(context: Context | None) -> str:
     """Where the current client span goes; empty when it does not say (then nothing is sent)."""
     attributes = getattr(trace.get_current_span(context), "attributes", None) or {}
+    # The stable and the old names, as `OTEL_SEMCONV_STABILITY_OPT_IN` of the instrumentation says
     for key in (SERVER_ADDRESS, "net.peer.name"):
         if attributes.get(key):
             return str(attributes[key])

@@ -1,7 +1,7 @@
 """Statistics of routes beyond the histogram: last error, slowest requests, counts per minute.
 
-Each process keeps its own and publishes them as one section of its snapshot; `merge` adds sections
-up, `summarise` joins them with the duration histogram of all processes for pages and thresholds.
+Each process has its own and publishes them as one section of its snapshot; `merge` adds sections
+up. `request.route_summary` joins them with the duration histogram for pages and thresholds.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from proletto_otel.core import exceptions
-from proletto_otel.core.conventions import ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_ROUTE
-from proletto_otel.core.metrics.registry import Family, Histogram
 from proletto_otel.request import durations
 from proletto_otel.request.durations import EDGES
 from proletto_otel.request.exchange import Exchange
@@ -28,7 +25,7 @@ MINUTES = 60
 SLOWEST = 5
 """Slow requests remembered per route."""
 RECENT_MINUTES = 6
-"""Minutes whose durations are kept apart: the window of five and the one that is under way."""
+"""Minutes with durations of their own: the window of five, and the one that is under way."""
 MINUTE_NS = 60_000_000_000
 RECENT_NS = MINUTES * MINUTE_NS
 MAX_MESSAGE = 200
@@ -99,6 +96,9 @@ class RouteActivity:
         now = self._now
         if minute != now[0]:
             now = self._next(minute)
+        # Without a lock: the deferred writer and failing requests both come here, and an addition
+        # to an item of a list is not interrupted, because CPython switches threads only at calls
+        # and jumps back. The lock is for what replaces the lists: a new minute, a slow request.
         now[1] += 1
         if failed:
             now[2] += 1
@@ -108,7 +108,8 @@ class RouteActivity:
         duration = exchange.duration_s
         now[3] += duration
         in_bucket = bisect_left(EDGES, duration)
-        self._durations[in_bucket] += 1  # as the others: no call in between, so none is lost
+        self._durations[in_bucket] += 1  # no call in between either
+        # The floor is the fastest of the slowest: most requests end with this one comparison
         if duration > self._floor:
             self._slow(exchange)
 
@@ -214,6 +215,7 @@ def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
     for minute, *counts in [*a["minutes"], *b["minutes"]]:
         before = minutes.get(minute, [minute, 0, 0, 0.0])[1:]
         minutes[minute] = [minute, *(x + y for x, y in zip(before, counts, strict=True))]
+    # by the newest, not by the clock: a host without requests for an hour still shows its last ones
     newest = max((s["time_ns"] for s in [*a["slowest"], *b["slowest"]]), default=0)
     slowest = [s for s in [*a["slowest"], *b["slowest"]] if s["time_ns"] > newest - RECENT_NS]
     # what another release wrote has no durations
@@ -228,90 +230,3 @@ def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
         "recent": recent[-RECENT_MINUTES:],
         "older": durations.added((a.get("older", {}), b.get("older", {}), *gone)),
     }
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class RouteSummary:
-    """One endpoint as pages and thresholds see it, over all processes of the host."""
-
-    method: str
-    route: str | None
-    """Template; `None`: no route matched (404, 405, redirects to the slash)."""
-    count: int = 0
-    """All requests."""
-    streams: int = 0
-    """Those of them that are event streams or WebSockets: their duration is no latency."""
-    errors: int = 0
-    """Requests with an `error.type`: 5xx, or an exception nobody handled."""
-    total_s: float = 0.0
-    min_s: float | None = None
-    max_s: float | None = None
-    buckets: list[int] = field(default_factory=list)
-    """Counts per bucket of the duration histogram."""
-    last_error: LastError | None = None
-    slowest: list[Slow] = field(default_factory=list)
-    minutes: list[list[float]] = field(default_factory=list)
-    recent: list[durations.Minute] = field(default_factory=list)
-    """Fine-grained durations by unix minute."""
-    older: durations.Sparse = field(default_factory=dict)
-
-    @property
-    def error_rate(self) -> float:
-        """Share of failed requests, 0 to 1."""
-        return self.errors / self.count if self.count else 0.0
-
-    @property
-    def average_s(self) -> float | None:
-        """Mean duration in seconds."""
-        timed = self.count - self.streams
-        return self.total_s / timed if timed else None
-
-    def add(self, histogram: Histogram, failed: bool) -> None:
-        """Take in one series of the duration histogram."""
-        self.count += histogram.count
-        if failed:
-            self.errors += histogram.count
-        self.total_s += histogram.sum
-        self.min_s = min((x for x in (self.min_s, histogram.min) if x is not None), default=None)
-        self.max_s = max((x for x in (self.max_s, histogram.max) if x is not None), default=None)
-        held = self.buckets or [0] * len(histogram.counts)
-        self.buckets = [a + b for a, b in zip(held, histogram.counts, strict=True)]
-
-
-def summarise(
-    family: Family | None,
-    sections: Iterable[list[RouteSection]],
-    streams: Family | None = None,
-) -> list[RouteSummary]:
-    """Join the duration histogram with the sections, busiest route first.
-
-    Args:
-        family: `http.server.request.duration`, merged over processes; `None` before any request.
-        sections: the `requests` section of each process.
-        streams: `proletto.http.server.stream.duration`: counted, but no part of the latency.
-    """
-    summaries: dict[tuple[str, str | None], RouteSummary] = {}
-    for point in family.points if family is not None else ():
-        named: dict[str, Any] = dict(point.attributes)
-        key = (named.get(HTTP_REQUEST_METHOD, "_OTHER"), named.get(HTTP_ROUTE))
-        summary = summaries.setdefault(key, RouteSummary(method=key[0], route=key[1]))
-        if isinstance(point.value, Histogram):
-            summary.add(point.value, ERROR_TYPE in named)
-    for point in streams.points if streams is not None else ():
-        named = dict(point.attributes)
-        key = (named.get(HTTP_REQUEST_METHOD, "_OTHER"), named.get(HTTP_ROUTE))
-        summary = summaries.setdefault(key, RouteSummary(method=key[0], route=key[1]))
-        if isinstance(point.value, Histogram):
-            summary.count += point.value.count
-            summary.streams += point.value.count
-            if ERROR_TYPE in named:
-                summary.errors += point.value.count
-    for entry in merge(sections):
-        key = (entry["method"], entry["route"])
-        if key in summaries:
-            summaries[key].last_error = entry["last_error"]
-            summaries[key].slowest = entry["slowest"]
-            summaries[key].minutes = entry["minutes"]
-            summaries[key].recent = list(entry.get("recent", ()))
-            summaries[key].older = entry.get("older", {})
-    return sorted(summaries.values(), key=lambda s: -s.count)

@@ -33,14 +33,15 @@ from proletto_otel.request.span_encoding import (
     Limits as Limits,
 )
 
-# members of an enumeration are slow to look up and to hash: once here, not at each request
+# Members of an enumeration are slow to find and to hash: found once here, not at each request.
 SERVER, UNSET = SpanKind.SERVER, StatusCode.UNSET
 
 
 class RequestSpan(Span):
     """A server span. Attributes are cleaned and encoded when it ends."""
 
-    # what most spans never change belongs to the class: a request sets only what is its own
+    # No `__slots__`: the API's class has none either, so there is a dictionary anyway. What most
+    # spans never change is an attribute of the class, so that a request sets only what is its own.
     end_ns = 0
     extra: dict[str, Any] | None = None
     """Attributes set by the application or the sampler."""
@@ -80,6 +81,7 @@ class RequestSpan(Span):
 
     def get_span_context(self) -> SpanContext:
         """The span's identity, built when somebody first asks."""
+        # Most requests have no child spans: then nobody asks, and no number is made of the texts.
         if self._context is None:
             state = TraceState.from_header([self.trace_state]) if self.trace_state else None
             self._context = SpanContext(
@@ -98,6 +100,8 @@ class RequestSpan(Span):
         if self.extra is None:
             self.extra = {}
             self.changed = True
+        # A copy of a list, which the application may change later; anything else is taken as it is
+        # and checked once, when the span is encoded.
         if key in self.extra or len(self.extra) < self.limits.attributes:
             self.extra[key] = list(value) if isinstance(value, (list, tuple)) else value
         else:
@@ -131,7 +135,7 @@ class RequestSpan(Span):
             self.events = []
             self.changed = True
         elif len(self.events) >= self.limits.events:
-            del self.events[0]
+            del self.events[0]  # as the SDK: what happened last explains most
             self._lost(LOST_EVENTS)
         self.events.append(Event(name, timestamp or time.time_ns(), attributes, exception))
 
@@ -206,7 +210,9 @@ class RequestSpan(Span):
         parent = self.parent
         rest, status = b"", 2 if failed else 0
         if self.changed:
-            facts, rest = facts + self._extra_bytes(), self._attachments()
+            extra = cut_attributes(self.extra or {}, self.limits.length)
+            facts += otlp.attributes(extra, otlp.span_attribute)
+            rest = self._attachments()
             if self._status is not UNSET:
                 status, message = self._status.value, self._clean(self._status_message)
         return otlp.span(
@@ -234,6 +240,7 @@ class RequestSpan(Span):
             facts: fragments of name and kind (`span_encoding.heading`) and of the attributes.
         """
         parent = self.parent
+        # Everything but IDs and times was encoded with the route, the connection or the parent
         origin = ROOT if parent is None else REMOTE + bytes.fromhex(parent.span_id)
         return b"".join((identity(raw_ids, self.start_ns, self.end_ns), origin, *facts))
 
@@ -242,24 +249,17 @@ class RequestSpan(Span):
             self.dropped = {}
         self.dropped[what] = self.dropped.get(what, 0) + 1
 
-    def _extra_bytes(self) -> bytes:
-        return otlp.attributes(
-            cut_attributes(self.extra or {}, self.limits.length), otlp.span_attribute
-        )
-
     def _attachments(self) -> bytes:
-        """Events and links: fields of the span like any other, so they may stand together."""
-        made = [self._event(e) for e in self.events or ()]
-        made += [otlp.link(c, cut_attributes(a, self.limits.length)) for c, a in self.links or ()]
-        return b"".join(made) + (self._losses() if self.dropped else b"")
-
-    def _event(self, event: Event) -> bytes:
-        attributes = event.encoded_attributes(self.limits.length)
-        return otlp.event(self._clean(event.name), event.time_ns, attributes)
-
-    def _losses(self) -> bytes:
-        """How many attributes, events and links the limits left out, for the backend to show."""
-        return b"".join([tag + varint(n) for tag, n in (self.dropped or {}).items()])
+        """Events, links and lost counts: repeated fields of the span, in any order."""
+        longest = self.limits.length
+        made = [
+            otlp.event(self._clean(e.name), e.time_ns, e.encoded_attributes(longest))
+            for e in self.events or ()
+        ]
+        made += [otlp.link(c, cut_attributes(a, longest)) for c, a in self.links or ()]
+        # how many the limits left out, for the backend to show
+        made += [tag + varint(n) for tag, n in (self.dropped or {}).items()]
+        return b"".join(made)
 
     def _clean(self, text: str) -> str:
         return sanitise.get().text(text) if text else text

@@ -27,6 +27,7 @@ LOST_ATTRIBUTES, LOST_EVENTS, LOST_LINKS = b"\x50", b"\x60", b"\x70"
 # Fields of OTLP's Span: 16 flags (fixed32), 4 parent; 7 and 8 start and end (fixed64).
 ROOT = b"\x85\x01" + struct.pack("<I", otlp.REMOTE_KNOWN)
 REMOTE = b"\x85\x01" + struct.pack("<I", otlp.REMOTE_KNOWN | otlp.REMOTE_PARENT) + b'"\x08'
+# Four fields with their tags in one call of `pack`, not a call and a piece of bytes for each.
 _identity = struct.Struct("<2s16s2s8sBQBQ").pack
 
 
@@ -65,6 +66,7 @@ class Event(NamedTuple):
         facts, own = self.exception, self.attributes
         if facts is None:
             return _event_attributes(cut_attributes(own, longest))
+        # Encoded once per error and cached with it; errors of one place share the traceback's text
         if not own:
             return facts.form(
                 f"span event of {longest}",

@@ -28,7 +28,8 @@ from proletto_otel.metrics import system_metrics
 from proletto_otel.metrics.app_instruments import UserMetrics
 from proletto_otel.metrics.process_metrics import Source
 from proletto_otel.monitoring import Inputs, monitor
-from proletto_otel.request.route_stats import RouteStats, RouteSummary, merge, summarise
+from proletto_otel.request.route_stats import RouteStats, merge
+from proletto_otel.request.route_summary import RouteSummary, summarise
 from proletto_otel.runtime.lifecycle import Component, Lifecycle
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.setup import logs

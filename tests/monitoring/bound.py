@@ -10,7 +10,7 @@ from proletto_otel.core.config import load
 from proletto_otel.health.engine import HealthEngine
 from proletto_otel.monitoring import Monitor
 from proletto_otel.monitoring.inputs import Inputs
-from proletto_otel.request.route_stats import RouteSummary
+from proletto_otel.request.route_summary import RouteSummary
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.store import Store

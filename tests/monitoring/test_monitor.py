@@ -14,7 +14,7 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.monitoring import HealthResult, Monitor
 from proletto_otel.monitoring.request_summary import OwnRoutes, recent_durations
-from proletto_otel.request.route_stats import RouteSummary
+from proletto_otel.request.route_summary import RouteSummary
 from tests.monitoring.bound import Bound
 
 

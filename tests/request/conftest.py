@@ -26,7 +26,7 @@ from proletto_otel.request.span_start import RequestTracer
 
 
 class Access:
-    """What the access log was told: read at once, because the exchange is emptied afterwards."""
+    """What the access log was given: read at once, because the exchange is emptied afterwards."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.request_id = exchange.request_id

@@ -179,7 +179,7 @@ def test_paths_that_only_contain_an_excluded_word_are_kept(theirs: Rig) -> None:
 
 
 def test_unhandled_error_is_reported_once_there_too(theirs: Rig) -> None:
-    """The report, the count and the access line do not depend on whose span it is."""
+    """The report, the count and the access line do not depend on who made the span."""
     theirs.call("/fail")
 
     assert ["boom"] == [str(e) for e, _ in theirs.reports]

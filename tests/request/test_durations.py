@@ -8,7 +8,8 @@ import random
 import pytest
 
 from proletto_otel.request import durations
-from proletto_otel.request.route_stats import RouteActivity, RouteSummary, merge, summarise
+from proletto_otel.request.route_stats import RouteActivity, merge
+from proletto_otel.request.route_summary import RouteSummary, summarise
 from tests.request.conftest import Rig
 from tests.request.test_route_stats import finished
 

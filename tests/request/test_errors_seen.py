@@ -1,4 +1,4 @@
-"""No error goes unseen, and what is none is not told: whoever caught it, whatever it became."""
+"""No error goes unseen, and what is none is not reported: whoever caught it, whatever it became."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def restx_404(app: Flask) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("does", [turned_into_404, aborted_404, deliberate, restful_404, restx_404])
 def test_what_is_no_error_is_not_reported(does: Callable[[Flask], None]) -> None:
-    """4xx, and a 5xx without an exception behind it."""
+    """4xx, and a 5xx that no exception led to."""
     app = Flask("shop")
     rig = Rig(app)
     does(app)

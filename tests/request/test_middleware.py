@@ -293,7 +293,7 @@ def test_an_error_after_the_response_began_counts_as_the_500_it_is(rig: Rig) -> 
 
 
 def test_base_exception_passes_and_keeps_its_route(rig: Rig) -> None:
-    """A worker told to exit in the middle of a request leaves a span that says where."""
+    """A worker that exits in the middle of a request leaves a span that says where."""
 
     @rig.app.get("/exit")
     def leave() -> str:
@@ -376,7 +376,7 @@ def test_failing_close_is_recorded_and_passed_on(rig: Rig) -> None:
 
 
 def test_failing_close_of_a_response_that_was_counted_is_reported(rig: Rig) -> None:
-    """A complete response is counted before the server sends it; what fails later is told."""
+    """A complete response is counted before the server sends it; what fails later is reported."""
     rig.app.add_url_rule("/close", "close", lambda: failing_close("x"))
 
     with pytest.raises(OSError, match="close"):
@@ -575,7 +575,7 @@ def test_request_context_is_readable_inside(rig: Rig) -> None:
 
 
 def test_call_within_the_process_is_a_child(rig: Rig) -> None:
-    """A request made from a view through the test client nests and keeps the outer route."""
+    """A request made from a view through the test client nests; the outer route stays."""
 
     @rig.app.get("/outer")
     def outer() -> str:
@@ -667,7 +667,7 @@ def leave_open(rig: Rig) -> None:
 
 
 def test_request_that_no_server_closes_is_counted(rig: Rig) -> None:
-    """It is over when nobody holds its body any more, and told with the next request."""
+    """It is over when nobody holds its body any more, and counted with the next request."""
     began = time.perf_counter()
     leave_open(rig)
     gc.collect()
@@ -682,7 +682,7 @@ def test_request_that_no_server_closes_is_counted(rig: Rig) -> None:
 
 
 def test_collector_inside_a_lock_of_ours_does_not_stop_the_process(rig: Rig) -> None:
-    """The garbage collector comes at any moment; it only puts an unfinished request aside."""
+    """The garbage collector comes at any time; it only puts an unfinished request aside."""
     rig.call("/")
     ((_, cell),) = rig.registry.histogram(HTTP_SERVER_REQUEST_DURATION).items()
 

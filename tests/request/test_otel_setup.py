@@ -74,7 +74,7 @@ def test_child_of_a_fork_lives_whatever_was_imported_when() -> None:
 
 
 def test_provider_of_another_library_stays() -> None:
-    """It keeps its place, with one notice; requests are still ours."""
+    """It stays in its place, with one log line; requests are still ours."""
     said = run(
         "print(type(trace.get_tracer_provider()).__name__, tracing.provider is not None)",
         before="from opentelemetry.sdk.trace import TracerProvider\n"

@@ -246,7 +246,7 @@ def test_ids_do_not_follow_the_seed_of_the_application() -> None:
 
 
 def test_forked_children_have_different_ids() -> None:
-    """A fork does not copy the sequence of IDs, whether hooks ran or we were told."""
+    """A fork does not copy the sequence of IDs, whether fork hooks ran or `forked` was called."""
     source = (
         "import os\n"
         "from proletto_otel.request import id_generator\n"

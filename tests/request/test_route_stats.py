@@ -10,13 +10,8 @@ from flask import Flask
 from proletto_otel.request import route_stats
 from proletto_otel.request.completion import Recorder
 from proletto_otel.request.exchange import Exchange
-from proletto_otel.request.route_stats import (
-    RouteActivity,
-    RouteStats,
-    RouteSummary,
-    merge,
-    summarise,
-)
+from proletto_otel.request.route_stats import RouteActivity, RouteStats, merge
+from proletto_otel.request.route_summary import RouteSummary, summarise
 from tests.request.conftest import Rig
 
 MINUTE = route_stats.MINUTE_NS
@@ -168,7 +163,7 @@ def test_series_of_the_recorder_are_bounded(monkeypatch: pytest.MonkeyPatch, rig
 
 
 def test_forked_child_begins_empty(rig: Rig) -> None:
-    """Entries that callers keep go on, from nothing."""
+    """Entries that callers hold go on, from nothing."""
     kept = rig.route_stats.stats("GET", "/")
     kept.add(finished(rig), failed=True)
 
