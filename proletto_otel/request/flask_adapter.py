@@ -72,23 +72,21 @@ def watch(app: Flask) -> Callable[[], None]:
                 app.__dict__.pop(name, None)
             else:
                 app.__dict__[name] = value
-        got_request_exception.disconnect(on_signal, app)
-
-    def on_signal(sender: Flask, exception: BaseException, **_: Any) -> None:
-        _note(app, exception)
+        got_request_exception.disconnect(_note, app)
 
     # On the object, not on its class: another application of the process stays as it is.
     for name, wrapper in zip(WRAPPED, (request_context, on_any, on_unhandled), strict=True):
         setattr(app, name, wrapper)
-    got_request_exception.connect(on_signal, app, weak=False)
+    # no closure: the signal would keep it, and with it the application, for ever
+    got_request_exception.connect(_note, app)
     return unwatch
 
 
-def _note(app: Flask, error: BaseException) -> None:
+def _note(app: Flask, exception: BaseException, **_: Any) -> None:
     """Remember what went wrong until the status is known."""
     exchange = current_request()
     if type(exchange) is Exchange:
-        found = _cause(error)
+        found = _cause(exception)
         if found is not None:
             exchange.caught = found
 

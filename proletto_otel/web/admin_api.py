@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, request
 
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.web.site import Site, Views, json_answer
+from proletto_otel.web.site import Page, Site, json_answer
 
 MAX_ROWS = 200
 MAX_SECONDS = 400 * 86400.0
@@ -59,21 +59,19 @@ ENDPOINTS = (
 """Endpoints as data: routes and docs come from here."""
 
 
-def add(views: Views, site: Site) -> None:
-    """Add the routes below the prefix of the admin pages."""
-    for endpoint in ENDPOINTS:
-        name = "api_" + re.sub(r"\W+", "_", endpoint.path)
-        views.add(f"/api/{endpoint.path}", name, _view(site, endpoint))
-
-
-def _view(site: Site, endpoint: Endpoint) -> Callable[..., Response]:
-    def view(**captured: str) -> Response:
+def _view(endpoint: Endpoint) -> Callable[..., Response]:
+    def view(site: Site, **captured: str) -> Response:
         try:
             return json_answer(endpoint.read(site, **captured))
         except ConfigError as error:
             return json_answer({"error": str(error)}, 404)
 
     return view
+
+
+PAGES = tuple(
+    Page(f"/api/{e.path}", "api_" + re.sub(r"\W+", "_", e.path), _view(e)) for e in ENDPOINTS
+)
 
 
 def _limit() -> int:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from flask import Response, render_template
+from functools import cache
+
+from flask import Response
+from jinja2 import Environment, PackageLoader, Template
 
 from proletto_otel.core.texts import human_duration, iso_time
-from proletto_otel.web.site import PAGE_HEADERS, Site, Views
+from proletto_otel.web.site import PAGE_HEADERS, Page, Site
 
 
-def add(views: Views, site: Site) -> None:
-    """Add the page at the prefix of the admin pages."""
+def overview(site: Site) -> Response:
+    """The page at the prefix of the admin pages."""
+    return Response(_page(site), 200, dict(PAGE_HEADERS), content_type="text/html")
 
-    def overview() -> Response:
-        return Response(_page(site), 200, dict(PAGE_HEADERS), content_type="text/html")
 
-    views.add("", "overview", overview)
-    views.add("/", "overview_slash", overview)
+PAGES = (Page("", "overview", overview), Page("/", "overview_slash", overview))
+
+
+@cache
+def _template() -> Template:
+    """Made at the first use, in an environment of its own: the application lists its templates."""
+    environment = Environment(loader=PackageLoader("proletto_otel.web"), autoescape=True)
+    return environment.get_template("proletto_monitoring/overview.html")
 
 
 def _page(site: Site) -> str:
@@ -23,8 +31,7 @@ def _page(site: Site) -> str:
 
     config, monitor = site.config, site.monitor
     system = monitor.get_system_metrics()
-    return render_template(
-        "proletto_monitoring/overview.html",
+    return _template().render(
         service=config.service_name,
         environment=config.environment,
         prefix=config.admin_prefix.rstrip("/"),

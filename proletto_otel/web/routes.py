@@ -1,4 +1,9 @@
-"""Routes put on an application: the admin pages and their JSON.
+"""Admin pages and their JSON: found by a URL map of our own, run by Flask like any other view.
+
+The application's `url_map`, blueprints and templates stay its own: what lists them (`flask routes`,
+OpenAPI documents, template loaders) finds nothing of ours. When Flask's signal `request_started`
+says that a request for a page has come, it gets our rule, before the application's `before_request`
+functions; so sessions, logins and error pages work as for its own views.
 
 A route of the application's own with the same path and method wins, in whichever order the two
 were added. Endpoints for machines need no route: see `web.probes`.
@@ -6,77 +11,96 @@ were added. Endpoints for machines need no route: see `web.probes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Flask, Request, Response, abort, request
-from werkzeug.routing import MapAdapter, Rule
+from flask import Flask, Response, abort, current_app, request
+from flask.signals import request_started
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 
-from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.web import admin_api, overview
 from proletto_otel.web.access import ALLOWED, LOGIN
-from proletto_otel.web.site import Site, text_answer
+from proletto_otel.web.site import Page, Site, text_answer
 
 ADMIN = "proletto_monitoring"
+"""What our endpoints begin with; an application's `extensions` keep its site under this name."""
 READING = ("GET", "HEAD")
+NOTHING = f"{ADMIN}_nothing"
+NO_ROUTE = (NotFound, MethodNotAllowed, RequestRedirect)
+"""What Flask's routing says where the application does not answer itself."""
 
 
-class EveryMethod(set[str]):
-    """The methods of a rule that matches all but a few; it shows itself as GET and HEAD.
+def register(app: Flask, site: Site) -> None:
+    """Answer requests for the pages; a second call does nothing."""
+    if ADMIN not in app.extensions:
+        app.extensions[ADMIN] = site
+        request_started.connect(_give_rule, app)
+
+
+def _give_rule(app: Flask, **_: Any) -> None:
+    """Give the current request our rule, where it is for a page of ours."""
+    with suppressed("web.routes"):
+        prefix = "/" + app.extensions[ADMIN].config.admin_prefix.strip("/")
+        if request.path != prefix and not request.path.startswith(f"{prefix.rstrip('/')}/"):
+            return
+        ours, captured = _match(prefix.rstrip("/"), request.path)
+        if _is_theirs(ours, prefix):
+            return
+        app.view_functions.setdefault(ours.endpoint, VIEWS[ours.endpoint])
+        request.url_rule, request.view_args, request.routing_exception = ours, dict(captured), None
+
+
+def _match(prefix: str, path: str) -> tuple[Rule, Mapping[str, Any]]:
+    """The rule for *path*; paths that do not exist answer strangers as those that do."""
+    adapter, nothing = _rules(prefix)
+    try:
+        return adapter.match(path, "GET", return_rule=True)
+    except HTTPException:
+        return nothing, {}
+
+
+@lru_cache(maxsize=4)
+def _rules(prefix: str) -> tuple[MapAdapter, Rule]:
+    """All pages below *prefix* and the rule for the rest; made at the first request for a page.
+
+    Shared by the applications of a process: making the rules takes about 50 ms.
+    """
+    nothing = Rule(f"{prefix}/<path:rest>", endpoint=NOTHING)
+    rules = [Rule(f"{prefix}{page.path}" or "/", endpoint=_endpoint(page)) for page in PAGES]
+    return Map([*rules, nothing], merge_slashes=False).bind("localhost"), nothing
+
+
+def _is_theirs(ours: Rule, prefix: str) -> bool:
+    """Whether the application answers this request itself; a catch-all of its own does not."""
+    theirs = request.url_rule
+    if theirs is None:
+        return not isinstance(request.routing_exception, NO_ROUTE)
+    if ours.endpoint == NOTHING:
+        return theirs.rule.startswith(prefix)
+    if theirs.rule == ours.rule:
+        log_rate_limited(
+            f"route {ours.rule}", "the app has its own route %s: it is used", ours.rule
+        )
+    return theirs.rule == ours.rule
+
+
+def _view(page: Page) -> Callable[..., Any]:
+    """What Flask calls for *page*: only an admin sees it, and only GET and HEAD are answered.
 
     A page that is hidden answers 404 to every method: a 405 would tell that it exists.
     """
 
-    without: frozenset[str] = frozenset()
+    def view(**captured: str) -> Any:
+        site: Site = current_app.extensions[ADMIN]
+        verdict = site.access.admin()
+        if verdict != ALLOWED:
+            return _refusal(verdict)
+        return page.view(site, **captured) if request.method in READING else _not_allowed()
 
-    def __contains__(self, method: object) -> bool:
-        return method not in self.without
-
-
-def register(app: Flask, site: Site) -> None:
-    """Add all routes to *app*; a second call does nothing."""
-    if ADMIN in app.blueprints:
-        return
-    prefix = "/" + site.config.admin_prefix.strip("/")
-    admin = Blueprint(ADMIN, __name__, url_prefix=prefix, template_folder="templates")
-    guarded = _Guarded(admin, site)
-    overview.add(guarded, site)
-    admin_api.add(guarded, site)
-    # paths that do not exist answer strangers as those that do: by the guard
-    guarded.add("/<path:rest>", "nothing", lambda rest: abort(404))
-    app.register_blueprint(admin)
-    _yield_at_first_request(app)
-    for rule in app.url_map.iter_rules():
-        if _is_ours(rule):
-            rule.methods = EveryMethod(READING)
-
-
-class _Guarded:
-    """Adds views that only an admin sees.
-
-    The guard is in each view, not in `before_request`: extensions that document routes (APIFlask)
-    stumble over a blueprint that has some.
-    """
-
-    def __init__(self, blueprint: Blueprint, site: Site) -> None:
-        self._blueprint = blueprint
-        self._site = site
-
-    def add(self, path: str, name: str, view: Callable[..., Any]) -> None:
-        """Add a view that answers GET and HEAD; a path with `//` is another path."""
-
-        @wraps(view)
-        def guarded(**captured: str) -> Any:
-            verdict = self._site.access.admin()
-            if verdict != ALLOWED:
-                return _refusal(verdict)
-            return view(**captured) if request.method in READING else _not_allowed()
-
-        self._blueprint.add_url_rule(
-            path, name, guarded, methods=["GET"], provide_automatic_options=False,
-            merge_slashes=False, strict_slashes=True,
-        )  # fmt: skip
+    return view
 
 
 def _not_allowed() -> Response:
@@ -96,34 +120,15 @@ def _refusal(verdict: int | Response) -> Response:
     return answer
 
 
-def _yield_at_first_request(app: Flask) -> None:
-    """Give way to routes that the application adds after us; Flask takes none after a request."""
-    original = app.create_url_adapter
-
-    def create_url_adapter(request: Request | None) -> MapAdapter | None:
-        if request is not None and app.__dict__.get("create_url_adapter") is create_url_adapter:
-            del app.__dict__["create_url_adapter"]
-            yield_to_app_routes(app)
-        return original(request)
-
-    app.create_url_adapter = create_url_adapter  # type: ignore[method-assign]  # undone at first use
+def _nothing(site: Site, **captured: str) -> Response:
+    abort(404)
 
 
-def yield_to_app_routes(app: Flask) -> None:
-    """Take those methods from our rules for which the application has a rule of its own."""
-    theirs: dict[str, set[str]] = {}
-    for rule in app.url_map.iter_rules():
-        if not _is_ours(rule):
-            theirs.setdefault(rule.rule, set()).update(rule.methods or ())
-    for rule in app.url_map.iter_rules():
-        if _is_ours(rule) and rule.rule in theirs:
-            left = EveryMethod(set(READING) - theirs[rule.rule])
-            left.without = frozenset(theirs[rule.rule])
-            rule.methods = left
-            log_rate_limited(
-                f"route {rule.rule}", "the app has its own route %s: it is used", rule.rule
-            )
+def _endpoint(page: Page) -> str:
+    return f"{ADMIN}_{page.name}"
 
 
-def _is_ours(rule: Any) -> bool:
-    return isinstance(rule, Rule) and str(rule.endpoint).startswith(f"{ADMIN}.")
+PAGES = (*overview.PAGES, *admin_api.PAGES)
+VIEWS = {_endpoint(page): _view(page) for page in PAGES} | {
+    NOTHING: _view(Page("/<path:rest>", "nothing", _nothing))
+}

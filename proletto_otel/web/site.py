@@ -45,10 +45,15 @@ class MonitorView(Protocol):
     def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
 
 
-class Views(Protocol):
-    """Where admin pages are added."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """One admin page, or the JSON of one."""
 
-    def add(self, path: str, name: str, view: Callable[..., Any]) -> None: ...
+    path: str
+    """Below the prefix of the admin pages."""
+    name: str
+    view: Callable[..., Any]
+    """Called with the site and what the path captured."""
 
 
 @dataclass(kw_only=True, eq=False)
