@@ -1,4 +1,4 @@
-"""Error groups in the host's store: their tables, their rows, what is kept of a record.
+"""Error groups in the host's store: their tables, their rows, what is stored of a record.
 
 Counting and deciding live in `errors.groups`.
 """
@@ -17,7 +17,7 @@ from proletto_otel.logs.record.breadcrumbs import crumb
 from proletto_otel.logs.record.record import Record
 
 MAX_GROUPS = 5000
-"""Groups kept; beyond it those that were quiet longest are deleted."""
+"""Groups stored; beyond it those that were quiet longest are deleted."""
 MAX_CHANGES = 100
 MAX_SAMPLE = 65_536
 OPEN, RESOLVED, IGNORED = "open", "resolved", "ignored"
@@ -132,6 +132,7 @@ def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
     """The row of *count* occurrences of which *record* is the latest."""
     error = record.exception
     call_site = f"{record.module}:{record.function}"
+    # One limit for the whole sample: tracebacks and locals can be megabytes.
     sample = json.dumps(sample_of(record))
     if len(sample) > MAX_SAMPLE:
         sample = json.dumps({"message": record.message[:2000], "truncated": True})
@@ -153,7 +154,7 @@ def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
 
 
 def remember(db: sqlite3.Connection, fingerprint: str, at: float, by: str, status: str) -> None:
-    """Keep a change of status, the latest hundred of a group."""
+    """Store a change of status; the latest hundred of a group stay."""
     db.execute("INSERT INTO error_group_changes VALUES (?, ?, ?, ?)", (fingerprint, at, by, status))
     db.execute(
         "DELETE FROM error_group_changes WHERE fingerprint = :it AND rowid NOT IN"

@@ -41,7 +41,7 @@ MAX_WAITING = 1000
 """Different errors counted between two writes; further ones go uncounted here (`lost`)."""
 MAX_ROWS = 200
 FORGET_S = 60.0
-"""An error that was quiet so long is forgotten here; no caller is that long in `seen`."""
+"""An error that was quiet so long is forgotten here; no caller is that long in `count`."""
 
 
 class ErrorCounter:
@@ -74,7 +74,7 @@ class ErrorGroups(Component):
         self.forked()
 
     # --- counting, in the caller's thread ------------------------------------------------------
-    def seen(self, record: Record) -> None:
+    def count(self, record: Record) -> None:
         """Count *record*: a listener of the pipeline for ERROR and above."""
         key = record.fingerprint
         counter = self._counters.get(key)
@@ -99,45 +99,49 @@ class ErrorGroups(Component):
         return self.write_down()
 
     def forked(self) -> None:
-        """What the parent counted it writes itself."""
+        """Start at zero in a child process: the parent writes what it counted."""
         self._counters: dict[str, ErrorCounter] = {}
         self._writing = threading.Lock()
         self.lost = 0
-        """Records of errors too many to be told apart since the last write."""
+        """Records that were not counted because too many different errors were waiting."""
 
     def write_down(self) -> bool:
         """Add what was counted to the store; False when it must wait: for a ticker job."""
         with self._writing:
-            return self._write_down()
-
-    def _write_down(self) -> bool:
-        waiting = [
-            (counter, count, counter.latest)
-            for counter in tuple(self._counters.values())
-            if (count := counter.count - counter.taken)
-        ]
-        if waiting:
-            try:
-                with self._store.transaction() as db:
-                    for counter, count, latest in waiting:
-                        self._add(db, counter, count, latest)
-                    make_room(db)
-            except StoreUnavailable:
-                return False
-        now = time.monotonic()
-        for counter, count, _ in waiting:
-            counter.taken += count
-            counter.taken_at = now
-        for key, counter in tuple(self._counters.items()):
-            if counter.count == counter.taken and now - counter.taken_at > FORGET_S:
-                self._counters.pop(key, None)
-        return True
+            waiting = [
+                (counter, count, counter.latest)
+                for counter in tuple(self._counters.values())
+                if (count := counter.count - counter.taken)
+            ]
+            # `taken` grows only after the commit: what could not be written is tried again.
+            if waiting:
+                try:
+                    with self._store.transaction() as db:
+                        for counter, count, latest in waiting:
+                            self._add(db, counter, count, latest)
+                        make_room(db)
+                except StoreUnavailable:
+                    return False
+            now = time.monotonic()
+            for counter, count, _ in waiting:
+                counter.taken += count
+                counter.taken_at = now
+            for key, counter in tuple(self._counters.items()):
+                # A thread may hold the counter between finding it and adding one: the delay makes
+                # sure that nobody adds to a counter that is no longer in the table.
+                if counter.count == counter.taken and now - counter.taken_at > FORGET_S:
+                    self._counters.pop(key, None)
+            return True
 
     def _add(
         self, db: sqlite3.Connection, counter: ErrorCounter, count: int, latest: Record
     ) -> None:
+        # After the first write the start of the group is in the store. Should that be replaced by
+        # an empty one, the group starts there with its latest record.
         first = counter.first_ns if not counter.taken else latest.time_ns
         db.execute(UPSERT, row(latest, count, first / 1e9))
+        # By the time of the record, not of this write: a record from before the decision does not
+        # reopen the group.
         recurred = db.execute(
             "UPDATE error_groups SET status = 'open', changed_by = 'recurrence', changed_at = ?"
             " WHERE fingerprint = ? AND status = 'resolved' AND last_seen > changed_at",
@@ -224,7 +228,7 @@ class ErrorGroups(Component):
         return self.change(fingerprint, OPEN, by)
 
     def change(self, fingerprint: str, status: str, by: str) -> bool:
-        """Set the status of a group; who and when are kept.
+        """Set the status of a group; who and when are stored.
 
         Returns:
             Whether there is such a group and the store could be written.

@@ -153,7 +153,7 @@ class Components:
 
     def _set_up_errors(self) -> None:
         self.errors = groups.ErrorGroups(self.store)
-        pipeline.listen(self.errors.seen, logs=False)
+        pipeline.listen(self.errors.count, logs=False)
         self.ticker.every(groups.FLUSH_S, "errors.write", self.errors.write_down)
         if self.slack is not None:
             from proletto_otel.notify.error_notifier import ErrorNotifier

@@ -28,7 +28,7 @@ def prepare(config: Config) -> Path | None:
 
     Returns:
         The folder, or None (with one warning) where it cannot be written: then this process
-        keeps everything to itself.
+        shares nothing with others.
     """
     if config.in_memory:
         return None
@@ -63,16 +63,14 @@ def _make_base(base: Path) -> None:
     make_directories(base.parent)
     with contextlib.suppress(FileExistsError):  # another worker was faster
         base.mkdir(mode=0o700)
+        # 0o3077: the bits of group and others, set-group-ID, and the sticky bit, which stops users
+        # from deleting each other's folders; the owner's bits and set-user-ID are left out
         shared = stat.S_IMODE(base.parent.stat().st_mode) & 0o3077
         if shared & 0o022:
-            _open_up(base, 0o700 | shared)
+            # chmod, because the process's umask would take these bits from mkdir's mode
+            with contextlib.suppress(OSError):  # a volume that takes no modes
+                base.chmod(0o700 | shared)
         give_to_owner(base)
-
-
-def _open_up(made: Path, mode: int) -> None:
-    """Give *made*, which is ours, a mode that the process's umask would not allow."""
-    with contextlib.suppress(OSError):  # a volume that takes no modes
-        made.chmod(mode)
 
 
 def _make_private(path: Path) -> bool:
@@ -83,6 +81,7 @@ def _make_private(path: Path) -> bool:
     except FileExistsError:
         if not _is_trusted(path):
             return False
+    # Only writing tells: the mode shows nothing of ACLs or of a container's user mapping.
     probe = path / f".probe-{os.getpid()}"
     try:
         probe.touch(mode=0o600)
@@ -97,6 +96,7 @@ def _is_trusted(path: Path) -> bool:
 
     In a directory that everybody may write to (`/tmp`) it has to be this user's own.
     """
+    # lstat: a link that a stranger placed in /tmp must not lead us elsewhere
     found, around = path.lstat(), path.parent.stat()
     if not stat.S_ISDIR(found.st_mode):
         return False
@@ -111,11 +111,12 @@ def shared_locks(state: Path | None) -> Path | None:
 
 
 def folder_of(service: str) -> str:
-    """A file name for *service*; where characters had to go a hash tells it from its like.
+    """A file name for *service*; with a hash where characters had to be replaced.
 
     >>> folder_of("shop")
     'shop'
     """
+    # the hash keeps "a/b" and "a:b" apart, which would both become "a-b"
     plain = re.sub(r"[^A-Za-z0-9_-]", "-", service)[:MAX_NAME]
     if plain and plain == service:
         return plain

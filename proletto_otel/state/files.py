@@ -18,14 +18,18 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         OSError: disk full, directory gone; the old file stays.
     """
+    # Beside the target, because a rename is atomic only within one file system; with the pid, so
+    # that two processes do not write one temporary file.
     name = f"{path}.{os.getpid()}.tmp"
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         give_to_owner(Path(name))
+        # A full disk may take a part of a write without an error.
         if os.write(file, content) < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(file)
+    # No fsync: after a power cut the numbers may be those of before. It would cost milliseconds.
     os.replace(name, path)
 
 
@@ -35,6 +39,8 @@ def lock(path: Path) -> int:
     Raises:
         OSError: somebody else holds it or asks about it, or it cannot be made.
     """
+    # flock, not a file that exists or not: the kernel frees it at the end of the process, however
+    # it ends.
     held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     give_to_owner(path)
     try:
@@ -48,6 +54,7 @@ def lock(path: Path) -> int:
 def is_locked(path: Path) -> bool:
     """Whether some process, in whatever container, holds the lock of *path*."""
     try:
+        # Opened anew: on the descriptor that holds the lock, flock would succeed.
         asked = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False

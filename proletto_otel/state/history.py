@@ -1,6 +1,6 @@
-"""How metrics went: full resolution for a while, then minutes, then quarter hours.
+"""The past of each metric: full resolution for a while, then minutes, then quarter hours.
 
-Values come from the leader's samples; they are kept in the host's store.
+Values come from the leader's samples; they are stored in the host's store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DDL = (
     " PRIMARY KEY (resolution, metric, at)) WITHOUT ROWID",
 )
 LEVELS = ((60, 6 * 3600), (900, 7 * 86_400))
-"""Seconds of one point, and how long such points are kept: hours at minutes, days at quarter
+"""Seconds of one point, and how long such points are stored: hours at minutes, days at quarter
 hours. 360 + 672 points a metric, about 50 bytes each."""
 FORGOTTEN = (0, LEVELS[-1][1])
 """Full samples of a metric that nobody measures any more go with the last quarter hours."""
@@ -28,7 +28,7 @@ class History:
 
     Args:
         store: The host's store.
-        max_samples: Full-resolution samples kept per metric (`MONITOR_MAX_SAMPLES`).
+        max_samples: Full-resolution samples stored per metric (`MONITOR_MAX_SAMPLES`).
     """
 
     def __init__(self, store: Store, max_samples: int) -> None:
@@ -37,7 +37,7 @@ class History:
         store.define(*DDL)
 
     def add(self, at: float, values: Mapping[str, float | None]) -> None:
-        """Keep one sample of each metric, taken at unix time *at*; prune what is too old."""
+        """Store one sample of each metric, taken at unix time *at*; prune what is too old."""
         known = [(name, v) for name, v in values.items() if v is not None][:MAX_METRICS]
         try:
             with self._store.transaction() as db:
@@ -45,6 +45,8 @@ class History:
                     "INSERT OR REPLACE INTO samples VALUES (0, ?, ?, ?, 1)",
                     [(name, at, v) for name, v in known],
                 )
+                # Averages are updated at once as a running mean: no job has to run later, and a
+                # killed leader leaves no period without its average.
                 for seconds, _ in LEVELS:
                     begin = at - at % seconds
                     db.executemany(
@@ -55,20 +57,22 @@ class History:
                     )
         except StoreUnavailable:
             return
+        # A transaction of its own: a prune that fails must not lose the sample.
         self._prune(at, [name for name, _ in known])
 
     def _prune(self, at: float, names: list[str]) -> None:
-        # one past the limit: the oldest sample still kept
+        # one past the limit: the oldest sample that stays
         oldest = "(SELECT at FROM samples WHERE resolution = 0 AND metric = :name"
-        oldest += " ORDER BY at DESC LIMIT 1 OFFSET :kept)"
+        oldest += " ORDER BY at DESC LIMIT 1 OFFSET :stored)"
         self._store.write(
             f"DELETE FROM samples WHERE resolution = 0 AND metric = :name AND at <= {oldest}",
-            [{"name": name, "kept": self._max_samples} for name in names],
+            [{"name": name, "stored": self._max_samples} for name in names],
         )
         self._store.write(
+            # In batches: after a long stop a day of samples would hold the write lock for too long.
             "DELETE FROM samples WHERE (resolution, metric, at) IN (SELECT resolution, metric, at"
             " FROM samples WHERE resolution = ? AND at < ? LIMIT ?)",
-            [(seconds, at - kept, PRUNE_BATCH) for seconds, kept in (FORGOTTEN, *LEVELS)],
+            [(seconds, at - stored_s, PRUNE_BATCH) for seconds, stored_s in (FORGOTTEN, *LEVELS)],
         )
 
     def read(self, metric: str, since: float) -> list[tuple[float, float]]:
@@ -79,6 +83,7 @@ class History:
                 " ORDER BY at",
                 (resolution, metric, since),
             )
+            # The first resolution that reaches back far enough, so that a curve has no empty start.
             if self._reaches(resolution, metric, since):
                 return [(row["at"], row["value"]) for row in rows]
         return [(row["at"], row["value"]) for row in rows]
@@ -90,5 +95,6 @@ class History:
         ever = self._store.query(first, (metric,))
         if not here or here[0][0] is None:
             return False
+        # One coarse point of tolerance: its start is rounded down, so it is always "older".
         coarsest = LEVELS[-1][0]
         return bool(here[0][0] <= max(since, ever[0][0] + coarsest))

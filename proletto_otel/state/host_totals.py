@@ -1,4 +1,4 @@
-"""The numbers of all workers of a host, sent by one of them as series that live long.
+"""The numbers of all workers of a host, sent by one of them as series that outlive workers.
 
 If each worker sent its own, every restart would begin new series: `increase()` misses the first
 value of a series and extrapolates short ones at both ends. Measured with recycled workers on
@@ -27,7 +27,7 @@ from proletto_otel.state.leader import Leader
 from proletto_otel.state.snapshots import Snapshots
 
 MAX_SERIES = 50_000
-"""Series whose beginning is remembered; a host with more gets no zero for the rest."""
+"""Series of which the start is recorded; a host with more gets no zero for the rest."""
 SILENT_INTERVALS = 3
 SILENT_S = 15.0
 """A sender that was silent for both is stuck: another process sends, too. Two who
@@ -80,6 +80,7 @@ class HostTotals:
         if not self._sender.try_lead() and not self._is_sender_stuck(journal):
             self._is_loaded = False
             return None
+        # After the lock: numbers read before it could be older than the last sender's.
         families = self._snapshots.merged()
         try:
             return self._with_zeros(journal, families, now)
@@ -88,16 +89,18 @@ class HostTotals:
             return Push("", families, now)
 
     def collect_last(self, deadline: float) -> Push | None:
-        """As `collect`, at the end of the process: who ends last sends what all counted.
+        """As `collect`, at the end of the process: the last process sends what all counted.
 
         A sender that ends says so; then this process waits for its place until *deadline*
         (monotonic), because the other one may have read the totals before this one's were there.
         """
         self._snapshots.publish()
+        # Polled, as flock has no wait with a deadline; 20 ms is short beside a shutdown of seconds.
         while not self._sender.try_lead() and self._is_sender_leaving():
             if time.monotonic() + POLL_S >= deadline:
                 break
             time.sleep(POLL_S)
+        # Said before the last push, so that others of the host wait for the lock meanwhile.
         if self._sender.is_leader:
             self._say(LEAVING)
         return self.collect()
@@ -113,18 +116,21 @@ class HostTotals:
             journal.load()
             self._known.clear()
             self._is_loaded = True
-        begun = {s: start for s, start in _counts(families) if s not in self._known}
-        new = journal.add(begun)
-        self._known.update(begun)
-        if journal.is_new:  # what was counted before the journal began did not begin now
+        started = {s: start for s, start in _counts(families) if s not in self._known}
+        new = journal.add(started)
+        self._known.update(started)
+        if journal.is_new:  # an older series did not start now
             recent = now - int(2 * self._interval_s * 1e9)
-            new = {s for s in new if begun[s] >= recent}
+            new = {s for s in new if started[s] >= recent}
+        # A new series is sent with a zero one interval earlier, or increase() would miss its first
+        # value; but after the last push, because points of a series must come in order.
         before = max(now - int(self._interval_s * 1e9), journal.pushed_ns + 1_000_000)
         journal.touch(now)
         zeros = _zeros(families, new) if before < now else []
         return Push(journal.instance_id, families, now, zeros, before)
 
     def _is_sender_stuck(self, journal: _Journal) -> bool:
+        # The time of the file, not a message: it is there whatever happened to the sender.
         age_s = (self._now_ns() - journal.last_push_ns()) / 1e9
         return age_s > max(SILENT_INTERVALS * self._interval_s, SILENT_S)
 
@@ -140,7 +146,7 @@ class HostTotals:
 
 
 class _Journal:
-    """The file that outlives senders: the host's instance ID, then one line per series begun.
+    """The file that outlives senders: the host's instance ID, then a digest per series.
 
     Its modification time is the time of the last push. Only the sender writes it.
     """
@@ -149,7 +155,7 @@ class _Journal:
         self._path = path
         self.instance_id = ""
         self.is_new = False
-        """Whether no push was noted in it yet."""
+        """Whether it holds no push yet."""
         self.pushed_ns = 0
         self._digests: set[str] = set()
 
@@ -168,14 +174,17 @@ class _Journal:
         self.instance_id, self._digests = lines[0], set(lines[1:])
 
     def add(self, series: Iterable[Series]) -> set[Series]:
-        """Note *series* as begun; returns those that nobody noted before.
+        """Record *series* as started; returns those that were not recorded before.
 
         Raises:
             OSError: it could not be written.
         """
-        named = {_digest(s): s for s in series}
+        # 16 characters a series instead of all its attributes: 50,000 series are below 1 MB. Two
+        # series with one digest would only cost the second its zero.
+        named = {hashlib.blake2b(repr(s).encode(), digest_size=8).hexdigest(): s for s in series}
         new = {digest: s for digest, s in named.items() if digest not in self._digests}
         if new and len(self._digests) < MAX_SERIES:
+            # Appended, not replaced: a killed sender loses at most the line it was writing.
             with self._path.open("a", encoding="ascii") as file:
                 file.writelines(f"{digest}\n" for digest in new)
             self._digests.update(new)
@@ -183,7 +192,7 @@ class _Journal:
         return set()
 
     def touch(self, now_ns: int) -> None:
-        """Note that a push is made now.
+        """Record that a push is made now.
 
         Raises:
             OSError: the file is gone.
@@ -192,7 +201,7 @@ class _Journal:
         self.pushed_ns, self.is_new = now_ns, False
 
     def last_push_ns(self) -> int:
-        """When any process pushed last; now, while nobody has begun."""
+        """When any process pushed last; now, before the first push."""
         try:
             return self._path.stat().st_mtime_ns
         except OSError:
@@ -205,11 +214,7 @@ class _Journal:
             return []
         with contextlib.suppress(ValueError, IndexError):
             return [str(uuid.UUID(lines[0])), *lines[1:]]
-        return []  # overwritten by something else: begin anew
-
-
-def _digest(series: Series) -> str:
-    return hashlib.blake2b(repr(series).encode(), digest_size=8).hexdigest()
+        return []  # overwritten by something else: start a new journal
 
 
 def _counts(families: Iterable[Family]) -> list[tuple[Series, int]]:

@@ -1,9 +1,9 @@
-"""One process of the host leads: it samples the host, runs checks and speaks.
+"""One process of the host leads: it samples the host, runs checks and sends alerts.
 
-The lock is the kernel's: it is free again the moment its holder dies, however it dies. A holder
-that lives but hangs is told by its beat: the lock file holds the monotonic time at which it last
-came round, and who finds that too old replaces the file, so that the lock on the old one means
-nothing any more.
+The lock is the kernel's: it is free again as soon as its holder dies, however it dies. A holder
+that lives but hangs is recognised by its heartbeat: the lock file holds the monotonic time at which
+it last renewed its lead. A process that finds this time too old replaces the file, so that the lock
+on the old one means nothing any more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from proletto_otel.state import files
 UNWRITABLE = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM})
 """Nobody can lead the host from such a directory: each process watches for itself meanwhile."""
 STUCK_S = 30.0
-"""A holder that did not come round for so long hangs and has lost the lead. Longer than any job
+"""A holder that did not renew its lead for so long hangs and has lost the lead. Longer than any job
 takes: folding a thousand dead workers, the slowest, takes about a second."""
 _BEAT = struct.Struct("<d")
 
@@ -55,6 +55,7 @@ class Leader:
         if self._path is None:
             return True
         if self._held is not None:
+            # The lock of a deleted or replaced file is still held, but leads nothing.
             if self._is_current(self._held):
                 self._beat(self._held)
                 return True
@@ -70,6 +71,7 @@ class Leader:
             self._is_alone = error.errno in UNWRITABLE
             return self._is_alone
         self._is_alone = False
+        # LOCK_NB: the ticker asks here between its jobs, which a wait would hold up.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -77,6 +79,7 @@ class Leader:
                 self._replace(path)
             os.close(lock)
             return False
+        # Between open and flock another process may have replaced the file: then two would lead.
         if not self._is_current(lock):
             os.close(lock)
             return False
@@ -99,6 +102,7 @@ class Leader:
             mine, named = os.fstat(lock), os.stat(self._path or "")
         except OSError:
             return False
+        # the device too: an inode number is unique within one file system only
         return (mine.st_ino, mine.st_dev) == (named.st_ino, named.st_dev)
 
     def resign(self) -> None:
@@ -129,5 +133,6 @@ def is_led(path: Path, clock: Callable[[], float] = time.monotonic) -> bool:
 
 def _is_stuck(lock: int, clock: Callable[[], float]) -> bool:
     """Whether the holder's last beat is too old; without one nothing is known."""
+    # pread and pwrite leave the file position alone, which a forked child would share.
     beat = os.pread(lock, _BEAT.size, 0)
     return len(beat) == _BEAT.size and clock() - _BEAT.unpack(beat)[0] > STUCK_S

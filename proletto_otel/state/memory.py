@@ -1,4 +1,4 @@
-"""A private directory in memory (`/dev/shm`) for the files that a process maps.
+"""A private directory in memory (`/dev/shm`) for memory-mapped files.
 
 A process that touches a mapped page of a file that somebody truncated is killed by SIGBUS, and
 people do truncate files below the log directory. Mapped files therefore lie where nobody but this
@@ -39,6 +39,7 @@ def make(directory: Path) -> None:
     for path in (directory.parent, directory):
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
+        # /dev/shm is open to all users: somebody may have made this name, or a link, before us.
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise PermissionError(errno.EACCES, "belongs to somebody else", str(path))
@@ -49,4 +50,5 @@ def remove(directory: Path, name: str) -> None:
     with contextlib.suppress(OSError):
         for path in directory.glob(f"{name}.*"):
             path.unlink()
+        # Fails while another process has files there, which is what is wanted.
         directory.rmdir()

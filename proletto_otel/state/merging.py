@@ -1,6 +1,6 @@
 """Numbers of several processes added up, and written in a form that travels between them.
 
-Where the numbers lie and whose process is alive lives in `state.snapshots`.
+Where the numbers are stored, and which process is alive: `state.snapshots`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def lasts(kind: str, name: str) -> bool:
 
 
 class Sum:
-    """Adds families up; where there is nothing to add, who comes first wins."""
+    """Adds families up; of values that cannot be added (gauges) the first one stays."""
 
     def __init__(self) -> None:
         self._families: dict[str, Family] = {}
@@ -76,6 +76,8 @@ class Sum:
         Its *records* are what its histograms say now; of what it published before, their exemplars
         remain.
         """
+        # Histograms in shared memory are newer than the published copy of the same series, so the
+        # copy is skipped. Memory holds no exemplars; those are taken from the copy.
         exemplars: dict[Series, dict[str, Any]] = {(r.name, r.attributes): {} for r in records}
         for name, kind, unit, description, per, found in plain:
             if pid is None and not lasts(kind, name):
@@ -114,10 +116,17 @@ def _suffix(kind: str, per: str, pid: int | None) -> Attributes:
 def _take_plain(
     points: dict[Attributes, Point], key: Attributes, value: Any, start_ns: int, kind: str
 ) -> None:
+    # The frequent case first: a scrape adds thousands of histograms, and making an object of each
+    # only to add it to another one would take longer than the addition.
     held = points.get(key)
     if held is not None and isinstance(value, list) and _absorb(held, value, start_ns):
         return
-    loaded = _histogram(value) if isinstance(value, list) else value
+    loaded = value
+    if isinstance(value, list):
+        bounds, counts, total, low, high, exemplars = value
+        # JSON has no integer keys
+        found: dict[int, Exemplar] = {int(bucket): e for bucket, e in exemplars.items()}
+        loaded = Histogram(tuple(bounds), counts, total, sum(counts), low, high, found)
     _take(points, Point(key, loaded, start_ns), kind)
 
 
@@ -125,12 +134,11 @@ def _take(points: dict[Attributes, Point], point: Point, kind: str) -> None:
     held = points.get(point.attributes)
     if held is None:
         points[point.attributes] = point
-    elif kind != "gauge":
-        _add(held, point)
-
-
-def _add(held: Point, point: Point) -> None:
+        return
+    if kind == "gauge":  # two values of a gauge have no sum: the first one wins
+        return
     a, b = held.value, point.value
+    # a number and a histogram under one name come from two releases and are not added
     if isinstance(a, Histogram) and isinstance(b, Histogram):
         _absorb(held, [b.bounds, b.counts, b.sum, b.min, b.max, b.exemplars], point.start_ns)
     elif not isinstance(a, Histogram) and not isinstance(b, Histogram):
@@ -144,6 +152,7 @@ def _absorb(held: Point, plain: Plain, start_ns: int) -> bool:
     if not isinstance(h, Histogram):
         return False
     bounds, counts, total, low, high, exemplars = plain
+    # The lengths first: comparing them is cheap, and JSON gives a list where we have a tuple.
     if len(bounds) != len(h.bounds) or tuple(bounds) != h.bounds:
         return True
     h.counts = [x + y for x, y in zip(h.counts, counts, strict=True)]
@@ -154,27 +163,23 @@ def _absorb(held: Point, plain: Plain, start_ns: int) -> bool:
     if high is not None and (h.max is None or high > h.max):
         h.max = high
     for bucket, exemplar in exemplars.items():
+        # One exemplar a bucket is enough; the newest snapshot comes first, so its exemplar stays.
         h.exemplars.setdefault(int(bucket), exemplar)
     held.start_ns = min(held.start_ns, start_ns)
     return True
 
 
-def _histogram(plain: Plain) -> Histogram:
-    bounds, counts, total, low, high, exemplars = plain
-    kept: dict[int, Exemplar] = {int(bucket): e for bucket, e in exemplars.items()}
-    return Histogram(tuple(bounds), counts, total, sum(counts), low, high, kept)
-
-
 def bounded(families: Iterable[Family]) -> list[Family]:
-    """Keep what the dead leave within the limit of an instrument; the rest is one series."""
+    """Cut the numbers of dead processes to the limit of an instrument; the rest is one series."""
     return [_bounded(f) if len(f.points) > MAX_CELLS else f for f in families]
 
 
 def _bounded(family: Family) -> Family:
-    kept: dict[Attributes, Point] = {}
+    points: dict[Attributes, Point] = {}
     for point in family.points:
         series = point
-        if len(kept) >= MAX_CELLS and point.attributes not in kept:
+        # as `core.metrics.registry` does within one process: no count is lost, only its labels
+        if len(points) >= MAX_CELLS and point.attributes not in points:
             series = replace(point, attributes=OVERFLOW_ATTRIBUTES)
-        _take(kept, series, family.kind)
-    return replace(family, points=list(kept.values()))
+        _take(points, series, family.kind)
+    return replace(family, points=list(points.values()))

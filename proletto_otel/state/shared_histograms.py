@@ -69,6 +69,7 @@ class SharedHistograms:
         m = metric
         description = [m.name, m.unit, m.description, m.per, m.bounds, attributes, cell.start_ns]
         text = orjson.dumps(description)
+        # Doubles must be aligned to 8 bytes, or the cast of the view fails.
         text += b" " * (-len(text) % 8)
         try:
             with self._lock:
@@ -91,6 +92,8 @@ class SharedHistograms:
         assert chunk is not None  # _grow made it
         HEAD.pack_into(chunk, at, len(text), numbers)
         chunk[at + HEAD.size : at + HEAD.size + len(text)] = text
+        # Last, so that a reader in another process does not find a record before it is complete.
+        # No lock is shared between them: a killed writer blocks nobody.
         self._used = at + size
         USED.pack_into(chunk, 0, self._used)
         return memoryview(chunk)[at + size - 8 * numbers : at + size].cast("d")
@@ -99,6 +102,7 @@ class SharedHistograms:
         if self._chunks == 0:
             memory.make(self._stem.parent)
         path = f"{self._stem}.{self._chunks}.{SUFFIX}"
+        # O_EXCL: a file of that name is of somebody else, as the name holds 48 random bits
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             # allocated before it is mapped: writing to a page that nothing can hold would be fatal
@@ -108,7 +112,7 @@ class SharedHistograms:
             os.unlink(path)
             raise
         finally:
-            os.close(file)
+            os.close(file)  # the mapping stays valid without its descriptor
         self._chunks += 1
         self._used = USED.size
 
@@ -149,6 +153,7 @@ class MappedChunk:
 
     def refresh(self) -> list[Record]:
         """All records, those made since the last call included."""
+        # No record moves or changes its size, so those of before are still right.
         used = USED.unpack_from(self._map, 0)[0]
         while self._read < used:
             length, numbers = HEAD.unpack_from(self._map, self._read)
@@ -181,20 +186,18 @@ class SharedHistogramReader:
         """Close the memory of every process that is not in *names*."""
         with self._lock:
             for name in self._chunks.keys() - names:
+                # unmapped when the last record of it is freed, not under a reader's hands
                 del self._chunks[name]
 
     def records(self, name: str) -> list[Record]:
         """Every series in the memory of process *name*."""
         with self._lock:
-            return self._records(name)
-
-    def _records(self, name: str) -> list[Record]:
-        chunks = self._chunks.setdefault(name, [])
-        try:
-            while len(chunks) < MAX_CHUNKS:
-                chunks.append(MappedChunk(self._directory / f"{name}.{len(chunks)}.{SUFFIX}"))
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError) as error:
-            count_failure("histograms.read", error)
-        return [record for chunk in chunks for record in chunk.refresh()]
+            chunks = self._chunks.setdefault(name, [])
+            try:
+                while len(chunks) < MAX_CHUNKS:
+                    chunks.append(MappedChunk(self._directory / f"{name}.{len(chunks)}.{SUFFIX}"))
+            except FileNotFoundError:
+                pass  # the next chunk does not exist yet
+            except (OSError, ValueError) as error:
+                count_failure("histograms.read", error)
+            return [record for chunk in chunks for record in chunk.refresh()]

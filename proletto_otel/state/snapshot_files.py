@@ -25,7 +25,7 @@ from proletto_otel.state import files, merging
 from proletto_otel.state.shared_histograms import Record
 
 MAX_FOLDED = 1000
-"""Names of folded snapshots that are remembered: a reader may have listed one just before."""
+"""Names of folded snapshots that stay in the file: a reader may have listed one just before."""
 Identity = tuple[int, int, int]
 """Inode, size and time of change of a file."""
 
@@ -46,6 +46,7 @@ class Snapshot:
 def read(path: Path) -> Snapshot | None:
     """What one process published; None when it is gone or cannot be read."""
     try:
+        # The line with the time is apart, so that a body that did not change is not written again.
         head, _, body = path.read_bytes().partition(b"\n")
         (pid, at), (families, sections) = orjson.loads(head), orjson.loads(body)
         return Snapshot(path.stem, pid, at, _checked(families), sections)
@@ -75,6 +76,8 @@ def write_totals(
     directory: Path, folded: list[str], families: list[Family], sections: dict[str, Any]
 ) -> bool:
     """Replace the numbers of the dead; False when that failed, and the old ones hold."""
+    # Names and numbers in one file, replaced at once: a fold that is cut short neither loses nor
+    # doubles the numbers of a dead process.
     body = orjson.dumps([folded[-MAX_FOLDED:], merging.dump(families), sections])
     try:
         files.replace(directory / "totals", body)
@@ -85,7 +88,7 @@ def write_totals(
 
 
 def identity(path: Path) -> Identity | None:
-    """What tells whether a file is as we wrote it: somebody may have emptied or replaced it."""
+    """Values that differ when somebody emptied or replaced the file since we wrote it."""
     try:
         found = os.stat(path)
     except OSError:

@@ -43,18 +43,18 @@ class Section:
 
 
 class Snapshots(Component):
-    """Publishes this process's numbers and reads everybody's.
+    """Publishes the numbers of this process and reads those of all others.
 
     Args:
         directory: The host's state directory; None: this process alone.
         collect: All families of this process now.
-        cells: The registry whose histograms shall outlive this process, however it ends.
+        cells: The registry with the histograms that shall outlive this process, however it ends.
     """
 
     name = "snapshots"
     stops_last = True
     gate: threading.RLock
-    """What the others count while they stop is published, too."""
+    """Held while publishing. Stops last: what others count while they stop is published, too."""
 
     def __init__(
         self,
@@ -70,6 +70,8 @@ class Snapshots(Component):
 
     def forked(self) -> None:
         """A child has a name and a lock of its own; closing the parent's copy frees nothing."""
+        # flock belongs to the open file, which parent and child share: this close only drops the
+        # child's reference, the parent goes on holding its lock.
         live = getattr(self, "_live", None)
         if live is not None:
             os.close(live)
@@ -118,11 +120,17 @@ class Snapshots(Component):
             directory = self._visible()
             if directory is None:
                 return
-            body = orjson.dumps([merging.dump(families), self._values()])
+            values = {}
+            for name, section in self._sections.items():
+                with suppressed(f"section.{name}"):
+                    values[name] = section.provider()
+            body = orjson.dumps([merging.dump(families), values])
             path = directory / f"{self._name}.json"
             if body == self._published and self._written == identity(path):
                 return
+            # The time is outside the comparison above: a worker without requests writes nothing.
             head = orjson.dumps([os.getpid(), time.time()])
+            # Unset meanwhile: after a failed write the next one must not be skipped as unchanged.
             self._written = None
             try:
                 files.replace(path, head + b"\n" + body)
@@ -130,13 +138,6 @@ class Snapshots(Component):
                 count_failure("snapshots.publish", error)
                 return
             self._published, self._written = body, identity(path)
-
-    def _values(self) -> dict[str, Any]:
-        values = {}
-        for name, section in self._sections.items():
-            with suppressed(f"section.{name}"):
-                values[name] = section.provider()
-        return values
 
     def merged(self) -> list[Family]:
         """All families of the host: every live worker's, and the totals of dead ones.
@@ -166,20 +167,19 @@ class Snapshots(Component):
             if not held:
                 return
             # dead first, read then: what it published last is complete
-            dead = [name for name in self._names() if not self._lives(name)]
-            self._fold(directory, list(self._read(dead)))
+            names = [name for name in self._names() if not self._lives(name)]
+            dead = list(self._read(names))
+            before, folded = snapshot_files.read_totals(directory)
+            # a fold that was cut short left files whose numbers are in the totals already
+            new = [s for s in dead if s.name not in folded]
+            # The totals are written before the files of the dead are removed: a process that is
+            # killed in between leaves both, and the names in the totals prevent a double count.
+            if not new or self._write_totals(directory, [before, *new], folded):
+                for snapshot in dead:
+                    remove(directory.glob(f"{snapshot.name}.*"))
+                    if self._memory is not None:
+                        memory.remove(self._memory, snapshot.name)
             self._sweep(directory)
-
-    def _fold(self, directory: Path, dead: list[Snapshot]) -> None:
-        before, folded = snapshot_files.read_totals(directory)
-        # a fold that was cut short left files behind whose numbers are in the totals already
-        new = [s for s in dead if s.name not in folded]
-        if new and not self._write_totals(directory, [before, *new], folded):
-            return
-        for snapshot in dead:
-            remove(directory.glob(f"{snapshot.name}.*"))
-            if self._memory is not None:
-                memory.remove(self._memory, snapshot.name)
 
     def _sweep(self, directory: Path) -> None:
         """Remove what processes left that died before they published, or in the middle of it."""
@@ -214,6 +214,8 @@ class Snapshots(Component):
         if self._histograms is not None:
             self._histograms.retain(set(names))
         found = list(self._read(names))
+        # In this order a process that is folded meanwhile is found twice, never missed; it is then
+        # taken from the totals.
         totals, folded = snapshot_files.read_totals(self._directory)
         gone = frozenset(folded)
         others = [s for s in found if s.name not in gone]
@@ -252,6 +254,7 @@ class Snapshots(Component):
         try:
             make_directories(directory, 0o700)
             if not self._name:
+                # Random, because pids are used again and are not unique across containers.
                 self._name = f"{os.getpid()}-{random.getrandbits(48):012x}"
             if self._live is not None:
                 os.close(self._live)

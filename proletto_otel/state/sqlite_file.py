@@ -26,12 +26,13 @@ PRAGMAS = (
     "PRAGMA auto_vacuum=INCREMENTAL",
 )
 COMPANIONS = ("-journal", "-wal", "-shm")
-"""Files that SQLite keeps beside a database (the last two: of earlier releases). One that is left
+"""Files that SQLite writes beside a database (the last two: of earlier releases). One that is left
 from an old file would be applied to a new one."""
 
 
 def patiently(db: sqlite3.Connection, statement: str) -> None:
-    """SQLite does not wait for a lock while it changes the journal's mode, so this does."""
+    """Run *statement*, waiting up to `BUSY_S` for a lock: SQLite does not for a journal mode."""
+    # Polled every 10 ms, as the busy timeout does not apply to a change of the journal mode.
     end = time.monotonic() + BUSY_S
     while True:
         try:
@@ -57,6 +58,8 @@ def is_mistake(error: Exception) -> bool:
     text = str(error)
     if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
         return "closed" not in text
+    # SQLite has no code of its own for these: a wrong statement and a failing disk are both an
+    # OperationalError, so the text decides.
     wrong = text.startswith(("no such", "near ", "table ", "incomplete input"))
     return isinstance(error, MISTAKES) or (isinstance(error, sqlite3.OperationalError) and wrong)
 

@@ -1,7 +1,7 @@
 """The host's memory: one SQLite database that all workers share, never touched by a request.
 
-Each room keeps its own tables here (`define`). A store that cannot be used is replaced by one in
-memory, for this process alone, until it can be used again.
+Each part of the package has its own tables here (`define`). A store that cannot be used is replaced
+by one in memory, for this process alone, until it can be used again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Row = Sequence[Any] | Mapping[str, Any]
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be used now; the caller keeps what it has and comes again."""
+    """The store cannot be used now; the caller holds on to its data and tries again later."""
 
 
 class Store(Component):
@@ -56,6 +56,8 @@ class Store(Component):
         """A child opens its own connection; the parent's is left alone, not closed."""
         self._lock = threading.RLock()
         self.gate = self._lock
+        # SQLite forbids any use of a connection in a child process, closing it included. It is
+        # stored where no garbage collection closes it.
         inherited = getattr(self, "_db", None)
         if inherited is not None:
             _abandoned.append(inherited)
@@ -78,6 +80,7 @@ class Store(Component):
 
     def stop(self, deadline: float) -> None:
         """Close the connection."""
+        # With a timeout: a thread may hang in a transaction, and the end of the process must not.
         if self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             try:
                 self._close()
@@ -87,6 +90,7 @@ class Store(Component):
     def define(self, *ddl: str) -> None:
         """Make sure that tables and indexes exist (`CREATE … IF NOT EXISTS`)."""
         with self._lock:
+            # Closed, so that the next use creates the tables; `define` is called at set-up.
             self._ddl.extend(statement for statement in ddl if statement not in self._ddl)
             self._close()
 
@@ -98,6 +102,7 @@ class Store(Component):
             StoreUnavailable: the database is locked, full, corrupt or gone.
             sqlite3.Error: the caller's mistake, such as a row that a constraint refuses.
         """
+        # One lock for the process: an SQLite connection has one transaction, whatever the threads.
         with self._lock:
             db = self._begin()
             try:
@@ -109,14 +114,18 @@ class Store(Component):
                     raise
                 self._broken(error)
                 raise StoreUnavailable(str(error)) from error
-            except BaseException:
+            except BaseException:  # also KeyboardInterrupt: an open transaction blocks the host
                 self._roll_back(db)
                 raise
 
     def _begin(self) -> sqlite3.Connection:
+        # A second try: the file may have been removed or damaged since it was opened.
         for attempt in (1, 2):
             try:
                 db = self._open()
+                # IMMEDIATE: the write lock is taken first. A transaction that reads first and
+                # writes later fails at once with "locked" when another process wrote in between,
+                # without any wait.
                 db.execute("BEGIN IMMEDIATE")
                 return db
             except (sqlite3.Error, OSError) as error:
@@ -167,7 +176,10 @@ class Store(Component):
             self._close()
         shared = self._open_shared()
         if shared is None:
-            return self._open_memory()
+            if self._db is None:
+                self._db = self._connect(":memory:")
+                self._in_memory = True
+            return self._db
         self._close()  # what was in memory
         self._db, self._in_memory, self.last_error = shared, False, ""
         return shared
@@ -201,9 +213,12 @@ class Store(Component):
     def _connect(self, path: str) -> sqlite3.Connection:
         if self._path is not None and path != ":memory:":
             make_directories(self._path.parent, 0o700)
+            # Made before SQLite does it: that would follow the umask, and others could read it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             give_to_owner(self._path)
             self._identity = sqlite_file.identity(self._path)
+        # isolation_level=None: transactions start here, not in the driver. Threads may share
+        # the connection because `_lock` lets in one at a time.
         db = sqlite3.connect(
             path, timeout=sqlite_file.BUSY_S, isolation_level=None, check_same_thread=False
         )
@@ -216,12 +231,6 @@ class Store(Component):
             db.close()
             raise
         return db
-
-    def _open_memory(self) -> sqlite3.Connection:
-        if self._db is None:
-            self._db = self._connect(":memory:")
-            self._in_memory = True
-        return self._db
 
     def _close(self) -> None:
         if self._db is not None:

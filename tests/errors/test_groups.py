@@ -1,4 +1,4 @@
-"""Error groups: each error once, its count exact, decisions kept with who and when."""
+"""Error groups: each error once, its count exact, decisions stored with who and when."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def groups(room: Callable[..., Room], tmp_path: Path) -> Iterator[ErrorGroups]:
     """Groups that listen to the pipeline."""
     room(log_console=False, log_files=False)
     made = ErrorGroups(Store(tmp_path / "state"))
-    pipeline.listen(made.seen)
+    pipeline.listen(made.count)
     yield made
-    pipeline.unlisten(made.seen)
+    pipeline.unlisten(made.count)
 
 
 def fail(message: str = "card refused") -> None:
@@ -105,7 +105,7 @@ def test_two_writers_count_once(groups: ErrorGroups, monkeypatch: pytest.MonkeyP
 
 
 def test_sample(groups: ErrorGroups) -> None:
-    """A group keeps the latest record: facts, traceback, request ID and breadcrumbs."""
+    """A group has the latest record: facts, traceback, request ID and breadcrumbs."""
     token = enter(RequestContext("req-1", "a" * 32, "b" * 16))
     log.info("cart loaded")
     fail()
@@ -131,12 +131,12 @@ def test_groups_survive_a_restart(groups: ErrorGroups, tmp_path: Path) -> None:
     fail()
     groups.stop(time.monotonic() + 1)
     again = ErrorGroups(Store(tmp_path / "state"))
-    pipeline.unlisten(groups.seen)
-    pipeline.listen(again.seen)
+    pipeline.unlisten(groups.count)
+    pipeline.listen(again.count)
     fail()
 
     assert [2] == [group.count for group in again.groups()]
-    pipeline.unlisten(again.seen)
+    pipeline.unlisten(again.count)
 
 
 def test_decisions_are_kept(groups: ErrorGroups) -> None:
@@ -194,7 +194,7 @@ def test_listing(groups: ErrorGroups) -> None:
 
 
 def test_groups_are_bounded(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more groups than are kept, the quiet ones go."""
+    """Of more groups than are stored, the quiet ones go."""
     monkeypatch.setattr(group_rows, "MAX_GROUPS", 20)
     for i in range(30):
         log.error("e" + "abcdefghij"[i % 10] + "klm"[i // 10])
@@ -206,7 +206,7 @@ def test_groups_are_bounded(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch
 
 
 def test_waiting_errors_are_bounded(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ever new errors between two writes do not fill the memory; the rest is told."""
+    """Ever new errors between two writes do not fill the memory; the rest is counted as lost."""
     monkeypatch.setattr(error_groups, "MAX_WAITING", 5)
     for letter in "abcdefgh":
         log.error("failed " + letter)
@@ -216,7 +216,7 @@ def test_waiting_errors_are_bounded(groups: ErrorGroups, monkeypatch: pytest.Mon
 
 
 def test_store_away(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the store cannot be used counts are kept, and added later."""
+    """While the store cannot be used counts wait, and added later."""
     from proletto_otel.state import store
 
     def locked(self: Store) -> None:
@@ -269,7 +269,7 @@ from proletto_otel.state.store import Store
 
 groups = ErrorGroups(Store(Path(sys.argv[1])))
 pipeline.use([])
-pipeline.listen(groups.seen)
+pipeline.listen(groups.count)
 def work(n):
     get_logger("w").error("job %s failed", n)
 for n in range(200):

@@ -27,7 +27,7 @@ def rows(store: Store, resolution: int) -> int:
 
 
 def test_recent_samples_come_back_as_they_were(store: Store) -> None:
-    """The last MONITOR_MAX_SAMPLES are kept at full resolution, oldest first."""
+    """The last MONITOR_MAX_SAMPLES are stored at full resolution, oldest first."""
     history = History(store, 5)
     for i in range(8):
         history.add(BEGIN + 10 * i, {"cpu_percent": float(i)})
@@ -70,15 +70,15 @@ def test_days_are_means_of_quarter_hours(store: Store) -> None:
 
 
 def test_ten_days_stay_bounded(store: Store) -> None:
-    """However long it runs, each metric keeps its share and no more; old times are let go."""
+    """However long it runs, each metric has its share and no more; old times are let go."""
     history = History(store, 10)
     minutes = range(0, 10 * 24 * 60, 10)
     for minute in minutes:
         history.add(BEGIN + 60 * minute, {"load_1": 1.0})
 
     assert 10 == rows(store, 0)
-    for seconds, kept in LEVELS:
-        assert 1 <= rows(store, seconds) <= kept // seconds + 2
+    for seconds, stored_s in LEVELS:
+        assert 1 <= rows(store, seconds) <= stored_s // seconds + 2
     oldest = history.read("load_1", 0)[0][0]
     assert 6 * DAY < BEGIN + 60 * minutes[-1] - oldest <= 7 * DAY + 900
 

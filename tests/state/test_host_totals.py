@@ -38,7 +38,7 @@ def counted(push: Push) -> dict[tuple[object, ...], float]:
     return number(push.families, COUNT)
 
 
-def begun(push: Push) -> dict[tuple[object, ...], float]:
+def started(push: Push) -> dict[tuple[object, ...], float]:
     return number(push.zeros, COUNT)
 
 
@@ -64,7 +64,7 @@ def test_the_next_sender_continues_the_series(tmp_path: Path) -> None:
     second = b.push(1)
 
     assert (first.instance_id, 5) == (second.instance_id, counted(second)[("book",)])
-    assert {} == begun(second)
+    assert {} == started(second)
 
 
 def test_a_killed_sender_has_told_nothing_that_is_lost(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_count_begins_at_zero(tmp_path: Path) -> None:
     second = a.push(INTERVAL_S)
     third = a.push(INTERVAL_S)
 
-    assert ({("book",): 0}, {("pen",): 0}, {}) == (begun(first), begun(second), begun(third))
+    assert ({("book",): 0}, {("pen",): 0}, {}) == (started(first), started(second), started(third))
     assert a.now_ns - 2 * INTERVAL_NS < second.zeros_ns < a.now_ns - INTERVAL_NS + 2_000_000
     (wait,) = [f for f in second.zeros if f.name == WAIT.name]
     assert isinstance(wait.points[0].value, Histogram)
@@ -128,9 +128,9 @@ def test_old_counts_do_not_begin_when_the_journal_is_lost(tmp_path: Path) -> Non
     again = a.push(10 * INTERVAL_S)
 
     assert first.instance_id != again.instance_id
-    assert ({("book",): 1000}, {}) == (counted(again), begun(again))
+    assert ({("book",): 1000}, {}) == (counted(again), started(again))
     a.sell(1, "pen")
-    assert {("pen",): 0} == begun(a.push(INTERVAL_S))
+    assert {("pen",): 0} == started(a.push(INTERVAL_S))
 
 
 def test_a_stuck_sender_is_replaced(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One process of a host leads; the lead is free again the moment its holder is gone."""
+"""One process of a host leads; the lead is free again as soon as its holder is gone."""
 
 from __future__ import annotations
 

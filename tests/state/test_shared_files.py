@@ -112,7 +112,7 @@ def test_the_lock_of_a_file_that_was_just_deleted_is_no_lead(
 def test_a_writer_waits_for_another_ones_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as it is set to, many times over here; nothing is refused for a moment's lock."""
+    """As long as it is set to, many times over here; nothing is refused for a short lock."""
     monkeypatch.setattr(sqlite_file, "BUSY_S", AS_SHIPPED_S * 10)
     store = Store(tmp_path)
     store.define("CREATE TABLE IF NOT EXISTS notes (text TEXT)")

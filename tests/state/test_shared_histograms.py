@@ -1,4 +1,4 @@
-"""Histograms whose numbers outlive their process, and are read by others as they are."""
+"""Histograms in memory that outlives its process, and is read by others at any time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_others_read_what_was_counted_at_once(tmp_path: Path) -> None:
 
 
 def test_threads_that_read_together_see_each_series_once(tmp_path: Path) -> None:
-    """A scrape, a push and a fold at the same moment neither count twice nor fail."""
+    """A scrape, a push and a fold at the same time neither count twice nor fail."""
     names = [f"w{i}" for i in range(40)]
     registries = [placed(tmp_path, name) for name in names]
     for registry in registries:

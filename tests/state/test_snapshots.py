@@ -168,12 +168,12 @@ def test_what_one_worker_told_no_other_takes_back(tmp_path: Path) -> None:
     a, b = Worker(tmp_path), Worker(tmp_path)
     a.snapshots.publish()
     b.snapshots.publish()
-    told = 0.0
+    before = 0.0
     for answering, selling in [(a, b), (b, a), (a, a), (b, b), (a, a)] * 3:
         selling.sell(1)
         now = sold(answering)
-        assert now >= told
-        told = now
+        assert now >= before
+        before = now
 
 
 def test_a_living_process_of_another_namespace_is_alive(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_lock_met_while_opening_hides_nothing_in_memory(
 def test_a_corrupt_file_is_set_aside(
     make: Callable[..., Store], tmp_path: Path, garbage: bytes
 ) -> None:
-    """The file is kept for a person to look at, and a new one begun, at the first use."""
+    """The file stays for a person to look at, and a new one made, at the first use."""
     (tmp_path / "store.sqlite").write_bytes(garbage)
     store = make()
 
@@ -190,7 +190,7 @@ def test_corruption_while_running_is_set_aside_once(
 def test_a_mistake_of_the_caller_is_no_broken_store(
     make: Callable[..., Store], lenient: None, wrong: str
 ) -> None:
-    """A row that the table refuses, a statement that is wrong: not done; the database is kept."""
+    """A row that the table refuses, a statement that is wrong: not done; the database stays."""
     store = make()
     store.write(ADD, [("one",)])
 
