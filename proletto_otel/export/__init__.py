@@ -1,1 +1,1 @@
-"""The way out over the network: OTLP encoding, session, breaker, spool, Slack client."""
+"""Telemetry to a collector: OTLP encoding, queues, connections, breakers, the disk spool."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 TOO_LARGE = 413
+# The OTLP specification gives a batch up at every status that is not retryable. Here only those
+# that speak of its content do: a wrong token or path (401, 404) is mended by a person, and costs no
+# records. A batch of 413 is first sent in halves.
 CONDEMNS = frozenset((400, TOO_LARGE, 422))
 """Statuses that say something about the batch; all others are about the endpoint."""
+# 429, 502, 503 and 504 as the specification lists them; 408 and 425 as RFC 9110 and 8470 mean them.
 BUSY = frozenset((408, 425, 429, 502, 503, 504))
 """Statuses that ask for another try."""
 FIXES = {

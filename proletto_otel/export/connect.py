@@ -1,7 +1,7 @@
-"""Opening a socket within a time: the look-up of the name included.
+"""Opening a socket within a time limit that includes resolving the name.
 
-The system's resolver waits 5 to 30 s by itself and takes no other limit, so a name is
-looked up in a thread of its own, one for a name; whoever waits too long goes on without it.
+The system's resolver waits 5 to 30 s by itself and takes no other limit, so each name is resolved
+in a thread of its own, and a caller goes on without the answer when its time is over.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def addresses(host: str, port: int, timeout_s: float) -> Sequence[Address]:
     """
     if _is_quick(host):
         return _ask(host, port)
+    # One thread for a name, also when it takes longer than a caller waits: the next caller waits
+    # for the same answer, so a dead resolver holds one thread and not one for each attempt.
     key = (host, port)
     question = _under_way.get(key)
     if question is None or question.is_orphan():
@@ -92,6 +94,8 @@ def connect(host: str, port: int, connect_s: float, answer_s: float) -> socket.s
     for family, kind, protocol, _, address in addresses(host, port, connect_s):
         connection = socket.socket(family, kind, protocol)
         try:
+            # One deadline for all addresses: a host with an unreachable IPv6 address and a dead
+            # IPv4 one would otherwise take the time twice. 0 would mean "do not block".
             connection.settimeout(max(0.05, deadline - time.monotonic()))
             connection.connect(address)
         except OSError as error:

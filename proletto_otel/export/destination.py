@@ -69,13 +69,22 @@ class Destination:
         """Send a payload by *deadline* (monotonic); `None` when the peer does not answer."""
         began = self._clock()
         try:
-            answer = self._connection.post(endpoint, payload, self._timeout(deadline - began))
+            # A third of what is left: two more such waits, for the other signals, and the write to
+            # disk still fit. The half second is for connecting; the time-out is for the answer.
+            timeout_s = max(0.05, min(self._timeout_s + 0.5, (deadline - began) / 3))
+            answer = self._connection.post(endpoint, payload, timeout_s)
         except Unreachable as error:
             self._observe(began, sink, str(error).partition(":")[0])
             self._went_away(str(error))
             return None
         self._observe(began, sink, str(answer.status) if answer.status >= 300 else None)
-        self._came_back()
+        # Any answer, a 500 too, shows that the peer is there; what it means is the signal's
+        # breaker's.
+        if self.breaker.failures and self._announced:
+            back = f"otlp:{self.shown}:back"
+            message = "the collector at %s answers again"
+            log_rate_limited(back, message, self.shown, level=logging.INFO)
+        self.breaker.succeeded()
         return answer
 
     def answers(self, endpoint: Endpoint, sink: str, deadline: float) -> bool:
@@ -96,15 +105,12 @@ class Destination:
         """End the connection."""
         self._connection.close()
 
-    def _timeout(self, left_s: float) -> float:
-        # two more such waits and the write to disk still fit into what is left
-        return max(0.05, min(self._timeout_s + 0.5, left_s / 3))
-
     def _observe(self, began: float, sink: str, error: str | None) -> None:
         _durations.cell((sink, error)).observe(self._clock() - began)
 
     def _went_away(self, why: str) -> None:
         self.last_error = why
+        # Only the first failure of an outage is logged; the breaker tries for hours.
         first = self.breaker.state == "closed"
         self.breaker.failed()
         if not first:
@@ -114,7 +120,7 @@ class Destination:
             self._announced = log_rate_limited(
                 f"otlp:{self.shown}", message, self.shown, why, self._waits_in
             )
-        elif not self._announced:
+        elif not self._announced:  # once in the life of the process, and not as a warning
             message = (
                 "no collector answers at %s (%s); telemetry waits in %s. Set "
                 "OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_SDK_DISABLED=1 if there is none"
@@ -123,11 +129,3 @@ class Destination:
             self._announced = log_rate_limited(
                 f"otlp:{self.shown}", message, *args, level=logging.INFO
             )
-
-    def _came_back(self) -> None:
-        if self.breaker.failures and self._announced:
-            back = f"otlp:{self.shown}:back"
-            log_rate_limited(
-                back, "the collector at %s answers again", self.shown, level=logging.INFO
-            )
-        self.breaker.succeeded()

@@ -73,6 +73,8 @@ class Endpoint:
 
 def endpoint(config: Config, signal: str, environ: Mapping[str, str] = os.environ) -> Endpoint:
     """Read the endpoint of *signal* from the settings."""
+    # https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp: a
+    # signal's own URL is complete, the common one is a base; headers of a signal win one by one.
     own = getattr(config, f"otlp_{signal}_endpoint")
     parts = urlsplit(own or config.otlp_endpoint)
     path = parts.path or "/"
@@ -81,30 +83,24 @@ def endpoint(config: Config, signal: str, environ: Mapping[str, str] = os.enviro
     headers = {**config.otlp_headers, **getattr(config, f"otlp_{signal}_headers")}
     if parts.username is not None:
         headers = {"authorization": _basic(parts), **headers}
-    return Endpoint(_peer(config, parts, environ), path + _query(parts), headers)
+    scheme, host = parts.scheme.lower(), parts.hostname or "localhost"
+    peer = Peer(
+        scheme=scheme,
+        host=host,
+        port=parts.port or (443 if scheme == "https" else 80),
+        certificate=config.otlp_certificate,
+        client_certificate=config.otlp_client_certificate,
+        client_key=config.otlp_client_key,
+        proxy=_proxy(scheme, host, environ),
+    )
+    # Some vendors take their key as a query; it goes with the request and is never shown.
+    query = f"?{parts.query}" if parts.query else ""
+    return Endpoint(peer, path + query, headers)
 
 
 def is_configured(config: Config) -> bool:
     """Whether somebody said where telemetry goes."""
     return not config.configured.isdisjoint(URL_FIELDS)
-
-
-def _peer(config: Config, parts: SplitResult, environ: Mapping[str, str]) -> Peer:
-    host = parts.hostname or "localhost"
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return Peer(
-        scheme=parts.scheme.lower(),
-        host=host,
-        port=port,
-        certificate=config.otlp_certificate,
-        client_certificate=config.otlp_client_certificate,
-        client_key=config.otlp_client_key,
-        proxy=_proxy(parts.scheme.lower(), host, environ),
-    )
-
-
-def _query(parts: SplitResult) -> str:
-    return f"?{parts.query}" if parts.query else ""
 
 
 def _basic(parts: SplitResult) -> Secret:
@@ -126,6 +122,7 @@ def _proxy(scheme: str, host: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _is_excepted(host: str, environ: Mapping[str, str]) -> bool:
+    # As curl reads it: names with all below them, with or without a leading dot; `*` is everything.
     rules = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     for rule in (rule.strip().lower().lstrip(".") for rule in rules.split(",")):
         if rule == "*" or (rule and (host == rule or host.endswith(f".{rule}"))):

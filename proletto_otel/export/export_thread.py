@@ -110,6 +110,7 @@ class ExportThread:
         request = FlushRequest(deadline, self._failures)
         self._flush_requests.append(request)
         self.worker.wake()
+        # A pipe and no condition: `threading.Event.wait` follows the wall clock on Python 3.10.
         request.waker.wait(deadline - self._clock())
         return request.ok
 
@@ -123,14 +124,29 @@ class ExportThread:
             exporter.queue.wake_at = exporter.queue.max_items if runs else 1
 
     def _turn(self) -> None:
+        # All flushes that wait are answered by one cycle: it begins after each of them was asked
+        # for, so what was queued before is in it.
         requests = [self._flush_requests.popleft() for _ in range(len(self._flush_requests))]
         deadline = min([r.deadline for r in requests], default=self._clock() + FOREVER_S)
         everything = self._cycle(deadline, force=bool(requests))
         self._failures += not everything
         for request in requests:
+            # False also when an earlier cycle failed while this request waited: the records it
+            # asked for may have been in that one.
             request.ok = everything and request.failures == self._failures
             request.waker.set()
-        self.worker.wait(RESEND_GAP_S if self._resend() else self._until_due_s())
+        # One payload of each signal from disk, after what is new: a backlog of hours must not keep
+        # today's records waiting. While there is more, the next turn comes after a short rest.
+        more = False
+        for exporter in self.exporters:
+            more |= not self.worker.stopping and exporter.resend(self._clock() + FOREVER_S)
+        if more:
+            self.worker.wait(RESEND_GAP_S)
+            return
+        soonest = min([e.due_in_s() for e in self.exporters], default=LONGEST_SLEEP_S)
+        if self.metric_reader is not None:
+            soonest = min(soonest, self.metric_reader.due_in_s())
+        self.worker.wait(min(max(soonest, SHORTEST_SLEEP_S), LONGEST_SLEEP_S))
 
     def _cycle(self, deadline: float, *, force: bool, last: bool = False) -> bool:
         everything = True
@@ -146,19 +162,6 @@ class ExportThread:
                 self._spool.sweep()
         return everything
 
-    def _until_due_s(self) -> float:
-        soonest = min([e.due_in_s() for e in self.exporters], default=LONGEST_SLEEP_S)
-        if self.metric_reader is not None:
-            soonest = min(soonest, self.metric_reader.due_in_s())
-        return min(max(soonest, SHORTEST_SLEEP_S), LONGEST_SLEEP_S)
-
-    def _resend(self) -> bool:
-        """Send one payload of each signal from disk; whether another one may follow at once."""
-        more = False
-        for exporter in self.exporters:
-            more |= not self.worker.stopping and exporter.resend(self._clock() + FOREVER_S)
-        return more
-
     def _recover(self) -> None:
         for exporter in self.exporters:
             exporter.recover()
@@ -167,6 +170,7 @@ class ExportThread:
         with suppressed("export.stop"):
             self._cycle(deadline, force=True, last=True)
         for exporter in self.exporters:
+            # Closed first: what is put from now on is counted as refused, and not forgotten.
             with suppressed("export.stop"):
                 exporter.queue.close()
                 exporter.recover()

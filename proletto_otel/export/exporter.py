@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from proletto_otel.core.conventions import (
 )
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.push import MetricSource
-from proletto_otel.core.metrics.registry import Family, Registry, Values, registry
+from proletto_otel.core.metrics.registry import Family, Registry, registry
 from proletto_otel.export import grpc_connection
 from proletto_otel.export.destination import Connection, Destination
 from proletto_otel.export.encoding import otlp
@@ -121,9 +121,19 @@ class OtlpExporter(Component):
 
     def observe(self, source: Registry = registry) -> None:
         """Show queue and spool sizes among the metrics of *source*."""
-        source.observe(TELEMETRY_QUEUE_SIZE, self._queued)
-        source.observe(TELEMETRY_SPOOL_BYTES, self._spool_bytes)
-        source.observe(TELEMETRY_SPOOL_AGE, self._spool_age)
+        # Read when somebody collects, so that no queue has to count on the request path.
+        usage, exporters = self._spool.usage, self._exporters
+        source.observe(
+            TELEMETRY_QUEUE_SIZE, lambda: [((e.queue.sink,), e.pending) for e in exporters.values()]
+        )
+        source.observe(
+            TELEMETRY_SPOOL_BYTES,
+            lambda: [((e.queue.sink,), usage(s).bytes) for s, e in exporters.items()],
+        )
+        source.observe(
+            TELEMETRY_SPOOL_AGE,
+            lambda: [((e.queue.sink,), usage(s).age_s) for s, e in exporters.items()],
+        )
 
     def _status(self, exporter: SignalExporter) -> dict[str, Any]:
         usage = self._spool.usage(exporter.signal)
@@ -138,18 +148,6 @@ class OtlpExporter(Component):
             "spool_age_s": usage.age_s,
         }
 
-    def _queued(self) -> Iterator[tuple[Values, float]]:
-        for exporter in self._exporters.values():
-            yield (exporter.queue.sink,), exporter.pending
-
-    def _spool_bytes(self) -> Iterator[tuple[Values, float]]:
-        for signal, exporter in self._exporters.items():
-            yield (exporter.queue.sink,), self._spool.usage(signal).bytes
-
-    def _spool_age(self) -> Iterator[tuple[Values, float]]:
-        for signal, exporter in self._exporters.items():
-            yield (exporter.queue.sink,), self._spool.usage(signal).age_s
-
     def _new_queue(self, signal: str, max_queue: int, max_items: int) -> ExportQueue:
         config = self._config
         wanted = getattr(config, f"{signal}_exporter") == "otlp" and not config.sdk_disabled
@@ -158,7 +156,7 @@ class OtlpExporter(Component):
             max_queue=max_queue,
             max_items=min(max_items, max_queue),
             enabled=wanted,
-            wake=lambda: self._thread.wake(),
+            wake=lambda: self._thread.wake(),  # a lambda: the thread is made after its queues
         )
 
     def _exporter(
@@ -180,15 +178,21 @@ class OtlpExporter(Component):
         )
 
     def _destination(self, to: Endpoint) -> Destination:
+        # Signals with the same peer share connection and breaker: one that is down is asked once.
         found = self._destinations.get(to.peer)
         if found is None:
             where = self._spool.directory
+            wait_s = self._config.otlp_timeout_ms / 1000
+            connection: Connection = HttpConnection(to.peer, wait_s)
+            if self._uses_grpc:
+                compress = self._compresses(to.peer)
+                connection = grpc_connection.GrpcConnection(to.peer, wait_s, compress=compress)
             found = self._destinations[to.peer] = Destination(
-                self._connection(to.peer),
+                connection,
                 to.peer.shown,
                 expected=is_configured(self._config),
                 waits_in=str(where) if where else "memory",
-                timeout_s=self._config.otlp_timeout_ms / 1000,
+                timeout_s=wait_s,
                 clock=self._clock,
             )
         return found
@@ -206,13 +210,6 @@ class OtlpExporter(Component):
         """On this machine a byte costs less to send than to squeeze (5 to 30 µs a request)."""
         chosen = self._config.otlp_compression
         return chosen == GZIP or (chosen == "auto" and not is_loopback(peer.host))
-
-    def _connection(self, peer: Peer) -> Connection:
-        wait_s = self._config.otlp_timeout_ms / 1000
-        if self._uses_grpc:
-            compress = self._compresses(peer)
-            return grpc_connection.GrpcConnection(peer, wait_s, compress=compress)
-        return HttpConnection(peer, wait_s)
 
 
 def _uses_grpc(config: Config) -> bool:

@@ -64,6 +64,7 @@ class GrpcConnection:
 
     def forked(self) -> None:
         """Forget the channel in a child: its threads are the parent's."""
+        # Held and never closed: closing would wait for threads that are only in the parent.
         self._inherited, self._channel = self._channel, None
 
     def close(self) -> None:
@@ -85,15 +86,15 @@ class GrpcConnection:
             wait_s = min(self._read_timeout_s, timeout_s)
             return Answer(200, None, call(payload.request(), timeout=wait_s, metadata=metadata))
         except grpc.RpcError as error:
-            return self._answer(error.code().name)
+            code = error.code().name
+            if code in NO_ANSWER:
+                # A new channel next time: gRPC's own back-off would wait up to two minutes, beside
+                # the breaker's 30 s.
+                self.close()
+                raise Unreachable(code.lower().replace("_", " ")) from error
+            return Answer(STATUSES.get(code, 500))
         except (OSError, ValueError) as error:
             raise Unreachable(type(error).__name__) from error
-
-    def _answer(self, code: str) -> Answer:
-        if code in NO_ANSWER:
-            self.close()
-            raise Unreachable(code.lower().replace("_", " "))
-        return Answer(STATUSES.get(code, 500))
 
     def _opened(self, grpc: Any) -> Any:
         if self._channel is None:
@@ -105,15 +106,10 @@ class GrpcConnection:
             if peer.scheme == "http":
                 self._channel = grpc.insecure_channel(target, compression=packing)
             else:
-                trust = self._credentials(grpc)
+                files = (peer.certificate, peer.client_key, peer.client_certificate)
+                trust = grpc.ssl_channel_credentials(*map(_read, files))
                 self._channel = grpc.secure_channel(target, trust, compression=packing)
         return self._channel
-
-    def _credentials(self, grpc: Any) -> Any:
-        peer = self._peer
-        return grpc.ssl_channel_credentials(
-            _read(peer.certificate), _read(peer.client_key), _read(peer.client_certificate)
-        )
 
 
 def _read(path: str) -> bytes | None:

@@ -96,7 +96,9 @@ class HttpConnection:
             except STALE:
                 if not reused:
                     raise
-                self.close()  # the peer closed it while we were idle: nobody has read this request
+                # The peer closed it while we were idle: nobody has read this request, so sending it
+                # again cannot deliver it twice. On a new connection the same error is an outage.
+                self.close()
                 return self._once(endpoint, payload, headers, timeout_s)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
@@ -109,14 +111,19 @@ class HttpConnection:
         connection = self._connected(min(CONNECT_TIMEOUT_S, timeout_s), answer_s)
         if connection.sock is not None:
             connection.sock.settimeout(answer_s)
+        # A proxy of plain HTTP is asked for the whole URL; for HTTPS it passes a tunnel on.
         target = endpoint.path
         if self.peer.proxy is not None and self.peer.scheme == "http":
             target = self.peer.shown + endpoint.path
         connection.request("POST", target, payload.body, dict(headers))
+        # `http.client` reads status line and headers without a limit of time beyond the socket's,
+        # which begins anew with every byte: a peer that sends one each second would hold the
+        # thread.
         made: Any = partial(_response, time.monotonic() + answer_s)
         connection.response_class = made
         response = connection.getresponse()
         body = response.read(MAX_ANSWER_BYTES)
+        # What is left of an answer would be read as the beginning of the next one.
         if response.will_close or not response.isclosed():
             self.close()
         asked = _retry_after(response.headers.get("retry-after"), self._clock())
@@ -138,20 +145,17 @@ class HttpConnection:
         host, port = (proxy.host, proxy.port) if proxy else (peer.host, peer.port)
         if peer.scheme == "http":
             return http.client.HTTPConnection(host, port)
-        secure = http.client.HTTPSConnection(host, port, context=self._context())
-        if proxy:
-            extra = {"Proxy-Authorization": proxy.authorization.reveal()}
-            secure.set_tunnel(peer.host, peer.port, extra if proxy.authorization else None)
-        return secure
-
-    def _context(self) -> ssl.SSLContext:
+        # The certificates are read once, and not for every new connection.
         if self._tls is None:
-            peer = self.peer
             tls = ssl.create_default_context(cafile=peer.certificate or None)
             if peer.client_certificate:
                 tls.load_cert_chain(peer.client_certificate, peer.client_key or None)
             self._tls = tls
-        return self._tls
+        secure = http.client.HTTPSConnection(host, port, context=self._tls)
+        if proxy:
+            extra = {"Proxy-Authorization": proxy.authorization.reveal()}
+            secure.set_tunnel(peer.host, peer.port, extra if proxy.authorization else None)
+        return secure
 
 
 class _ByDeadline(io.RawIOBase):
@@ -208,6 +212,7 @@ def _headers(endpoint: Endpoint, payload: Payload) -> dict[str, str]:
 
 
 def _retry_after(text: str | None, now_s: float) -> float | None:
+    # RFC 9110, 10.2.3: seconds or a date. A text that is neither is as good as no header.
     if not text:
         return None
     with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""An exporter that keeps everything: for tests."""
+"""An exporter for tests: it holds everything in memory and sends nothing."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ STATUSES = ("UNSET", "OK", "ERROR")
 
 
 class MemoryQueue:
-    """Stands where a queue stands: takes encoded items and keeps them."""
+    """Takes the place of `export.queue.ExportQueue`; holds the encoded items for a test to read."""
 
     def __init__(self, sink: str) -> None:
         self.sink = sink
         self.items: list[bytes] = []
 
     def put(self, item: bytes, scope: bytes = b"") -> None:
-        """Keep *item*; it counts as delivered."""
+        """Store *item*; it counts as delivered."""
+        # Counted as a real sink counts, so that a test sees the ledger's equation hold.
         self.items.append(item)
         ledger.emitted(self.sink)
         ledger.delivered(self.sink)
 
     def put_many(self, items: Sequence[bytes]) -> None:
-        """Keep several."""
+        """Store several."""
         for item in items:
             self.put(item)
 

@@ -1,4 +1,4 @@
-"""Metrics on their way out: everything is read and sent once an interval.
+"""Reads all metrics once an interval and hands them to their exporter.
 
 Counts are cumulative, so a push that waited on disk or was lost costs resolution, not totals.
 """
@@ -37,7 +37,7 @@ class OwnNumbers:
         """Nothing is held."""
 
     def resign(self) -> None:
-        """Nobody waits for the place."""
+        """No other process would take over: each sends its own."""
 
 
 class MetricReader:
@@ -79,7 +79,8 @@ class MetricReader:
         """Push at the end of the process; whether it was delivered."""
         with suppressed("export.metrics"):
             try:
-                # half of the time at most is spent waiting for another worker that ends, too
+                # Half of the time at most is spent waiting for another worker that ends, too: the
+                # last one of a host sends its totals, and needs the other half for that.
                 wait_until = (self._clock() + deadline) / 2
                 return self._send(self._source.collect_last(wait_until), deadline)
             finally:
@@ -92,6 +93,9 @@ class MetricReader:
         exporter = self._exporter
         resource = exporter.resource(push.instance_id)
         request = self._encode(push.families, resource, push.time_ns)
+        # Two requests joined are one (protobuf repeats the field). The zeros come first and are
+        # older: Prometheus needs a sample before a counter's first value, or `rate` misses that
+        # value.
         if push.zeros:
             request = self._encode(push.zeros, resource, push.zeros_ns) + request
         return exporter.send_metrics(request, deadline)
@@ -100,7 +104,7 @@ class MetricReader:
         scope = self._exporter.scope
         try:
             return metrics(families, resource, time_ns, scope)
-        except Exception:  # find out which it is: one bad metric must not silence all others
+        except Exception:  # find out which it is: one bad metric must not cost all others
             good = []
             for family in families:
                 with suppressed("export.encode"):

@@ -49,6 +49,7 @@ class Payload:
         if self.encoding != GZIP:
             return self.body
         try:
+            # Bounded: a file on disk may be damaged, or somebody else's.
             return zlib.decompressobj(_WITH_HEADER).decompress(self.body, MAX_UNPACKED)
         except zlib.error as error:
             raise ValueError(str(error)) from error
@@ -61,6 +62,8 @@ class Payload:
             parts = envelope.halves(self.request())
         except ValueError:
             return []
+        # A file's name says how many records it holds; when its content disagrees, splitting would
+        # count records that never were.
         if sum(count for _, count in parts) != self.items:
             return []
         return [Payload.of(body, count, self.encoding) for body, count in parts]

@@ -59,7 +59,7 @@ class ExportQueue:
         self._max_queue, self._max_bytes = max_queue, max_bytes
         self._max_queue_bytes = max_queue_bytes
         self.wake_at = max_items
-        """Items at which `put` calls the export thread; 1 when its thread was lost."""
+        """Items at which `put` wakes the export thread; 1 when that thread was lost."""
         self._wake = wake
         self._ledger = ledger
         self._emitted = ledger.emitted_cell(sink)
@@ -77,14 +77,18 @@ class ExportQueue:
             scope: What `otlp.scope` gave, unless it is the library's own scope.
         """
         if not self._open:
-            self._refuse()
+            if self.enabled:
+                self._emitted.add(1)
+                self._ledger.dropped(self.sink, AFTER_SHUTDOWN)
             return
         queue = self._queue
         size = len(item)
         if len(queue) >= self._max_queue or self.bytes + size > self._max_queue_bytes:
             self._make_room(size)
         queue.append((scope, item) if scope else item)
-        # in-place addition without a call: no thread can come between (`core.metrics.values`)
+        # No lock: `deque.append` is one call of C, and CPython changes threads only at calls and
+        # backward jumps, so no thread comes between reading and storing in these additions
+        # (`core.metrics.values`). `queue.Queue` dead-locked in a storm of signals (measured).
         self.bytes += size
         self._emitted.value += 1
         if len(queue) >= self.wake_at:
@@ -107,7 +111,9 @@ class ExportQueue:
     def take(self) -> dict[bytes, list[bytes]]:
         """The next batch, items by scope; empty when there is none. `confirm` ends it."""
         start = len(self.taken)
-        with contextlib.suppress(IndexError):  # fewer than that wait
+        # One call of C takes and keeps: no signal handler and no thread runs between the two, so an
+        # item is always in the queue or in `taken`. It ends by `IndexError` when fewer items wait.
+        with contextlib.suppress(IndexError):
             take = map(deque.popleft, repeat(self._queue, self.max_items - start))
             self.taken.extend(take)
         found = self.taken[start:]
@@ -115,6 +121,8 @@ class ExportQueue:
             groups = {b"": cast("list[bytes]", found)}
         else:
             groups = _by_scope(found)
+        # Summed over the whole batch in C, and not item by item while taking: this thread holds the
+        # interpreter meanwhile, and requests wait.
         size = sum(sum(map(len, items)) for items in groups.values())
         if size >= self._max_bytes and len(found) > 1:
             return self._fewer(found)
@@ -167,11 +175,6 @@ class ExportQueue:
                 return
             self.bytes -= gone
             self._ledger.dropped(self.sink, QUEUE_FULL)
-
-    def _refuse(self) -> None:
-        if self.enabled:
-            self._emitted.add(1)
-            self._ledger.dropped(self.sink, AFTER_SHUTDOWN)
 
 
 def _by_scope(entries: list[Queued]) -> dict[bytes, list[bytes]]:

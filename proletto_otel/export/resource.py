@@ -41,7 +41,7 @@ class Resource:
         return dict(self._of_process()[0])
 
     def encoded(self, instance_id: str = "") -> bytes:
-        """The same as the resource's bytes for `encode.request`.
+        """The same as the resource's bytes for `encoding.envelope.request`.
 
         Args:
             instance_id: Speak as this instance and for no process: the host's totals do.
@@ -58,25 +58,24 @@ class Resource:
         return str(self._of_process()[0][SERVICE_INSTANCE_ID])
 
     def _of_process(self) -> tuple[dict[str, str | int], bytes]:
+        # By pid: workers of one preloaded application must not share an instance ID, or Prometheus
+        # takes their series for one that jumps back and forth.
         pid = os.getpid()
         made = self._made.get(pid)
         if made is None:
-            found = {**_found(pid), **self._chosen}
+            found: dict[str, str | int] = {
+                SERVICE_INSTANCE_ID: str(uuid.uuid4()),
+                HOST_NAME: socket.gethostname(),
+                PROCESS_PID: pid,
+                TELEMETRY_SDK_NAME: "opentelemetry",
+                TELEMETRY_SDK_LANGUAGE: "python",
+                TELEMETRY_DISTRO_NAME: DISTRO,
+                TELEMETRY_DISTRO_VERSION: _version(),
+                **self._chosen,
+            }
             encoded = otlp.attributes(found, otlp.resource_attribute)
-            made = self._made.setdefault(pid, (found, encoded))  # threads agree on the first
+            made = self._made.setdefault(pid, (found, encoded))  # one ID for all threads
         return made
-
-
-def _found(pid: int) -> dict[str, str | int]:
-    return {
-        SERVICE_INSTANCE_ID: str(uuid.uuid4()),
-        HOST_NAME: socket.gethostname(),
-        PROCESS_PID: pid,
-        TELEMETRY_SDK_NAME: "opentelemetry",
-        TELEMETRY_SDK_LANGUAGE: "python",
-        TELEMETRY_DISTRO_NAME: DISTRO,
-        TELEMETRY_DISTRO_VERSION: _version(),
-    }
 
 
 def _version() -> str:

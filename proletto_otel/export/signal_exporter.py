@@ -1,4 +1,4 @@
-"""One signal's way out: batch, send, and what becomes of it by the answer.
+"""Sends one signal's batches to its endpoint, and decides by the answer what becomes of each.
 
 Accepted: delivered. The batch is at fault (400, 413, 422): set aside and counted, never tried again
 by itself. Anything else (no answer, a redirect, 401, 404, 429, 5xx) is the endpoint's fault: to the
@@ -71,12 +71,8 @@ class SignalExporter:
         clock: Callable[[], float] = time.monotonic,
         ledger: Ledger = process_ledger,
     ) -> None:
-        self.signal, self.queue, self.endpoint, self.destination = (
-            signal,
-            queue,
-            endpoint,
-            destination,
-        )
+        self.signal, self.queue = signal, queue
+        self.endpoint, self.destination = endpoint, destination
         self.breaker = Breaker(clock)
         self.last_error = ""
         self.resource, self.scope = resource, scope
@@ -123,7 +119,15 @@ class SignalExporter:
     def export(self, deadline: float) -> bool:
         """Send what is queued, or spool it; whether all of it was delivered."""
         self._exported_at = self._clock()
-        everything = self._retry_held(deadline)
+        everything = True
+        # What the disk refused before goes first: it is the oldest, and only memory holds it.
+        if self._undelivered.items:
+            everything = self.ready() or self._undelivered.is_due()
+            if everything:
+                self._in_flight = self._undelivered.take()
+                everything = self._send_in_flight(deadline)
+        # As many batches as were queued at the beginning: under steady load the loop would
+        # otherwise never come to the other signals.
         for _ in range(len(self.queue) // self.queue.max_items + 1):
             payload = None if self._abandoned else self._next()
             if payload is None:
@@ -146,6 +150,7 @@ class SignalExporter:
         claim = self._spool.claim(self.signal) if self._may_send(deadline) else None
         if claim is None:
             return False
+        # Remembered while the peer is asked: if the thread dies in there, `recover` gives it back.
         self._claim = claim
         answer = self.destination.post(self.endpoint, self._sink, claim.payload, deadline)
         self._claim = None
@@ -214,8 +219,12 @@ class SignalExporter:
         everything = True
         while self._in_flight:
             payload = self._in_flight[0]
-            answer = self._post(payload, deadline)
+            answer = None
+            if self._may_send(deadline):
+                answer = self.destination.post(self.endpoint, self._sink, payload, deadline)
             halves = payload.halves() if answer and answer.status == TOO_LARGE else []
+            # One of two counts the payload: this thread by the answer, or `abandon` when the answer
+            # comes after the end of a stop. Never is the lock held while the peer is asked.
             with self._outcome_lock:
                 if self._abandoned:
                     return False
@@ -228,11 +237,6 @@ class SignalExporter:
             self.endpoint, self._sink, deadline
         )
         return there and not self._abandoned
-
-    def _post(self, payload: Payload, deadline: float) -> Answer | None:
-        if not self._may_send(deadline):
-            return None
-        return self.destination.post(self.endpoint, self._sink, payload, deadline)
 
     def _answered(self, payload: Payload, answer: Answer | None) -> bool:
         if answer is None or self._must_wait(answer):
@@ -251,10 +255,10 @@ class SignalExporter:
         if self._must_wait(answer):
             return self._again_or_poison(claim, answer)
         halves = claim.payload.halves() if answer.status == TOO_LARGE else []
+        # The halves are written before the whole is removed: a crash between the two sends the
+        # records twice, the other order would lose them.
         for half in halves:
-            self._undelivered.store(
-                half
-            )  # first on disk, then the whole goes: a crash between only doubles
+            self._undelivered.store(half)
         if not self._spool.done(self.signal, claim) or halves:
             return True
         if answer.status in CONDEMNS:
@@ -267,11 +271,14 @@ class SignalExporter:
         base = claim.entry.base
         tries, passed = self._tries.pop(base, (0, self._passed))
         is_fault = is_fault_that_a_batch_may_cause(answer.status)
+        # A collector that is broken answers 500 to everything; a payload is the cause only when
+        # others passed between its own failures. Until then it goes to the end of the queue.
         is_poison = is_fault and tries + 1 >= POISON_TRIES
         if is_poison and self._passed > passed:
             if self._spool.done(self.signal, claim):
                 self._refused(claim.payload, answer.status)
             return True
+        # Beyond 1,000 payloads tries are not remembered: they are then sent for up to 48 hours.
         if len(self._tries) < 1000:
             self._tries[base] = (tries + 1, passed)
         self._spool.give_back(self.signal, claim, last=is_fault)
@@ -298,6 +305,8 @@ class SignalExporter:
     def _accepted(self, payload: Payload, answer: Answer) -> None:
         self._passed += 1
         lost, why = envelope.rejected(answer.body) if answer.body else (0, "")
+        # The number comes from outside: more than was sent, or fewer than none, would break the
+        # ledger.
         lost = max(0, min(lost, payload.items))
         self._ledger.delivered(self._sink, payload.items - lost)
         if lost:
@@ -318,11 +327,3 @@ class SignalExporter:
         )
         args = (self.destination.shown, payload.items, self.signal, status)
         log_rate_limited(f"otlp:{self.signal}:refused", message, *args)
-
-    def _retry_held(self, deadline: float) -> bool:
-        if not self._undelivered.items:
-            return True
-        if not (self.ready() or self._undelivered.is_due()):
-            return False
-        self._in_flight = self._undelivered.take()
-        return self._send_in_flight(deadline)

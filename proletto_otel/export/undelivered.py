@@ -42,6 +42,7 @@ class Undelivered:
     @property
     def items(self) -> int:
         """Records in memory."""
+        # A copy first, in one call of C: other threads ask while the export thread appends.
         return sum(payload.items for payload in tuple(self._in_memory))
 
     def store(self, payload: Payload) -> None:
@@ -50,6 +51,8 @@ class Undelivered:
         if why:
             self._in_memory.append(payload)
             self._disk_again_at = self._clock() + DISK_RETRY_S
+        # In memory only while the disk is full, read-only or gone; the bytes are bounded because
+        # that may last for days, and the oldest goes because it is the least useful.
         while sum(len(p.body) for p in self._in_memory) > MAX_MEMORY_BYTES:
             self._ledger.dropped(self._sink, why, self._in_memory.popleft().items)
 

@@ -62,14 +62,17 @@ class BoundedRead(Generic[T]):
 
     def read(self) -> T | None:
         """The value now; while the function hangs or fails its last one, for a minute."""
-        if os.getpid() != self._pid:  # the thread of a read under way is not in this child
+        # By pid and not by a fork hook: a reader is made by the application at any time, and no
+        # lifecycle knows it. The thread of a read under way is not in this child.
+        if os.getpid() != self._pid:
             self._pid = os.getpid()
             self._flight.forked()
         try:
             run = self._flight.join()
         except RuntimeError:  # no thread can be started: the process ends
             return self.last().value
-        # who comes late waits for the rest of the deadline, and not at all once it is over
+        # The deadline counts from the start of the run, so of ten readers of a function that hangs
+        # none waits longer than the first, and a later one does not wait at all.
         if not run.wait(run.started + self._deadline_s - self._clock()):
             self._failed(f"no answer within {self._deadline_s:g} s")
         return self.last().value

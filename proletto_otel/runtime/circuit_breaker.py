@@ -1,8 +1,8 @@
 """The breaker: when a peer that fails may be asked again.
 
 One thread asks, so half-open needs no lock: once the pause is over one request goes out, and its
-outcome closes the breaker or opens it for longer. What a failure is, `export.export_thread`
-decides.
+outcome closes the breaker or opens it for longer. What a failure is, the caller decides:
+`export.destination` and `export.signal_exporter`, `runtime.queue_worker`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Breaker:
 
     def failed(self, retry_after_s: float | None = None) -> None:
         """The peer did not; *retry_after_s* is what it asked for, in seconds."""
+        # The exponent is capped because a float overflows after some 1,500 failures (12 hours).
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * GROWTH ** min(self.failures, 20))
+        # What the peer asks for replaces our pause, also when it is shorter: it knows its load.
         if retry_after_s is not None:
             pause = min(max(retry_after_s, 0.0), LONGEST_RETRY_AFTER_S)
         self.failures += 1

@@ -117,6 +117,8 @@ def own_engine(
 def _pool_options(use: Use) -> dict[str, Any]:
     import sqlalchemy
 
+    # One connection and no overflow: a database counts the connections of all workers together, and
+    # ours must not take the last one from the application.
     if not use.keeps_connection:
         return {"poolclass": sqlalchemy.NullPool}
     return {
@@ -174,6 +176,7 @@ def _creator(theirs: Engine, use: Use, connect_args: dict[str, Any]) -> Any:
     positional, named = found
     limits = time_limits(theirs.url, use)
     arguments = limits | named | connect_args
+    # PostgreSQL reads `options` from left to right, so our limits come last and win.
     if "options" in limits and arguments["options"] is not limits["options"]:
         arguments["options"] = f"{arguments['options']} {limits['options']}"
 
@@ -184,16 +187,14 @@ def _creator(theirs: Engine, use: Use, connect_args: dict[str, Any]) -> Any:
             if connection is not None:
                 return connection
         if not use.creates_file and dialect.name == "sqlite":
-            _refuse_missing_file(str(args[0]) if args else "")
+            # SQLite makes an empty database of a wrong path, and a check would call it healthy.
+            path = str(args[0]) if args else ""
+            no_file = path in ("", ":memory:") or path.startswith("file:")
+            if not no_file and not os.path.exists(path):
+                raise FileNotFoundError("there is no such database file")
         return dialect.connect(*args, **kwargs)
 
     return connect
-
-
-def _refuse_missing_file(path: str) -> None:
-    """SQLite makes an empty database of a wrong path."""
-    if path not in ("", ":memory:") and not path.startswith("file:") and not os.path.exists(path):
-        raise FileNotFoundError("there is no such database file")
 
 
 def _session_limits(dialect: Dialect, use: Use) -> Callable[[Any, Any], None]:

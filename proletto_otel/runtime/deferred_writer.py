@@ -130,6 +130,8 @@ class DeferredWriter:
         with contextlib.suppress(IndexError):  # fewer than `BATCH` are pending
             # One call in C: no thread and no signal handler runs between taking and keeping.
             batch.extend(map(deque.popleft, repeat(self._pending, BATCH)))
+        # An exception of one target must not cost the others their items, which nobody has any
+        # more.
         for target, items in self._by_target(batch):
             try:
                 target(items)
@@ -178,7 +180,10 @@ class DeferredWriter:
     # --- life ----------------------------------------------------------------------------------
     def start(self) -> None:
         """Let items wait, if a thread can write them."""
-        if self.running or not _threads_run():
+        # uWSGI runs no thread between requests unless it was started with `enable-threads`.
+        uwsgi: Any = sys.modules.get("uwsgi")
+        no_threads = uwsgi is not None and "enable-threads" not in getattr(uwsgi, "opt", {})
+        if self.running or no_threads:
             return
         # A waker of its own: a thread that was just stopped may still be waking up on the old one.
         self._wake = Waker()
@@ -207,9 +212,3 @@ class DeferredWriter:
                 time.sleep(DELAY_S)
             if self._pending:
                 self.write()
-
-
-def _threads_run() -> bool:
-    """Whether threads run between requests: uWSGI stops them unless told otherwise."""
-    uwsgi: Any = sys.modules.get("uwsgi")
-    return uwsgi is None or "enable-threads" in getattr(uwsgi, "opt", {})

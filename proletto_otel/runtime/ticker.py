@@ -1,4 +1,4 @@
-"""What happens again and again, off the request path: one thread per process, jobs by interval."""
+"""Jobs that run at an interval, off the request path, all on one thread of the process."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ class Ticker(Component):
             leader: Only where this process leads the host.
             when: Only while this is true; a job that waited for it is due at once.
         """
+        # A new dictionary instead of a changed one: the thread may be going through the old one.
         self._jobs = {**self._jobs, name: Job(name, seconds, function, leader, when, 0.0)}
 
     def cancel(self, name: str) -> None:
@@ -113,19 +114,18 @@ class Ticker(Component):
                 break
             if job.due > self._clock() or (job.leader and not leads) or not job.when():
                 continue
+            # From now and not from when it was due: after a long job the runs that were missed are
+            # not made up for.
             job.due = self._clock() + job.seconds
-            self._do(job)
+            try:
+                with self.gate, suppressed(f"ticker.{job.name}"):
+                    job.function()
+            except Exception:  # only when strict: the failure is counted, the thread must live
+                continue
         waiting = [j.due for j in self._jobs.values() if (leads or not j.leader) and j.when()]
         return max(0.0, min(waiting, default=self._clock() + LONGEST_SLEEP_S) - self._clock())
 
-    def _do(self, job: Job) -> None:
-        try:
-            with self.gate, suppressed(f"ticker.{job.name}"):
-                job.function()
-        except Exception:  # only when strict: the failure is counted, the thread must live
-            return
-
     def _run(self) -> None:
-        stop = self._stop
+        stop = self._stop  # this thread's own event: a fork or a new start makes another one
         while not stop.is_set():
             stop.wait(min(LONGEST_SLEEP_S, max(0.01, self.tick())))

@@ -1,4 +1,4 @@
-"""An alarm clock for one thread: sleeps until woken, and may be woken from a signal handler.
+"""Lets one thread sleep until another wakes it; a signal handler may do so, too.
 
 A pipe, because a lock's timeout follows the wall clock on Python 3.10 (one set back an hour would
 sleep an hour), and because `threading.Event.set` may dead-lock inside a signal handler.
@@ -15,6 +15,7 @@ class Waker:
     """`wait` sleeps; `set` ends the sleep, or the next one."""
 
     def __init__(self) -> None:
+        # Two threads that find it false at once write two bytes; the sleeper reads both.
         self._rung = False
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
@@ -40,7 +41,8 @@ class Waker:
         return True
 
     def __del__(self) -> None:
-        # not earlier: whoever still holds the clock may call `set`, and a number may be reused
+        # Closed only when nobody holds the waker any more: `set` would otherwise write into
+        # whatever file got the same descriptor number meanwhile.
         with contextlib.suppress(OSError):
             os.close(self._read)
             os.close(self._write)

@@ -43,7 +43,7 @@ class Worker:
         recover: Puts back what a failed turn, or a thread that was lost, left half done.
         finish: Runs last, with the deadline of the stop (monotonic).
         abandon: Runs at the end of a stop, under `lock`: count what is left as lost.
-        running_changed: Told whether the thread runs; called from the thread, and at its start.
+        running_changed: Called with whether the thread runs, from the thread and at its start.
         surroundings: What the thread runs inside of.
         reserve_s: Part of a stop's budget that is kept for `abandon`.
         clock: Monotonic seconds.
@@ -117,6 +117,7 @@ class Worker:
 
     def wake(self) -> None:
         """End the thread's sleep; start it again if it was lost. For signal handlers too."""
+        # Looked at on every wake, because a thread that ended by itself calls nobody.
         thread = self._thread
         if thread is not None and not thread.is_alive() and self._deadline is None:
             self._replace(thread)
@@ -148,6 +149,8 @@ class Worker:
                 time.sleep(POLL_S)  # a lock's timeout, as of `join`, follows the wall clock on 3.10
         else:
             self.run_here(self._last_turns, deadline)
+        # From here on the thread's outcomes do not count: what it still holds is counted as lost
+        # here, and a request that ends after all must not count the same items as delivered.
         with self.lock:
             self.abandoned = True
             self._abandon()
@@ -186,6 +189,7 @@ class Worker:
 
     def _replace(self, lost: threading.Thread) -> None:
         """Start another thread for one that is gone without having been stopped."""
+        # Without waiting: the caller may be a signal handler above the holder of the lock.
         if self._pid != os.getpid() or not self._beginning.acquire(blocking=False):
             return  # a child that was not started; or another caller does it
         try:
@@ -201,7 +205,10 @@ class Worker:
     def _run(self) -> None:
         try:
             with _without_instrumentation(), self._surroundings():
-                self._show_failure(self._prepare)
+                try:
+                    self._prepare()
+                except Exception as error:  # the turns go on: the peer may be there later
+                    self.set_error(f"{type(error).__name__}: {error}")
                 self._running_changed(True)
                 while self._deadline is None and not self.abandoned:
                     self._guarded_turn()
@@ -228,7 +235,7 @@ class Worker:
 
     def _guarded_turn(self) -> None:
         try:
-            if self._needs_recovery:  # inside, so that a blow during it is survived, too
+            if self._needs_recovery:  # inside `try`: the recovery itself may fail
                 self.wait(RECOVER_PAUSE_S)
                 self._recover()
                 self._needs_recovery = False
@@ -236,12 +243,6 @@ class Worker:
         except BaseException as error:  # the thread must live
             self._needs_recovery = True
             count_failure(f"{self.name}.thread", error)
-
-    def _show_failure(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-        except Exception as error:
-            self.set_error(f"{type(error).__name__}: {error}")
 
 
 @contextmanager

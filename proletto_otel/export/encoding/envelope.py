@@ -14,6 +14,8 @@ from proletto_otel.export.encoding.protobuf import attribute, field, fields, tex
 
 LONG = 2048
 """Bytes from which an item is longer than most."""
+# Tags are a field's number times eight plus 2, "has a length": 0x0a is field 1, 0x12 field 2, 0x1a
+# field 3. In all three requests resource, scope and items have the same numbers.
 _scope_attribute = attribute(b"\x1a")
 
 
@@ -60,11 +62,13 @@ def request(resource: bytes, groups: Iterable[tuple[bytes, Sequence[bytes]]]) ->
     """
     content = [field(b"\x0a", resource)]
     for scope_bytes, items in groups:
+        # `map` over C functions: a loop in Python over a batch of 512 items would hold the
+        # interpreter while requests wait (the stock encoder stops them for 10 to 25 ms a batch).
         tags = list(map(_TAGS.__getitem__, map(len, items)))
         size = len(scope_bytes) + sum(map(len, tags)) + sum(map(len, items))
         content += (b"\x12" + varint(size), scope_bytes)
         content += chain.from_iterable(zip(tags, items, strict=True))
-    # joined once: a batch has hundreds of kilobytes
+    # Joined once, the outer lengths included: each further `+` would copy hundreds of kilobytes.
     return b"".join((b"\x0a" + varint(sum(map(len, content))), *content))
 
 
@@ -91,18 +95,16 @@ def _parse(body: bytes) -> tuple[bytes, list[tuple[bytes, list[bytes]]]]:
             if number == 1:
                 resource = content
             elif number == 2:
-                groups.append(_parse_group(content))
+                # Field 2 of a scope's group is an item; the others (scope, schema URL) stay as they
+                # are. Every field there has a length: wire type 2.
+                head, items = b"", []
+                for inner, _, part in fields(content):
+                    if inner == 2:
+                        items.append(part)
+                    else:
+                        head += field(bytes((inner << 3 | 2,)), part)
+                groups.append((head, items))
     return resource, groups
-
-
-def _parse_group(content: bytes) -> tuple[bytes, list[bytes]]:
-    head, items = b"", []
-    for number, _, part in fields(content):
-        if number == 2:
-            items.append(part)
-        else:
-            head += field(bytes((number << 3 | 2,)), part)
-    return head, items
 
 
 def rejected(answer: bytes) -> tuple[int, str]:

@@ -11,12 +11,13 @@ import struct
 from collections.abc import Iterable
 
 from proletto_otel.core.internal_errors import suppressed
-from proletto_otel.core.metrics.registry import Exemplar, Family, Histogram, Point
+from proletto_otel.core.metrics.registry import Family, Histogram, Point
 from proletto_otel.export.encoding.protobuf import attribute, constant, field, text
 
 _point_attribute = constant(attribute(b"\x3a"))
 _histogram_attribute = constant(attribute(b"\x4a"))
 
+# Sum and Histogram: field 2 is the temporality (2: cumulative); field 3 of a Sum: it only grows.
 _CUMULATIVE = b"\x10\x02"
 _MONOTONIC = b"\x18\x01"
 _INT64 = 1 << 63
@@ -61,6 +62,8 @@ def _number(point: Point, now: bytes, start_ns: int) -> bytes:
     value = point.value
     if isinstance(value, Histogram):
         raise TypeError("a number was expected, not a histogram")
+    # NumberDataPoint: 6 an integer of 64 bits, 4 a double. A count that no longer fits loses its
+    # last digits as a double instead of failing the request.
     if isinstance(value, int) and -_INT64 <= value < _INT64:
         content = now + b"\x31" + _int64(value)
     else:
@@ -75,6 +78,8 @@ def _histogram(point: Point, now: bytes) -> bytes:
     h = point.value
     if not isinstance(h, Histogram):
         raise TypeError("a histogram was expected, not a number")
+    # HistogramDataPoint: 3 now, 2 start, 4 count, 5 sum, 6 counts, 7 bounds, 11 and 12 the
+    # extremes.
     parts = [
         now,
         b"\x11" + _uint64(point.start_ns),
@@ -85,13 +90,10 @@ def _histogram(point: Point, now: bytes) -> bytes:
     ]
     parts += [b"\x59" + _double(h.min)] if h.min is not None else []
     parts += [b"\x61" + _double(h.max)] if h.max is not None else []
-    parts += [field(b"\x42", _exemplar(e)) for _, e in sorted(h.exemplars.items())]
+    for _, (trace_id, span_id, value, time_s) in sorted(h.exemplars.items()):
+        # Exemplar: 2 time, 3 value as a double, 4 span ID (8 bytes), 5 trace ID (16 bytes).
+        ids = bytes.fromhex(span_id), bytes.fromhex(trace_id)
+        content = (_uint64(int(time_s * 1e9)), _double(value), *ids)
+        parts.append(field(b"\x42", b"\x11%b\x19%b\x22\x08%b*\x10%b" % content))
     parts += [_histogram_attribute(k, v) for k, v in point.attributes]
     return field(b"\x0a", b"".join(parts))
-
-
-def _exemplar(exemplar: Exemplar) -> bytes:
-    trace_id, span_id, value, time_s = exemplar
-    return b"\x11%b\x19%b\x22\x08%b*\x10%b" % (
-        _uint64(int(time_s * 1e9)), _double(value), bytes.fromhex(span_id), bytes.fromhex(trace_id),
-    )  # fmt: skip

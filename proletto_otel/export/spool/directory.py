@@ -108,10 +108,12 @@ class SpoolDirectory:
     def claim(self) -> Claim | None:
         """Take the oldest payload that nobody holds; `None` if there is none now."""
         if not self._candidates:
-            self._candidates = [e for e in self.read() if not self._is_held(e)]
+            # Free files, and those of a claimer that died: its lease is over.
+            for entry in self.read():
+                if entry.claimed_s is None or self._is_old(entry.claimed_s):
+                    self._candidates.append(entry)
         while self._candidates:
-            entry = self._take(self._candidates.pop(0))
-            claim = self._open(entry) if entry else None
+            claim = self._take(self._candidates.pop(0))
             if claim:
                 return claim
         return None
@@ -141,7 +143,12 @@ class SpoolDirectory:
             self._read_at = now
             self.entries = sorted(self._scan(), key=lambda entry: entry.base)
             self.bytes = sum(entry.size for entry in self.entries)
-            self._drop_expired()
+            # Names sort by age, so those too old are at the beginning.
+            limit = (self._clock() - self._max_age_s) * 1e9
+            fresh = [entry for entry in self.entries if entry.created_ns >= limit]
+            for entry in self.entries[: len(self.entries) - len(fresh)]:
+                self.drop(entry, SPOOL_EXPIRED)
+            self.entries = fresh
         return self.entries
 
     def _scan(self) -> Iterator[Entry]:
@@ -151,6 +158,8 @@ class SpoolDirectory:
         except OSError:
             self._vanished()
             return
+        # Deleted and made again by another worker looks like a directory that was always there; its
+        # inode tells.
         if self._inode not in (0, inode):
             self._vanished()
         self._inode = inode
@@ -164,6 +173,7 @@ class SpoolDirectory:
         if item.is_dir(follow_symlinks=False):
             return None
         facts = item.stat(follow_symlinks=False)
+        # Half-written files: their writer is at work, or died more than a lease ago.
         if files.is_temporary(item.name):
             if self._is_old(facts.st_mtime):
                 os.unlink(item.path)
@@ -173,38 +183,25 @@ class SpoolDirectory:
             self._set_aside(item.name)
         return entry
 
-    def _drop_expired(self) -> None:
-        limit = (self._clock() - self._max_age_s) * 1e9
-        fresh = [entry for entry in self.entries if entry.created_ns >= limit]
-        for entry in self.entries[: len(self.entries) - len(fresh)]:
-            self.drop(entry, SPOOL_EXPIRED)
-        self.entries = fresh
-
-    def _is_held(self, entry: Entry) -> bool:
-        return entry.claimed_s is not None and not self._is_old(entry.claimed_s)
-
     def _is_old(self, time_s: float) -> bool:
-        # a time in the future was written before the clock was set back
+        # A time in the future was written before the clock was set back: without the lower bound
+        # such a claim would be held until the clock has caught up.
         return not -LEASE_S < self._clock() - time_s < LEASE_S
 
-    def _take(self, entry: Entry) -> Entry | None:
+    def _take(self, entry: Entry) -> Claim | None:
+        # Of several processes that rename the same file one succeeds; the others find it gone. No
+        # lock is held meanwhile, so a process that dies here blocks nobody.
         mine = entry.claimed(self._clock(), self._writer)
         try:
             os.rename(self.directory / entry.name, self.directory / mine.name)
+            data = (self.directory / mine.name).read_bytes()
+            return Claim(mine, files.unpack(data, mine.items))
         except OSError:
-            return None
-        return mine
-
-    def _open(self, entry: Entry) -> Claim | None:
-        try:
-            data = (self.directory / entry.name).read_bytes()
-            return Claim(entry, files.unpack(data, entry.items))
-        except OSError:
-            return None  # unreadable now; the lease gives it to somebody else
+            return None  # another was faster; or it cannot be read, and is free after the lease
         except ValueError:
-            self._set_aside(entry.name)
-            self._count(-entry.items)
-            self._ledger.dropped(self._sink, SPOOL_CORRUPT, entry.items)
+            self._set_aside(mine.name)
+            self._count(-mine.items)
+            self._ledger.dropped(self._sink, SPOOL_CORRUPT, mine.items)
             return None
 
     def _set_aside(self, name: str) -> None:

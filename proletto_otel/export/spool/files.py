@@ -20,6 +20,8 @@ from pathlib import Path
 from proletto_otel.core.ownership import give_to_owner
 from proletto_otel.export.payload import GZIP, Payload
 
+# A file: the magic word with its version (8 bytes), CRC-32 of the payload (4, big-endian), `z` or
+# `-` for compressed or not (1), the payload.
 _MAGIC = b"OTLPSPL1"
 OVERHEAD = len(_MAGIC) + 5
 """Bytes of a file before the payload: magic, checksum, encoding."""
@@ -116,13 +118,17 @@ def write_durably(directory: Path, name: str, data: bytes) -> None:
     Raises:
         OSError: the disk is full, read-only, gone …
     """
+    # Content to disk, then the name, then the directory: after a loss of power a file has its whole
+    # content or no name. `O_EXCL` and `O_NOFOLLOW`: nobody's link leads the write somewhere else.
     temporary = directory / (_TEMPORARY + name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, 0o600)
     give_to_owner(temporary)
     try:
         try:
-            _write_all(descriptor, data)
+            view = memoryview(data)
+            while view:  # one `write` may take a part only, as when the disk fills up
+                view = view[os.write(descriptor, view) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -147,23 +153,16 @@ def locked(directory: Path) -> Iterator[None]:
             descriptor = os.open(directory / _LOCK, flags, 0o600)
             stack.callback(os.close, descriptor)
             deadline = time.monotonic() + LOCK_WAIT_S
-            while not _takes(descriptor) and time.monotonic() < deadline:
-                time.sleep(0.005)
+            # Asked again and again, because `flock` itself takes no time limit.
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        break
+                    time.sleep(0.005)
         yield
-
-
-def _takes(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _sync_directory(directory: Path) -> None:

@@ -110,16 +110,17 @@ class Spool:
         if self.directory is None:
             raise OSError(errno.EROFS, "there is no state directory")
         size = len(payload.body) + files.OVERHEAD
-        if self._bytes() + size <= self.max_bytes / 2 and self.max_bytes > SMALL_BYTES:
+        # Below half of the limit no lock is needed: all workers together do not write the other
+        # half between two readings of the directory.
+        known = sum(directory.bytes for directory in self._directories.values())
+        if known + size <= self.max_bytes / 2 and self.max_bytes > SMALL_BYTES:
             self._directories[signal].write(payload)
             return
-        # what this process knows may be five seconds old, and others write at this moment
+        # Near the limit one worker at a time reads, makes room and writes: what this process knows
+        # may be five seconds old, and others write now.
         with files.locked(self.directory):
             self._make_room(size)
             self._directories[signal].write(payload)
-
-    def _bytes(self) -> int:
-        return sum(directory.bytes for directory in self._directories.values())
 
     def claim(self, signal: str) -> Claim | None:
         """Take the oldest payload of *signal* that nobody holds; `None` if there is none now."""
@@ -134,7 +135,7 @@ class Spool:
         self._directories[signal].give_back(claim, last=last)
 
     def reject(self, signal: str, payload: Payload, why: str) -> None:
-        """Set a refused payload aside for a person to look at; at most 16 MB are kept."""
+        """Set a refused payload aside for a person to inspect; at most 16 MB are kept."""
         if self.directory is None:
             return
         name = (
@@ -167,6 +168,7 @@ class Spool:
             raise OSError(errno.ENOSPC, "larger than the spool")
         waiting = [(e, d) for d in self._directories.values() for e in d.read(again=True)]
         excess = sum(entry.size for entry, _ in waiting) + size - self.max_bytes
+        # Names begin with the time, so the oldest of all signals go first.
         for entry, directory in sorted(waiting, key=lambda found: found[0].base):
             if excess <= 0:
                 return
