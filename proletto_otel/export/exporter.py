@@ -114,7 +114,20 @@ class OtlpExporter(Component):
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, by signal."""
-        signals = {signal: self._status(exporter) for signal, exporter in self._exporters.items()}
+        signals: dict[str, dict[str, Any]] = {}
+        for signal, exporter in self._exporters.items():
+            usage = self._spool.usage(signal)
+            # Down for everybody comes before refused for this signal.
+            states = (exporter.destination.breaker.state, exporter.breaker.state)
+            signals[signal] = {
+                "endpoint": exporter.endpoint.shown,
+                "state": next((state for state in states if state != "closed"), "closed"),
+                "last_error": exporter.last_error or exporter.destination.last_error,
+                "queued": exporter.pending,
+                "spooled": usage.items,
+                "spool_bytes": usage.bytes,
+                "spool_age_s": usage.age_s,
+            }
         healthy = all(s["state"] == "closed" for s in signals.values())
         directory = str(self._spool.directory) if self._spool.directory else None
         return {"healthy": healthy, "spool": directory, "signals": signals}
@@ -134,19 +147,6 @@ class OtlpExporter(Component):
             TELEMETRY_SPOOL_AGE,
             lambda: [((e.queue.sink,), usage(s).age_s) for s, e in exporters.items()],
         )
-
-    def _status(self, exporter: SignalExporter) -> dict[str, Any]:
-        usage = self._spool.usage(exporter.signal)
-        states = (exporter.destination.breaker.state, exporter.breaker.state)
-        return {
-            "endpoint": exporter.endpoint.shown,
-            "state": next((state for state in states if state != "closed"), "closed"),
-            "last_error": exporter.last_error or exporter.destination.last_error,
-            "queued": exporter.pending,
-            "spooled": usage.items,
-            "spool_bytes": usage.bytes,
-            "spool_age_s": usage.age_s,
-        }
 
     def _new_queue(self, signal: str, max_queue: int, max_items: int) -> ExportQueue:
         config = self._config

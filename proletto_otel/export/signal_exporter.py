@@ -11,9 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Protocol
 
-from proletto_otel.core.internal_errors import count_failure, log_rate_limited
+from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
 from proletto_otel.export.answers import (
@@ -23,6 +22,7 @@ from proletto_otel.export.answers import (
     is_about_the_endpoint,
     is_fault_that_a_batch_may_cause,
 )
+from proletto_otel.export.batch import BatchReader, ResourceBytes
 from proletto_otel.export.destination import Destination
 from proletto_otel.export.encoding import envelope
 from proletto_otel.export.endpoint import Endpoint
@@ -36,12 +36,6 @@ from proletto_otel.runtime.circuit_breaker import Breaker
 
 POISON_TRIES = 5
 """A payload on disk that got 500 so often while others passed is the cause itself."""
-
-
-class ResourceBytes(Protocol):
-    """The resource's bytes; *instance_id* stands for the host's series instead of this process."""
-
-    def __call__(self, instance_id: str = "") -> bytes: ...
 
 
 class SignalExporter:
@@ -78,6 +72,9 @@ class SignalExporter:
         self.resource, self.scope = resource, scope
         self._spool = spool
         self._encoding, self._delay_s = encoding, delay_s
+        self._batches = BatchReader(
+            queue, ledger, resource=resource, scope=scope, encoding=encoding
+        )
         self._clock, self._ledger = clock, ledger
         self._sink = queue.sink
         self._undelivered = Undelivered(signal, queue.sink, spool, ledger, clock)
@@ -129,7 +126,7 @@ class SignalExporter:
         # As many batches as were queued at the beginning: under steady load the loop would
         # otherwise never come to the other signals.
         for _ in range(len(self.queue) // self.queue.max_items + 1):
-            payload = None if self._abandoned else self._next()
+            payload = None if self._abandoned else self._batches.next()
             if payload is None:
                 break
             everything &= self._send(payload, deadline)
@@ -169,7 +166,7 @@ class SignalExporter:
 
     def finish(self) -> None:
         """Put everything on disk; count what the disk does not take."""
-        while (payload := self._next()) is not None:
+        while (payload := self._batches.next()) is not None:
             self._in_flight = [payload]
             self.queue.confirm()
             self.recover()
@@ -185,35 +182,6 @@ class SignalExporter:
             self.finish()
         finally:
             self._outcome_lock.release()
-
-    def _next(self) -> Payload | None:
-        while groups := self.queue.take():
-            try:
-                return self._payload(groups)
-            except Exception:  # find out which item it is
-                groups = self._without_bad_items(groups)
-            if groups:
-                return self._payload(groups)
-            self.queue.confirm()
-        return None
-
-    def _payload(self, groups: dict[bytes, list[bytes]]) -> Payload:
-        named = [(scope or self.scope, items) for scope, items in groups.items()]
-        request = envelope.request(self.resource(), named)
-        return Payload.of(request, sum(map(len, groups.values())), self._encoding)
-
-    def _without_bad_items(self, groups: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
-        good: dict[bytes, list[bytes]] = {}
-        for scope, items in groups.items():
-            for item in items:
-                try:
-                    self._payload({scope: [item]})
-                except Exception as error:
-                    count_failure("export.encode", error)
-                    self._ledger.dropped(self._sink, "encode_error")
-                else:
-                    good.setdefault(scope, []).append(item)
-        return good
 
     def _send_in_flight(self, deadline: float) -> bool:
         everything = True

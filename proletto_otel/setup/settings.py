@@ -23,6 +23,7 @@ class Settings(TypedDict, total=False):
     log_format: str | None
     log_dir: str | os.PathLike[str] | None
     log_console: bool | None
+    log_console_format: Literal["text", "json"] | None
     log_files: bool | None
     log_max_bytes: int | None
     log_json_max_bytes: int | None

@@ -178,7 +178,7 @@ def test_same_line_different_call() -> None:
 
 
 def test_facts() -> None:
-    """Type, message, place and lines are told apart."""
+    """Type, message, place and lines tell errors apart."""
     facts = describe(caught(many_lines))
 
     assert "tests.core.test_exceptions.ShopError" == facts.type
@@ -259,7 +259,7 @@ def test_described_once() -> None:
 
 @pytest.mark.parametrize("kind", [Unprintable, Frozen])
 def test_resisting_exceptions(kind: type[Exception]) -> None:
-    """An exception whose text or attributes fail is described all the same."""
+    """An exception with a text or attributes that fail is described all the same."""
 
     def throw() -> None:
         raise kind("x")
@@ -382,7 +382,7 @@ def failing(message: str) -> Exception:
         return error
 
 
-def test_error_that_comes_again_is_told_alike() -> None:
+def test_error_that_comes_again_is_described_alike() -> None:
     """The same error by the same way has the same facts, another message its own."""
     first, again, other = (exceptions.describe(failing(text)) for text in ("a", "a", "b"))
 
@@ -391,7 +391,7 @@ def test_error_that_comes_again_is_told_alike() -> None:
     assert other.traceback.endswith("ValueError: b\n")
 
 
-def test_what_belongs_to_one_error_is_not_told_of_the_next() -> None:
+def test_what_belongs_to_one_error_is_not_said_of_the_next() -> None:
     """Notes, causes and contexts are of the error that has them."""
     plain, caused = failing("a"), failing("a")
     caused.__cause__ = KeyError("first")

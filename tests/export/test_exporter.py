@@ -73,7 +73,7 @@ def misses(exporter: OtlpExporter) -> dict[str, int]:
 def law(exporter: OtlpExporter) -> dict[str, Any]:
     """Emitted = delivered + spooled + dropped + pending; the counts of logs.
 
-    A record on its way from one count to the next is in neither for a moment: look again.
+    A record on its way from one count to the next is briefly in neither: read again.
     """
     until(lambda: not misses(exporter), 5)
     logs = ledger.totals()["otlp_logs"]
@@ -426,7 +426,7 @@ def test_payload_that_always_gets_500_is_set_aside_at_last(start: Start, sink: O
 
 
 def test_payload_that_gets_500_lets_the_others_pass(start: Start, sink: OtlpSink) -> None:
-    """What waits behind a poisonous payload on disk is delivered without new traffic."""
+    """What waits after a poisonous payload on disk is delivered without new traffic."""
     sink.stop()
     exporter = start()
     for text in ("poison", "1", "2"):
@@ -456,8 +456,8 @@ def test_partial_success_is_counted(
     start: Start, sink: OtlpSink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a collector takes in part is delivered in part, and it is said why."""
-    told = ExportLogsPartialSuccess(rejected_log_records=2, error_message="too old\n")
-    body = ExportLogsServiceResponse(partial_success=told).SerializeToString()
+    partial = ExportLogsPartialSuccess(rejected_log_records=2, error_message="too old\n")
+    body = ExportLogsServiceResponse(partial_success=partial).SerializeToString()
     sink.replies.append(Reply(200, body=body))
     exporter = start()
     for i in range(5):
@@ -487,7 +487,7 @@ def test_stop_with_a_hung_collector_is_quick_and_loses_nothing(
 
 
 def test_stop_delivers_what_is_queued(start: Start, sink: OtlpSink) -> None:
-    """Row D9: with the collector up nothing is left behind; later records are counted."""
+    """Row D9: with the collector up nothing is left undelivered; later records are counted."""
     exporter = start()
     for i in range(1500):
         exporter.logs.put(record(str(i)))
@@ -588,7 +588,7 @@ def test_switched_off_sdk_starts_no_thread(start: Start, sink: OtlpSink) -> None
     assert [] == sink.requests
 
 
-def test_nobody_is_told_twice_of_a_collector_nobody_runs(
+def test_a_missing_collector_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without configuration one line says what to do, and the spool stays small."""
@@ -610,7 +610,7 @@ def test_nobody_is_told_twice_of_a_collector_nobody_runs(
     assert 64_000_000 == exporter._spool.max_bytes
 
 
-def test_outage_and_return_are_told(
+def test_outage_and_return_are_logged(
     start: Start, sink: OtlpSink, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A configured collector that goes away is worth a warning, its return a line."""

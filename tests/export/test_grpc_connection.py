@@ -26,7 +26,7 @@ LOGS = grpc_connection.SERVICES["logs"]
 
 
 class Collector:
-    """A gRPC server that keeps log bodies and answers with the codes it is told."""
+    """A gRPC server that keeps log bodies and answers with the codes it is given."""
 
     def __init__(self, grpc: Any) -> None:
         self.bodies: list[str] = []
@@ -44,7 +44,7 @@ class Collector:
     def export(self, request: bytes, context: Any) -> bytes:
         """Keep or refuse one request."""
         if self.codes:
-            context.abort(self.codes.pop(0), "as told")
+            context.abort(self.codes.pop(0), "as asked")
         decoded = ExportLogsServiceRequest.FromString(request)
         records = decoded.resource_logs[0].scope_logs[0].log_records
         self.bodies += [r.body.string_value for r in records]
@@ -112,7 +112,7 @@ def test_absent_collector_is_spooled(grpc: Any, tmp_path: Path) -> None:
 def test_without_the_extra_http_is_used_and_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who asks for gRPC and has it not is told the command; telemetry goes over HTTP."""
+    """Who asks for gRPC and has it not gets the command to install it; telemetry goes over HTTP."""
     monkeypatch.setattr(grpc_connection, "is_installed", lambda: False)
     internal_errors.forget_logged()
     exporter = OtlpExporter(config(1), None)

@@ -74,7 +74,7 @@ def test_urls_are_built_as_opentelemetry_says(environ: dict[str, str], expected:
 
 
 def test_default_is_known_from_a_setting() -> None:
-    """Only who named an endpoint is told of each outage."""
+    """Only who named an endpoint gets a line for each outage."""
     assert not is_configured(config())
     assert is_configured(config(LOGS_ENDPOINT="http://b:2/in"))
 
@@ -254,7 +254,7 @@ def test_tls_trusts_the_named_certificate_only(
 
 
 def test_missing_certificate_file_is_unreachable() -> None:
-    """A wrong path is told as such, and is no error of the application."""
+    """A wrong path is reported as such, and is no error of the application."""
     logs = endpoint(config(ENDPOINT="https://localhost:1", CERTIFICATE="/nowhere.pem"), "logs", {})
 
     with pytest.raises(Unreachable, match="certificate file not found"):
@@ -277,7 +277,7 @@ def test_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 64}.example"])
 def test_unknown_host_is_unreachable(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name nobody knows, or that can be none, is told as such and not taken for a slow one."""
+    """A name nobody knows, or that can be none, is reported as such, not taken for a slow one."""
 
     def answer(host: str, port: int, **options: Any) -> Any:
         host.encode("idna")  # as the resolver does; a machine without a network asks no other

@@ -77,7 +77,7 @@ def test_failure_is_named_with_its_message(caplog: pytest.LogCaptureFixture) -> 
     assert "hunter2secret" not in caplog.text
 
 
-def test_child_of_a_process_whose_function_hangs_reads_itself() -> None:
+def test_child_of_a_process_with_a_hanging_function_reads_itself() -> None:
     """The hanging thread is not in the child."""
     gate, parent = threading.Event(), os.getpid()
 

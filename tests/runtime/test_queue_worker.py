@@ -26,7 +26,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def begin(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Make queues whose pauses are short; they are stopped at the end."""
+    """Make queues with short pauses; they are stopped at the end."""
     monkeypatch.setattr(circuit_breaker, "FIRST_PAUSE_S", 0.01)
     made: list[QueueWorker[int]] = []
 

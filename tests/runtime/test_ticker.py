@@ -14,7 +14,7 @@ from proletto_otel.state.leader import Leader
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """Seconds that pass when a test says so."""
 
     now = 100.0
 

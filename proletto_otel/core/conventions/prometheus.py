@@ -29,8 +29,12 @@ def prometheus_name(name: str, kind: str, unit: str) -> str:
     github.com/prometheus/otlptranslator v1.0.0, `MetricNamer`.
     """
     words = [word for word in re.split(r"[^a-zA-Z0-9:]+", name) if word]
-    main, per = _unit_words(unit)
-    per = "" if per in words else per
+    # `bytes` and `per_second` of `By/s`; an annotation such as `{request}` says nothing.
+    main, _, per = (part.strip() for part in unit.partition("/"))
+    main = _unit_text("" if "{" in main or "}" in main else _UNITS.get(main, main))
+    per = "" if "{" in per or "}" in per else _PER_UNITS.get(per, per)
+    per = _unit_text(f"per_{per}").removesuffix("_") if per else ""
+    per = "" if per == "per" or per in words else per
     main = "" if main in words else main
     if per:
         main = main.removesuffix("_")
@@ -41,15 +45,6 @@ def prometheus_name(name: str, kind: str, unit: str) -> str:
         words = [word for word in words if word != "ratio"] + ["ratio"]
     base = "_".join(words)
     return f"_{base}" if base[:1].isdigit() else base
-
-
-def _unit_words(unit: str) -> tuple[str, str]:
-    """`bytes` and `per_second` of `By/s`; an annotation such as `{request}` says nothing."""
-    main, _, per = (part.strip() for part in unit.partition("/"))
-    main = "" if "{" in main or "}" in main else _UNITS.get(main, main)
-    per = "" if "{" in per or "}" in per else _PER_UNITS.get(per, per)
-    per = _unit_text(f"per_{per}").removesuffix("_") if per else ""
-    return _unit_text(main), "" if per == "per" else per
 
 
 def _unit_text(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Secrets on command lines: behind the short options of well-known programs.
+"""Secrets on command lines: after the short options of well-known programs.
 
 A line is read once, from the name of the first program on, whatever it repeats; the options are
 those of all programs on it. Long options (`--password x`) need no program to be known.
@@ -81,7 +81,7 @@ _LOGIN_ONLY = frozenset(("docker", "podman", "buildah", "skopeo", "oc", "az", "h
 _LOGIN = re.compile(
     rf"(?:{'|'.join(_LOGIN_ONLY)})[\s\"',]{{1,5}}(?:\w{{1,20}}[\s\"',]{{1,5}})?login\b"
 )
-"""Programs whose `-p` is a port or a project, except in `login`."""
+"""Programs with a `-p` that is a port or a project, except in `login`."""
 _LOGIN = re.compile(
     rf"(?:{'|'.join(_LOGIN_ONLY)})[\s\"',]{{1,5}}(?:\w{{1,20}}[\s\"',]{{1,5}})?login\b"
 )

@@ -15,7 +15,7 @@ _ESCAPE = re.compile(r"(?:%[0-9A-Fa-f]{2})+|\\u00[0-9A-Fa-f]{2}|&(?:quot|amp|lt|
 _ENTITIES = {"&quot;": '"', "&amp;": "&", "&lt;": "<", "&gt;": ">", "&apos;": "'"}
 _ENTITIES |= {"&#34;": '"', "&#39;": "'"}
 MAX_ESCAPES = 2000
-"""Runs of escapes decoded in one text (1 µs each); the text is cut behind them."""
+"""Runs of escapes decoded in one text (1 µs each); the text is cut after them."""
 
 
 def first_escape(text: str) -> int | None:
@@ -60,6 +60,9 @@ class Decoded:
 
     def raw_span(self, start: int, end: int) -> tuple[int, int]:
         """Where the characters from *start* to *end* stood."""
+        # Pieces are in order, so the one that holds a character is found by bisection. A piece with
+        # a width has every character equally wide in the original (3 for `%41`); 0: taken as a
+        # whole.
         first = bisect_right(self._at, start) - 1
         last = max(bisect_left(self._at, end) - 1, 0)
         raw_start = self._raw_at[first] + (start - self._at[first]) * self._width[first]

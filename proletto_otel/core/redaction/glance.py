@@ -8,14 +8,18 @@ from __future__ import annotations
 _RUN, _MARK, _BLANK = ord("a"), ord("!"), ord(" ")
 
 
-def _kind(char: str) -> int:
-    if char.isalnum() or char in "_/+.-":
-        return _RUN
-    return _MARK if char in "=:@<\"'%\n$|\\&" else _BLANK
-
-
-_KINDS = bytes(_kind(chr(i)) if i < 128 else _BLANK for i in range(256))
+# A table of 256 bytes for `bytes.translate`: characters of tokens, marks that stand between a name
+# and a value or begin an encoding, everything else. Characters beyond ASCII arrive as `?`.
+_KINDS = bytes(
+    _RUN
+    if i < 128 and (chr(i).isalnum() or chr(i) in "_/+.-")
+    else _MARK
+    if i < 128 and chr(i) in "=:@<\"'%\n$|\\&"
+    else _BLANK
+    for i in range(256)
+)
 _DIGITS = bytes(ord("0") if 48 <= i <= 57 else _BLANK for i in range(256))
+# The shortest token of any provider has 16 characters, the shortest card number 13 digits.
 _LONG_RUN, _LONG_NUMBER = b"a" * 16, b"0" * 13
 
 
@@ -46,6 +50,7 @@ _ASCII_LOWER = {ord("A") + i: ord("a") + i for i in range(26)}
 
 
 def lower(text: str) -> str:
-    """*text* in lower case, character by character: some letters become two."""
+    """*text* in lower case, as long as before, so that positions in both are the same."""
+    # A few characters become two in lower case (U+0130); then only ASCII is changed.
     low = text.lower()
     return low if len(low) == len(text) else text.translate(_ASCII_LOWER)

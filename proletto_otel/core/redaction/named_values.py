@@ -1,7 +1,7 @@
 """Values after names in a text: `password=x`, `"token": "x"`, `('key', 'x')`, `Cookie: a=b`.
 
 Which names promise a secret is decided by `core.redaction.secret_names`, whether a value is one by
-`core.redaction.values`. The pass is linear: a name is read once, and the search goes on behind the
+`core.redaction.values`. The pass is linear: a name is read once, and the search goes on after the
 value that was taken.
 """
 
@@ -85,6 +85,8 @@ def find(scan: Scan, level_of: Callable[[str], int | None], decide: Callable[[st
     while match is not None:
         position = match.end()
         name = match.group(1)
+        # Every name costs a step and a new one four, so that a text of ten thousand names is cut
+        # and not scanned for seconds.
         level = level_of(name)
         if level is None:
             scan.steps -= _NEW_NAME
@@ -109,10 +111,11 @@ def find(scan: Scan, level_of: Callable[[str], int | None], decide: Callable[[st
 
 
 def _value(scan: Scan, match: re.Match[str], name: str, level: int) -> int:
-    """Judge the value behind *match*; where the search goes on."""
+    """Judge the value after *match*; where the search goes on."""
     text, position = scan.text, match.end()
     if text.startswith("//", position):
         return position
+    # In a header the value is the rest of the line: `Authorization: Bearer x` has two words.
     header = level == SECRET and name.lower().replace("-", "") in _HEADERS
     bare = text[position : position + 1] not in ('"', "'", "\\", "b")
     if header and bare and not scan.literals_only:
@@ -137,7 +140,10 @@ def _value(scan: Scan, match: re.Match[str], name: str, level: int) -> int:
     before = text[match.start() - 1 : match.start()]
     if values.is_harmless(core) or (not literal and colon and values.is_port_or_tag(core, before)):
         return position
-    if core.isalpha() and _is_logger(text[max(match.start() - 12, 0) : match.start()]):
+    # A name after a level is a logger's and no secret's: `INFO token: three items loaded`.
+    ahead = text[max(match.start() - 12, 0) : match.start()]
+    is_logger = ahead[-1:] in (" ", "]") and ahead.rstrip(" ]-:|").endswith(_LEVELS)
+    if is_logger and core.isalpha():
         return position
     if not _is_secret(name, core, level):
         return found.end() if literal and level > WEAK else position
@@ -146,11 +152,6 @@ def _value(scan: Scan, match: re.Match[str], name: str, level: int) -> int:
 
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "TRACE")
-
-
-def _is_logger(before: str) -> bool:
-    """Whether a name behind *before* is a logger's: `INFO token: 3 items loaded`."""
-    return before[-1:] in (" ", "]") and before.rstrip(" ]-:|").endswith(_LEVELS)
 
 
 def _is_secret(name: str, core: str, level: int) -> bool:
@@ -164,7 +165,7 @@ def _is_secret(name: str, core: str, level: int) -> bool:
 
 
 def _core(value: str, literal: bool) -> tuple[int, int]:
-    """Where a value stands without its quotes, or without what closes a sentence behind it."""
+    """Where a value stands without its quotes, or without what closes a sentence after it."""
     if literal:
         opening = _OPENING.match(value)
         assert opening is not None  # as a literal begins
@@ -198,7 +199,7 @@ def _header(scan: Scan, name: str, position: int) -> int:
 
 
 def _items(scan: Scan, decide: Callable[[str], int]) -> None:
-    """Values that a list or a tuple sets behind their names."""
+    """Values that follow their names in a list or a tuple."""
     for match in scan.each(_ITEMS):
         name = match.group(2) or match.group(3)
         found = _VALUE.match(scan.text, match.end()) if decide(name) else None

@@ -49,6 +49,8 @@ class PlainValues:
 
     def value(self, value: Any, depth: int) -> Any:
         """*value* in plain types, *depth* levels deep."""
+        # Exact types first: `isinstance` would run `__class__` of the application's objects, and a
+        # subclass of `str` may have a `__str__` of its own. Subclasses come by `FORMS` below.
         kind = type(value)
         if value is None or kind is bool:
             return value
@@ -72,6 +74,7 @@ class PlainValues:
     def _container(self, value: Any, depth: int, entries: Callable[[int], Any]) -> Any:
         if depth <= 0:
             return TOO_DEEP
+        # By identity: comparing would run `__eq__`, and most containers have no hash.
         if id(value) in self._open:
             return CYCLE
         self._open.add(id(value))
@@ -133,13 +136,16 @@ class PlainValues:
         clean = self._sanitiser.text(text)
         if len(clean) > self._characters:
             clean = cut(clean, self._characters)
+        # Bounds the whole value: depth 6 with 100 entries each could be terabytes of short texts.
         size = len(clean)
         self._characters -= size
         return clean
 
     def _integer(self, value: int) -> int | str:
+        # Fewer digits than a card number has; most numbers end here.
         if -(10**12) < value < 10**12:
             return value
+        # Writing out a number takes time by the square of its digits; Python 3.11 refuses 4,300.
         if value.bit_length() > MAX_INT_BITS:
             return f"[integer of {value.bit_length()} bits]"
         text = str(value)

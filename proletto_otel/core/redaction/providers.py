@@ -221,7 +221,7 @@ class Provider:
     def pattern(self) -> str:
         """A regular expression of it, without what may stand before.
 
-        A token of open length takes all of its alphabet, so that the search goes on behind it: no
+        A token of open length takes all of its alphabet, so that the search goes on after it: no
         character is read twice. One of fixed length ends where a word ends.
         """
         most = "" if self.most is None else str(self.most)

@@ -81,6 +81,8 @@ class Sanitiser:
 
         Terminal colours go without a trace.
         """
+        # Most values are short words: too short for a token or a card, without a mark that could
+        # set a name off from a value. `--` begins an option, `--password x`.
         if len(text) < self._short and _plain(text) and "--" not in text:
             return text
         try:
@@ -120,6 +122,7 @@ class Sanitiser:
         clean: dict[str, Any] = {}
         nested = None
         left = MAX_RECORD
+        # The common kinds are decided here without a call for each; `PlainValues` does the rest.
         items: Iterable[tuple[Any, Any]] = fields.items()
         if len(fields) > self.max_keys:
             items = islice(items, self.max_keys)
@@ -177,6 +180,8 @@ class Sanitiser:
         known = self._known.get(name)
         if known is not None:
             return known
+        # Remembered, because a program uses the same few hundred names; cleared as a whole when a
+        # caller makes names of data, which costs the others one new decision each.
         decided = self.text(name[:MAX_KEY]), self.redactor.level(name)
         if len(name) <= MAX_KEY:
             if len(self._known) >= MAX_KNOWN_KEYS:
@@ -203,6 +208,8 @@ class Sanitiser:
     def _clean(self, text: str, unsafe: re.Pattern[str]) -> str:
         if type(text) is not str:
             text = str.__str__(text)
+        # Cut first, or a text of 10 MB would be scanned; at a blank, or half a secret would be
+        # left, which no pattern knows. Escaped last: an escape inside a secret would hide it.
         length = len(text)
         if length > self.max_text:
             text = whole_words(text, self.max_text)

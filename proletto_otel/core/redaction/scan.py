@@ -57,6 +57,7 @@ class Scan:
         text = self.text
         parts: list[str] = []
         done = 0
+        # Detectors overlap: a token in a URL in a quoted value is found three times.
         for start, end, stand_in in _merged(self.spans):
             parts += [text[done:start], stand_in]
             done = end

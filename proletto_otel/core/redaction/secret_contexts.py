@@ -1,6 +1,7 @@
 """Where secrets stand in a text apart from names: in SQL, in prose, in pairs, in error texts.
 
-Each detector reads the text once: what a pattern has read it takes, and the search goes on behind.
+Each detector reads the text once: what a pattern has read it takes, and the search goes on after
+it.
 What a secret looks like by itself lives in `core.redaction.token_shapes`.
 """
 
@@ -45,7 +46,7 @@ PAIR = re.compile(
     ((?<=["'])[^"'\\\n]{{1,4000}}|[^\s"',;}}<>\\]{{1,4000}})""",
     re.VERBOSE,
 )
-"""A name and a value told apart: `{{"name": "password", "value": …}}`, XML, YAML, forms."""
+"""A name and a value that stand apart: `{{"name": "password", "value": …}}`, XML, YAML, forms."""
 
 DUPLICATE = re.compile(r"Duplicate entry '([^'\n]{1,2000})' for key '([^'\n]{1,200})'")
 PYDANTIC = re.compile(
@@ -88,7 +89,11 @@ def find(scan: Scan, low: str, is_secret: IsSecret) -> None:
             if is_secret(match.group(2)):
                 scan.add(*match.span(1))
     if "input_value=" in text:
-        _pydantic(scan, is_secret)
+        # Pydantic's errors repeat what was given: `[type=…, input_value='hunter2', …]`.
+        for match in scan.each(PYDANTIC):
+            value = _PYDANTIC_VALUE.match(scan.text, match.start(2))
+            if value is not None and is_secret(match.group(1)):
+                scan.add(*value.span())
     if "Secret" in text:
         for match in scan.each(SECRET_CALL):
             if "*" not in match.group(1) and not match.group(1).startswith("[redacted"):
@@ -98,6 +103,19 @@ def find(scan: Scan, low: str, is_secret: IsSecret) -> None:
     if "'" in text and ("password " in low or "identified" in low):
         for match in scan.each(SQL_SECRET_TEXT, text=low):
             scan.add(*match.span(1))
+
+
+def credentials(scan: Scan) -> None:
+    """Every URL in what was read as one, `http://proxy/?to=postgres://u:p@h` too."""
+    for match in scan.each(shapes.URL):
+        position = match.start(1)
+        for url in match.group(1).split("://"):
+            if not scan.spend(1, position):
+                break
+            found = shapes.credentials(url)
+            if found is not None:
+                scan.add(position + found[0], position + found[1])
+            position += len(url) + 3
 
 
 def prose(scan: Scan, low: str) -> None:
@@ -136,13 +154,6 @@ def _named(scan: Scan, pattern: re.Pattern[str], is_secret: IsSecret) -> None:
             scan.add(*match.span(2))
 
 
-def _pydantic(scan: Scan, is_secret: IsSecret) -> None:
-    for match in scan.each(PYDANTIC):
-        value = _PYDANTIC_VALUE.match(scan.text, match.start(2))
-        if value is not None and is_secret(match.group(1)):
-            scan.add(*value.span())
-
-
 def _failing_row(scan: Scan) -> None:
     """PostgreSQL's DETAIL line repeats the whole row."""
     text, start = scan.text, 0
@@ -172,4 +183,4 @@ def _sql(scan: Scan, low: str, is_secret: IsSecret) -> None:
         if any(is_secret(column) for column in re.findall(r"\w+", match.group(1))):
             for value in scan.each(SQL_TEXT, match.end()):
                 scan.add(*value.span(1))
-            break  # every text behind it is gone
+            break  # every text after it is gone

@@ -11,6 +11,9 @@ MARGIN = 2048
 
 CYCLE, TOO_DEEP, TOO_MANY, UNREADABLE = "[cycle]", "[too deep]", "[too many]", "[unreadable]"
 
+# What could forge a second line, move a terminal's cursor, turn text around (CVE-2021-42574) or not
+# be encoded at all. `json.dumps` leaves C1, bidi and U+2028 as they are, so they are escaped
+# before.
 UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
@@ -45,15 +48,11 @@ def whole_words(text: str, limit: int) -> str:
     """
     if len(text) <= limit + MARGIN:
         return text
+    # The last blank of the margin; a word longer than the margin is cut where it stands.
     end = max(text.rfind(blank, limit, limit + MARGIN) for blank in " \n\t")
     return text[: end if end > 0 else limit]
 
 
 def escaped(text: str, unsafe: re.Pattern[str] = UNSAFE_IN_BLOCK) -> str:
     """*text* with its control characters escaped; by default newlines and tabs stay."""
-    return unsafe.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    char = match.group()
-    return _NAMES.get(char) or ascii(char)[1:-1]
+    return unsafe.sub(lambda found: _NAMES.get(found[0]) or ascii(found[0])[1:-1], text)

@@ -103,14 +103,14 @@ def credentials(url: str) -> tuple[int, int] | None:
     if at < 0:
         return None
     host = re.split(r"[/?#]", url, maxsplit=1)[0]
-    if "@" in host:  # the usual case: what comes behind the host may hold an @ of its own
+    if "@" in host:  # the usual case: what comes after the host may hold an @ of its own
         at = host.rfind("@")
     colon = url.find(":", 0, at)
     if colon < 0 or not url[:colon].isprintable():
         token = _USER_TOKEN.match(url)
         return (0, token.end() - 1) if token else None
     if re.search(r"[/?#\[]", url[:colon]) or _PORT.match(url, colon + 1) or colon + 1 == at:
-        return None  # a path before the colon, or a port behind it
+        return None  # a path before the colon, or a port after it
     return colon + 1, at
 
 

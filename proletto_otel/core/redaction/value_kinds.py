@@ -28,7 +28,7 @@ from proletto_otel.core.redaction.scan import REDACTED
 from proletto_otel.core.redaction.secret_names import SECRET
 
 MAX_KINDS = 1024
-"""Types whose form is remembered."""
+"""Types with a form that is remembered."""
 
 
 class Form(enum.Enum):
@@ -126,7 +126,9 @@ FORMS: BoundedCache[Conversion] = BoundedCache(_form_of, MAX_KINDS)
 
 def _of_object(kind: type) -> Conversion:
     """Objects that keep their attributes where they can be read without running code."""
-    if _is_headers(kind):
+    # Recognised by the names of modules and attributes: nothing is imported for a type that the
+    # application does not use.
+    if any(c.__module__ == "werkzeug.datastructures.headers" for c in kind.__mro__):
         return Form.MAPPING, _headers
     if hasattr(kind, "__mapper__") or hasattr(kind, "_meta"):
         return Form.TEXT, _identity
@@ -156,6 +158,8 @@ def _attribute_names(kind: type) -> tuple[str, ...] | None:
 
 def _attributes(value: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
     """Attributes as they are stored: in the object's dictionary or in a slot."""
+    # `object.__getattribute__` and slots by their descriptor: `getattr` would run properties and
+    # the class's own `__getattr__`, which may query a database.
     try:
         stored = object.__getattribute__(value, "__dict__")
     except AttributeError:
@@ -193,17 +197,15 @@ def _key_text(part: Any) -> str:
 
 def _exception(value: BaseException) -> str:
     """An exception's text by the standard library's code; else by its first argument."""
+    # `str(value)` runs the `__str__` that comes first among its bases: only the library's is
+    # called.
     kind = type(value)
-    if _has_standard_str(kind):
+    owner = next((c for c in kind.__mro__ if "__str__" in vars(c)), object)
+    if owner.__module__ in ("builtins", "json.decoder", "subprocess", "urllib.error", "socket"):
         return f"{kind.__name__}: {value}"
     args = value.args
     first = args[0] if args else ""
     return f"{kind.__name__}: {first}" if type(first) in (str, int) and first != "" else named(kind)
-
-
-def _has_standard_str(kind: type) -> bool:
-    owner = next((c for c in kind.__mro__ if "__str__" in vars(c)), object)
-    return owner.__module__ in ("builtins", "json.decoder", "subprocess", "urllib.error", "socket")
 
 
 def _lazy_text(value: Any) -> str:
@@ -213,10 +215,6 @@ def _lazy_text(value: Any) -> str:
         if name.endswith("args") and isinstance(found, tuple) and found:
             return found[0] if type(found[0]) is str else named(type(value))
     return named(type(value))
-
-
-def _is_headers(kind: type) -> bool:
-    return any(c.__module__ == "werkzeug.datastructures.headers" for c in kind.__mro__)
 
 
 def _headers(value: Any) -> tuple[Iterable[tuple[Any, Any]], int]:

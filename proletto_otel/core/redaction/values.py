@@ -95,15 +95,13 @@ def _is_generated(part: str) -> bool:
         return True
     inner = part[1:]
     mixed = inner != inner.lower() and inner != inner.upper()
-    return (mixed and len(part) >= 12 and not _camel(part)) or len(part) >= 40 > 20 + letters
+    # Changing case is a sign unless four fifths of it are words: `AuthenticationManager`.
+    words = sum(map(len, _HUMP.findall(part)))
+    camel = words >= 0.8 * len(part)
+    return (mixed and len(part) >= 12 and not camel) or len(part) >= 40 > 20 + letters
 
 
 _HUMP = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{2,5}(?=[A-Z][a-z]|$)")
-
-
-def _camel(part: str) -> bool:
-    """Whether *part* is words written together: `AuthenticationManager`."""
-    return sum(len(word) for word in _HUMP.findall(part)) >= 0.8 * len(part)
 
 
 def looks_random(text: str) -> bool:

@@ -47,7 +47,7 @@ class Login:
 
 
 class Lazy:
-    """An object whose representation would run code of the application."""
+    """An object with a representation that would run code of the application."""
 
     def __repr__(self) -> str:
         raise AssertionError("__repr__ was called")
@@ -76,7 +76,7 @@ def clean() -> Sanitiser:
 
 @pytest.mark.parametrize("char", HOSTILE)
 def test_control_characters_are_escaped(clean: Sanitiser, char: str) -> None:
-    """A text becomes one line whose control characters are ASCII escapes."""
+    """A text becomes one line; its control characters are ASCII escapes."""
     for text in (char, f"a{char}b", f"long text with {char} in it, and <script>"):
         shown = clean.text(text)
 

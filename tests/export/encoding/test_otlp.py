@@ -49,13 +49,13 @@ values = st.recursive(
 )
 
 
-def told(value: AnyValue) -> Any:
+def decoded(value: AnyValue) -> Any:
     """Read an AnyValue back into Python."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
-        return [told(v) for v in value.array_value.values]
+        return [decoded(v) for v in value.array_value.values]
     if kind == "kvlist_value":
-        return {pair.key: told(pair.value) for pair in value.kvlist_value.values}
+        return {pair.key: decoded(pair.value) for pair in value.kvlist_value.values}
     return getattr(value, kind) if kind else None
 
 
@@ -72,7 +72,7 @@ def same(a: Any, b: Any) -> bool:
 @given(values)
 def test_any_value_arrives_as_it_was(value: Any) -> None:
     """Every value that OTLP knows keeps its type and its content."""
-    assert same(value, told(AnyValue.FromString(protobuf.any_value(value))))
+    assert same(value, decoded(AnyValue.FromString(protobuf.any_value(value))))
 
 
 @given(key=plain, value=values)
@@ -82,8 +82,8 @@ def test_attribute_arrives_as_it_was(key: str, value: Any) -> None:
     (twin,) = LogRecord.FromString(otlp.log_attribute(key, value)).attributes
 
     assert (key, key) == (pair.key, twin.key)
-    assert same(value, told(pair.value))
-    assert same(value, told(twin.value))
+    assert same(value, decoded(pair.value))
+    assert same(value, decoded(twin.value))
 
 
 @pytest.mark.parametrize("size", [0, 1, 56, 57, 58, 63, 64, 65, 120, 127, 128, 129, 20_000])
@@ -108,7 +108,7 @@ def test_constants_of_equal_value_keep_their_type() -> None:
 @pytest.mark.parametrize("value", [10**30, -(10**30), object(), {1, 2}])
 def test_foreign_values_are_sent_as_text(value: Any) -> None:
     """A value that OTLP does not know becomes its text instead of an error."""
-    assert str(value) == told(AnyValue.FromString(protobuf.any_value(value)))
+    assert str(value) == decoded(AnyValue.FromString(protobuf.any_value(value)))
 
 
 def test_value_inside_itself_ends() -> None:
@@ -315,7 +315,7 @@ def test_garbage_answers_say_nothing(answer: bytes) -> None:
 
 def test_partial_success_is_read() -> None:
     """How many items a server refused, and why, is known."""
-    told = ExportTracePartialSuccess(rejected_spans=300, error_message="too old")
-    answer = ExportTraceServiceResponse(partial_success=told)
+    partial = ExportTracePartialSuccess(rejected_spans=300, error_message="too old")
+    answer = ExportTraceServiceResponse(partial_success=partial)
 
     assert (300, "too old") == envelope.rejected(answer.SerializeToString())

@@ -219,7 +219,7 @@ def test_cap_holds_over_workers(tmp_path: Path) -> None:
 
 
 def test_lock_of_a_stopped_process_is_not_waited_for(world: World) -> None:
-    """Whoever holds the lock and sleeps costs a moment, not the data."""
+    """Whoever holds the lock and sleeps costs a short wait, not the data."""
     assert world.directory is not None
     with files.locked(world.directory):
         world.spool.write("logs", Payload(b"x", 1))
