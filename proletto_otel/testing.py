@@ -6,7 +6,7 @@ The pytest fixture `telemetry_capture` (registered by installing the package) wr
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,8 +39,8 @@ class TelemetryCapture:
         """The handle that the program's `setup_telemetry` made (made now, if it made none)."""
         return front.setup_telemetry()
 
-    def _settle(self) -> None:
-        """End requests whose response the test client left open, as a server would have.
+    def _end_open_requests(self) -> None:
+        """End requests that the test client left open, as a server would have.
 
         A program that set nothing up has logged all the same: that comes with the set-up.
         """
@@ -49,19 +49,19 @@ class TelemetryCapture:
     @property
     def spans(self) -> list[Plain]:
         """Finished spans: name, kind, IDs in hex, parent_id, attributes, events, status."""
-        self._settle()
+        self._end_open_requests()
         return self._exporter.spans()
 
     @property
     def logs(self) -> list[Plain]:
         """Log records as OTLP carries them: body, severity, attributes, trace and span ID."""
-        self._settle()
+        self._end_open_requests()
         return self._exporter.records()
 
     @property
     def metrics(self) -> list[Plain]:
         """One dict per series: name, kind, unit, attributes, value (or count, sum, buckets)."""
-        self._settle()
+        self._end_open_requests()
         return [
             {"name": f.name, "kind": f.kind, "unit": f.unit, **_series(point)}
             for f in self.telemetry.families()
@@ -119,7 +119,8 @@ def capture(directory: str | os.PathLike[str]) -> Iterator[TelemetryCapture]:
     application that was set up before is captured too: it is set up again at its next request.
     """
     made = TelemetryCapture()
-    before = _environment({"LOG_DIR": os.fspath(directory)})
+    before = os.environ.get("LOG_DIR")
+    os.environ["LOG_DIR"] = os.fspath(directory)
     front.reset()
     restore = front.use_test_doubles(made.doubles)
     try:
@@ -127,18 +128,6 @@ def capture(directory: str | os.PathLike[str]) -> Iterator[TelemetryCapture]:
     finally:
         front.reset()
         restore()
-        before()
-
-
-def _environment(values: Mapping[str, str]) -> Callable[[], None]:
-    old = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-
-    def restore() -> None:
-        for name, value in old.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-    return restore
+        os.environ.pop("LOG_DIR", None)
+        if before is not None:
+            os.environ["LOG_DIR"] = before

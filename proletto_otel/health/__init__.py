@@ -1,1 +1,1 @@
-"""Health checks, their states and what probes are told."""
+"""Health checks, their states and the answers to probes."""

@@ -30,7 +30,7 @@ CheckFunction = Callable[[], "object | Awaitable[object]"]
 
 MAX_TIMEOUT_S = 60.0
 KEPT_BACK_S = 0.1
-"""Part of a deadline kept for the answer itself, so that a probe is told within the deadline."""
+"""Part of a deadline reserved for the answer, so that a probe gets it within the deadline."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,63}")
 
@@ -90,6 +90,8 @@ class Runner:
             return lambda: self._outcome(HealthResult(UNHEALTHY, "no thread could be started"), 0)
 
         def outcome() -> Outcome:
+            # Counted from the start of the run, which another caller may have begun. A tenth of a
+            # short timeout, so that 0.1 s of reserve does not use up all of it.
             allowed = self.check.timeout - min(KEPT_BACK_S, self.check.timeout / 10)
             if flight.wait(flight.started + allowed - self._clock()) and flight.result:
                 return flight.result
@@ -110,15 +112,13 @@ class Runner:
 
         # spans of a driver's own instrumentation would be noise, once a minute for ever
         with suppress_instrumentation():
-            return self._answer()
+            answer = self.check.function()
+            if inspect.isawaitable(answer):
+                import asyncio  # 20 ms that only those with async checks pay
 
-    def _answer(self) -> object:
-        answer = self.check.function()
-        if inspect.isawaitable(answer):
-            import asyncio  # 20 ms that only those with async checks pay
-
-            return asyncio.run(_within(answer, self.check.timeout))
-        return answer
+                # with a limit of its own: a coroutine can be cancelled, a thread cannot
+                return asyncio.run(asyncio.wait_for(answer, self.check.timeout))
+            return answer
 
     def _outcome(self, result: HealthResult, duration_s: float) -> Outcome:
         status, message = result.status, result.message[:MAX_MESSAGE]
@@ -131,18 +131,13 @@ class Runner:
     def _overdue(self, running_s: float) -> Outcome:
         limit = self.check.timeout
         message = f"timeout: no answer within {limit:g} s"
+        # Said once it is clear that the thread hangs: each later run joins that one.
         if running_s > 2 * limit:
             message += f"; still running after {running_s:.0f} s"
         return Outcome(
             name=self.check.name, status=UNHEALTHY, message=message, duration_s=limit,
             timed_out=True,
         )  # fmt: skip
-
-
-async def _within(answer: Awaitable[object], seconds: float) -> object:
-    import asyncio
-
-    return await asyncio.wait_for(answer, seconds)
 
 
 def _describe(error: BaseException) -> str:

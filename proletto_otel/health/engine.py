@@ -66,7 +66,7 @@ class HealthEngine(Component):
         self.forked()
 
     def forked(self) -> None:
-        """Begin with fresh locks; no check of the parent runs here."""
+        """Start with fresh locks; no check of the parent runs in the child."""
         self._lock = threading.Lock()
         self._view: dict[str, CheckState] = {}
         self._viewed_at = float("-inf")
@@ -85,6 +85,7 @@ class HealthEngine(Component):
 
     def register(self, check: Check) -> None:
         """Add *check*; one of the same name is replaced."""
+        # Replaced, not changed: threads iterate over it without a lock.
         self._runners = {**self._runners, check.name: Runner(check, self._clock)}
         self._viewed_at = float("-inf")
 
@@ -123,6 +124,7 @@ class HealthEngine(Component):
         Waits for checks only when nobody ran them lately, and then not past their deadlines.
         """
         with self._lock:
+            # Under the lock: of many requests at once one asks, the others wait for its answer.
             if self._clock() - self._viewed_at >= VIEW_S:
                 self._refresh()
             view = self._view
@@ -148,6 +150,7 @@ class HealthEngine(Component):
 
     def _refresh(self) -> None:
         view, now = self.shared.load(), self._now()
+        # With a schedule nothing is due while the leader works: a probe then reads one table.
         due = [r for n, r in self._runners.items() if self._due(view.get(n), now)]
         if due:
             view.update(self._run(due, RACE_S))
@@ -179,11 +182,14 @@ class HealthEngine(Component):
             ]
             pending = [runner.start() for runner in mine]
             outcomes = [self._clean(outcome()) for outcome in pending]
+            # Failures of a retry are not recorded: three of them within nine seconds would make a
+            # check unhealthy, which takes three minutes by the schedule.
             recovered = [o for o in outcomes if o.status != UNHEALTHY]
             if recovered:
                 self.shared.record(recovered, self._critical)
 
     def _run(self, runners: Iterable[Runner], min_age_s: float) -> dict[str, CheckState]:
+        # All are started before the first is awaited: together they take as long as the slowest.
         pending = [runner.start() for runner in runners]
         outcomes = [self._clean(outcome()) for outcome in pending]
         return self.shared.record(outcomes, self._critical, min_age_s)

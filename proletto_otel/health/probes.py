@@ -1,4 +1,4 @@
-"""What probes are told: data only; the routes live in `monitoring_routes`.
+"""The answers to probes: data only; the routes live in `monitoring_routes`.
 
 `/livez` asks nothing, `/readyz` and `/health` look at the checks. The JSON follows
 draft-inadarei-api-health-check (`application/health+json`).
@@ -15,7 +15,7 @@ from proletto_otel.health.states import CheckState
 
 MEDIA_TYPE = "application/health+json"
 LIVE: dict[str, Any] = {"status": "pass"}
-"""A process that can answer is alive; dependencies are readiness' business."""
+"""A process that can answer is alive; dependencies belong to readiness."""
 
 _WORD = {HEALTHY: "pass", DEGRADED: "warn", UNKNOWN: "warn", UNHEALTHY: "fail"}
 
@@ -25,7 +25,11 @@ def ready(states: Sequence[CheckState]) -> bool:
 
     A critical check that failed and never worked (its state is still unknown) is not ready.
     """
-    return not any(s.critical and _down(s) for s in states)
+    # Unknown without a failure is ready: a new process must get traffic before its first check.
+    return not any(
+        s.critical and (s.status == UNHEALTHY or (s.status == UNKNOWN and s.failures > 0))
+        for s in states
+    )
 
 
 def overall(states: Sequence[CheckState]) -> str:
@@ -48,10 +52,6 @@ def body(states: Sequence[CheckState], detailed: bool) -> dict[str, Any]:
     if detailed:
         answer["checks"] = {state.name: [_entry(state)] for state in states}
     return answer
-
-
-def _down(state: CheckState) -> bool:
-    return state.status == UNHEALTHY or (state.status == UNKNOWN and state.failures > 0)
 
 
 def _entry(state: CheckState) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _WORDS |= {"ok": HEALTHY, "pass": HEALTHY, "up": HEALTHY, "warn": DEGRADED}
 _WORDS |= {"fail": UNHEALTHY, "down": UNHEALTHY, "error": UNHEALTHY}
 
 MAX_MESSAGE = 500
-"""Characters of a check's message that are kept."""
+"""Characters of a check's message that are stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,15 @@ def advance(
 
 
 def _while_failing(status: str, failures: int, rules: Rules) -> str:
+    # Unhealthy stays unhealthy also when a state was loaded under another number of failures.
     if failures >= rules.failures or status == UNHEALTHY:
         return UNHEALTHY
     return DEGRADED if status in UP else UNKNOWN
 
 
 def _aged(state: CheckState, at: float, rules: Rules) -> tuple[CheckState, list[Transition]]:
-    """A state nobody looked at for too long became unknown when its last result went stale."""
+    """A state that nobody checked for too long became unknown when its last result went stale."""
+    # The change is dated back to the expiry: the time since then was unknown, not healthy.
     expiry = state.checked_at + rules.stale_after_s
     if not state.checked_at or at <= expiry or state.status == UNKNOWN:
         return state, []
@@ -107,6 +109,7 @@ def uptime(
     spans = _spans(list(transitions), current, now)
     known = up = 0.0
     for status, begin, end in spans:
+        # The first stretch may have begun before the window; unknown time counts for neither side.
         length = max(end - max(begin, since), 0.0)
         if status != UNKNOWN:
             known += length

@@ -1,6 +1,6 @@
 """What all workers of a host know about their checks: one row a check, and its changes.
 
-Without a store that works, a process keeps what it found out itself.
+Without a store that works, a process uses what it found out itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proletto_otel.health.states import CheckState, Rules, Transition, advance
 from proletto_otel.state.store import Store, StoreUnavailable
 
 MAX_TRANSITIONS = 5000
-"""Changes kept for all checks together: a check that flaps every minute fills it in 40 hours."""
+"""Changes stored for all checks together: a check that flaps every minute fills it in 40 hours."""
 RETENTION_S = 90 * 86400.0
 """Changes older than a quarter of a year are deleted."""
 
@@ -71,7 +71,9 @@ class HealthStore:
         at, outcomes = self._now(), list(outcomes)
         try:
             with self._store.transaction() as connection:
-                before = {o.name: _read(connection, o.name) for o in outcomes}
+                # Read within the transaction: another process may have counted the same failure.
+                rows = connection.execute("SELECT * FROM health_states").fetchall()
+                before = {row["name"]: _state(row) for row in rows}
                 after, changes = self._advance(before, outcomes, critical, at, min_age_s)
                 _write(connection, after, changes, at)
         except StoreUnavailable:
@@ -81,13 +83,20 @@ class HealthStore:
 
     def transitions(self, name: str, since: float = 0.0, limit: int = 200) -> list[Transition]:
         """Changes of one check from *since* on (and the last one before), oldest first."""
+        # The last change before the window too: it says which state the window begins in.
         rows = self._store.query(
             """SELECT * FROM health_transitions WHERE name = ? AND at >= coalesce(
                 (SELECT max(at) FROM health_transitions WHERE name = ? AND at <= ?), 0)
                 ORDER BY at DESC, id DESC LIMIT ?""",
             (name, name, since, limit),
         )
-        return [_transition(row) for row in reversed(rows)]
+        return [
+            Transition(
+                name=row["name"], at=row["at"], previous=row["previous"], status=row["status"],
+                message=row["message"],
+            )
+            for row in reversed(rows)
+        ]  # fmt: skip
 
     def forget(self, names: Sequence[str]) -> None:
         """Delete the states of checks that are no longer registered."""
@@ -97,8 +106,8 @@ class HealthStore:
             self._store.write("DELETE FROM health_states WHERE name = ?", [(n,) for n in names])
 
     def _advance(
-        self, before: dict[str, CheckState] | dict[str, CheckState | None],
-        outcomes: list[Outcome], critical: Criticality, at: float, min_age_s: float,
+        self, before: dict[str, CheckState], outcomes: list[Outcome], critical: Criticality,
+        at: float, min_age_s: float,
     ) -> tuple[list[CheckState], list[Transition]]:  # fmt: skip
         states: list[CheckState] = []
         changes: list[Transition] = []
@@ -111,11 +120,6 @@ class HealthStore:
             states.append(state)
             changes += changed
         return states, changes
-
-
-def _read(connection: sqlite3.Connection, name: str) -> CheckState | None:
-    row = connection.execute("SELECT * FROM health_states WHERE name = ?", (name,)).fetchone()
-    return _state(row) if row is not None else None
 
 
 def _write(
@@ -137,11 +141,4 @@ def _state(row: sqlite3.Row) -> CheckState:
         name=row["name"], status=row["status"], since=row["since"], checked_at=row["checked_at"],
         duration_s=row["duration_s"], failures=row["failures"], message=row["message"],
         critical=bool(row["critical"]),
-    )  # fmt: skip
-
-
-def _transition(row: sqlite3.Row) -> Transition:
-    return Transition(
-        name=row["name"], at=row["at"], previous=row["previous"], status=row["status"],
-        message=row["message"],
     )  # fmt: skip

@@ -73,7 +73,7 @@ class Inputs:
 
     keep: Callable[[float, Mapping[str, float | None]], None] | None = None
     """Keeps samples for `history`: unix time, values by indicator or gauge name. The host's values
-    are kept elsewhere; these are the requests' and those of registered gauges."""
+    are stored elsewhere; these are the requests' and those of registered gauges."""
 
     errors: Callable[[int], Sequence[Mapping[str, Any]]] = _nothing
     """The latest error groups, as many as asked for."""

@@ -1,4 +1,4 @@
-"""Begins health checks and alerts when the process serves, or when somebody asks for them.
+"""Starts health checks and alerts when the process serves, or when somebody asks for them.
 
 Importing them at set-up would make a program start a third slower.
 """
@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.runtime.lifecycle import Component
 
-if TYPE_CHECKING:
-    from proletto_otel.runtime.lifecycle import Component
-
 AGAIN_S = 3600.0
-"""Interval of the ticker's job; once begun it does nothing."""
+"""Interval of the ticker's job; once started it does nothing."""
 
 
 class LazyStart(Component):
-    """Imports and begins on the ticker's thread, or when somebody asks."""
+    """Imports and starts on the ticker's thread, or when somebody asks."""
 
     name = "monitoring"
     gate: threading.RLock
@@ -34,14 +30,15 @@ class LazyStart(Component):
         self._inputs = inputs
         self._bind = bind
         self._adopt = adopt
-        self._begun = False
+        self._has_started = False
         self.gate = threading.RLock()
 
     def begin(self) -> None:
         """Bind and start; the second call does nothing."""
+        # The flag is set first: a binding that fails is not tried again with each request.
         with self.gate:
-            if not self._begun:
-                self._begun = True
+            if not self._has_started:
+                self._has_started = True
                 for component in self._bind():
                     self._adopt(component)
 
@@ -53,5 +50,5 @@ class LazyStart(Component):
         """Nothing of its own runs."""
 
     def forked(self) -> None:
-        """A fresh lock; the lifecycle calls `forked` of what has begun itself."""
+        """A fresh lock; the lifecycle calls `forked` of the adopted components itself."""
         self.gate = threading.RLock()

@@ -67,7 +67,7 @@ class Monitor(Registrations):
         return [alert for alert in found if alert.state == "firing" or not firing]
 
     def get_notices(self, limit: int = 100) -> list[Notice]:
-        """What people were told about alerts, newest first."""
+        """The notices about alerts, newest first."""
         return runtime.alert_store.events(limit) if (runtime := self.live()) is not None else []
 
     def get_errors(self, limit: int = 50) -> list[Mapping[str, Any]]:
@@ -110,7 +110,7 @@ class Monitor(Registrations):
         """Tell nobody about the alert *name* (`*`: about any) for so many *seconds*.
 
         Returns:
-            The silence; None when it could not be kept (no telemetry, no store).
+            The silence; None when it could not be stored (no telemetry, no store).
 
         Raises:
             ConfigError: for an unknown alert, no person, or a time that does not fit.
@@ -122,10 +122,10 @@ class Monitor(Registrations):
     def acknowledge(
         self, name: str, by: str, seconds: float = 4 * HOUR_S, reason: str = ""
     ) -> Silence | None:
-        """Say that *by* works on the alert *name*: nothing new is told unless it gets worse.
+        """Say that *by* works on the alert *name*: no new notification unless it gets worse.
 
         Returns:
-            The acknowledgement; None when it could not be kept.
+            The acknowledgement; None when it could not be stored.
 
         Raises:
             ConfigError: for an unknown alert, no person, or a time that does not fit.
@@ -189,7 +189,7 @@ class Binding:
         """What runs; None before the set-up, and until a lazy start begins."""
 
     def now(self, inputs: Inputs) -> list[Component]:
-        """Begin with *inputs*; return the components whose life telemetry rules."""
+        """Begin with *inputs*; return the components that telemetry starts and stops."""
         from proletto_otel.monitoring.runtime import Runtime
 
         self._close()

@@ -162,8 +162,8 @@ class Registrations:
             name: `queue_depth`; letters, digits and `_ . - /`.
             read: returns the present value (any real number), or None when there is none. Called
                 in each worker about twice a second, on a thread of its own inside the application's
-                context, and given one second; a threshold looks at the worst worker.
-            unit: shown behind the value: `s`, `By`, `%`, `{job}`.
+                context, and given one second; a threshold compares the worst worker.
+            unit: shown after the value: `s`, `By`, `%`, `{job}`.
             title: how a message begins; the name by default.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Requests as monitoring speaks of them: totals, endpoints, and the request to look at first."""
+"""Summaries of requests: totals, endpoints, and the request to examine first."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def endpoint(route: RouteSummary) -> dict[str, Any]:
 
 
 def facts(routes: list[RouteSummary], slow: bool) -> dict[str, str]:
-    """The slowest recent request, or the last error: what to look at when an alert comes."""
+    """The slowest recent request, or the last error: what to examine when an alert comes."""
     if slow:
         slowest = [(s["duration_s"], s["request_id"], r) for r in routes for s in r.slowest]
         if not slowest:

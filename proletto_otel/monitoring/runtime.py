@@ -1,6 +1,6 @@
 """Health and alerts put together and running: engine, evaluator, notifiers, gauges, ticker jobs.
 
-`monitoring.monitor` keeps the registrations; this is what they become once telemetry is set up.
+`monitoring.monitor` holds the registrations; this is what they become once telemetry is set up.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Runtime:
 
     @property
     def components(self) -> list[Component]:
-        """What telemetry starts, stops and tells of forks."""
+        """What telemetry starts, stops and resets after a fork."""
         return [self.shares, self.engine, self.evaluator, *self.notifiers]
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class Runtime:
 
     # --- what people do -------------------------------------------------------------------------
     def keep_silence(self, silence: Silence) -> bool:
-        """Keep a silence; False when there is no store for it."""
+        """Store a silence; False when there is no store for it."""
         with contextlib.suppress(StoreUnavailable):
             self.alert_store.keep_silence(silence)
             return True
@@ -194,7 +194,7 @@ class Runtime:
                 ended = self.alert_store.end_silence(name, kind) or ended
         return ended
 
-    # --- assembly -------------------------------------------------------------------------------
+    # --- set-up ---------------------------------------------------------------------------------
     def _evaluator(self) -> Evaluator:
         config = self.inputs.config
         own_routes = OwnRoutes(config.metrics_path, config.admin_prefix)
@@ -273,7 +273,7 @@ class Runtime:
             )
 
     def _facts(self, threshold: Threshold) -> dict[str, str]:
-        """What helps to find the cause: a check's message, a request to look at."""
+        """What helps to find the cause: a check's message, a request to examine."""
         metric = threshold.metric
         if metric == UNEVALUATED:
             return {"not_evaluated": ", ".join(self.shares.missing())}

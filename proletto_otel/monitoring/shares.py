@@ -9,7 +9,7 @@ that everything is evaluated once. Each writes its registrations beside its lock
 
 A name that several leaders have goes to the higher rank (an own threshold before a default), then
 to the leader with more registrations, so that a cron job takes nothing over from the web workers.
-A file whose lock nobody holds tells what nobody evaluates.
+A file without a holder of its lock says what nobody evaluates.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Shares(Component):
             return self.leads
         if not isinstance(name, str) or name not in self._own:
             return False
+        # The digest breaks ties: every process comes to the same order without talking to others.
         claim = (self._own[name][0], len(self._own), self._digest)
         rivals = [(d, other) for d, other in self._others if name in other]
         return all((other[name][0], len(other), digest) < claim for digest, other in rivals)
@@ -94,6 +95,7 @@ class Shares(Component):
         self._own = self._registered()
         body = orjson.dumps(self._own, option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(body).hexdigest()[:16]
+        # Registrations came or went: this process now belongs to another group with its own lock.
         if digest != self._digest:
             self._withdraw()
             self._digest = digest
@@ -128,7 +130,7 @@ class Shares(Component):
                 registered = {k: (int(v[0]), str(v[1])) for k, v in written.items()}
                 if is_led(lock):
                     led[path.stem] = registered
-                elif self._now() - lock.stat().st_mtime <= FORGET_S:  # its last beat
+                elif self._now() - lock.stat().st_mtime <= FORGET_S:  # the last heartbeat
                     gone.append(registered)
                 else:
                     path.unlink()

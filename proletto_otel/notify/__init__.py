@@ -1,1 +1,1 @@
-"""Telling people: channels, a folder per receiver, the outbox, messages for errors and alerts."""
+"""Notifications: channels, a folder per receiver, the outbox, messages for errors and alerts."""

@@ -27,7 +27,7 @@ class Channel(Protocol):
     """The sink's name in the delivery ledger."""
 
     def wants(self, notification: Notification) -> bool:
-        """Whether this channel tells people about *notification*."""
+        """Whether this channel sends *notification*."""
 
     def send(self, notification: Notification) -> None:
         """Deliver *notification*; may take seconds.

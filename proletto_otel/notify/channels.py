@@ -1,4 +1,4 @@
-"""Which channels speak: one row per channel, made as the settings say.
+"""Which channels there are: one row per channel, made as the settings say.
 
 A new channel is a folder beside `slack/` with a class that fits `notify.channel.Channel`, a row
 here, its settings in `core.config` and a row in `docs/monitoring.md`.
@@ -40,7 +40,7 @@ class ChannelRow:
 
     name: str
     settings: tuple[str, ...]
-    """Fields of `Config` that switch it on; none: it always speaks."""
+    """Fields of `Config` that switch it on; none: it is always on."""
     make: Callable[[Needs], Channel | None]
     """Makes it; None when the settings do not ask for it."""
 
@@ -51,12 +51,12 @@ CHANNELS = (
     ChannelRow("email", ("smtp_host", "alert_email_to"), EmailChannel.of),
     ChannelRow("webhook", ("alert_webhook_url",), WebhookChannel.of),
 )
-"""In the order in which they are told."""
+"""In the order in which they get a notification."""
 
 
 def build(needs: Needs) -> list[Channel]:
-    """The channels of this process: the log always, people only if Grafana does not tell them."""
-    told_by_grafana = needs.config.alerts == "grafana"
-    rows = [row for row in CHANNELS if not (row.settings and told_by_grafana)]
+    """The channels of this process: the log always, the others unless Grafana notifies people."""
+    grafana_notifies = needs.config.alerts == "grafana"
+    rows = [row for row in CHANNELS if not (row.settings and grafana_notifies)]
     made = [row.make(needs) for row in rows]
     return [channel for channel in made if channel is not None]

@@ -1,7 +1,7 @@
-"""Who tells Slack what, and when: one row per error in the host's store, shared by all workers.
+"""Which worker sends what to Slack, and when: one row per error in the host's store.
 
-The first record of an error is told at once, later ones are held back and counted; at the end of
-each window one summary tells their number, and after a window without any the error is resolved. A
+The first record of an error is sent at once, later ones are held back and counted; at the end of
+each window one summary has their number, and after a window without any the error is resolved. A
 worker claims what it sends for a while; what a dead one claimed is claimed again. Sending lives in
 `notify.error_notifier`.
 """
@@ -43,7 +43,7 @@ DDL = (
 
 
 class ErrorClaims:
-    """The rows, through one worker's eyes.
+    """Reads and claims the rows for one worker; all workers of the host share them.
 
     Args:
         store: The host's store.
@@ -57,7 +57,7 @@ class ErrorClaims:
         self._now = now
         store.define(*DDL)
 
-    def seen(self, sample: Sample, count: int) -> ErrorClaim | None:
+    def count(self, sample: Sample, count: int) -> ErrorClaim | None:
         """*count* more records of an error; what is ours to send, if it is the first.
 
         Raises:
@@ -65,7 +65,8 @@ class ErrorClaims:
         """
         now = self._now()
         with self._store.transaction() as db:
-            db.execute(  # nobody ran when its quiet ended: a new beginning
+            # The quiet period ended while no process ran: treat it as a new error.
+            db.execute(
                 "DELETE FROM slack_errors WHERE fingerprint = ? AND due = '' AND held = 0"
                 " AND window_ends < ?",
                 (sample.fingerprint, now - self._window_s),
@@ -88,7 +89,7 @@ class ErrorClaims:
         return self._made(FIRST, sample, 1, now)
 
     def due(self) -> list[ErrorClaim]:
-        """What is ours to send now: ended windows, and claims whose owner is gone.
+        """What is ours to send now: ended windows, and claims of workers that are gone.
 
         Raises:
             StoreUnavailable: nothing was claimed; come again.
@@ -97,9 +98,10 @@ class ErrorClaims:
         open_or_lost = "(due = '' AND window_ends <= :now) OR (due <> '' AND claimed_until <= :now)"
         select = f"SELECT * FROM slack_errors WHERE {open_or_lost} LIMIT {MAX_DUE}"
         if not self._store.query(select, {"now": now}):
-            return []  # mostly nothing is due, and a look takes no write lock
+            return []  # mostly nothing is due, and a SELECT takes no write lock
         with self._store.transaction() as db:
             rows = db.execute(select, {"now": now}).fetchall()
+            # Read again under the write lock: of two workers that found the rows, one gets them.
             return [self._claim(db, row, now) for row in rows]
 
     def sent(self, claim: ErrorClaim) -> ErrorClaim | None:
@@ -113,10 +115,11 @@ class ErrorClaims:
             if claim.event != RESOLVED:
                 db.execute("UPDATE slack_errors SET due = '' WHERE fingerprint = ?", key)
                 return None
+            # Only while nothing was held back since the claim: else the error is not over.
             gone = db.execute("DELETE FROM slack_errors WHERE fingerprint = ? AND held = 0", key)
             if gone.rowcount:
                 return None
-            # it came again while its end was told: that is a first one
+            # it came again while its end was being sent: that is a first one
             now = self._now()
             db.execute(
                 "UPDATE slack_errors SET due = ?, due_count = 1, held = held - 1, total = held,"
@@ -143,6 +146,7 @@ class ErrorClaims:
         now = self._now()
         with self._store.transaction() as db:
             row = db.execute("SELECT next_at FROM slack_pace WHERE id = 1").fetchone()
+            # Each worker takes the next free second, so all together post once a second.
             at = max(now, row["next_at"] if row else now)
             if at > now + 3600:  # the clock was set back
                 at = now
@@ -158,6 +162,8 @@ class ErrorClaims:
     def _claim(self, db: sqlite3.Connection, row: sqlite3.Row, now: float) -> ErrorClaim:
         event, count, held = row["due"], row["due_count"], row["held"]
         window_ends = row["window_ends"]
+        # A row that is due already was claimed by a worker that is gone: its message is sent as it
+        # was decided then. Otherwise a window ended: with repeats a summary, without the end.
         if not event:
             event, count, held = (SUMMARY, held, 0) if held else (RESOLVED, row["total"], 0)
             window_ends = now + self._window_s

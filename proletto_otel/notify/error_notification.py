@@ -1,6 +1,6 @@
-"""What people are told about an error: a first message, a summary of what was held back, an end.
+"""Notifications about an error: a first message, a summary of what was held back, an end.
 
-When a message is due is the business of `notify.error_claims`; how it looks, of the receiver.
+When a message is due is the business of `notify.error_claims`; its form, of the receiver.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_SAMPLE = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The record that stands for all of its fingerprint; plain texts, kept in the host's store."""
+    """The record that stands for all of its fingerprint; plain texts, for the host's store."""
 
     fingerprint: str = ""
     level: str = ""
@@ -42,7 +42,7 @@ class Sample:
 
     @classmethod
     def of(cls, record: Record) -> Sample:
-        """What is kept of *record*."""
+        """The parts of *record* that messages show."""
         error = record.exception
         return cls(
             fingerprint=record.fingerprint,
@@ -61,6 +61,7 @@ class Sample:
     @classmethod
     def load(cls, data: dict[str, Any]) -> Sample:
         """A sample from the store, of this release or another."""
+        # Another release may have written fields that this one does not have, and the other way.
         known = {field.name for field in fields(cls)}
         return cls(**{name: str(value) for name, value in data.items() if name in known})
 
@@ -100,7 +101,7 @@ class ErrorNotifications:
         self._dashboard_url = config.dashboard_url
 
     def __call__(self, claim: ErrorClaim) -> Notification:
-        """What people are told."""
+        """The notification of *claim*."""
         sample = claim.sample
         name = _name(sample)
         said = "" if name == sample.message else sample.message
@@ -171,6 +172,7 @@ def _repeats(claim: ErrorClaim) -> str:
 
 
 def _filled(template: str, sample: Sample) -> str:
+    # quoted: an ID that came from outside must not change the address
     url = template
     for name in ("trace_id", "request_id", "fingerprint"):
         url = url.replace(f"{{{name}}}", quote(getattr(sample, name), safe=""))

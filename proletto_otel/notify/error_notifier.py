@@ -58,7 +58,7 @@ class ErrorCounter:
 
 
 class ErrorNotifier(Sink):
-    """Tells Slack about records of a level and above, each error once per window and host.
+    """Sends records of a level and above to Slack, each error once per window and host.
 
     Args:
         post: Sends text and blocks; raises `SlackRefused`.
@@ -179,18 +179,23 @@ class ErrorNotifier(Sink):
                     self._count_in_store(counter, count)
                 except StoreUnavailable:
                     raise
-                except Exception as error:  # one that cannot be told must not stop the others
+                except Exception as error:  # one that cannot be stored must not stop the others
                     count_failure("slack.claim", error)
-                    self._drop(counter, count)
+                    with self._worker.lock:
+                        if not self._worker.abandoned:
+                            counter.taken += count
+                            ledger.dropped(self.name, "error", count)
             elif now - counter.taken_at > FORGET_S:
                 self._counters.pop(key, None)
 
     def _count_in_store(self, counter: ErrorCounter, count: int) -> None:
-        claim = self._claims.seen(Sample.of(counter.record), count)
+        claim = self._claims.count(Sample.of(counter.record), count)
         with self._worker.lock:
+            # The end of the process has counted these records as lost already: only one of both.
             if self._worker.abandoned:
                 return
             counter.taken += count
+            # Another worker sent this error: held back is delivered, as its summary counts.
             if claim is None:
                 ledger.delivered(self.name, count)
                 return
@@ -198,14 +203,9 @@ class ErrorNotifier(Sink):
             ledger.delivered(self.name, count - 1)
             self._claimed.append(claim)
 
-    def _drop(self, counter: ErrorCounter, count: int) -> None:
-        with self._worker.lock:
-            if not self._worker.abandoned:
-                counter.taken += count
-                ledger.dropped(self.name, "error", count)
-
     def _claim_due(self) -> None:
         now = time.monotonic()
+        # Renewed well before the lease ends, or another worker would send the same message.
         if now - self._renewed_at > LEASE_S / 4:
             self._renewed_at = now
             self._claims.renew(self._claimed)
@@ -216,6 +216,7 @@ class ErrorNotifier(Sink):
     def _may_post(self) -> bool:
         """Whether the host's turn that this worker took has come."""
         now = time.monotonic()
+        # Taken once and remembered: asking again would take a second turn of the host's pace.
         if self._turn_at is None:
             self._turn_at = now + self._claims.turn()
         return now >= self._turn_at
@@ -253,6 +254,7 @@ class ErrorNotifier(Sink):
     def _retry(self, error: SlackRefused) -> None:
         self._worker.breaker.failed(error.retry_after)
         self._worker.set_error(str(error))
+        # Slack limits the channel, not the process: all workers of the host wait.
         if error.retry_after:
             self._claims.pause(error.retry_after)
         log_rate_limited("sink:slack", "slack sink: %s; trying again", self._worker.last_error)
@@ -269,6 +271,7 @@ class ErrorNotifier(Sink):
                     ledger.dropped(self.name, lost)
                 else:
                     ledger.delivered(self.name)
+        # After the ledger, outside the lock: the store may wait two seconds for another process.
         following = self._claims.sent(claim)
         if following is not None:
             self._claimed.append(following)

@@ -1,7 +1,7 @@
-"""Notifications: what a person is told, in one form for alerts and for errors.
+"""Notifications: messages to people, in one form for alerts and for errors.
 
 An alert's notice (`alerts.notices`) and an error that is due (`notify.error_notification`) become
-one. How it looks is each receiver's business: `notify.slack`, `.email`, `.webhook` and `.log` hold
+one. Its form is each receiver's business: `notify.slack`, `.email`, `.webhook` and `.log` hold
 one rendering each.
 """
 
@@ -23,7 +23,7 @@ FIRST, SUMMARY = "first", "summary"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One thing that people are told once."""
+    """One message to people, sent once."""
 
     kind: str
     """`alert` or `error`."""
@@ -32,7 +32,7 @@ class Notification:
     """`firing`, `first`, `summary` or `resolved`."""
 
     severity: str
-    """`warning` or `critical`; of an error its level in small letters."""
+    """`warning` or `critical`; of an error its level in lower case."""
 
     title: str
     """One line: mark, severity, what, which service."""

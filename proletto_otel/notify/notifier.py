@@ -21,7 +21,7 @@ from proletto_otel.state.store import StoreUnavailable
 MAX_QUEUE = 100
 """More alerts than anybody reads; beyond it the oldest is dropped and counted."""
 EXPIRES_S = 3600.0
-"""An alert that could not be told for an hour is history; the pages still show it."""
+"""An alert that could not be sent for an hour is history; the pages still show it."""
 LEASE_S = 60.0
 """A process that took an entry and is still alive has this long to send it."""
 
@@ -39,7 +39,7 @@ class Notifier(Component):
         self._ledger = ledger
         self._now = now
         self._waiting: set[int] = set()
-        """IDs of the entries that wait here; the outbox is looked through again and again."""
+        """IDs of the entries that wait here; the outbox is read again and again."""
         self._sent: set[int] = set()
         """IDs of entries that were sent and are still in the outbox."""
         self._queue: QueueWorker[OutboxEntry] = QueueWorker(
@@ -53,7 +53,7 @@ class Notifier(Component):
         )
 
     def forked(self) -> None:
-        """Begin empty: the entries of the parent are the parent's."""
+        """Start empty: the entries of the parent are the parent's."""
         self._waiting, self._sent = set(), set()
         self._queue.forked()
 
@@ -87,6 +87,7 @@ class Notifier(Component):
         (entry,) = entries
         if self._now() - entry.at > EXPIRES_S:
             return self._done(entry, Outcome(dropped={"expired": 1}))
+        # Claimed just before sending: an entry may wait in this queue longer than a lease.
         if not self._claim(entry):
             self._waiting.discard(entry.id or 0)
             return Outcome()  # another process has it and counts it
@@ -109,11 +110,12 @@ class Notifier(Component):
         try:
             return self._outbox.claim(entry.id, LEASE_S)
         except StoreUnavailable:
-            return True  # told twice is better than not at all
+            return True  # sent twice is better than not at all
 
     def _done(self, entry: OutboxEntry, outcome: Outcome) -> Outcome:
         """Strike the entry off; nobody else has to send it."""
         if entry.id is not None:
+            # Remembered until it is removed: with a locked store the outbox offers it again.
             self._sent.add(entry.id)
             self._waiting.discard(entry.id)
             self._ledger.spooled(self.name, -1)

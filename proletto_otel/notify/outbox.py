@@ -1,11 +1,12 @@
-"""The outbox: messages that are due, kept in the host's store until a channel has told them.
+"""The outbox: messages that are due, stored until a channel has sent them.
 
 An entry survives the process that wrote it; another process may deliver it. A lease keeps two
-living processes from telling the same entry at the same time.
+living processes from sending the same entry at the same time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -47,8 +48,13 @@ class Outbox:
     def waiting(self) -> list[OutboxEntry]:
         """Entries of the outbox, oldest first."""
         rows = self._store.query("SELECT id, channel, at, body FROM alert_outbox ORDER BY id")
-        read = [(row, _notification(row)) for row in rows]
-        return [OutboxEntry(r["id"], r["channel"], r["at"], n) for r, n in read if n is not None]
+        found = []
+        for row in rows:
+            # an entry that another release wrote may not be readable; its own workers send it
+            with contextlib.suppress(TypeError, ValueError):
+                notification = Notification.load(orjson.loads(row["body"]))
+                found.append(OutboxEntry(row["id"], row["channel"], row["at"], notification))
+        return found
 
     def claim(self, entry_id: int, lease_s: float) -> bool:
         """Take an entry for this process; False when another one has it or it is gone.
@@ -92,22 +98,13 @@ class Outbox:
 def _is_held(row: sqlite3.Row, me: int, expired: float) -> bool:
     """Whether another living process is about to send the entry."""
     holder = row["claimed_by"]
-    return holder not in (None, me) and row["claimed_at"] > expired and _is_alive(holder)
-
-
-def _is_alive(pid: int) -> bool:
+    if holder in (None, me) or row["claimed_at"] <= expired:
+        return False
+    # The pid frees the claims of a killed process at once, the lease those of a pid used again.
     try:
-        os.kill(pid, 0)
+        os.kill(holder, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except OSError:  # it lives, but belongs to another user
         return True
     return True
-
-
-def _notification(row: sqlite3.Row) -> Notification | None:
-    """What a row holds; None when another release wrote what cannot be read."""
-    try:
-        return Notification.load(orjson.loads(row["body"]))
-    except (TypeError, ValueError):
-        return None

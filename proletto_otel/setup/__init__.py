@@ -1,1 +1,1 @@
-"""The composition root: the only place that knows every room, and hands each its callables."""
+"""The composition root: the only place that knows every part of the package, and connects them."""

@@ -21,7 +21,7 @@ _expected = False
 
 
 def expect() -> None:
-    """Set up in a while unless the program does; again does nothing."""
+    """Set up after `WAIT_S` unless the program does; a second call does nothing."""
     global _expected  # hooks of the interpreter cannot be taken back, so they are set once
     # the project's own tests set up, or do not, on purpose
     if _expected or internal_errors.strict:
@@ -52,6 +52,7 @@ def _at_exit() -> None:
 
     if telemetry.current_telemetry() is None:
         _set_up()
+        # Nothing else would write the last records: the process has no other hook of ours yet.
         made = telemetry.current_telemetry()
         if made is not None:
             made.shutdown()

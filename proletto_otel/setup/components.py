@@ -1,7 +1,7 @@
 """All components of one process: made here, given what they need, started in this order.
 
-No room imports another on its floor; here they get each other's callables. What a Flask
-application gets lives in `setup.flask_app`.
+The parts of the package do not import each other; here they get each other's callables. What a
+Flask application gets lives in `setup.flask_app`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _slack(config: Config) -> SendSlack | None:
 
 @dataclass(frozen=True, eq=False)
 class TestDoubles:
-    """The ways out of the process, so that tests can replace them."""
+    """What sends data out of the process, so that tests can replace it."""
 
     exporter: Callable[
         [Config, Path | None, Resource, MetricSource], OtlpExporter | MemoryExporter
@@ -98,7 +98,7 @@ class Components:
 
     Args:
         config: The settings.
-        doubles: The ways out.
+        doubles: What sends data out of the process.
     """
 
     def __init__(self, config: Config, doubles: TestDoubles) -> None:
@@ -108,6 +108,7 @@ class Components:
         self.lifecycle = Lifecycle(
             shutdown_timeout_s=config.shutdown_timeout_s, fresh=registry.reset
         )
+        # The order below follows from the arguments: each part is made of those before it.
         self.state = directory.prepare(config)
         self.resource = Resource(config)
         self.user_metrics = UserMetrics()
@@ -173,10 +174,14 @@ class Components:
         self.sampling = Sampling(self.sampler)
         if config.monitor_system_metrics:
             system_metrics.measure(registry, self.sampler, self.leads)
+            # OLDEST_S: values on the pages and in alerts must not be older
             every = min(config.monitor_sample_interval, system_metrics.OLDEST_S)
             self.ticker.every(every, "system.sample", self._sample, leader=True)
             self.ticker.every(
-                config.monitor_sample_interval, "system.history", self._keep_sample, leader=True
+                config.monitor_sample_interval,
+                "system.history",
+                lambda: self.history.add(self.sampler.taken_at, self.host_system()),
+                leader=True,
             )
 
     def _sample(self) -> None:
@@ -184,9 +189,6 @@ class Components:
             self.sampler.sample()
         else:
             self.sampler.sample_first()
-
-    def _keep_sample(self) -> None:
-        self.history.add(self.sampler.taken_at, self.host_system())
 
     def _inputs(self) -> Inputs:
         return Inputs(

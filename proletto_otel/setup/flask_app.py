@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flask.templating import Environment
 
 ATTACHMENT = "proletto_otel.attachment"
-"""Under this name an application's `extensions` keep what was added to it."""
+"""Under this name `app.extensions` holds what was added to the application."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +71,7 @@ def attach(
         trust_request_id=config.trust_request_id,
         endpoints=probes.endpoints(app, site),
     )
-    if before is not None:  # in place: the server and other layers hold the objects of then
+    if before is not None:  # in place: the server and other layers hold the old objects
         vars(before.middleware).update(vars(middleware))
         vars(before.site).update(vars(site))
         return before.middleware

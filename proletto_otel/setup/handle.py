@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from proletto_otel.errors.groups import ErrorGroups
 
 EXTENSION = "proletto_otel"
-"""Under this name an application's `extensions` keep the handle."""
+"""Under this name `app.extensions` holds the handle."""
 
 
 class Telemetry:
@@ -96,7 +96,7 @@ class Telemetry:
         self.components.lifecycle.shutdown(timeout)
 
     def set_user(self, user_id: object) -> None:
-        """Say whose request this is; the ID is on all its later lines and its error report."""
+        """Set the user of this request; the ID is on all its later lines and its error report."""
         context = current_request()
         if context is not None:
             context.user_id = None if user_id is None else str(user_id)

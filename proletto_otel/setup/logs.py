@@ -135,7 +135,13 @@ def install(
         The installed logging, and one sentence for each setting that did not fit.
     """
     warning = text_format.configure(config.log_format)
-    sinks = _sinks(config, otlp, Path(lock_dir or config.log_dir).absolute())
+    sinks: list[Sink] = []
+    if config.log_console:
+        sinks.append(ConsoleSink(json=config.log_console_format == "json"))
+    if config.log_files:
+        sinks += file_sinks(config, Path(lock_dir or config.log_dir).absolute())
+    if otlp is not None:
+        sinks.append(OtlpSink(otlp))
     pipeline.use(sinks)
     pipeline.listen(count_error, logs=False)
     pipeline.open(
@@ -148,19 +154,6 @@ def install(
     if config.capture_uncaught:
         uncaught.install()
     return logs, [warning] if warning else []
-
-
-def _sinks(
-    config: Config, otlp: Callable[[Sequence[bytes]], None] | None, lock_dir: Path
-) -> list[Sink]:
-    sinks: list[Sink] = []
-    if config.log_console:
-        sinks.append(ConsoleSink(json=config.log_console_format == "json"))
-    if config.log_files:
-        sinks += file_sinks(config, lock_dir)
-    if otlp is not None:
-        sinks.append(OtlpSink(otlp))
-    return sinks
 
 
 def file_sinks(config: Config, lock_dir: Path) -> list[Sink]:
@@ -179,7 +172,7 @@ def file_sinks(config: Config, lock_dir: Path) -> list[Sink]:
         SizedFileSink(
             "json_file", base / f"{config.app_name}_structured.json", _json, lock_dir=lock_dir,
             max_bytes=config.log_json_max_bytes, backups=config.log_backups,
-            # with the console on, each line is seen already
+            # with the console on, each line is printed already
             fallback=None if config.log_console else to_stderr,
         ),
     ]  # fmt: skip

@@ -34,7 +34,7 @@ ERROR = 40
 MAX_HEADLINE = 200
 """Characters of an exception's message, and of a path, in the event of its record."""
 GATHER_S = 1.0
-"""How late a request is counted whose body no server closed, where no other one comes."""
+"""How late a request is counted that no server closed, when no other request follows it."""
 
 
 class RequestTelemetry(Component):
@@ -80,7 +80,7 @@ class RequestTelemetry(Component):
         components.ticker.every(GATHER_S, "requests.gather", self.gather)
 
     def label_with(self, ask: Ask) -> None:
-        """Add to request metrics what the application says of each request."""
+        """Add the labels that *ask* returns to the metrics of each request."""
         self.recorder.request_labels = RequestLabels(ask)
 
     def gather(self) -> None:

@@ -26,7 +26,7 @@ def run(check: Any) -> str:
 
 
 def closing_engine(path: Path) -> sqlalchemy.Engine:
-    """An engine that keeps no connection open."""
+    """An engine that leaves no connection open."""
     return sqlalchemy.create_engine(f"sqlite:///{path}", poolclass=sqlalchemy.NullPool)
 
 
@@ -74,7 +74,7 @@ def test_applications_pool_is_not_used(file: Path) -> None:
 
 
 def test_check_connects_as_the_application_does(file: Path) -> None:
-    """An engine whose URL alone leads nowhere: its `creator` and its listeners do."""
+    """An engine with a URL that leads nowhere: its `creator` and its listeners connect."""
     made = sqlalchemy.create_engine("sqlite:////nowhere.db", creator=lambda: sqlite3.connect(file))
     assert "healthy" == run(database(made))
     by_token = sqlalchemy.create_engine("sqlite:////nowhere.db")

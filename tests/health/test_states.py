@@ -36,7 +36,7 @@ def test_one_success_recovers() -> None:
 
 
 def test_service_that_never_worked_is_unknown_before_it_is_unhealthy() -> None:
-    """What cannot be told is not shown as healthy."""
+    """What is not known is not shown as healthy."""
     assert [UNKNOWN, UNKNOWN, UNHEALTHY] == run(UNHEALTHY, UNHEALTHY, UNHEALTHY)
 
 

@@ -23,7 +23,7 @@ class Bound:
         self.values: dict[str, float | None] = {"cpu_percent": 12.5, "memory_percent": None}
         self.routes: list[RouteSummary] = []
         self.samples: dict[str, list[tuple[float, float]]] = {}
-        self.kept: list[dict[str, float | None]] = []
+        self.stored: list[dict[str, float | None]] = []
         self.errors: list[dict[str, Any]] = []
         self.logged: list[tuple[int, str]] = []
         self.slack: list[str] = []
@@ -46,7 +46,7 @@ class Bound:
             system=lambda: self.values,
             routes=lambda: self.routes,
             history=lambda metric, since: [s for s in self.samples.get(metric, ()) if s[0] > since],
-            keep=lambda at, values: self.kept.append(dict(values)),
+            keep=lambda at, values: self.stored.append(dict(values)),
             errors=lambda limit: self.errors[:limit],
             log=lambda level, message, facts: self.logged.append((level, message)),
             slack=lambda text, blocks: self.slack.append(text),

@@ -207,10 +207,10 @@ def test_silence_and_acknowledge(bound: Bound) -> None:
     assert bound.monitor.unsilence("cpu_percent")
     bound.tick()
     assert 1 == len(bound.logged)
-    kept = bound.monitor.acknowledge("cpu_percent", by="bob")
+    acknowledged = bound.monitor.acknowledge("cpu_percent", by="bob")
 
-    assert kept is not None
-    assert ("bob", "warning") == (kept.by, kept.level)
+    assert acknowledged is not None
+    assert ("bob", "warning") == (acknowledged.by, acknowledged.level)
     assert "bob" == bound.monitor.get_alerts()[0].acknowledged_by
 
 
@@ -243,9 +243,9 @@ def test_requests_and_gauges_are_kept_for_trends(bound: Bound) -> None:
     bound.tick()
 
     assert {"error_rate", "response_time_avg", "response_time_p95", "queue_depth"} == set(
-        bound.kept[-1]
+        bound.stored[-1]
     )
-    assert 3.0 == bound.kept[-1]["queue_depth"]
+    assert 3.0 == bound.stored[-1]["queue_depth"]
 
 
 def test_requests_are_added_up(bound: Bound) -> None:

@@ -184,7 +184,7 @@ def test_alert_that_nobody_evaluates_says_so(bound: Bound, monkeypatch: pytest.M
 
 
 def test_people_are_told_what_nobody_evaluates(bound: Bound) -> None:
-    """A process was killed whose check nobody else has: a warning, and its end."""
+    """A process with a check that nobody else has was killed: a warning, and its end."""
     assert bound.monitor.binding.runtime is not None
     evaluator = bound.monitor.binding.runtime.evaluator
     clock = [time.monotonic()]
@@ -219,14 +219,14 @@ def test_two_processes_of_different_registrations(tmp_path: Path) -> None:
             cron.tick()
             web.tick()
         time.sleep(0.1)
-        told = web.logged + cron.logged
+        logged = web.logged + cron.logged
         states = {a.name: a.state for a in web.monitor.get_alerts()}
     finally:
         cron.close()
         web.close()
 
     assert {"db", "ftp"} == set(ran)
-    assert [(30, "HighCpu: CPU usage is 12.5 %, above 10 %")] == told
+    assert [(30, "HighCpu: CPU usage is 12.5 %, above 10 %")] == logged
     assert "firing" == states["cpu_percent"]
 
 

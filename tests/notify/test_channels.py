@@ -15,7 +15,7 @@ ENVIRONMENT = {s.name: s.env[0] for s in SETTINGS}
 
 @pytest.mark.parametrize("row", [row for row in CHANNELS if row.settings], ids=lambda r: r.name)
 def test_page_names_the_settings(row: ChannelRow) -> None:
-    """Who looks for a channel finds what switches it on."""
+    """The docs say for each channel what switches it on."""
     text = PAGE.read_text(encoding="utf-8")
     section = text.partition("## Who is told, and how")[2].partition("\n## ")[0]
 

@@ -70,7 +70,7 @@ def begin(
 
 
 def flushed(sink: ErrorNotifier, seconds: float = 10) -> bool:
-    """Whether everything was told or counted in time."""
+    """Whether everything was sent or counted in time."""
     return sink.flush(time.monotonic() + seconds)
 
 
@@ -105,7 +105,7 @@ def test_first_message(begin: Begin, slack: SlackServer) -> None:
 
 
 def test_only_critical(begin: Begin, slack: SlackServer) -> None:
-    """Lower levels are not told unless the level is set."""
+    """Lower levels are not sent unless the level is set."""
     sink = begin()
     log.error("error")
     log.critical("critical")
@@ -115,7 +115,7 @@ def test_only_critical(begin: Begin, slack: SlackServer) -> None:
 
 
 def test_level_can_be_set(begin: Begin, slack: SlackServer) -> None:
-    """`PROLETTO_SLACK_LEVEL` lowers what is told."""
+    """`PROLETTO_SLACK_LEVEL` lowers what is sent."""
     sink = begin(slack_level="ERROR")
     log.error("error")
 
@@ -124,7 +124,7 @@ def test_level_can_be_set(begin: Begin, slack: SlackServer) -> None:
 
 
 def test_repetitions_are_summed_up(begin: Begin, slack: SlackServer) -> None:
-    """A repeated error is told at once, then once per window with the exact number, then over."""
+    """A repeated error is sent at once, then once per window with the exact number, then over."""
     sink = begin(slack_window_s=1.0)
     for _ in range(500):
         fail()
@@ -279,8 +279,8 @@ def test_ever_new_errors_take_no_memory(begin: Begin, slack: SlackServer) -> Non
 def test_own_rendering(begin: Begin, slack: SlackServer) -> None:
     """The message's template can be replaced."""
 
-    def render(told: Notification) -> tuple[str, list[dict[str, Any]]]:
-        return f"own: {told.event} {told.data['error']}", []
+    def render(notification: Notification) -> tuple[str, list[dict[str, Any]]]:
+        return f"own: {notification.event} {notification.data['error']}", []
 
     sink = begin(render)
     fail()
@@ -292,8 +292,8 @@ def test_own_rendering(begin: Begin, slack: SlackServer) -> None:
 def test_broken_rendering(begin: Begin, slack: SlackServer) -> None:
     """When one's own rendering raises, the usual message is sent."""
 
-    def render(told: Notification) -> tuple[str, list[dict[str, Any]]]:
-        raise KeyError(told.event)
+    def render(notification: Notification) -> tuple[str, list[dict[str, Any]]]:
+        raise KeyError(notification.event)
 
     sink = begin(render)
     fail()

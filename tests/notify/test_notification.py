@@ -32,16 +32,16 @@ def _health(message: str, **changes: object) -> Notice:
 
 def test_nothing_in_an_alert_mentions_people_or_links() -> None:
     """Slack: no mention, no link out of a value; blocks under 3,000 characters."""
-    told = _health(EVIL).as_notification()
-    blocks = slack_blocks(told)
+    notification = _health(EVIL).as_notification()
+    blocks = slack_blocks(notification)
 
     assert [] == [
         block for block in blocks
         if block["type"] != "context" and block["text"]["type"] != "plain_text"
     ]  # fmt: skip
-    assert "<!" not in preview(told)
-    assert "<@" not in preview(told)
-    assert "<http" not in preview(told)
+    assert "<!" not in preview(notification)
+    assert "<@" not in preview(notification)
+    assert "<http" not in preview(notification)
     assert max(len(b["text"]["text"]) for b in blocks if "text" in b) < 3000
 
 
@@ -102,10 +102,10 @@ def test_value_carries_its_unit() -> None:
 
 def test_long_texts_of_a_check_are_cut() -> None:
     """What a check said may be a page; a message holds its beginning, in every receiver."""
-    told = _health("x" * 100_000)
+    notification = _health("x" * 100_000)
 
-    assert 300 == len(told.facts["message"])
-    assert len(text(told.as_notification())) < 2000
+    assert 300 == len(notification.facts["message"])
+    assert len(text(notification.as_notification())) < 2000
 
 
 def test_facts_are_rows_with_labels() -> None:

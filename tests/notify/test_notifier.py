@@ -98,19 +98,19 @@ class Post:
         self.shared = AlertStore(Store(directory))
         self.notifier = Notifier(channel, self.shared.outbox, ledger=self.ledger)
 
-    def entry(self, told: Notification | None = None) -> OutboxEntry:
+    def entry(self, notification: Notification | None = None) -> OutboxEntry:
         """Write a entry as the evaluator does."""
         with self.shared.transaction() as connection:
-            entry = self.shared.outbox.put(connection, self.notifier.name, told or made())
+            entry = self.shared.outbox.put(connection, self.notifier.name, notification or made())
         self.ledger.spooled(self.notifier.name, 1)
         self.ledger.emitted(self.notifier.name)
         return entry
 
     def send(self, number: int) -> None:
-        """Hand a numbered message over that no outbox keeps."""
+        """Hand a numbered message over that no outbox holds."""
         self.ledger.emitted(self.notifier.name)
-        told = made(value=float(number))
-        self.notifier.put(OutboxEntry(None, self.notifier.name, time.time(), told))
+        notification = made(value=float(number))
+        self.notifier.put(OutboxEntry(None, self.notifier.name, time.time(), notification))
 
     def lawful(self) -> None:
         """emitted = delivered + spooled + dropped, once nothing waits in memory."""
@@ -142,8 +142,8 @@ def test_receiver_that_asks_to_wait_gets_it_later(tmp_path: Path) -> None:
     busy = Refused("429", retry_after=0.05)
     post = Post(tmp_path, channel := Fake(busy, OSError("reset"), TimeoutError()))
     first, second = made(), made("warning")
-    for told in (first, second):
-        post.notifier.put(post.entry(told))
+    for notification in (first, second):
+        post.notifier.put(post.entry(notification))
     until(lambda: len(channel.sent) == 2)
 
     assert ["critical", "warning"] == [n.severity for n in channel.sent]
@@ -192,7 +192,7 @@ def test_queue_is_bounded_and_drops_the_oldest(tmp_path: Path) -> None:
 
 
 def test_end_of_the_process_leaves_the_rest_to_the_outbox(tmp_path: Path) -> None:
-    """Stopping is bounded; what the outbox keeps is sent by another process, once."""
+    """Stopping is bounded; what the outbox holds is sent by another process, once."""
     down = [OSError("down")] * 1000
     post = Post(tmp_path, Fake(*down))
     post.notifier.put(post.entry())
@@ -324,11 +324,11 @@ def test_email_headers_cannot_be_forged(inbox: tuple[Inbox, int]) -> None:
     """A newline in a name does not begin a header."""
     handler, port = inbox
     origin = Origin(service="shop\r\nBcc: eve@example.org", environment="x\ny", host="h")
-    told = notice(
+    notification = notice(
         Threshold(metric="cpu_percent", warning=80), INDICATORS["cpu_percent"], origin,
         severity="warning", resolved=False, value=90.0, since=0, at=time.time(),
     ).as_notification()  # fmt: skip
-    _email(port).send(told)
+    _email(port).send(notification)
 
     assert None is handler.mails[0]["Bcc"]
 
@@ -433,7 +433,7 @@ def test_receivers_refused_for_good_are_not_tried_again(
 
 # --- webhook -----------------------------------------------------------------------------------
 class Receiver:
-    """A local HTTP server that keeps what it is sent."""
+    """A local HTTP server that stores what it is sent."""
 
     def __init__(self) -> None:
         outer = self
@@ -517,7 +517,7 @@ SPEAKING = {
     ],
 )
 def test_setting_decides_who_speaks(alerts: str, names: list[str]) -> None:
-    """PROLETTO_ALERTS: nobody is told twice by accident; the log entry is always there."""
+    """PROLETTO_ALERTS: nobody is notified twice by accident; the log entry is always there."""
     config, _ = load({**SPEAKING, "alerts": alerts}, {}, {})
 
     built = channels.build(

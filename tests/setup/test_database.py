@@ -54,7 +54,7 @@ def test_errors_are_stored_whichever_call_comes_first(
 def test_errors_before_the_set_up_reach_every_destination(
     telemetry_capture: TelemetryCapture, tmp_path: Path
 ) -> None:
-    """What an import logs as an error is stored, grouped, counted and told like any other."""
+    """What an import logs as an error is stored, grouped, counted and sent like any other."""
     path = tmp_path / "app.db"
     logger.critical("license is missing", order_id=7)
 

@@ -56,7 +56,7 @@ def migrated(directory: Path, options: str, model: str = "") -> tuple[str, str]:
 
 
 def test_a_migration_leaves_the_table_alone(tmp_path: Path) -> None:
-    """`flask db migrate` sees the application's tables only, and `upgrade` keeps the errors."""
+    """`flask db migrate` sees the application's tables only, and `upgrade` drops no error."""
     said, script = migrated(tmp_path, "include_object=include_object")
 
     assert "rows 1" in said

@@ -1,4 +1,4 @@
-"""A user's own test suite, run by a real pytest: nothing is left behind, everything can be seen."""
+"""A user's own test suite, run by a real pytest: no file is left, everything can be seen."""
 
 from __future__ import annotations
 

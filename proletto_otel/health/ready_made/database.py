@@ -1,7 +1,7 @@
 """Ready-made check: does the database answer, on a connection of our own.
 
 The application's session and pool are never touched: a check must not wait for a pool that hangs,
-nor commit anything. How it connects is told in `runtime.database_engine`.
+nor commit anything. How it connects is described in `runtime.database_engine`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def database(
     engines: list[sqlalchemy.Engine] = []
 
     def check() -> None:
+        # made at the first run: at set-up the application may not have its engine yet
         if not engines:
             engines.append(
                 database_engine.own_engine(target, use, app=app, connect_args=connect_args)

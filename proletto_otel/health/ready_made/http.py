@@ -54,16 +54,22 @@ def http_service(
         raise ConfigError.of("method", method, "GET or HEAD")
     guard = Guard(str(parts.hostname))
     lookup = resolve or addresses
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    sent = {"User-Agent": "proletto-health", "Connection": "close", **(headers or {})}
 
     def check() -> HealthResult | None:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         peer = guard.choose(lookup(str(parts.hostname), port))
         connection = _connect(parts, peer, port, timeout)
         try:
-            connection.request(method, _target(parts), headers=_headers(headers))
-            return _verdict(connection.getresponse().status, expect)
+            connection.request(method, target, headers=sent)
+            status = connection.getresponse().status
         finally:
             connection.close()
+        if status in expect:
+            return None
+        hint = "; redirects are not followed" if 300 <= status < 400 else ""
+        return HealthResult(UNHEALTHY, f"answered {status}{hint}")
 
     return check
 
@@ -98,6 +104,7 @@ class Guard:
         kind = _kind(address)
         if kind == "forbidden":
             return False
+        # The kind of the first answer is the rule for all later ones.
         if self._first is None:
             self._first = kind
         return kind in (self._first, "public")
@@ -178,28 +185,20 @@ def _parse(url: str) -> SplitResult:
     except (ValueError, TypeError, AttributeError):
         valid = False
     if not valid or parts.username or any(ord(c) < 33 for c in url):
-        raise ConfigError.of("url", _shown(url), _EXPECTED)
+        # before an @ there may be a password
+        shown = "***" if "@" in str(url) else str(url)[:80]
+        raise ConfigError.of("url", shown, _EXPECTED)
     return parts
-
-
-def _shown(url: object) -> str:
-    return "***" if "@" in str(url) else str(url)[:80]
-
-
-def _target(parts: SplitResult) -> str:
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _headers(more: Mapping[str, str] | None) -> dict[str, str]:
-    return {"User-Agent": "proletto-health", "Connection": "close", **(more or {})}
 
 
 def _connect(
     parts: SplitResult, peer: str, port: int, timeout: float
 ) -> http.client.HTTPConnection:
-    """A connection whose Host header is the configured one and whose socket goes to *peer*."""
+    """A connection to the address *peer* that sends the configured host in its Host header."""
     host = str(parts.hostname)
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    # http.client would resolve the name a second time, and could get another address than the one
+    # that was allowed: so the socket is made here, and TLS checks the certificate against the name.
     plain = socket.create_connection((peer, port), timeout)
     if parts.scheme == "https":
         connection.default_port = 443
@@ -210,11 +209,3 @@ def _connect(
             raise
     connection.sock = plain
     return connection
-
-
-def _verdict(status: int, expect: Collection[int]) -> HealthResult | None:
-    if status in expect:
-        return None
-    if 300 <= status < 400:
-        return HealthResult(UNHEALTHY, f"answered {status}; redirects are not followed")
-    return HealthResult(UNHEALTHY, f"answered {status}")

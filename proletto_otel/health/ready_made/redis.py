@@ -52,6 +52,7 @@ def _maker(driver: Any, target: Any, limits: dict[str, float]) -> Callable[[], A
         raise ConfigError.of("target", type(target).__name__, "a URL or a redis.Redis client")
 
     def from_client() -> Any:
+        # a pool of our own: a check must not wait for a connection of the application's pool
         settings = {**pool.connection_kwargs, **limits}
         own = driver.ConnectionPool(connection_class=pool.connection_class, **settings)
         return driver.Redis(connection_pool=own)

@@ -38,7 +38,7 @@ class EmailChannel:
                 "alerts.email", "SMTP_HOST is set, but ALERT_EMAIL_TO is not: no alert emails"
             )
             return None
-        # smtplib and email take 10 ms to import, which only those who are mailed pay
+        # smtplib and email take 10 ms to import, so this waits until email is configured
         from proletto_otel.notify.email.smtp import Mail, Smtp
 
         return cls(Smtp(Mail.of(config)).send, config.alert_email_to)

@@ -1,4 +1,4 @@
-"""Emails over SMTP with STARTTLS; a server that cannot encrypt is refused unless told."""
+"""Emails over SMTP with STARTTLS; a server that cannot encrypt is refused unless configured."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Smtp:
 
     Args:
         mail: The server.
-        context: Whose certificates are trusted; default: those of the system.
+        context: Holds the trusted certificates; default: those of the system.
     """
 
     def __init__(self, mail: Mail, context: ssl.SSLContext | None = None) -> None:
@@ -66,6 +66,8 @@ class Smtp:
             with self._connect() as server:
                 server.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
+            # Raised only when every receiver was refused. 4xx is greylisting or a full mailbox:
+            # later it may be taken.
             if all(code >= 500 for code, _ in error.recipients.values()):
                 raise Rejected("receivers refused") from error
             raise
@@ -85,6 +87,7 @@ class Smtp:
         message["Message-ID"] = make_msgid(
             domain=sender.rpartition("@")[2].strip("> ") or "localhost"
         )
+        # RFC 3834: tells out-of-office replies not to answer.
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text)
         return message
@@ -99,6 +102,8 @@ class Smtp:
         else:
             server = smtplib.SMTP(mail.host, mail.port, timeout=TIMEOUT_S)
         try:
+            # No fallback to plain text: a server in between could strip STARTTLS and read the
+            # password.
             if mail.starttls and mail.port != SMTPS_PORT:
                 server.starttls(context=context)
             if mail.user:

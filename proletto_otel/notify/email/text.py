@@ -1,4 +1,4 @@
-"""How a notification looks in an email: subject and plain text."""
+"""A notification as an email: subject and plain text."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Alerts as log entries: a warning is a WARNING, a critical alert an ERROR, an end an INFO line.
 
 Critical alerts are no CRITICAL records: those go to Slack by the log pipeline, and an alert that
-goes there by itself would be told twice.
+goes there by itself would be sent twice.
 """
 
 from __future__ import annotations
@@ -44,13 +44,10 @@ class LogChannel:
     def send(self, notification: Notification) -> None:
         """Write one record."""
         alert = notification.data.get("alert", notification.kind)
-        self._log(_level(notification), f"{alert}: {notification.text}", facts(notification))
-
-
-def _level(notification: Notification) -> int:
-    if notification.event == RESOLVED:
-        return logging.INFO
-    return logging.ERROR if notification.severity == CRITICAL else logging.WARNING
+        level = logging.ERROR if notification.severity == CRITICAL else logging.WARNING
+        if notification.event == RESOLVED:
+            level = logging.INFO
+        self._log(level, f"{alert}: {notification.text}", facts(notification))
 
 
 def facts(notification: Notification) -> dict[str, Any]:

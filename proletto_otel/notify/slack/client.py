@@ -1,4 +1,4 @@
-"""The Slack client: one message by webhook or bot token, errors told apart, secrets kept.
+"""The Slack client: one message by webhook or bot token, errors classified, secrets protected.
 
 Used by the log sink and by the alerts, each on a thread of its own. slack_sdk is imported with the
 first message.
@@ -111,7 +111,8 @@ class SlackClient:
             self._post_by_bot(text, blocks) if self._by_bot else self._post_by_webhook(text, blocks)
         except SlackRefused:
             raise
-        except Exception as error:  # refused, timed out, no such host; its text may hold the URL
+        except Exception as error:  # refused, timed out, no such host
+            # `from None`, and only the type: the text may hold the URL, which is the secret
             raise SlackRefused(f"no answer ({type(error).__name__})") from None
 
     def _post_by_webhook(self, text: str, blocks: Blocks) -> None:
@@ -144,6 +145,7 @@ class SlackClient:
             )  # fmt: skip
         except SlackApiError as error:
             answer = error.response
+            # no mapping when Slack, or a proxy in between, answered with HTML
             word = answer.get("error") if hasattr(answer, "get") else None
             raise _refused(answer.status_code, str(word or ""), answer.headers) from None
 
@@ -164,9 +166,8 @@ def _retry_after(headers: Mapping[str, Any]) -> float | None:
                 seconds = float(value)
             except (TypeError, ValueError):
                 return None
-            return max(
-                0.0, min(LONGEST_RETRY_AFTER_S, seconds)
-            )  # in this order: not a number is 900
+            # In this order NaN becomes 900: min() returns its first argument then.
+            return max(0.0, min(LONGEST_RETRY_AFTER_S, seconds))
     return None
 
 

@@ -1,4 +1,4 @@
-"""How a notification looks in Slack: text for previews, and Block Kit blocks.
+"""A notification in Slack: text for previews, and Block Kit blocks.
 
 Everything that came from outside is escaped here and nowhere else: nothing in it becomes a mention,
 a link or an entity.

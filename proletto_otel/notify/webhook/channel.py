@@ -64,12 +64,19 @@ class WebhookChannel:
         if 200 <= status < 300:
             return
         if status in _RETRIED or status >= 500:
-            raise Refused(f"answered {status}", _seconds(retry_after))
+            # Retry-After may also be a date; the queue's own pause does for that
+            wait_s = float(retry_after) if retry_after and retry_after.isdigit() else None
+            raise Refused(f"answered {status}", wait_s)
         raise Rejected(f"answered {status}")
 
     def _post(self, body: bytes) -> tuple[int, str | None]:
         parts = urlsplit(self._url.reveal())
-        connection = _connection(parts.scheme, str(parts.hostname), parts.port)
+        host, port = str(parts.hostname), parts.port
+        # http.client follows no redirect: one could lead the message into the internal network
+        connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
         headers = {"Content-Type": "application/json", "User-Agent": "proletto-alerts"}
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
@@ -80,13 +87,6 @@ class WebhookChannel:
             connection.close()
 
 
-def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-    if scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
-    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-
-
 def _is_this_machine(host: str | None) -> bool:
     if host == "localhost":
         return True
@@ -94,7 +94,3 @@ def _is_this_machine(host: str | None) -> bool:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isdigit() else None
