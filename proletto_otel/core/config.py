@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
+from proletto_otel.core import otel_variables
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.parsing import InvalidValue, Parser, Secret
@@ -219,7 +220,23 @@ def load(
             values[row.name] = _argument(row, arguments[row.name])
         else:
             _outside(row, app_config, environ, values, warnings)
-    return Config(**values, configured=frozenset(values)), warnings
+    made = Config(**values, configured=frozenset(values))
+    return made, warnings + _without_effect(made, environ)
+
+
+def _without_effect(made: Config, environ: Mapping[str, str]) -> list[str]:
+    """The sentence about `OTEL_*` variables that are set and not supported, if there are any."""
+    in_use = {
+        "PROTOCOL": made.otlp_protocol,
+        "COMPRESSION": made.otlp_compression,
+        "TIMEOUT": str(made.otlp_timeout_ms),
+        "CERTIFICATE": made.otlp_certificate,
+        "CLIENT_CERTIFICATE": made.otlp_client_certificate,
+        "CLIENT_KEY": made.otlp_client_key,
+    }
+    supported = {variable for row in SETTINGS for variable in row.env}
+    contrib = made.instrumentation == "contrib"
+    return otel_variables.unsupported(environ, supported, in_use, contrib=contrib)
 
 
 def _suggestion(name: str) -> str:

@@ -20,6 +20,7 @@ from proletto_otel.core.conventions import (
     TELEMETRY_DISTRO_VERSION,
     TELEMETRY_SDK_LANGUAGE,
     TELEMETRY_SDK_NAME,
+    TELEMETRY_SDK_VERSION,
 )
 from proletto_otel.export.encoding import otlp
 
@@ -69,8 +70,9 @@ class Resource:
                 PROCESS_PID: pid,
                 TELEMETRY_SDK_NAME: "opentelemetry",
                 TELEMETRY_SDK_LANGUAGE: "python",
+                TELEMETRY_SDK_VERSION: _version("opentelemetry-sdk"),
                 TELEMETRY_DISTRO_NAME: DISTRO,
-                TELEMETRY_DISTRO_VERSION: _version(),
+                TELEMETRY_DISTRO_VERSION: _version(DISTRO),
                 **self._chosen,
             }
             encoded = otlp.attributes(found, otlp.resource_attribute)
@@ -78,10 +80,10 @@ class Resource:
         return made
 
 
-def _version() -> str:
+def _version(package: str) -> str:
     from importlib.metadata import PackageNotFoundError, version  # only once, not at import
 
     try:
-        return version(DISTRO)
+        return version(package)
     except PackageNotFoundError:
         return "unknown"

@@ -16,6 +16,7 @@ from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.monitoring import monitor
 from proletto_otel.request import error_pages, flask_adapter
 from proletto_otel.request.middleware import TelemetryMiddleware
+from proletto_otel.setup import foreign_instrumentation
 from proletto_otel.setup.components import Components
 from proletto_otel.setup.requests import RequestTelemetry
 from proletto_otel.web import probes, routes
@@ -55,6 +56,8 @@ def attach(
     """Wrap *app* and add its routes; what an earlier set-up added is used again."""
     config = components.config
     before: Attachment | None = app.extensions.get(ATTACHMENT)
+    if before is None:
+        foreign_instrumentation.switch_off(app)
     site = Site(
         config=config,
         monitor=monitor,
@@ -81,6 +84,7 @@ def attach(
 
         instrument(app, requests.tracing, requests.exclusions)
         middleware.wsgi_app = app.wsgi_app
+    foreign_instrumentation.keep_off(app)
     app.wsgi_app = middleware  # type: ignore[method-assign]  # Flask documents wrapping it so
     components.logs.adopt(app)
     flask_adapter.watch(app)

@@ -138,3 +138,53 @@ def test_empty_variable_counts_as_unset() -> None:
     config, warnings = load({}, {}, {"LOG_LEVEL": ""})
 
     assert (Config().log_level, []) == (config.log_level, warnings)
+
+
+def test_variables_without_effect_are_named_once_in_one_sentence() -> None:
+    """Whoever sets an OTEL_ variable relies on it: one sentence names all that change nothing."""
+    (said,) = load({}, {}, {
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "gzip",
+        "OTEL_METRICS_EXEMPLAR_FILTER": "always_on",
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": "x-tenant",
+        "OTEL_SERVICE_NAME": "shop",
+    })[1]  # fmt: skip
+
+    assert said == (
+        "not supported and without effect: OTEL_EXPORTER_OTLP_LOGS_COMPRESSION,"
+        " OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,"
+        " OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST, OTEL_METRICS_EXEMPLAR_FILTER"
+        " (see docs/configuration.md)"
+    )
+
+
+def test_variables_that_ask_for_what_is_done_are_not_named() -> None:
+    """So are empty ones, and those that other instrumentations of the process read."""
+    said = load({}, {}, {
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "CUMULATIVE",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": "auto",
+        "OTEL_METRICS_EXEMPLAR_FILTER": "trace_based",
+        "OTEL_SPAN_LINK_COUNT_LIMIT": "",
+        "OTEL_PYTHON_REQUESTS_EXCLUDED_URLS": "x",
+        "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
+    })[1]  # fmt: skip
+
+    assert [] == said
+
+
+def test_captured_headers_have_an_effect_with_contrib() -> None:
+    """Its request spans carry them."""
+    environ = {"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": "x-tenant"}
+
+    assert [] == load({"instrumentation": "contrib"}, {}, environ)[1]
+
+
+def test_a_flood_of_unsupported_variables_is_one_bounded_sentence() -> None:
+    """Names come from outside: they are escaped, and only the first twenty are shown."""
+    (said,) = load({}, {}, {f"OTEL_\x1b{n:04}": "1" for n in range(1000)})[1]
+
+    assert said.endswith(" and 980 more (see docs/configuration.md)")
+    assert said.isprintable()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import Any
 
 from proletto_otel.core.config import load
@@ -26,6 +27,15 @@ def test_process_names_itself_without_settings() -> None:
     )  # fmt: skip
     assert os.getpid() == found["process.pid"]
     assert {"host.name", "service.instance.id", "telemetry.sdk.language"} <= found.keys()
+
+
+def test_resource_names_the_installed_sdk() -> None:
+    """Collectors and vendors tell SDKs apart by name, language and version."""
+    found = attributes()
+
+    assert ("opentelemetry", version("opentelemetry-sdk")) == (
+        found["telemetry.sdk.name"], found["telemetry.sdk.version"],
+    )  # fmt: skip
 
 
 def test_resource_attributes_win_over_what_was_found() -> None:
