@@ -1,13 +1,17 @@
 """Who may see what: the one rule for admin pages, their JSON, details of `/health` and `/metrics`.
 
 Admin pages open for an `authorize` callable that says so, for a Flask-Login admin, or for the
-bearer token. Where nobody configured any of these they open to this machine alone, where something
-besides a default value says that this is development, and do not exist anywhere else. `/metrics`
-opens for its token; without one to this machine. A token that is configured is asked of everybody.
+token: as a bearer, or as the password that a browser asks for. Where nobody configured any of these
+they open to this machine alone, where something besides a default value says that this is
+development, and do not exist anywhere else; Flask-Login changes nothing for that developer.
+`/metrics` opens for its token; without one to this machine. A token that is configured is asked of
+everybody.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import inspect
 import ipaddress
@@ -41,7 +45,15 @@ PROXY_HEADERS = frozenset(
 )  # fmt: skip
 PROXY_PREFIXES = ("HTTP_X_FORWARDED", "HTTP_CF_", "HTTP_X_ENVOY_", "HTTP_X_AMZN_", "HTTP_X_AZURE_")
 """One of these headers means that somebody passed the request on, whatever it says."""
+MAX_BASIC = 4096
+"""Characters of credentials that are decoded; browsers send less."""
 _ADMIN_FLAGS = ("is_admin", "is_superuser")
+
+
+HOW_TO_OPEN = (
+    "closed: set MONITOR_ADMIN_TOKEN and give it as the password, or let `authorize` return True\n"
+)
+"""What a developer reads; anybody else reads no more than "closed"."""
 
 
 class Access:
@@ -54,13 +66,22 @@ class Access:
 
     def admin(self) -> int | Response:
         """The status for this visitor of the admin pages: 200, 401, 403, 404; or a response."""
-        if _bearer_matches(request, self._config.admin_token.reveal()):
+        if _token_matches(request, self._config.admin_token.reveal()):
             return ALLOWED
+        verdict = self._by_the_rules()
+        if verdict == LOGIN and self._config.admin_token and _is_browser(request):
+            return _asking_for_a_password()
+        if verdict == FORBIDDEN and self._is_developer(request, current_app):
+            return Response(HOW_TO_OPEN, FORBIDDEN, mimetype="text/plain")
+        return verdict
+
+    def _by_the_rules(self) -> int | Response:
         if self._authorize is not None:
             return self._ask()
-        if _has_login(current_app):
+        default = self._without_a_rule(request, current_app)
+        if _has_login(current_app) and default != ALLOWED:
             return _login_status()
-        return self._without_a_rule(request, current_app)
+        return default
 
     def sees_details(self, asked: Request, app: Flask) -> bool:
         """Whether *asked*, which Flask does not know, may be told details of the service's health.
@@ -68,7 +89,7 @@ class Access:
         A probe without credentials never runs code of the application's: it may need the very
         database whose state is asked for.
         """
-        if _bearer_matches(asked, self._config.admin_token.reveal()):
+        if _token_matches(asked, self._config.admin_token.reveal()):
             return True
         if self._authorize is None and not _has_login(app):
             return self._without_a_rule(asked, app) == ALLOWED
@@ -103,8 +124,12 @@ class Access:
         """The status where only the token, or nothing, is configured."""
         if self._config.admin_token:
             return LOGIN
+        return ALLOWED if self._is_developer(asked, app) else HIDDEN
+
+    def _is_developer(self, asked: Request, app: Flask) -> bool:
+        """Whether the visitor sits at this machine, and the application is in development."""
         local = is_this_machine(asked) and _host_name(asked) in LOCAL_NAMES
-        return ALLOWED if local and self._is_development(app) else HIDDEN
+        return local and self._is_development(app)
 
     def _is_development(self, app: Flask) -> bool:
         """Whether somebody said so: the default environment is what a server forgot to set."""
@@ -155,6 +180,31 @@ def _bearer_matches(asked: Request, token: str) -> bool:
     if not token or kind.lower() != "bearer":
         return False
     return hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
+
+
+def _token_matches(asked: Request, token: str) -> bool:
+    """Whether *token* came as a bearer, or from a browser as the password of any user."""
+    kind, _, given = asked.headers.get("Authorization", "").partition(" ")
+    if not token or kind.lower() != "basic" or len(given) > MAX_BASIC:
+        return _bearer_matches(asked, token)
+    try:
+        password = base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(password, token.encode())
+
+
+def _is_browser(asked: Request) -> bool:
+    """Whether a person can answer a question for a password: programs accept `*/*`."""
+    return asked.method == "GET" and "text/html" in asked.headers.get("Accept", "").lower()
+
+
+def _asking_for_a_password() -> Response:
+    answer = Response("closed\n", LOGIN, mimetype="text/plain")
+    answer.headers.add("WWW-Authenticate", 'Basic realm="monitoring", charset="UTF-8"')
+    answer.headers.add("WWW-Authenticate", "Bearer")
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 def _has_login(app: Flask) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -280,8 +281,10 @@ def test_authorize_that_fails_lets_nobody_in(
         raise RuntimeError("hunter2")
 
     app, _ = make(authorize=broken)
+    production, _ = make(authorize=broken, environment="production")
 
-    assert {(403, b"closed\n")} == sweep(app)
+    assert not any(b"hunter2" in body for _, body in sweep(app))
+    assert {(403, b"closed\n")} == sweep(production)
 
 
 class User(UserMixin):
@@ -299,7 +302,7 @@ def test_flask_login_admin_enters(
     make: Callable[..., tuple[Flask, Bound]], name: str, status: int
 ) -> None:
     """Anonymous 401, not an admin 403, a user who was deleted meanwhile 403."""
-    app, _ = make()
+    app, _ = make(environment="production")
     users = {
         "root": User("root", True),
         "eve": User("eve", False),
@@ -321,6 +324,77 @@ def test_flask_login_admin_enters(
     assert {status} == {
         client.get(path).status_code for path in ADMIN_PATHS if not path.endswith("nothing")
     }
+
+
+def test_flask_login_locks_no_developer_out(make: Callable[..., tuple[Flask, Bound]]) -> None:
+    """In development this machine needs no login; another one does, and so it is with a token."""
+    app, _ = make()
+    LoginManager(app).user_loader(lambda name: None)
+    with_token, _ = make(admin_token="t0ken")
+    LoginManager(with_token).user_loader(lambda name: None)
+
+    assert ({200}, {401}) == (statuses(app), statuses(app, environ=FAR))
+    assert {401} == statuses(with_token)
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def basic(credentials: str) -> dict[str, str]:
+    """The header that a browser makes of what was typed."""
+    return {"Authorization": "Basic " + base64.b64encode(credentials.encode()).decode()}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "status"),
+    [(":t0k:é", 200), ("anna:t0k:é", 200), ("anna:", 401), ("anna:t0k", 401), ("t0k:é", 401),
+     ("", 401), ("x:" + "t" * 9000, 401)],
+)  # fmt: skip
+def test_browser_opens_pages_with_the_token(
+    make: Callable[..., tuple[Flask, Bound]], credentials: str, status: int
+) -> None:
+    """HTTP Basic: any user name, the token is the password."""
+    app, _ = make(admin_token="t0k:é", environment="production")
+
+    assert {status} == statuses(app, environ=FAR, **BROWSER, **basic(credentials))
+
+
+@pytest.mark.parametrize("word", ["Basic", "Basic ", "Basic ***", "Basic Og", "basic Og=="])
+def test_malformed_basic_credentials_open_nothing(
+    make: Callable[..., tuple[Flask, Bound]], word: str
+) -> None:
+    """With a token 401, without one the pages do not exist; the empty password is no token."""
+    for arguments, status in (({"admin_token": "t0ken"}, 401), ({}, 404)):
+        app, _ = make(environment="production", **arguments)
+        assert {status} == statuses(app, environ=FAR, Authorization=word, **BROWSER)
+
+
+def test_only_a_browser_is_asked_for_a_password(
+    make: Callable[..., tuple[Flask, Bound]],
+) -> None:
+    """By GET, for HTML, where a token is configured."""
+    app, _ = make(admin_token="t0ken", environment="production")
+    client = app.test_client()
+    asked = [
+        client.open(ADMIN, method=method, headers=headers).headers.getlist("WWW-Authenticate")
+        for method in ("GET", "POST")
+        for headers in (BROWSER, {"Accept": "*/*"})
+    ]
+    hidden, _ = make(environment="production")
+
+    assert [['Basic realm="monitoring", charset="UTF-8"', "Bearer"], *[["Bearer"]] * 3] == asked
+    assert "WWW-Authenticate" not in get(hidden, ADMIN, **BROWSER).headers
+
+
+def test_a_403_tells_the_developer_what_to_set(
+    make: Callable[..., tuple[Flask, Bound]],
+) -> None:
+    """And nobody else."""
+    app, _ = make(authorize=lambda: False)
+    production, _ = make(authorize=lambda: False, environment="production")
+
+    assert "MONITOR_ADMIN_TOKEN" in get(app, ADMIN).text
+    assert "closed\n" == get(app, ADMIN, environ=FAR).text == get(production, ADMIN).text
 
 
 # --- what the pages say --------------------------------------------------------------------------
