@@ -195,6 +195,18 @@ def test_no_data_source_wants_a_service_graph() -> None:
     assert "serviceMap" not in (PROVISIONING / "datasources/datasources.yaml").read_text()
 
 
+def test_one_target_cannot_fill_prometheus() -> None:
+    """A scrape with more series than all parts of the stack have together is refused."""
+    scraping = load(ROOT / "prometheus/prometheus.yml")["global"]
+
+    assert 2_000 <= scraping["sample_limit"] <= 50_000
+
+
+def test_grafana_runs_no_script_from_elsewhere() -> None:
+    """Its Content-Security-Policy is off unless it is asked for."""
+    assert "true" == SERVICES["grafana"]["environment"]["GF_SECURITY_CONTENT_SECURITY_POLICY"]
+
+
 def test_vendor_reporting_is_off() -> None:
     """No part of the stack calls its vendor."""
     grafana = SERVICES["grafana"]["environment"]
