@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
 
 
+MAX_INSTRUMENTS = 2000
+"""Instruments of a process; a name made of data (an order's number) would fill the memory."""
+
+
 class UserMeter(api.Meter):
     """The meter that programs get."""
 
@@ -144,6 +148,15 @@ class UserMetrics(api.MeterProvider, Component):
     def instrument(self, key: Any, make: Callable[[], Any]) -> Any:
         """The instrument of *key*; made once."""
         found = self._instruments.get(key)
+        if found is None and len(self._instruments) >= MAX_INSTRUMENTS:
+            log_rate_limited(
+                "meter.instruments",
+                "more than %d instruments: what further ones measure is lost, %s for one; names"
+                " must not be made of data",
+                MAX_INSTRUMENTS,
+                ascii(key[1])[:80],
+            )
+            return Nothing()
         return found if found is not None else self._instruments.setdefault(key, make())
 
     def sdk(self, scope: tuple[str, str | None]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry import metrics as api
 
 from proletto_otel.core.conventions import OVERFLOW
-from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.core.metrics.registry import MAX_CELLS
 from proletto_otel.runtime.bounded_read import BoundedRead
 
@@ -23,13 +23,34 @@ OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
 PLAIN = (str, int, float, bool, type(None))
 
 
-class Nothing:
-    """In place of an instrument that the SDK refuses."""
+MAX_VALUE = 255
+"""Characters of an attribute's value: 2,000 series with a body of 1 MB each would be 2 GB."""
 
-    def add(self, *_: Any) -> None:
+
+def shortened(attributes: Attributes) -> Attributes:
+    """The same with values that are cut; what was cut is said once a minute."""
+    # an instrument is called for each request: without a long text nothing is copied
+    long = [
+        k for k, v in (attributes or {}).items() if len(v if isinstance(v, str) else "") > MAX_VALUE
+    ]
+    if not long:
+        return attributes
+    log_rate_limited(
+        "meter.values",
+        "attribute values of metrics are cut to %d characters, those of %s for one",
+        MAX_VALUE,
+        ascii(long[0])[:80],
+    )
+    return {**attributes, **{key: attributes[key][:MAX_VALUE] for key in long}}
+
+
+class Nothing:
+    """In place of an instrument that the SDK refuses, or that is one too many."""
+
+    def add(self, *_: Any, **__: Any) -> None:
         """Measure nothing."""
 
-    record = set = add
+    record = set = use = remake = add
 
 
 class Bounded:
@@ -63,6 +84,7 @@ class Bounded:
     def _within(self, attributes: Attributes) -> Attributes:
         if not attributes:
             return attributes
+        attributes = shortened(attributes)
         # the SDK takes lists as values; a set of seen ones needs something that can be hashed
         key = frozenset((k, v if isinstance(v, PLAIN) else str(v)) for k, v in attributes.items())
         if key in self._seen:
@@ -117,7 +139,9 @@ class Watched:
         found: list[api.Observation] = []
         for reader in self._readers:
             found += reader.read() or ()
-        return found[:MAX_CELLS]
+        return [
+            api.Observation(o.value, shortened(o.attributes), o.context) for o in found[:MAX_CELLS]
+        ]
 
     def _ask(self, callback: Any) -> list[api.Observation]:
         if hasattr(callback, "send"):  # the API also takes generators; they begin by asking

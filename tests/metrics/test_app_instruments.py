@@ -14,7 +14,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.internal_errors import forget_logged
 from proletto_otel.core.metrics.registry import MAX_CELLS, Family, Histogram, Registry
-from proletto_otel.metrics.app_instruments import UserMeter, UserMetrics
+from proletto_otel.metrics.app_instruments import MAX_INSTRUMENTS, UserMeter, UserMetrics
 from proletto_otel.metrics.process_metrics import Source
 
 
@@ -224,3 +224,26 @@ found = {f.name: f.points[0].value for f in mine.collect()}
 sys.exit(found != {"library.early": 1, "library.late": 2})
 """
     assert 0 == subprocess.run([sys.executable, "-c", script], check=False).returncode
+
+
+def test_long_attribute_values_are_cut(metrics: UserMetrics, meter: UserMeter) -> None:
+    """A value of a megabyte in 2,000 series would fill the memory; observed ones too."""
+    meter.create_counter("shop.thing").add(1, {"k": "x" * 1_000_000, "n": 7})
+    meter.create_observable_gauge("shop.seen", [lambda _: [Observation(1, {"k": "y" * 300})]])
+
+    cut = {family.name: list(values(family)) for family in metrics.collect()}
+
+    assert {"shop.thing": [("x" * 255, 7)], "shop.seen": [("y" * 255,)]} == {
+        name: [tuple(sorted(v, key=str, reverse=True)) for v in found]
+        for name, found in cut.items()
+    }
+
+
+def test_instruments_are_bounded_in_number(metrics: UserMetrics, meter: UserMeter) -> None:
+    """Names made of data: those beyond the limit measure nothing, and nothing is raised."""
+    for n in range(MAX_INSTRUMENTS + 5):
+        meter.create_counter(f"shop.order_{n}").add(1)
+    meter.create_observable_gauge("shop.late", [lambda _: [Observation(1)]])
+    meter.create_counter("shop.order_0").add(1, attributes={"k": "a"})
+
+    assert MAX_INSTRUMENTS == len(metrics.collect())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.redaction.providers import PROVIDERS
 from proletto_otel.core.redaction.redactor import MAX_KNOWN_KEYS, REDACTED, Redactor
 from proletto_otel.core.redaction.sanitise import Sanitiser
+from proletto_otel.core.redaction.scan import MAX_STEPS, Scan
 from tests.corpus import log_lines, near_misses, ordinary, secrets, wide
 
 CANARIES = secrets.canaries()
@@ -329,35 +329,56 @@ def test_hostile_text_stays_within_the_budget(unit: str) -> None:
         assert len(redactor.text(text)) <= len(text) * len(REDACTED)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("way", range(8))
-def test_time_grows_as_the_text_does(way: int) -> None:
-    """Four times the text takes no more than nine times as long: a quadratic pattern takes 16.
+def test_steps_grow_as_the_text_does(way: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times the text takes no more than five times the steps, also without a budget.
 
-    Processor time, the least of three; only what takes long at all is compared.
+    Steps are counted, not timed; what they take is a figure of `bench/redaction.py`.
     """
-    redactor = Redactor()
-    slow = []
+    monkeypatch.setattr(Scan.__init__, "__defaults__", (10**9, False))
+    taken = _counted(monkeypatch)
+    grown = []
     for unit in near_misses.UNITS:
-        name, large = list(near_misses.texts(unit, 34_000))[way]
-        least = _cpu(redactor, large)
-        if least > 0.06:
-            least = min(least, *(_cpu(redactor, large) for _ in range(3)))
-            _, small = list(near_misses.texts(unit, 8_500))[way]
-            if least > 9 * max(min(_cpu(redactor, small) for _ in range(3)), 0.004):
-                slow.append((unit, name, least))
+        steps = []
+        for size in (2_000, 8_000):
+            name, text = list(near_misses.texts(unit, size))[way]
+            taken.clear()
+            Redactor().text(text)
+            steps.append(sum(taken))
+        if steps[1] > 5 * steps[0] + 50:
+            grown.append((unit, name, steps))
 
-    assert [] == slow
+    assert [] == grown
 
 
-def _cpu(redactor: Redactor, text: str) -> float:
-    start = time.process_time()
-    redactor.text(text)
-    return time.process_time() - start
+def test_no_text_takes_more_steps_than_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its length; what would go beyond is not done, and the text is cut there."""
+    taken = _counted(monkeypatch)
+    for unit in near_misses.UNITS:
+        for _, text in near_misses.texts(unit, 34_000):
+            taken.clear()
+            Redactor().text(text)
+            assert sum(taken) <= MAX_STEPS
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The list that gets the steps that are granted from now on."""
+    taken: list[int] = []
+    spend = Scan.spend
+
+    def counted(scan: Scan, steps: int, position: int) -> bool:
+        granted = spend(scan, steps, position)
+        if granted:
+            taken.append(steps)
+        return granted
+
+    monkeypatch.setattr(Scan, "spend", counted)
+    return taken
 
 
 def test_beyond_its_budget_a_text_is_cut() -> None:
-    """What was not scanned is not shown: secrets after ten thousand names are gone."""
+    """What was not scanned is not shown: secrets behind ten thousand names are gone."""
     shown = Redactor().text("a=1 " * 10_000 + "password=hunter2")
 
     assert shown.endswith("a=1 ...[not scanned further]")
