@@ -8,7 +8,7 @@ EXTRAS ?= db,dev
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stack test-peers test-long backends bench check format lint types imports build clean
+.PHONY: help install demo test test-stack test-peers test-matrix test-long backends bench check format lint types imports build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ test-stack: $(STAMP) ## Drive the real servers (after `make backends`)
 
 test-peers: $(STAMP) ## Run the suites of Flask and its extensions with and without telemetry
 	$(BIN)/python tests/peers/compare.py $(PEERS)
+
+test-matrix: $(STAMP) ## Try the wheel with the oldest and newest versions it stands on (MATRIX="oldest")
+	$(BIN)/python tests/matrix/run.py $(MATRIX)
 
 test-long: $(STAMP) ## Run the tests that take minutes or hours (PROLETTO_SOAK_MINUTES, default 10)
 	$(BIN)/python -m pytest -s --timeout=0 tests/long/*.py

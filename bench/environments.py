@@ -28,7 +28,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "opentelemetry-instrumentation-logging==0.66b1",
     ),
     "sentry": (*APPLICATION, "sentry-sdk[flask]==2.75.0"),
-    "proletto": (*APPLICATION, "-e", str(ROOT)),
+    "proletto": (*APPLICATION, "opentelemetry-sdk==1.45.1", "-e", str(ROOT)),
 }
 ENVIRONMENT_OF = {name: name for name in PACKAGES} | {"proletto_stdlib": "proletto"}
 """Which environment a configuration runs in."""

@@ -69,7 +69,7 @@ class Config:
     redact_sql_literals: bool = setting("PROLETTO_REDACT_SQL_LITERALS", False, p.flag, "Redact literals in SQL texts.")
 
     # request
-    instrumentation: str = setting("PROLETTO_INSTRUMENTATION", "proletto", p.choice("proletto", "contrib"), "`contrib` uses opentelemetry-instrumentation-flask for the request span.")
+    instrumentation: str = setting("PROLETTO_INSTRUMENTATION", "proletto", p.choice("proletto", "contrib"), "`contrib` uses opentelemetry-instrumentation-flask for the request span; needs the extra `proletto_otel[contrib]`.")
     trust_inbound_trace: bool = setting("PROLETTO_TRUST_INBOUND_TRACE", True, p.flag, "0: an incoming traceparent becomes a link of a new trace.")
     trust_request_id: bool = setting("PROLETTO_TRUST_REQUEST_ID", True, p.flag, "0: an incoming X-Request-ID is replaced by a fresh one.")
     propagate_hosts: tuple[str, ...] = setting("PROLETTO_PROPAGATE_HOSTS", ("*",), p.words, "Hosts (with `*`) that get our X-Request-ID on outgoing calls.")
@@ -112,7 +112,7 @@ class Config:
 
     # state and spool
     state_dir: str = setting("PROLETTO_STATE_DIR", "", p.path, "What this host's workers share, a folder for each service; empty: `.state` inside `LOG_DIR`.")
-    spool_max_bytes: int = setting("PROLETTO_SPOOL_MAX_BYTES", 0, p.integer(0), "Disk space for what could not be delivered; 0: 512 MB, or 64 MB while no endpoint is configured.")
+    spool_max_bytes: int = setting("PROLETTO_SPOOL_MAX_BYTES", 0, p.integer(0), "Disk space for what could not be delivered; 0: 512 MB, or 4 MB while no endpoint is configured.")
     spool_max_hours: float = setting("PROLETTO_SPOOL_MAX_HOURS", 48.0, p.number(0.01), "Age at which spooled telemetry is dropped and counted, hours.")
     shutdown_timeout_s: float = setting("PROLETTO_SHUTDOWN_TIMEOUT", 5.0, p.number(0.1, 60), "Longest time the exit of a process may wait for telemetry, seconds.")
 

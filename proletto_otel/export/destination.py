@@ -42,7 +42,7 @@ class Destination:
 
     Args:
         shown: The peer in messages.
-        expected: Whether somebody configured it; a default that nobody runs is logged once only.
+        expected: Whether somebody configured it; a default is logged once, if it ever answered.
         waits_in: Where telemetry waits meanwhile, for the message.
     """
 
@@ -61,7 +61,7 @@ class Destination:
         self.last_error = ""
         self._connection, self._timeout_s, self._clock = connection, timeout_s, clock
         self._expected, self._waits_in = expected, waits_in
-        self._announced = False
+        self._announced = self._answered = False
 
     def post(
         self, endpoint: Endpoint, sink: str, payload: Payload, deadline: float
@@ -78,6 +78,7 @@ class Destination:
             self._went_away(str(error))
             return None
         self._observe(began, sink, str(answer.status) if answer.status >= 300 else None)
+        self._answered = True
         # Any answer, a 500 too, shows that the peer is there; what it means is the signal's
         # breaker's.
         if self.breaker.failures and self._announced:
@@ -120,9 +121,10 @@ class Destination:
             self._announced = log_rate_limited(
                 f"otlp:{self.shown}", message, self.shown, why, self._waits_in
             )
-        elif not self._announced:  # once in the life of the process, and not as a warning
+        # nobody configured it: worth a line where one was there, once in the life of the process
+        elif self._answered and not self._announced:
             message = (
-                "no collector answers at %s (%s); telemetry waits in %s. Set "
+                "no collector answers any more at %s (%s); telemetry waits in %s. Set "
                 "OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_SDK_DISABLED=1 if there is none"
             )
             args = (self.shown, why, self._waits_in)

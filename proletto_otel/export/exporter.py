@@ -37,8 +37,9 @@ from proletto_otel.export.spool.spool import Spool
 from proletto_otel.runtime.lifecycle import Component
 
 SPOOL_MAX_BYTES = 512_000_000
-SPOOL_MAX_BYTES_UNCONFIGURED = 64_000_000
-"""Less for those who never asked for OTLP: nobody may ever come to fetch it."""
+SPOOL_MAX_BYTES_UNCONFIGURED = 4_000_000
+"""Less for those who never asked for OTLP: enough for a collector that starts after the
+application, and little to find in `logs/` where none ever comes."""
 
 
 class OtlpExporter(Component):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.trace_context import without_instrumentation
 from proletto_otel.health.results import (
     DEGRADED,
     HEALTHY,
@@ -108,10 +109,8 @@ class Runner:
         return self._outcome(result, self._clock() - started)
 
     def _quietly(self) -> object:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation
-
         # spans of a driver's own instrumentation would be noise, once a minute for ever
-        with suppress_instrumentation():
+        with without_instrumentation():
             answer = self.check.function()
             if inspect.isawaitable(answer):
                 import asyncio  # 20 ms that only those with async checks pay

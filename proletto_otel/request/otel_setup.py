@@ -221,7 +221,8 @@ def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropaga
     """Set how context travels: `OTEL_PROPAGATORS`, and our X-Request-ID always."""
     from opentelemetry.propagators.composite import CompositePropagator
 
-    with _only(os.environ, "OTEL_PROPAGATORS", "none"):  # read at import, raises on unknown names
+    # read at import, raises on names it does not know; older releases know no "none"
+    with _only(os.environ, "OTEL_PROPAGATORS", "tracecontext"):
         from opentelemetry import propagate
     found = [p for name in config.propagators if (p := _propagator(name)) is not None]
     propagate.set_global_textmap(CompositePropagator([*found, own]))

@@ -71,11 +71,13 @@ def check(db: Any, setting: str = "db") -> Any:
         ) from None
     if isinstance(db, str):
         try:
-            return sqlalchemy.make_url(db)
+            return sqlalchemy.engine.make_url(db)
         except sqlalchemy.exc.ArgumentError:
             raise ConfigError.of(setting, "***", EXPECTED) from None
     # of the type, because the value of Flask-SQLAlchemy's property needs an application context
-    if not isinstance(db, (sqlalchemy.URL, sqlalchemy.Engine)) and not hasattr(type(db), "engine"):
+    if not isinstance(db, (sqlalchemy.engine.URL, sqlalchemy.engine.Engine)) and not hasattr(
+        type(db), "engine"
+    ):
         raise ConfigError.of(setting, type(db).__name__, EXPECTED)
     return db
 
@@ -120,9 +122,9 @@ def _pool_options(use: Use) -> dict[str, Any]:
     # One connection and no overflow: a database counts the connections of all workers together, and
     # ours must not take the last one from the application.
     if not use.keeps_connection:
-        return {"poolclass": sqlalchemy.NullPool}
+        return {"poolclass": sqlalchemy.pool.NullPool}
     return {
-        "poolclass": sqlalchemy.QueuePool,
+        "poolclass": sqlalchemy.pool.QueuePool,
         "pool_size": 1,
         "max_overflow": 0,
         "pool_timeout": use.seconds,
@@ -134,7 +136,7 @@ def _their_engine(db: Any, app: Any) -> Engine:
     """The application's engine, or one made of a URL; its pool is never used."""
     import sqlalchemy
 
-    if isinstance(db, (sqlalchemy.URL, sqlalchemy.Engine)):
+    if isinstance(db, (sqlalchemy.engine.URL, sqlalchemy.engine.Engine)):
         found = db
     else:
         app = app or next(iter(getattr(db, "_app_engines", None) or ()), None)
@@ -143,9 +145,9 @@ def _their_engine(db: Any, app: Any) -> Engine:
         else:
             with app.app_context():
                 found = db.engine
-    if isinstance(found, sqlalchemy.URL):
+    if isinstance(found, sqlalchemy.engine.URL):
         return sqlalchemy.create_engine(_synchronous(found))
-    engine: sqlalchemy.Engine = getattr(found, "sync_engine", found)
+    engine: sqlalchemy.engine.Engine = getattr(found, "sync_engine", found)
     if engine.dialect.is_async:  # its connections belong to an event loop
         return sqlalchemy.create_engine(_synchronous(engine.url))
     return engine

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-
-from opentelemetry import context as otel
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.redaction.sanitise import get as sanitiser
+from proletto_otel.core.trace_context import without_instrumentation
 from proletto_otel.runtime.circuit_breaker import Breaker
 from proletto_otel.runtime.waker import Waker
 
@@ -24,8 +23,6 @@ MAX_ERROR = 300
 POLL_S = 0.01
 RECOVER_PAUSE_S = 0.2
 """Rest after a failed turn, so that a turn that always fails does not spin."""
-SUPPRESSION_KEYS = ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
-"""What instrumented database drivers and HTTP clients look for; private names, so each may go."""
 
 
 def _nothing() -> None:
@@ -160,7 +157,7 @@ class Worker:
         if not self._in_use.acquire(timeout=max(0.0, deadline - self._clock())):
             return
         try:
-            with _without_instrumentation(), self._surroundings():
+            with without_instrumentation(), self._surroundings():
                 function()
         finally:
             self._in_use.release()
@@ -204,7 +201,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            with _without_instrumentation(), self._surroundings():
+            with without_instrumentation(), self._surroundings():
                 try:
                     self._prepare()
                 except Exception as error:  # the turns go on: the peer may be there later
@@ -243,17 +240,3 @@ class Worker:
         except BaseException as error:  # the thread must live
             self._needs_recovery = True
             count_failure(f"{self.name}.thread", error)
-
-
-@contextmanager
-def _without_instrumentation() -> Iterator[None]:
-    """Requests and statements of ours make no spans."""
-    keys = [getattr(otel, name) for name in SUPPRESSION_KEYS if hasattr(otel, name)]
-    context = otel.get_current()
-    for key in keys:
-        context = otel.set_value(key, True, context)
-    token = otel.attach(context)
-    try:
-        yield
-    finally:
-        otel.detach(token)

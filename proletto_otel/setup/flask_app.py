@@ -79,7 +79,7 @@ def attach(
         vars(before.site).update(vars(site))
         return before.middleware
     app.extensions[ATTACHMENT] = Attachment(middleware, site, authorize)
-    if config.instrumentation == "contrib":
+    if requests.uses_contrib:
         from proletto_otel.request.contrib import instrument
 
         instrument(app, requests.tracing, requests.exclusions)

@@ -11,7 +11,8 @@ from functools import partial
 from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import PROBE_PATHS
-from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.installed import is_installed
+from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.logs.intake.uncaught import raised_at
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record import already_logged
@@ -50,9 +51,9 @@ class RequestTelemetry(Component):
         limits = Limits(
             attributes=config.span_attribute_limit, length=config.attribute_length_limit
         )
-        contrib = config.instrumentation == "contrib"
+        self.uses_contrib = _uses_contrib(config)
         make_tracer, make_recorder = (RequestTracer, Recorder)
-        if contrib:
+        if self.uses_contrib:
             from proletto_otel.request.contrib import ContribRecorder, ContribTracer
 
             make_tracer, make_recorder = ContribTracer, ContribRecorder
@@ -107,6 +108,19 @@ class RequestTelemetry(Component):
         self.tracing.forked()
         self.recorder.forked()
         self.page.forked()
+
+
+def _uses_contrib(config: Config) -> bool:
+    if config.instrumentation != "contrib":
+        return False
+    found = is_installed("opentelemetry.instrumentation.flask")
+    if not found:
+        log_rate_limited(
+            "setup.contrib",
+            "PROLETTO_INSTRUMENTATION='contrib' needs `pip install 'proletto_otel[contrib]'`; "
+            "using proletto",
+        )
+    return found
 
 
 def excluded_paths(config: Config) -> list[str]:

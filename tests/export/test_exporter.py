@@ -588,26 +588,52 @@ def test_switched_off_sdk_starts_no_thread(start: Start, sink: OtlpSink) -> None
     assert [] == sink.requests
 
 
-def test_a_missing_collector_is_logged_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without configuration one line says what to do, and the spool stays small."""
-    caplog.set_level(logging.INFO)
-    with OtlpSink() as gone:
-        port = gone.port
+def unconfigured(directory: Path, port: int) -> OtlpExporter:
+    """An exporter whose default endpoint is at *port*."""
     settings, _ = load({}, {}, {})
     object.__setattr__(settings, "otlp_endpoint", f"http://127.0.0.1:{port}")
-    exporter = OtlpExporter(settings, tmp_path, environ={})
+    return OtlpExporter(settings, directory, environ={})
+
+
+def outage(exporter: OtlpExporter) -> None:
+    """Send three times to nobody."""
     for _ in range(3):
         exporter.logs.put(record("x"))
         flush(exporter)
         internal_errors.forget_logged()
         time.sleep(0.1)
+
+
+def test_a_collector_that_nobody_configured_and_nobody_runs_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No line is logged, the spool stays small, and the status says why nothing is sent."""
+    caplog.set_level(logging.DEBUG)
+    with OtlpSink() as gone:
+        port = gone.port
+    exporter = unconfigured(tmp_path, port)
+    outage(exporter)
     exporter.stop(time.monotonic() + 5)
 
-    assert 1 == caplog.text.count("no collector answers")
+    assert "collector" not in caplog.text
+    assert 4_000_000 == exporter._spool.max_bytes
+    assert "refused" in exporter.status()["signals"]["logs"]["last_error"]
+
+
+def test_an_unconfigured_collector_that_went_away_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that answered once and is away now is worth one line, which says what to do."""
+    caplog.set_level(logging.INFO)
+    with OtlpSink() as sink:
+        exporter = unconfigured(tmp_path, sink.port)
+        exporter.logs.put(record("x"))
+        assert flush(exporter)
+    outage(exporter)
+    exporter.stop(time.monotonic() + 5)
+
+    assert 1 == caplog.text.count("no collector answers any more")
     assert "OTEL_SDK_DISABLED=1" in caplog.text
-    assert 64_000_000 == exporter._spool.max_bytes
 
 
 def test_outage_and_return_are_logged(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 import time
 from typing import Any
 
 import pytest
+from opentelemetry import context as otel
 
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.health.checks import Check, Runner
@@ -184,3 +186,11 @@ def test_check_that_cannot_work_is_refused(change: dict[str, Any]) -> None:
     arguments = {"name": "db", "function": bool, "timeout": 2.0, **change}
     with pytest.raises(ConfigError, match="expected"):
         Check(**arguments)
+
+
+def test_checks_make_no_spans_and_need_no_instrumentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The context says what instrumented drivers look for, also where none is installed."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.utils", None)
+
+    assert outcome(lambda: otel.get_value("suppress_instrumentation")) == ("healthy", "")
+    assert otel.get_value("suppress_instrumentation") is None

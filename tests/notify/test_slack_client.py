@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -147,6 +148,20 @@ def test_slacks_own_hosts_are_taken() -> None:
     """The usual settings work without permission."""
     assert client(slack_webhook_url=HOOK) is not None
     assert client(slack_bot_token=TOKEN, slack_channel_id=CHANNEL) is not None
+    assert client() is None
+
+
+def test_missing_library_is_one_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configured Slack without slack-sdk: the line says what to install, and nothing raises."""
+    internal_errors.forget_logged()
+    monkeypatch.setitem(sys.modules, "slack_sdk", None)
+
+    assert client(slack_webhook_url=HOOK) is None
+    assert client(slack_webhook_url=HOOK) is None
+    (line,) = caplog.messages
+    assert "pip install 'proletto_otel[slack]'" in line
     assert client() is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from flask import Flask, Response, abort
 from opentelemetry import trace
 
 from proletto_otel import ConfigError, setup_telemetry
+from proletto_otel.core import internal_errors
 from proletto_otel.core.config import SETTINGS
 from proletto_otel.error_logging import logger
 from proletto_otel.monitoring import monitor
@@ -52,6 +54,23 @@ def test_one_id_ties_span_log_lines_metric_and_response(
     assert {"rid-7"} == {item["attributes"]["request_id"] for item in [span, *logs]}
     assert {span["trace_id"]} == {line["trace_id"] for line in logs}
     assert telemetry_capture.metric(NAME, http_route="/orders/<int:order_id>") == 1
+
+
+def test_contrib_without_its_package_is_one_warning(
+    telemetry_capture: TelemetryCapture,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The line says what to install; requests are traced by us."""
+    internal_errors.forget_logged()
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.flask", None)
+    app = make_app()
+    setup_telemetry(app, instrumentation="contrib")
+
+    assert app.test_client().get("/orders/7").status_code == 200
+    (line,) = [line for line in caplog.messages if "contrib" in line]
+    assert "pip install 'proletto_otel[contrib]'" in line
+    assert "GET /orders/<int:order_id>" == telemetry_capture.spans[0]["name"]
 
 
 def test_generated_request_id_is_the_trace_id(telemetry_capture: TelemetryCapture) -> None:

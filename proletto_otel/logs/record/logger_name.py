@@ -7,7 +7,7 @@ send through them.
 
 from __future__ import annotations
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
+from opentelemetry import context as otel
 
 from proletto_otel.core.redaction import sanitise
 
@@ -16,6 +16,7 @@ INNER = ("proletto_otel", "opentelemetry")
 CLIENTS = ("urllib3", "requests", "grpc", "slack_sdk", "sqlalchemy", "http.client")
 """Loggers of the clients through which telemetry is sent."""
 INNER_PER_MINUTE = 30
+_SUPPRESSED = getattr(otel, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 
 
 class LoggerPolicy:
@@ -44,7 +45,7 @@ class LoggerPolicy:
 
     def is_held_back(self) -> bool:
         """Whether its records stay on the console now."""
-        return self.inner or (self.client and get_value(_SUPPRESS_INSTRUMENTATION_KEY) is not None)
+        return self.inner or (self.client and otel.get_value(_SUPPRESSED) is not None)
 
 
 def _is_below(name: str, roots: tuple[str, ...]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from proletto_otel.core.config import Config
+from proletto_otel.core.installed import is_installed
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.parsing import Secret
 
@@ -78,6 +79,11 @@ class SlackClient:
         if problem:
             log_rate_limited("slack.settings", "%s; Slack is off", problem)
         if problem or not (config.slack_webhook_url or config.slack_bot_token):
+            return None
+        if not is_installed("slack_sdk"):
+            log_rate_limited(
+                "slack.missing", "Slack needs `pip install 'proletto_otel[slack]'`; Slack is off"
+            )
             return None
         return cls(
             webhook=config.slack_webhook_url,
