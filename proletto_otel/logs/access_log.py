@@ -1,6 +1,6 @@
 """The access log: one INFO line per request on the logger `<APP_NAME>.access`.
 
-How a line looks lives in `logs.access_line`; measuring the request in `request`.
+What a line consists of lives in `logs.access_line`; measuring the request in `request`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from proletto_otel.runtime.deferred_writer import Made
 QUIET_PATHS = ("/livez", "/readyz", "/health", "/healthz", "/metrics")
 """Probes and scrapes: a line each would bury the others. A failure (5xx) still gets its line."""
 MAX_KINDS = 1024
-"""Kinds of requests whose lines are kept ready."""
+"""Kinds of requests with cached lines."""
 
 
 class AccessLog:
@@ -48,7 +48,10 @@ class AccessLog:
         """The lines of *requests*, `None` for one that gets none, and where they go together."""
         if self._pipeline.level > INFO:
             return (), ()
-        self._refresh()
+        # empty tables in another process, or after another set-up
+        process = self._process
+        if process.build is not self._pipeline.build or process.process_id != this_process.id:
+            self._reset()
         return [self._made(request) for request in requests], self._pipeline.batch_targets(INFO)
 
     def _made(self, request: Finished) -> AccessRecord | None:
@@ -62,17 +65,12 @@ class AccessLog:
                 self._sizes[request.response_size],
                 self._users[request.user_id],
             )
+            # a path with variables hardly comes again: its line would only push out others
             ready = kind.line(path) if kind.varies else kind.lines[path]
             return AccessRecord(ready, parts, request)
         except Exception as error:
             self._pipeline.lost(error, INFO, "logs.access")
             return None
-
-    def _refresh(self) -> None:
-        """Start with empty tables in another process, or after another set-up."""
-        process = self._process
-        if process.build is not self._pipeline.build or process.process_id != this_process.id:
-            self._reset()
 
     def _reset(self) -> None:
         self._process = process = ProcessPart(self._logger, self._pipeline.build)

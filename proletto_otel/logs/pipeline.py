@@ -24,7 +24,6 @@ from proletto_otel.logs.record.call_site import (
     CodeLocation,
     this_process,
 )
-from proletto_otel.logs.record.logger_name import LoggerPolicy
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.console import ConsoleSink
 from proletto_otel.logs.this_thread import console_only, this_thread
@@ -32,7 +31,7 @@ from proletto_otel.logs.this_thread import console_only, this_thread
 __all__ = ["Pipeline", "console_only", "pipeline"]
 
 MAX_EARLY = 1000
-"""Records kept before set-up, to be handed to the sinks when it comes."""
+"""Records that wait for set-up, to be handed to the sinks when it comes."""
 
 
 class Pipeline(FanOut):
@@ -44,10 +43,10 @@ class Pipeline(FanOut):
         """Records below it are not recorded (`LOG_LEVEL`)."""
         self.build = Builder()
         self.ready = False
-        """Whether set-up has come; until then records are printed and kept."""
+        """Whether set-up has come; until then records are printed and wait."""
         self.call_sites = CallSites()
         self.on_early: Callable[[], None] = lambda: None
-        """Called when the first record is kept for the set-up."""
+        """Called when the first record begins to wait for the set-up."""
         self._early: deque[Record] = deque(maxlen=MAX_EARLY)
         self._lost_early = 0
         self.close()
@@ -71,17 +70,15 @@ class Pipeline(FanOut):
                 ledger.dropped(sink.name, "before_setup", self._lost_early)
         self._lost_early = 0
         while self._early:
-            self._replay(self._early.popleft(), late)
-
-    def _replay(self, record: Record, late: list[tuple[int, Write]]) -> None:
-        record.forget_lines()
-        for level, write in late:
-            if record.level >= max(level, self.level):
-                with internal_errors.suppressed("logs.replay"):
-                    write(record)
+            record = self._early.popleft()
+            record.forget_lines()  # format and environment are known only now
+            for level, write in late:
+                if record.level >= max(level, self.level):
+                    with internal_errors.suppressed("logs.replay"):
+                        write(record)
 
     def close(self) -> None:
-        """Back to the state before set-up: records are printed and kept."""
+        """Back to the state before set-up: records are printed and wait."""
         self.listeners = ()
         self._early.clear()
         self._lost_early = 0
@@ -132,6 +129,8 @@ class Pipeline(FanOut):
         time_ns: int = 0,
     ) -> None:
         """As `emit`, for a caller who has the call site and does not use *fields* afterwards."""
+        # Everything up to the sinks in one `try`: facts have foreign `__str__`, which may raise. In
+        # CPython 3.11 and newer a `try` that is not left by an exception costs nothing.
         try:
             record = self.build.record(call_site, event, fields, error, time_ns)
             policy = call_site.policy
@@ -140,7 +139,9 @@ class Pipeline(FanOut):
             self.lost(broken, call_site.level)
         else:
             if restricted or this_thread.console_only:
-                self._write_to_console(policy, record)
+                # at a limited rate: telemetry's own troubles must not fill the console
+                if policy.within_rate(time.monotonic()):
+                    self._write(record, self.console)
             else:
                 self._write(record, self.writes(call_site.level))
 
@@ -149,6 +150,7 @@ class Pipeline(FanOut):
         self._write(record, self.writes_now(record.call_site.level))
 
     def _write(self, record: Record, writes: tuple[Write, ...]) -> None:
+        # a `try` for each sink: one that fails takes the record from no other
         for write in writes:
             try:
                 write(record)
@@ -157,15 +159,12 @@ class Pipeline(FanOut):
                 if internal_errors.strict:
                     raise
         if not self.ready:
+            # the deque drops its oldest record by itself; here it is counted
             if len(self._early) == MAX_EARLY:
                 self._lost_early += 1
             if not self._early:
                 self.on_early()
             self._early.append(record)
-
-    def _write_to_console(self, policy: LoggerPolicy, record: Record) -> None:
-        if policy.within_rate(time.monotonic()):
-            self._write(record, self.console)
 
     def lost(self, error: Exception, level: int, where: str = "logs.emit") -> None:
         """A record of *level* could not be made: every sink that would have had it lost one."""

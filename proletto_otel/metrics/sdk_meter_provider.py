@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def build_meter_provider() -> tuple[MeterProvider, Any]:
-    """The provider, and the reader with whose `collect` and `taken` its numbers are fetched."""
+    """The provider, and the reader that fetches its numbers: `collect`, then `taken`."""
     from opentelemetry.sdk.metrics import MeterProvider, TraceBasedExemplarFilter
     from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
     from opentelemetry.sdk.resources import Resource

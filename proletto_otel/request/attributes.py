@@ -135,7 +135,7 @@ def _connection_facts(key: ConnectionKey) -> AttributeValues:
     if method not in METHODS:
         facts[HTTP_REQUEST_METHOD_ORIGINAL] = _clean(str(method))[:MAX_METHOD]
     facts[URL_SCHEME] = "https" if scheme == "https" else "http"
-    # the Host header first: behind a proxy it is what the client asked for
+    # the Host header first: with a proxy in front it is what the client asked for
     name, own_port = split_host((host or "")[:MAX_HOST])
     if name:
         facts[SERVER_ADDRESS] = _clean(name)

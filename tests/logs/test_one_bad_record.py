@@ -22,7 +22,7 @@ def test_a_record_that_cannot_be_written(room: Callable[..., Room]) -> None:
     made = room(log_level="DEBUG")
     call_site = CallSite("test", 20)
     times = [time.time_ns(), -(10**30), time.time_ns()]  # no clock says that
-    records = [Record(moment, call_site, f"line {n}", {}) for n, moment in enumerate(times)]
+    records = [Record(time_ns, call_site, f"line {n}", {}) for n, time_ns in enumerate(times)]
 
     for sink in pipeline.sinks:
         if sink.name != "error_file":
@@ -32,8 +32,8 @@ def test_a_record_that_cannot_be_written(room: Callable[..., Room]) -> None:
     assert ["line 0", "line 2"] == [item.body.string_value for item in made.otlp]
     assert 2 == made.text().count("line ")
     for name in ("console", "file", "json_file"):
-        told = 1 if name == "console" else 0  # our own notice goes there
-        assert (3 + told, 3 + told) == balance(name)
+        warnings = 1 if name == "console" else 0  # our own warning goes there
+        assert (3 + warnings, 3 + warnings) == balance(name)
         assert 1 == ledger.totals()[name]["dropped"]["error"]
     assert 1 == ledger.totals()["otlp_logs"]["dropped"]["encode_error"]
 

@@ -631,7 +631,7 @@ def test_failure_of_ours_leaves_the_response_unchanged(
 def test_failure_to_report_leaves_the_error_unchanged(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error whose report fails is still the error the server sees."""
+    """An error that cannot be reported is still the error the server sees."""
     monkeypatch.setattr(internal_errors, "strict", False)
     rig.recorder.report = lambda *_: 1 / 0
     rig.app.testing = True
@@ -660,7 +660,7 @@ def test_forked_child_does_not_count_the_request_of_its_parent(rig: Rig) -> None
 
 
 def leave_open(rig: Rig) -> None:
-    """A request whose body nobody closes, held by a cycle that only the collector ends."""
+    """A request with a body that nobody closes, held by a cycle that only the collector ends."""
     body = rig.app.wsgi_app(EnvironBuilder("/").get_environ(), lambda *_: lambda data: None)
     cycle: list[Any] = [body]
     cycle.append(cycle)

@@ -29,7 +29,7 @@ class Signature:
         self._skip = 0
         try:
             parameters = inspect.signature(function).parameters.values()
-        except (ValueError, TypeError):  # some built-in functions do not tell
+        except (ValueError, TypeError):  # some built-in functions have none
             return
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self._names = tuple(p.name for p in parameters if p.kind in positional)
@@ -46,11 +46,8 @@ class Signature:
         if rest:
             named[self._rest] = rest
         named.update(kwargs)
-        return {name: _bounded(value) for name, value in _fields(named).items()}
-
-
-def _fields(named: Mapping[str, Any]) -> dict[str, Any]:
-    return sanitise.get().fields({name: _cut(value) for name, value in named.items()})
+        clean = sanitise.get().fields({name: _cut(value) for name, value in named.items()})
+        return {name: _bounded(value) for name, value in clean.items()}
 
 
 def shown(value: Any) -> Any:

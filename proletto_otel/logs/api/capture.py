@@ -204,7 +204,8 @@ class ErrorCapture(_ErrorCapture):
     >>> captured.error
     """
 
-    if TYPE_CHECKING:  # a block ends its exceptions only with `reraise=False`: checkers are told
+    # only with `reraise=False` a block ends its exceptions: the type says so
+    if TYPE_CHECKING:
 
         @overload
         def __new__(

@@ -180,7 +180,7 @@ class _Handled:
         self._capture = capture
         self._fallback = fallback
         self._is_mutable = isinstance(fallback, (MutableMapping, MutableSequence, MutableSet))
-        # a generator runs between its consumer's calls, whose errors are not its own
+        # a generator runs between its consumer's calls, and their errors are not its own
         self._encloses = bool(capture.facts) and not is_generator(function)
 
     @property

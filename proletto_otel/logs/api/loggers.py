@@ -52,11 +52,14 @@ class Logger(StdlibInterface):
 
     def debug(self, event: object = "", /, *args: object, **facts: Any) -> None:
         """Detailed information, typically useful only for diagnosing problems."""
+        # Asked in each method, so that a call below the level ends with one comparison, and the
+        # caller's frame is always one step up.
         if self.isEnabledFor(10):
             self._log(10, event, args, facts, _getframe(1))
 
     def info(self, event: object = "", /, *args: object, **facts: Any) -> None:
         """Confirmation that things are working as expected."""
+        # `isEnabledFor` written out: INFO is the level of most calls, and it saves a call
         if (self._own_level or self._pipeline.level) <= 20:
             self._log(20, event, args, facts, _getframe(1))
 
@@ -153,6 +156,7 @@ class Logger(StdlibInterface):
         frame: FrameType | None,
     ) -> None:
         error: BaseException | None = None
+        # one test for all four words: calls without any of them pay no search by name
         if not _STDLIB_WORDS.isdisjoint(facts):
             error, frame = stdlib_words(facts, frame)
         if type(event) is not str or args:
@@ -162,6 +166,9 @@ class Logger(StdlibInterface):
             return
         if self._facts:
             facts = {**self._facts, **facts}
+        # By the frame's instruction, so that a known call site costs one look-up: neither line nor
+        # file nor function is asked for. The
+        # standard library asks for all three: 4.6 us for a call and its `LogRecord` alone.
         to, own = self._pipeline, stdlib_loggers[self.name]
         call_site = to.call_sites.of_frame(frame, level, self.name)
         if foreign_handlers.listens(own):
@@ -204,14 +211,15 @@ def level_number(level: object) -> int:
 
 
 def text_of(event: object, args: tuple[object, ...]) -> str:
-    """The event with its %-arguments in it; arguments that do not fit stand behind it."""
+    """The event with its %-arguments in it; arguments that do not fit follow it."""
     text = event if type(event) is str else safe_str(event)
     if not args:
         return text
     try:
         one = args[0]
+        # as `logging.LogRecord`: a single mapping that is not empty is for `%(name)s`
         return text % (one if len(args) == 1 and isinstance(one, dict) and one else args)
-    except Exception:  # wrong arguments, or one whose __str__ raises
+    except Exception:  # wrong arguments, or one with a `__str__` that raises
         return f"{text} {' '.join(safe_str(arg) for arg in args)}"
 
 
@@ -243,6 +251,7 @@ def stdlib_words(
     elif extra is not None:
         facts["extra"] = extra
     level = facts.pop("stacklevel", 1)
+    # as the standard library: a helper that logs for its caller says how far up that one is
     while frame is not None and type(level) is int and level > 1:
         frame, level = frame.f_back, level - 1
     if is_true(facts.pop("stack_info", None)) and frame is not None:

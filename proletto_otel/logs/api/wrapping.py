@@ -28,7 +28,7 @@ class Around(Protocol):
 
     @property
     def fallback(self) -> Any:
-        """The result of a call whose error ended here."""
+        """The result of a call that failed with an error that ends here."""
 
 
 WRAPPERS: set[CodeType] = set()

@@ -1,1 +1,1 @@
-"""How a record looks: a line of text, a line of JSON."""
+"""Records as lines: of text, of JSON."""

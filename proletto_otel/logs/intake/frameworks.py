@@ -61,29 +61,25 @@ class Frameworks:
         is_info = record.levelno == logging.INFO
         if self._access_log and is_info and message.rstrip().endswith(_REQUEST_LINE):
             return ()
-        text = _COLOURS.sub("", text_of(record.msg, _arguments(record)))
+        text = _COLOURS.sub("", text_of(record.msg, arguments_of(record)))
         if _PIN.search(text):
-            _print_pin(text, to)
+            # Who knows the PIN runs code in the process: it is shown to who sees the terminal, as
+            # werkzeug does by itself, and recorded nowhere.
+            if to.console_sinks and sys.stderr is not None:
+                print(text, file=sys.stderr, flush=True)
             return ()
         lines = [line for line in text.splitlines() if line.strip()]
         if record.exc_info or len(lines) < 2:
             lines = [text]
-        return [_with_text(record, line) for line in lines]
+        made = []
+        for line in lines:
+            part = copy.copy(record)  # handlers of the program get the whole one
+            part.msg, part.args = line, ()
+            made.append(part)
+        return made
 
 
-def _arguments(record: logging.LogRecord) -> tuple[object, ...]:
+def arguments_of(record: logging.LogRecord) -> tuple[object, ...]:
+    """The %-arguments of a record; a mapping is one argument."""
     args = record.args
     return args if isinstance(args, tuple) else (args,) if args else ()
-
-
-def _with_text(record: logging.LogRecord, text: str) -> logging.LogRecord:
-    made = copy.copy(record)
-    made.msg, made.args = text, ()
-    return made
-
-
-def _print_pin(text: str, to: Pipeline) -> None:
-    """Who knows the PIN runs code in the process: it is shown to who sees the terminal, as werkzeug
-    does by itself, and recorded nowhere."""
-    if to.console_sinks and sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)

@@ -47,7 +47,8 @@ class _Target:
     """What structlog wraps. `to_pipeline` reads its name, and ends the chain before it is called.
 
     A chain that the program configures after the set-up may end otherwise and still write here, for
-    `structlog.configure` keeps the factory that it is not told: then it is a logger as any.
+    `structlog.configure` leaves a factory that it is not given as it was: then this is a logger
+    like any other.
     """
 
     def __init__(self, name: object = None, *_: object) -> None:
@@ -71,7 +72,7 @@ def to_pipeline(target: Any, method: str, event: MutableMapping[str, Any]) -> An
     """Last processor of a structlog chain: hands the event to the pipeline.
 
     Raises:
-        structlog.DropEvent: always; it is how structlog is told that nothing is left to do.
+        structlog.DropEvent: always; it says to structlog that nothing is left to do.
     """
     with suppressed("logs.structlog"):
         _emit(target, method, {safe_str(key): value for key, value in event.items()})
@@ -87,18 +88,13 @@ def _emit(target: Any, method: str, facts: dict[str, Any]) -> None:
     # usual processors add what a record has anyway, and what only they need
     for word in ("level", "timestamp", "_logger", "_name", "_record", "_from_structlog"):
         facts.pop(word, None)
-    error, frame = stdlib_words(facts, _caller())
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_INNER):
+        frame = frame.f_back  # the caller is the first frame outside structlog and this module
+    error, frame = stdlib_words(facts, frame)
     code = UNKNOWN if frame is None else CodeLocation.of(frame.f_code)
     line = 0 if frame is None else frame.f_lineno
     pipeline.emit(safe_str(name), level, text, facts, error, code, line)
-
-
-def _caller() -> FrameType | None:
-    """The frame outside structlog and this module."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_INNER):
-        frame = frame.f_back
-    return frame
 
 
 def install() -> None:

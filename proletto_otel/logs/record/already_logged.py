@@ -53,9 +53,9 @@ def event_fingerprint(record: Record) -> str:
     return _fingerprints[key]
 
 
-def _fingerprint(key: tuple[str, str, str]) -> str:
-    text = "\0".join(key).encode("utf-8", "backslashreplace")
-    return blake2b(text, digest_size=8).hexdigest()
-
-
-_fingerprints: BoundedCache[str] = BoundedCache(_fingerprint, MAX_FINGERPRINTS)
+_fingerprints: BoundedCache[str] = BoundedCache(
+    lambda key: blake2b(
+        "\0".join(key).encode("utf-8", "backslashreplace"), digest_size=8
+    ).hexdigest(),
+    MAX_FINGERPRINTS,
+)

@@ -52,9 +52,12 @@ class Builder:
         context = current_request()
         if error is not None:
             context = context or contexts.failed_in(error)
+            # facts of the `capture_errors` blocks that the error passes; the call's own win
             outer = error_facts.enclosing()
             fields = {**outer, **fields} if outer else fields
         facts = self._facts(fields, context)
+        # A literal was cleaned at its first record: redaction searches a text several times, this
+        # is one look-up. A cut text is never cached, because its facts say so in each record.
         message = self._known.get(event)
         if message is None:
             message = self._clean(event, facts)
@@ -67,7 +70,13 @@ class Builder:
         if isinstance(record, ErrorRecord):
             self._add_error_fields(record, error, context)
         if context is not None and self.breadcrumbs:
-            self._remember(record, context)
+            crumbs = context.breadcrumbs
+            if crumbs is None:
+                crumbs = context.breadcrumbs = []
+            crumbs.append(record)
+            # a list, not a deque: with 10 items (the default) removing the first costs nothing
+            if len(crumbs) > self.breadcrumbs:
+                del crumbs[0]
         return record
 
     def _facts(self, fields: dict[str, Any], context: RequestContext | None) -> dict[str, Any]:
@@ -79,6 +88,7 @@ class Builder:
         if not fields:
             return {}
         sanitiser = sanitise.get()
+        # `leaves`: most facts are numbers and short words, which nothing has to be changed in
         clean = fields if sanitiser.leaves(fields) else sanitiser.fields(fields)
         if RESERVED_FACTS.isdisjoint(clean):
             return clean
@@ -98,6 +108,8 @@ class Builder:
     @staticmethod
     def _request_fields(context: RequestContext | None) -> tuple[str, str, str, int]:
         """Request ID, trace ID, span ID and flags."""
+        # Texts that the request's context holds already; a child span's IDs are numbers that have
+        # to be formatted for each record.
         span = current_span()
         if context is None:
             return ("", *_ids(span))
@@ -106,14 +118,6 @@ class Builder:
             flags = 1 if trace_id and context.sampled else 0
             return context.request_id, trace_id, context.span_id, flags
         return (context.request_id, *_ids(span))
-
-    def _remember(self, record: Record, context: RequestContext) -> None:
-        crumbs = context.breadcrumbs
-        if crumbs is None:
-            crumbs = context.breadcrumbs = []
-        crumbs.append(record)
-        if len(crumbs) > self.breadcrumbs:
-            del crumbs[0]
 
     @staticmethod
     def _add_error_fields(

@@ -1,7 +1,7 @@
 """Call sites: logger, level, function and line of a log call, and the process it runs in.
 
 All records of one call share its call site, so it is resolved once (a line number alone
-costs up to 2 us: it is searched for in a table), and renderers keep with it what they made of it.
+costs up to 2 us: it is searched for in a table), and renderers cache in it what they made of it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CodeLocation:
 
     @classmethod
     def of(cls, code: CodeType) -> CodeLocation:
-        """The location of *code*, kept once it was resolved."""
+        """The location of *code*, resolved once."""
         return _locations[code]
 
     @classmethod
@@ -44,19 +44,21 @@ def ascii_if_odd(name: str) -> str:
 
 DEFAULT_ENVIRONMENT = "development"
 MAX_FUNCTIONS = 10_000
-"""Functions whose location is kept,"""
+"""Functions with a cached location,"""
 MAX_CALL_SITES = 10_000
 """call sites,"""
 MAX_NAMES = 2000
 """and names of loggers."""
 
 
-def _located(code: CodeType) -> CodeLocation:
-    qualified = getattr(code, "co_qualname", code.co_name)  # since Python 3.11
-    return CodeLocation.named(code.co_filename, code.co_name, qualified)
-
-
-_locations: BoundedCache[CodeLocation] = BoundedCache(_located, MAX_FUNCTIONS)
+_locations: BoundedCache[CodeLocation] = BoundedCache(
+    lambda code: CodeLocation.named(
+        code.co_filename,
+        code.co_name,
+        getattr(code, "co_qualname", code.co_name),  # since 3.11
+    ),
+    MAX_FUNCTIONS,
+)
 UNKNOWN = CodeLocation("", "", "")
 LEVEL_NAMES = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
@@ -104,15 +106,16 @@ class CallSite:
     ) -> None:
         self.policy = LoggerPolicy(name) if isinstance(name, str) else name
         """What follows from the logger's name."""
+        # cleaned and looked up once here, so that no record asks again
         self.logger = self.policy.clean
         self.level = level
         self.level_name = LEVEL_NAMES.get(level) or logging.getLevelName(level)
         self.code = code
         self.line = line
         self.source: object = None
-        """The code object whose ID is in the key: not to be freed while the key is known."""
+        """The code object; its ID is in the key, so it must not be freed while the key is known."""
         self.json: tuple[bytes, bytes] | None = None
-        """For `logs.format.json`: what stands before the message and behind it."""
+        """For `logs.format.json`: what stands before and after the message."""
         self.text = f" - {self.logger} - {self.level_name} - "
         """Between time and message in the default format."""
         self.otlp = b""
@@ -134,6 +137,7 @@ class CallSites:
         key = (id(code), frame.f_lasti, level, logger)
         found = self.known.get(key)
         if found is None:
+            # the code object stays referenced: its ID must not become that of another one
             found = self.make(key, logger, level, CodeLocation.of(code), frame.f_lineno)
             found.source = code
         return found
@@ -147,6 +151,8 @@ class CallSites:
         self, key: tuple[Any, ...], logger: str, level: int, code: CodeLocation, line: int
     ) -> CallSite:
         """Make the call site of *key*, which is not known."""
+        # Emptied, not shortened: a program has a few hundred; only code made at run time, or logger
+        # names with an ID in them, come here, and then no entry is worth more than another.
         if len(self.known) >= MAX_CALL_SITES:
             self.known = {}
         made = self.known[key] = CallSite(self._policies[logger], level, code, line)

@@ -12,7 +12,7 @@ from opentelemetry import context as otel
 from proletto_otel.core.redaction import sanitise
 
 INNER = ("proletto_otel", "opentelemetry")
-"""Loggers whose records stay on the console."""
+"""Loggers with records for the console only."""
 CLIENTS = ("urllib3", "requests", "grpc", "slack_sdk", "sqlalchemy", "http.client")
 """Loggers of the clients through which telemetry is sent."""
 INNER_PER_MINUTE = 30

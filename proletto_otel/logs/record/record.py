@@ -1,6 +1,7 @@
 """One log record: clean texts, rendered at most once per format.
 
-How it looks as text and JSON lives in `logs.format.text`, as OTLP bytes in `logs.sinks.otlp`.
+Its text is made in `logs.format.text`, its JSON in `logs.format.json`, its OTLP bytes in
+`logs.sinks.otlp`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Record:
 
     renderer: ClassVar[Renderer]
     facts_in_line: ClassVar[bool] = True
-    """Whether text lines show the facts behind the message."""
+    """Whether text lines show the facts after the message."""
     otlp: ClassVar[Any] = b""
     """The record as OTLP bytes where its kind knows them; else `logs.sinks.otlp` makes them."""
 

@@ -28,16 +28,14 @@ class Clock:
         millisecond = time_ns // 1_000_000
         known, text = self.latest
         if millisecond != known:
-            text = self._to_second(millisecond // 1000) + MILLISECONDS[millisecond % 1000]
+            second = millisecond // 1000
+            latest, prefix = self._second
+            if second != latest:
+                prefix = time.strftime(self._pattern, self._split(second)) + self._dot
+                self._second = (second, prefix)
+            text = prefix + MILLISECONDS[millisecond % 1000]
             self.latest = (millisecond, text)  # one store: threads see a pair that belongs together
         return text
-
-    def _to_second(self, second: int) -> str:
-        known, prefix = self._second
-        if second != known:
-            prefix = time.strftime(self._pattern, self._split(second)) + self._dot
-            self._second = (second, prefix)
-        return prefix
 
 
 utc = Clock("%Y-%m-%dT%H:%M:%S", time.gmtime, ".")

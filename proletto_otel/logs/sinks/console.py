@@ -122,7 +122,8 @@ class ConsoleSink(Sink):
         if stream is None:
             return self._nowhere
         if stream.isatty() and not self._is_json:
-            colours = _wants_colours()
+            # whether the terminal and the person take colours: https://no-color.org
+            colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
             return lambda record: _write_text(stream, pretty(record, colours=colours))
         self._descriptor = own_descriptor(stream)
         if self._descriptor >= 0 or stream in (sys.__stdout__, sys.__stderr__):
@@ -185,18 +186,8 @@ def _write_text(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def _wants_colours() -> bool:
-    """Whether the terminal and the person take colours: https://no-color.org."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
 def pretty(record: Record, *, colours: bool = True) -> str:
     """The short form for a terminal."""
-    line = _coloured(record)
-    return line if colours else _COLOUR.sub("", line)
-
-
-def _coloured(record: Record) -> str:
     colour = _COLOURS.get(record.level, _COLOURS[50 if record.level > 50 else 20])
     when = local(record.time_ns)[11:].replace(",", ".")
     line = f"{_DIM}{when}{_OFF} {colour}{record.level_name:<8}{_OFF} "
@@ -206,7 +197,7 @@ def _coloured(record: Record) -> str:
     line += f"{_BOLD}{record.message}{_OFF}{_DIM}{facts} [{record.logger}]{_OFF}\n"
     if record.exception is not None:
         line += below(record.exception.traceback)
-    return line
+    return line if colours else _COLOUR.sub("", line)
 
 
 def to_stderr(record: Record) -> None:

@@ -38,7 +38,7 @@ class Sink:
     """Whether `write` only queues: then the sink counts what it delivers and drops."""
 
     counts: bool = False
-    """Whether the sink keeps every count itself, *emitted* too; the built-in fast ones do."""
+    """Whether the sink makes every count itself, *emitted* too; the built-in fast ones do."""
 
     console: bool = False
     """Whether records that may go nowhere else (our own, the exporters') go to this sink."""

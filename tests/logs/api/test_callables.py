@@ -1,4 +1,4 @@
-"""The decorators on every kind of callable: what they do there, and what type checkers are told."""
+"""The decorators on every kind of callable: what they do there, and which types checkers see."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_all_names_render() -> None:
     "log_format", ["%(nope)s", "%(message)d", "%(message)", "no names", "%s", "%(message)s %"]
 )
 def test_invalid_format_is_a_warning_and_the_default_holds(room: Install, log_format: str) -> None:
-    """A `LOG_FORMAT` that cannot work is said once; lines keep the default form."""
+    """A `LOG_FORMAT` that cannot work is said once; lines stay in the default form."""
     made = room(log_format=log_format)
     logger.info("hello")
 

@@ -71,7 +71,7 @@ def test_chain_past_the_pipeline_is_a_finding(room: Install) -> None:
 
 
 def test_event_dictionary_through_the_standard_library(room: Install) -> None:
-    """structlog's documented way through stdlib handlers keeps event and facts apart."""
+    """structlog's documented way through stdlib handlers leaves event and facts separate."""
     structlog.configure(
         processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -71,7 +71,7 @@ def flushed(sink: DatabaseSink) -> bool:
 
 
 def test_every_field_has_a_column(begin: Begin, url: str) -> None:
-    """A row holds what the JSON record holds, and whose request it was."""
+    """A row holds what the JSON record holds, and which request it belongs to."""
     sink = begin(service_name="shop", environment="production")
     context = RequestContext("req-1", "a" * 32, "b" * 16)
     context.user_id = "u7"
@@ -181,7 +181,7 @@ def test_asyncio_urls() -> None:
 
 
 def test_old_table_is_extended(begin: Begin, url: str) -> None:
-    """A table of an older release gets the columns and indexes it lacks, and keeps its rows."""
+    """A table of an older release gets the columns and indexes it lacks; its rows stay."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql(

@@ -251,7 +251,7 @@ def test_files_can_be_switched_off(room: Install) -> None:
 def test_relative_directory_stays_where_it_was(
     room: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that changes its directory keeps its log files."""
+    """A program that changes its directory writes to the same log files."""
     monkeypatch.chdir(tmp_path)
     room(log_dir="here")
     monkeypatch.chdir("/")

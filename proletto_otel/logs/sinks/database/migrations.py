@@ -19,7 +19,7 @@ def include_object(
     >>> Migrate(app, db, include_object=include_object)  # doctest: +SKIP
 
     Args:
-        item: The table, column, index or constraint that Alembic looks at.
+        item: The table, column, index or constraint that Alembic compares.
         name: Its name.
         kind: `table`, `column`, `index` …
         reflected: Whether it was found in the database.

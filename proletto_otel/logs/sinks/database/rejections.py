@@ -5,11 +5,6 @@ Needs SQLAlchemy, imported on first use. Writing lives in `logs.sinks.database.s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sqlalchemy.exc import DBAPIError
-
 MYSQL_REJECTIONS = (1364, 1366, 1406, 3140, 3819, 4025)
 """Errors about one row that drivers report as operational: a column without default, a character
 outside the column's charset, too long a text, invalid JSON, a violated CHECK of MySQL and of
@@ -24,7 +19,9 @@ def is_rejection(error: Exception) -> bool:
     if isinstance(error, exc.DBAPIError):
         if error.connection_invalidated:
             return False
-        if _mysql_code(error) in MYSQL_REJECTIONS:
+        driver = type(error.orig).__module__.split(".")[0]
+        code = next(iter(getattr(error.orig, "args", ())), None)
+        if driver in MYSQL_DRIVERS and code in MYSQL_REJECTIONS:
             return True
     return isinstance(error, exc.StatementError) and not isinstance(
         error, (exc.OperationalError, exc.InterfaceError)
@@ -35,8 +32,3 @@ def words(error: Exception) -> str:
     """What went wrong, without statement, parameters or URL."""
     inner = getattr(error, "orig", None) or error
     return f"{type(inner).__name__}: {str(inner).splitlines()[0] if str(inner) else ''}"[:300]
-
-
-def _mysql_code(error: DBAPIError) -> object:
-    driver = type(error.orig).__module__.split(".")[0]
-    return next(iter(getattr(error.orig, "args", ())), None) if driver in MYSQL_DRIVERS else None

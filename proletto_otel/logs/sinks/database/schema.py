@@ -1,6 +1,6 @@
 """The table `error_logs`: its columns, its indexes, and how it comes to be what it should.
 
-Several workers may create or upgrade it at the same moment: each finds what is missing, adds it
+Several workers may create or upgrade it at the same time: each finds what is missing, adds it
 step by step, and checks again when another was faster. Nothing is ever removed or changed.
 Needs SQLAlchemy; imported only by the database sink's thread. Writing lives in
 `logs.sinks.database.sink`.
@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.types import TypeEngine
@@ -117,7 +117,8 @@ def missing(engine: Engine) -> Iterator[str]:
             if column.name not in present:
                 definition = CreateColumn(column).compile(dialect=engine.dialect)
                 yield f"ALTER TABLE {table} ADD COLUMN {definition}"
-    indexes = _indexes(engine) if present else set()
+    found = inspect(engine).get_indexes(error_logs.name) if present else []
+    indexes = {index["name"] for index in found}
     for index in INDEXES:
         if index.name not in indexes:
             yield str(CreateIndex(index).compile(engine))
@@ -129,17 +130,13 @@ def _take(engine: Engine, steps: list[str]) -> SQLAlchemyError | None:
     for step in steps:
         try:
             with engine.begin() as connection:
-                _be_patient(connection)
+                # an index on a big table takes longer than an insert may
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text("SET LOCAL statement_timeout = '60s'"))
                 connection.exec_driver_sql(step)
         except SQLAlchemyError as error:
             problem = error
     return problem
-
-
-def _be_patient(connection: Connection) -> None:
-    """An index on a big table takes longer than an insert may."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL statement_timeout = '60s'"))
 
 
 def _columns(engine: Engine) -> set[str]:
@@ -147,7 +144,3 @@ def _columns(engine: Engine) -> set[str]:
     if not inspector.has_table(error_logs.name):
         return set()
     return {column["name"] for column in inspector.get_columns(error_logs.name)}
-
-
-def _indexes(engine: Engine) -> set[str | None]:
-    return {index["name"] for index in inspect(engine).get_indexes(error_logs.name)}

@@ -122,7 +122,7 @@ class DatabaseSink(Sink):
         self._retain_at = time.monotonic() + random.uniform(0.1, 1.0) * self.retain_every_s
 
     def _prepare(self) -> None:
-        """Create the table now, not with the first error: nobody looks for it only then."""
+        """Create the table now and not with the first error: a missing right shows at the start."""
         try:
             self._ready()
         finally:
@@ -216,7 +216,9 @@ class DatabaseSink(Sink):
             self._engine.dispose()
 
     def _row(self, record: Record) -> dict[str, Any]:
-        error = record.exception
+        error, thread_id = record.exception, record.thread_id
+        if thread_id >= 2**63:  # unsigned 64-bit on some systems; the column is signed
+            thread_id -= 2**64
         return {
             "uid": self._uids.setdefault(id(record), uuid4().hex),
             "timestamp": datetime.datetime.fromtimestamp(
@@ -229,7 +231,7 @@ class DatabaseSink(Sink):
             "function": record.function[:MAX_NAME],
             "line": record.line,
             "process_id": record.process_id,
-            "thread_id": _signed(record.thread_id),
+            "thread_id": thread_id,
             "environment": record.environment[:64],
             "service": self._service[:MAX_NAME],
             "host": self._host[:MAX_NAME],
@@ -292,8 +294,3 @@ class DatabaseSink(Sink):
 
 def _name(value: Any) -> str | None:
     return None if value is None else str(value)[:MAX_NAME]
-
-
-def _signed(number: int) -> int:
-    """Thread IDs are unsigned 64-bit numbers on some systems; columns are signed."""
-    return number if number < 2**63 else number - 2**64

@@ -1,4 +1,4 @@
-"""The log file of a day: put away at local midnight; `file_sink` writes the lines."""
+"""The log file of a day: renamed at local midnight; `file_sink` writes the lines."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The log files: one `write` to an `O_APPEND` descriptor a line, right with many processes.
 
-The kernel keeps such writes whole and in order. Rotation is one process's work under an
+The kernel does not split or reorder such writes. Rotation is one process's work under an
 inter-process lock (`logs.sinks.files.rotation`); compressing and ageing backups is
-`logs.sinks.files.upkeep`. A descriptor's number never changes once it is open: rotation puts
-another file behind it (`dup2`), so a line being written meanwhile goes to the old or to the new
+`logs.sinks.files.upkeep`. A descriptor's number never changes once it is open: rotation makes
+it refer to another file (`dup2`), so a line being written meanwhile goes to the old or to the new
 file, never to a descriptor that something else was given.
 """
 
@@ -28,7 +28,7 @@ from proletto_otel.logs.sinks.files.rotation import (
 )
 from proletto_otel.logs.sinks.sink import Sink
 
-LOOK_NS = 100_000_000
+CHECK_EVERY_NS = 100_000_000
 """How long a process may write before it checks whether its file is still the named one."""
 RETRY_S = 1.0
 """Pause after a failed rotation."""
@@ -92,6 +92,7 @@ class FileSink(Sink):
         self._emitted.value += 1
         try:
             line = self._line_of(record)
+            # Inside the window of 100 ms no system call asks which file the name leads to
             if not self._from <= record.time_ns < self._until:
                 self._follow_name(record.time_ns)
             written = _write(self._fd, line)
@@ -176,13 +177,13 @@ class FileSink(Sink):
     def _follow_name(self, now_ns: int) -> None:
         """Follow the name to another file, if it leads to one now."""
         if not self._take_mutex():
-            return  # another thread looks, or this thread, below a signal handler
+            return  # another thread checks, or this one, interrupted by a signal handler
         try:
             if self._fd < 0 or self._moved():
                 self._open()
         finally:
             # Set last: a thread that sees the window skips the descriptor check.
-            self._from, self._until = now_ns - SLACK_NS, now_ns + LOOK_NS
+            self._from, self._until = now_ns - SLACK_NS, now_ns + CHECK_EVERY_NS
             self._mutex.release()
 
     def _take_mutex(self) -> bool:

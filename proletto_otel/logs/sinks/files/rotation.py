@@ -40,7 +40,11 @@ class RotationLock:
         try:
             yield held
         finally:
-            self._release(held)
+            if held:  # explicitly, not by closing: a child forked meanwhile has the descriptor too
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd = -1
 
     def _acquire(self) -> bool:
         make_directories(self.path.parent, 0o700)
@@ -55,13 +59,6 @@ class RotationLock:
                 if time.monotonic() >= until:
                     return False
                 time.sleep(LOCK_POLL_S)
-
-    def _release(self, held: bool) -> None:
-        if held:  # said aloud: a child forked meanwhile has the descriptor too
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
 
     def read_day(self, inode: int) -> str:
         """The day of the log file with this inode, or empty when it is not known."""
@@ -83,10 +80,10 @@ class Backup:
 
 
 class SizeNames:
-    """`app.log.1` is the newest backup, `app.log.<keep>` the oldest."""
+    """`app.log.1` is the newest backup, `app.log.<count>` the oldest."""
 
-    def __init__(self, path: Path, keep: int) -> None:
-        self._path, self._keep = path, keep
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
         self._pattern = re.compile(re.escape(path.name) + r"\.(\d{1,6})(\.gz)?")
 
     def backups(self) -> list[Backup]:
@@ -99,7 +96,7 @@ class SizeNames:
         """Shift every backup by one, drop what is too old; return the name for the newest."""
         for backup in reversed(self.backups()):
             number = backup.order[1]
-            if number >= self._keep:
+            if number >= self._count:
                 backup.path.unlink(missing_ok=True)
             else:
                 suffix = ".gz" if backup.path.suffix == ".gz" else ""
@@ -113,8 +110,8 @@ class SizeNames:
 class DayNames:
     """`app_error.log.2025-05-10` holds that day; a second file of a day gets `.1`."""
 
-    def __init__(self, path: Path, keep: int) -> None:
-        self._path, self._keep = path, keep
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
         day = r"\.(\d{4}-\d\d-\d\d)(?:\.(\d{1,6}))?(\.gz)?"
         self._pattern = re.compile(re.escape(path.name) + day)
 
@@ -127,7 +124,7 @@ class DayNames:
     def make_room(self, day: str) -> Path:
         """Drop what is too old; return an unused name for the file of *day*."""
         backups = self.backups()
-        for backup in backups[max(0, self._keep - 1) :]:
+        for backup in backups[max(0, self._count - 1) :]:
             backup.path.unlink(missing_ok=True)
         taken = [b.order[1] for b in backups if b.order[0] == day]
         suffix = f".{max(taken) + 1}" if taken else ""

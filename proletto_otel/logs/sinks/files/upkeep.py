@@ -1,7 +1,7 @@
 """Care of rotated log files: compressing them, deleting the aged. Runs off the request path.
 
-Any number of processes may run it; the rotation lock keeps them apart. When a file is rotated is
-`logs.sinks.files.file_sink`' business.
+Any number of processes may run it; the rotation lock lets one at a time rename files. When a file
+is rotated is decided in `logs.sinks.files.file_sink`.
 """
 
 from __future__ import annotations
@@ -95,5 +95,5 @@ class Upkeep:
 def _mtime(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:  # shifted or deleted a moment ago
+    except FileNotFoundError:  # renamed or deleted meanwhile
         return time.time()
