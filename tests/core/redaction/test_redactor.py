@@ -378,7 +378,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_beyond_its_budget_a_text_is_cut() -> None:
-    """What was not scanned is not shown: secrets behind ten thousand names are gone."""
+    """What was not scanned is not shown: secrets after ten thousand names are gone."""
     shown = Redactor().text("a=1 " * 10_000 + "password=hunter2")
 
     assert shown.endswith("a=1 ...[not scanned further]")
