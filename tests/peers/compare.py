@@ -4,8 +4,9 @@
 
 Each suite comes with its source archive from PyPI and runs twice in one virtual environment, the
 second time with every Flask application wrapped as it is made. A test that passes without
-telemetry and does not with it is printed; the exit status is 1. Archives, environment and the
-output of the runs stay in the ignored folder `.cache/peers`.
+telemetry and does not with it is printed; the exit status is 1. Where that is right,
+`Peer.meant` has the test and the reason. Archives, environment and the output of the runs stay in
+the ignored folder `.cache/peers`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tarfile
 import venv
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
@@ -40,10 +42,27 @@ class Peer:
     """Plugins of ours that its tests need."""
     left_out: tuple[str, ...] = ()
     """Files that need data which the archive does not hold."""
+    meant: Mapping[str, str] = field(default_factory=dict)
+    """Tests that do not pass with telemetry, and why that is right."""
+
+
+ONE_CONSOLE = "our console prints the record, once; Flask's default handler prints nothing"
+FLASK_MEANT = {
+    "tests.test_basic::test_app_freed_on_zero_refcount": (
+        "any middleware in app.wsgi_app makes a cycle; the collector frees the application: "
+        "tests/web/test_beside_the_application.py"
+    ),
+    "tests.test_logging::test_existing_handler": (
+        "the default handler is added at the set-up, before this test adds its own to root"
+    ),
+    "tests.test_logging::test_wsgi_errors_stream": ONE_CONSOLE,
+    "tests.test_logging::test_log_view_exception": ONE_CONSOLE,
+}
+"""Documented in docs/error-logging.md, but for the first."""
 
 
 PEERS = (
-    Peer("flask", "3.1.3", 450),
+    Peer("flask", "3.1.3", 450, meant=FLASK_MEANT),
     Peer("flask-restx", "1.3.2", 500, ("restx_fixtures",), ("tests/test_postman.py",)),
     Peer("apiflask", "3.1.2", 300),
     Peer("flask-restful", "0.3.10", 200, ("restful_legacy",)),
@@ -150,11 +169,13 @@ def read(result: Path) -> Outcomes:
 def report(peer: Peer, before: Outcomes, after: Outcomes) -> int:
     """Print what telemetry changed; how many tests it broke."""
     passed = [test for test, outcome in before.items() if outcome == "passed"]
-    lost = [test for test in passed if after.get(test) != "passed"]
+    different = [test for test in passed if after.get(test) != "passed"]
+    lost = [test for test in different if test not in peer.meant]
     print(f"{peer.name} {peer.version}: {len(passed)} of {len(before)} pass without telemetry,",
-          f"{len(passed) - len(lost)} of these with it", flush=True)  # fmt: skip
-    for test in lost:
-        print(f"  {after.get(test, 'missing')}: {test}")
+          f"{len(passed) - len(different)} of these with it", flush=True)  # fmt: skip
+    for test in different:
+        print(f"  {after.get(test, 'missing')}: {test}", f"(meant: {peer.meant[test]})"
+              if test in peer.meant else "")  # fmt: skip
     if lost:
         print(f"  see {CACHE / peer.name}-with.txt")
     if len(passed) < peer.least:
