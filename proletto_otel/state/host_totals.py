@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import time
 import uuid
@@ -32,7 +33,6 @@ SILENT_INTERVALS = 3
 SILENT_S = 15.0
 """A sender that was silent for both is stuck: another process sends, too. Two who
 send the same totals do no harm."""
-LEAVING = b"leaving"
 POLL_S = 0.02
 
 Series = tuple[str, Attributes]
@@ -55,14 +55,17 @@ class HostTotals:
         interval_s: float,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._lock_path = directory / "push.lock" if directory is not None else None
+        lock = directory / "push.lock" if directory is not None else None
         self._journal = _Journal(directory / "pushed") if directory is not None else None
         self._snapshots = snapshots
         self._interval_s = interval_s
         self._now_ns = now_ns
-        self._sender = Leader(self._lock_path)
+        self._leaving = directory / "push.leaving" if directory is not None else None
+        # whether a sender is stuck is judged by its pushes, which may be a day apart
+        self._sender = Leader(lock, stuck_s=math.inf)
         self._known: set[Series] = set()
         self._is_loaded = False
+        self._is_last = False
 
     def forked(self) -> None:
         """A child sends nothing until it takes the lock itself."""
@@ -102,19 +105,22 @@ class HostTotals:
             time.sleep(POLL_S)
         # Said before the last push, so that others of the host wait for the lock meanwhile.
         if self._sender.is_leader:
-            self._say(LEAVING)
+            self._say_leaving(True)
+        self._is_last = True
         return self.collect()
 
     def resign(self) -> None:
         """Let another process send."""
-        self._say(b"")
+        self._say_leaving(False)
         self._sender.resign()
-        self._is_loaded = False
+        self._is_loaded = self._is_last = False
 
     def _with_zeros(self, journal: _Journal, families: list[Family], now: int) -> Push:
         if not self._is_loaded:
             journal.load()
             self._known.clear()
+            if self._leaving is not None and not self._is_last:
+                self._leaving.unlink(missing_ok=True)  # left by a sender that was killed
             self._is_loaded = True
         started = {s: start for s, start in _counts(families) if s not in self._known}
         new = journal.add(started)
@@ -135,14 +141,16 @@ class HostTotals:
         return age_s > max(SILENT_INTERVALS * self._interval_s, SILENT_S)
 
     def _is_sender_leaving(self) -> bool:
-        with contextlib.suppress(OSError):
-            return self._lock_path is not None and self._lock_path.read_bytes() == LEAVING
-        return False
+        return self._leaving is not None and self._leaving.exists()
 
-    def _say(self, word: bytes) -> None:
-        if self._lock_path is not None and self._sender.is_leader:
+    def _say_leaving(self, leaving: bool) -> None:
+        """A file, because the lock's own content is the leader's beat."""
+        if self._leaving is not None and self._sender.is_leader:
             with contextlib.suppress(OSError):  # a missed word costs the last half second at most
-                self._lock_path.write_bytes(word)
+                if leaving:
+                    self._leaving.touch(0o600)
+                else:
+                    self._leaving.unlink(missing_ok=True)
 
 
 class _Journal:

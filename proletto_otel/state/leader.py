@@ -34,10 +34,17 @@ class Leader:
     Args:
         path: The lock file; None (no shared directory): every process leads for itself.
         clock: Monotonic seconds, the same for all processes of the host.
+        stuck_s: A holder silent for so long has lost the lead; infinite where the caller judges.
     """
 
-    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+        stuck_s: float = STUCK_S,
+    ) -> None:
         self._path = path
+        self._stuck_s = stuck_s
         self._clock = clock
         self._held: int | None = None
         self._is_alone = path is None
@@ -75,7 +82,7 @@ class Leader:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if _is_stuck(lock, self._clock):
+            if _is_stuck(lock, self._clock, self._stuck_s):
                 self._replace(path)
             os.close(lock)
             return False
@@ -131,8 +138,8 @@ def is_led(path: Path, clock: Callable[[], float] = time.monotonic) -> bool:
         os.close(file)
 
 
-def _is_stuck(lock: int, clock: Callable[[], float]) -> bool:
+def _is_stuck(lock: int, clock: Callable[[], float], stuck_s: float = STUCK_S) -> bool:
     """Whether the holder's last beat is too old; without one nothing is known."""
     # pread and pwrite leave the file position alone, which a forked child would share.
     beat = os.pread(lock, _BEAT.size, 0)
-    return len(beat) == _BEAT.size and clock() - _BEAT.unpack(beat)[0] > STUCK_S
+    return len(beat) == _BEAT.size and clock() - _BEAT.unpack(beat)[0] > stuck_s

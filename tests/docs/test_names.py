@@ -20,10 +20,10 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
 ]
 ROOMS = {path.stem for path in PACKAGE.iterdir() if path.stem[0] not in "_." and path.stem != "py"}
-RUN_TIME_FOLDERS = {"rejected/"}
-"""Folders that only a running program makes."""
+RUN_TIME_FOLDERS = {"rejected/", "alerting/", "datasources/", "docker-compose.override.yml"}
+"""What only a running program or a user makes, and folders of other programs."""
 
-OF_OTHERS = {"redis.Redis", "store.sqlite"}
+OF_OTHERS = {"env.py", "queue.Queue", "redis.Redis", "store.sqlite", "structlog.configure"}
 """Names of other libraries and files that begin as a room or a module of ours."""
 
 _CODE = re.compile(r"`+([^`\n]+)`+")

@@ -279,6 +279,6 @@ def test_slack_and_email_are_captured(telemetry_capture: TelemetryCapture) -> No
         time.sleep(0.05)
     texts = " ".join(str(message) for message in telemetry_capture.slack)
     assert "cannot go on" in texts
-    assert "CustomGauge" in texts
+    assert "queue_depth is 99" in texts
     assert "queue_depth" in telemetry_capture.emails[0]["text"]
     assert telemetry_capture.emails[0]["to"] == ["ops@example.com"]
