@@ -27,6 +27,7 @@ from proletto_otel.web.site import Page, Site, text_answer
 
 ADMIN = "proletto_monitoring"
 """What our endpoints begin with; an application's `extensions` keep its site under this name."""
+PREFIX = f"{ADMIN}_prefix"
 READING = ("GET", "HEAD")
 NOTHING = f"{ADMIN}_nothing"
 NO_ROUTE = (NotFound, MethodNotAllowed, RequestRedirect)
@@ -37,13 +38,21 @@ def register(app: Flask, site: Site) -> None:
     """Answer requests for the pages; a second call does nothing."""
     if ADMIN not in app.extensions:
         app.extensions[ADMIN] = site
-        request_started.connect(_give_rule, app)
+        app.extensions[PREFIX] = "/" + site.config.admin_prefix.strip("/")
+        request_started.connect(_look_at_request, app)
 
 
-def _give_rule(app: Flask, **_: Any) -> None:
+def _look_at_request(app: Flask, **_: Any) -> None:
+    """Sort out requests for other pages; it runs in every request, so it goes past the proxies."""
+    asked = request._get_current_object()  # type: ignore[attr-defined]  # a proxy has it
+    if asked.path.startswith(app.extensions[PREFIX]):
+        _give_rule(app)
+
+
+def _give_rule(app: Flask) -> None:
     """Give the current request our rule, where it is for a page of ours."""
     with suppressed("web.routes"):
-        prefix = "/" + app.extensions[ADMIN].config.admin_prefix.strip("/")
+        prefix = app.extensions[PREFIX]
         if request.path != prefix and not request.path.startswith(f"{prefix.rstrip('/')}/"):
             return
         ours, captured = _match(prefix.rstrip("/"), request.path)
