@@ -3,3 +3,5 @@
 import os
 
 os.environ.setdefault("PROLETTO_STRICT", "1")
+# read once, by whichever instrumentation is imported first: the order of the tests is random
+os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")

@@ -34,14 +34,14 @@ class Leader:
     Args:
         path: The lock file; None (no shared directory): every process leads for itself.
         clock: Monotonic seconds, the same for all processes of the host.
-        stuck_s: A holder silent for so long has lost the lead; infinite where the caller judges.
+        stuck_s: A holder silent for so long (`STUCK_S`) has lost the lead; infinite: never.
     """
 
     def __init__(
         self,
         path: Path | None,
         clock: Callable[[], float] = time.monotonic,
-        stuck_s: float = STUCK_S,
+        stuck_s: float | None = None,
     ) -> None:
         self._path = path
         self._stuck_s = stuck_s
@@ -138,8 +138,9 @@ def is_led(path: Path, clock: Callable[[], float] = time.monotonic) -> bool:
         os.close(file)
 
 
-def _is_stuck(lock: int, clock: Callable[[], float], stuck_s: float = STUCK_S) -> bool:
+def _is_stuck(lock: int, clock: Callable[[], float], stuck_s: float | None = None) -> bool:
     """Whether the holder's last beat is too old; without one nothing is known."""
     # pread and pwrite leave the file position alone, which a forked child would share.
+    limit_s = STUCK_S if stuck_s is None else stuck_s
     beat = os.pread(lock, _BEAT.size, 0)
-    return len(beat) == _BEAT.size and clock() - _BEAT.unpack(beat)[0] > stuck_s
+    return len(beat) == _BEAT.size and clock() - _BEAT.unpack(beat)[0] > limit_s

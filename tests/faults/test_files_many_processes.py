@@ -35,7 +35,7 @@ made, _ = config.load({
 }, {}, {})
 logs, _ = logs_setup.install(made)
 day_ns, jumped, real = 86_400 * 10**9, [0], time.time_ns
-building._time_ns = lambda: real() + jumped[0]
+builder._time_ns = lambda: real() + jumped[0]
 
 def work(worker):
     for n in range(records):
@@ -81,6 +81,11 @@ def run(directory: Path, how: str) -> None:
             process.wait()
 
 
+def files(folder: Path, pattern: str) -> list[Path]:
+    """The log files; where no state directory is given, rotation's locks lie beside them."""
+    return sorted(path for path in folder.glob(pattern) if path.suffix != ".lock")
+
+
 def uids(paths: list[Path]) -> Counter[str]:
     """Every record's uid; a torn line has none, or stands where it does not belong."""
     found: Counter[str] = Counter()
@@ -100,9 +105,9 @@ def test_eight_processes_share_the_files(tmp_path: Path, how: str) -> None:
 
     every = Counter(f"{w}-{n}" for w in range(PROCESSES) for n in range(RECORDS))
     errors = Counter(uid for uid in every if int(uid.split("-")[1]) % 5 == 0)
-    text = sorted(p for p in tmp_path.glob("proletto.log*"))
-    structured = sorted(tmp_path.glob("proletto_structured.json*"))
-    daily = sorted(tmp_path.glob("proletto_error.log*"))
+    text = files(tmp_path, "proletto.log*")
+    structured = files(tmp_path, "proletto_structured.json*")
+    daily = files(tmp_path, "proletto_error.log*")
     assert every == uids(text)
     assert every == uids(structured)
     assert errors == uids(daily)
@@ -153,9 +158,9 @@ def test_gunicorn_workers_share_the_files(tmp_path: Path) -> None:
 
     logs = tmp_path / "logs"
     every = Counter(f"{n}-{i}" for n in requests for i in range(100))
-    assert every == uids(sorted(logs.glob("proletto_structured.json*")))
-    assert every == uids(sorted(logs.glob("proletto.log*")))
-    assert 8_000 == uids(sorted(logs.glob("proletto_error.log*"))).total()
+    assert every == uids(files(logs, "proletto_structured.json*"))
+    assert every == uids(files(logs, "proletto.log*"))
+    assert 8_000 == uids(files(logs, "proletto_error.log*")).total()
 
 
 def test_backups_stay_bounded(tmp_path: Path) -> None:
@@ -167,5 +172,5 @@ def test_backups_stay_bounded(tmp_path: Path) -> None:
     running = [subprocess.Popen([*command, str(w), "2000"]) for w in range(4)]
     assert [0] * 4 == [process.wait(55) for process in running]
 
-    assert len(list(tmp_path.glob("proletto_structured.json*"))) == 4
-    assert len(list(tmp_path.glob("proletto.log*"))) <= 4
+    assert len(files(tmp_path, "proletto_structured.json*")) == 4
+    assert len(files(tmp_path, "proletto.log*")) <= 4

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from flask import Flask
 
 from proletto_otel.monitoring import database_check, redis_check
-from proletto_otel.web import routes
 from proletto_otel.web.access import Access
 from proletto_otel.web.site import Site
 from tests.monitoring.bound import Bound
 from tests.servers import PostgreSQL, Redis, needs_postgresql, needs_redis, until
+from tests.web.test_routes import serve
 
 INTERVAL_S = 0.3
 TIMEOUT_S = 0.5
@@ -35,7 +35,7 @@ class Watched:
             config=self.bound.config, monitor=self.bound.monitor, access=Access(self.bound.config),
             exposition=lambda _: ("", "text/plain"), status=dict,
         )  # fmt: skip
-        routes.register(self.app, site)
+        serve(self.app, site)
 
     def ready(self) -> int:
         """What /readyz answers."""

@@ -25,11 +25,11 @@ from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.logs.api import arguments, loggers
 from proletto_otel.logs.api.capture import (
     ERROR,
-    NEVER_SWALLOWED,
     Capture,
     ExceptionTypes,
     has_no_room,
     http_exception,
+    is_never_swallowed,
     write,
 )
 from proletto_otel.logs.api.loggers import Logger
@@ -95,7 +95,7 @@ class _Calls:
 
     def raised(self, begun: Begun, error: BaseException) -> bool:
         began, shown, args, kwargs = begun
-        if isinstance(error, NEVER_SWALLOWED) or already_logged.is_logged(error):
+        if is_never_swallowed(error) or already_logged.is_logged(error):
             return False
         if has_no_room(error):
             return False
