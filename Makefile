@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= db,dev
-# Tests run in random order; `make test SEED=123` repeats one.
+# `make test-random SEED=123` repeats an order.
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-stack test-peers test-matrix test-long backends bench check format lint types imports build clean
+.PHONY: help install demo test test-random test-stack test-peers test-matrix test-long backends bench check format lint types imports build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,7 +27,10 @@ demo: $(STAMP) ## Start the example shop with traffic; Ctrl-C ends it
 	$(BIN)/python examples/shop/demo.py
 
 test: $(STAMP) ## Run the tests that need no Docker and no Go
-	@echo "order of the tests: make test SEED=$(SEED)"
+	$(BIN)/python -m pytest --ignore=tests/stack
+
+test-random: $(STAMP) ## The same in random order; the seed is printed
+	@echo "order of the tests: make test-random SEED=$(SEED)"
 	$(BIN)/python -m pytest --ignore=tests/stack --random-order --random-order-seed=$(SEED)
 
 backends: ## Build collector, Prometheus and Loki into the cache (about ten minutes, once)
