@@ -79,6 +79,7 @@ class Worker:
         self._pid = 0
         self._thread: threading.Thread | None = None
         self._ended = True
+        self._has_finished = False
         self._deadline: float | None = None
         self._needs_recovery = False
         self._waker: Waker | None = None
@@ -110,7 +111,7 @@ class Worker:
 
     def reopen(self) -> None:
         """Take work again after a stop."""
-        self._deadline, self.abandoned = None, False
+        self._deadline, self.abandoned, self._has_finished = None, False, False
 
     def wake(self) -> None:
         """End the thread's sleep; start it again if it was lost. For signal handlers too."""
@@ -144,7 +145,7 @@ class Worker:
         if self.running:
             while not self._ended and self._clock() < deadline - self._reserve_s:
                 time.sleep(POLL_S)  # a lock's timeout, as of `join`, follows the wall clock on 3.10
-        else:
+        elif not self._has_finished:  # the thread may have ended just before it was looked at
             self.run_here(self._last_turns, deadline)
         # From here on the thread's outcomes do not count: what it still holds is counted as lost
         # here, and a request that ends after all must not count the same items as delivered.
@@ -221,6 +222,7 @@ class Worker:
             self._finish(deadline)
         except Exception as error:
             count_failure(f"{self.name}.finish", error)
+        self._has_finished = True
 
     def _turns_until(self, deadline: float) -> None:
         while not self.abandoned and self._may_go_on(deadline):

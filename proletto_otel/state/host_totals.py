@@ -89,7 +89,9 @@ class HostTotals:
             return self._with_zeros(journal, families, now)
         except OSError as error:
             count_failure("totals.journal", error)
-            return Push("", families, now)
+            self._is_loaded = False  # the file is gone or full: read it again, or begin anew
+            # Under the host's name as before: under another, the same counts would be there twice.
+            return Push(journal.instance_id, families, now)
 
     def collect_last(self, deadline: float) -> Push | None:
         """As `collect`, at the end of the process: the last process sends what all counted.
@@ -176,7 +178,8 @@ class _Journal:
         lines = self._read()
         self.is_new = not lines
         if self.is_new:
-            files.replace(self._path, f"{uuid.uuid4()}\n".encode())
+            # a file that was deleted below its sender goes on under the same name
+            files.replace(self._path, f"{self.instance_id or uuid.uuid4()}\n".encode())
             lines = self._read()
         self.pushed_ns = 0 if self.is_new else self._path.stat().st_mtime_ns
         self.instance_id, self._digests = lines[0], set(lines[1:])

@@ -45,14 +45,14 @@ def register(app: Flask, site: Site) -> None:
 def _look_at_request(app: Flask, **_: Any) -> None:
     """Sort out requests for other pages; it runs in every request, so it goes past the proxies."""
     asked = request._get_current_object()  # type: ignore[attr-defined]  # a proxy has it
-    if asked.path.startswith(app.extensions[PREFIX]):
-        _give_rule(app)
+    prefix = app.extensions.get(PREFIX)  # an application may empty its `extensions`
+    if prefix and asked.path.startswith(prefix):
+        _give_rule(app, prefix)
 
 
-def _give_rule(app: Flask) -> None:
+def _give_rule(app: Flask, prefix: str) -> None:
     """Give the current request our rule, where it is for a page of ours."""
     with suppressed("web.routes"):
-        prefix = app.extensions[PREFIX]
         if request.path != prefix and not request.path.startswith(f"{prefix.rstrip('/')}/"):
             return
         ours, captured = _match(prefix.rstrip("/"), request.path)

@@ -221,6 +221,27 @@ def test_stop_gives_what_is_pending_its_time(worker: Made) -> None:
     assert not made.running
 
 
+def test_the_end_comes_once_when_the_thread_is_faster_than_its_stop(
+    worker: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that ended before `stop` looks at it has done the last turns already."""
+    ended: list[float] = []
+    made = worker(lambda me: me.wait(60), finish=ended.append)
+    made.start()
+    until(lambda: made.running)
+    wake, deadline = made.wake, soon(30)
+
+    def wake_and_see_it_end() -> None:
+        wake()
+        until(lambda: not made.running)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(made, "wake", wake_and_see_it_end)
+        made.stop(deadline)
+
+    assert [deadline] == ended
+
+
 def test_stop_does_not_wait_for_a_thread_that_hangs(worker: Made) -> None:
     """At the deadline, less its reserve, the caller counts what is left and goes."""
     go, abandoned = threading.Event(), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from proletto_otel.core.metrics.push import Push
 from proletto_otel.core.metrics.registry import Histogram
+from proletto_otel.state import host_totals
 from proletto_otel.state.host_totals import HostTotals
 from tests.state.test_snapshots import COUNT, WAIT, Worker, number
 
@@ -125,12 +127,13 @@ def test_old_counts_do_not_begin_when_the_journal_is_lost(tmp_path: Path) -> Non
     first = a.push()
     a.totals.resign()
     (tmp_path / "pushed").write_bytes(b"\xff overwritten\n")
-    again = a.push(10 * INTERVAL_S)
+    b = Sender(tmp_path)
+    again = b.push(10 * INTERVAL_S)
 
     assert first.instance_id != again.instance_id
     assert ({("book",): 1000}, {}) == (counted(again), started(again))
-    a.sell(1, "pen")
-    assert {("pen",): 0} == started(a.push(INTERVAL_S))
+    b.sell(1, "pen")
+    assert {("pen",): 0} == started(b.push(INTERVAL_S))
 
 
 def test_a_stuck_sender_is_replaced(tmp_path: Path) -> None:
@@ -204,8 +207,31 @@ def test_a_deleted_file_costs_no_number(tmp_path: Path, name: str) -> None:
     """Somebody cleans up below the workers: sending goes on."""
     a = Sender(tmp_path)
     a.sell(1)
-    a.push()
+    host = a.push().instance_id
     (tmp_path / name).unlink()
     a.sell(1)
 
-    assert {("book",): 2} == counted(a.push(INTERVAL_S))
+    for _ in range(3):
+        push = a.push(INTERVAL_S)
+        assert (host, {("book",): 2}) == (push.instance_id, counted(push))
+    a.totals.resign()
+    assert host == Sender(tmp_path).push(INTERVAL_S).instance_id
+
+
+def test_a_journal_that_cannot_be_written_changes_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: the totals go on under the host's name, or they would be there twice."""
+    a = Sender(tmp_path)
+    a.sell(1)
+    host = a.push().instance_id
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host_totals.os, "utime", full)
+        a.sell(1)
+        push = a.push(INTERVAL_S)
+
+    assert (host, {("book",): 2}) == (push.instance_id, counted(push))
