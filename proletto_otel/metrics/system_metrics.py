@@ -154,15 +154,18 @@ class SystemSampler:
 
     def sample(self) -> None:
         """Measure the host now and remember it; one that fails costs itself alone."""
+        self._measure()
+        self.taken_at = self._now()
+
+    def _measure(self) -> None:
         for row in SYSTEM_METRICS:
             if row.metric.per == "host":
                 with suppressed(f"sample.{row.metric.name}"):
                     self._latest[row.metric.name] = row.read(self.host, self.worker)
-        self.taken_at = self._now()
 
     def sample_first(self) -> None:
         """Take the first sample, over a tenth of a second: a share needs two readings."""
-        self.sample()
+        self._measure()
         self._wait(FIRST_SHARE_S)
         self.sample()
 
@@ -181,11 +184,12 @@ class SystemSampler:
 
 def measure(registry: Registry, sampler: SystemSampler, leads: Callable[[], bool]) -> None:
     """Let *registry* read the sampler: host values where this process leads, its own always."""
-    for row in SYSTEM_METRICS:
-        registry.observe(row.metric, partial(_observed, row, sampler, leads))
+    # First, as callbacks are read in this order: a heartbeat says that the values are there.
     registry.observe(
         c.HEARTBEAT, lambda: [((), sampler.taken_at)] if leads() and sampler.taken_at else []
     )
+    for row in SYSTEM_METRICS:
+        registry.observe(row.metric, partial(_observed, row, sampler, leads))
 
 
 def _observed(row: SystemMetric, sampler: SystemSampler, leads: Callable[[], bool]) -> Observations:

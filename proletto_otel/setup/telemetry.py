@@ -224,8 +224,7 @@ def reset() -> None:
         _waiting_databases.clear()
         _waiting_sinks.clear()
         monitor.reset()
-        registry.forget_all()
-        registry.reset()
+        registry.clear()
         internal_errors.forget_logged()
 
 

@@ -6,7 +6,7 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -216,7 +216,9 @@ def test_a_containers_limits_stand_beside_the_host(machine: Machine, tmp_path: P
 
     found = found_by(sampler)
     shown = {
-        f.name: {p.attributes[0][1]: p.value for p in f.points} for f in sampler.families()[:2]
+        f.name: {p.attributes[0][1]: p.value for p in f.points}
+        for f in sampler.families()
+        if f.name in ("system.cpu.utilization", "system.memory.utilization")
     }
 
     assert {"host": 0.1, "container": 0.5} == shown["system.cpu.utilization"]
@@ -338,6 +340,23 @@ def test_only_the_leader_speaks_for_the_host(machine: Machine) -> None:
         "system.memory.utilization", "system.filesystem.utilization", "system.cpu.load_average.1m",
         "system.cpu.load_average.5m", "system.cpu.load_average.15m", "proletto.heartbeat",
     } == with_  # fmt: skip
+
+
+def test_a_heartbeat_says_that_the_values_are_there(machine: Machine) -> None:
+    """Whoever reads while the first sample is being taken sees no heartbeat without values."""
+    for looks in range(60):
+        registry, sampler = Registry(), make(machine)
+        asked = iter(range(looks + 1))
+
+        def leads(sampler: SystemSampler = sampler, asked: Iterator[int] = asked) -> bool:
+            """Takes the first sample while one of the values is being asked for."""
+            if next(asked, None) is None and not sampler.taken_at:
+                sampler.sample()
+            return True
+
+        measure(registry, sampler, leads)
+        names = {f.name for f in registry.collect()}
+        assert "proletto.heartbeat" not in names or "system.memory.utilization" in names
 
 
 def test_psutil_is_imported_when_it_is_needed() -> None:

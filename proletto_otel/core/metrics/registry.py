@@ -86,6 +86,12 @@ class Instrument(Generic[C]):
         if self._overflow is not None:
             self._overflow.reset()
 
+    def clear(self) -> None:
+        """Begin again without any series; cells that callers keep count for nobody any more."""
+        # Each emptied, none replaced: a thread that is making a cell puts both parts into them.
+        self._cells.clear()
+        self._overflow = None
+
     def collect(self) -> Family:
         """Every series now."""
         points = [Point(a, cell.read(), cell.start_ns) for a, cell in self.labelled()]
@@ -163,9 +169,13 @@ class Registry:
         """Stop reading *metric* through a callback."""
         self._callbacks.pop(metric.name, None)
 
-    def forget_all(self) -> None:
-        """Stop reading anything through callbacks (the set-up that made them is undone)."""
+    def clear(self) -> None:
+        """Forget every series and callback (the set-up that made them is undone)."""
+        # The series, too: with the routes of every test of a long suite the cap would be reached.
+        self._move = None
         self._callbacks.clear()
+        for instrument in list(self._instruments.values()):
+            instrument.clear()
 
     def collect(self) -> list[Family]:
         """Every instrument and callback with at least one series; a failing callback is absent."""
@@ -180,7 +190,7 @@ class Registry:
         return [f for f in families if f.points]
 
     def reset(self) -> None:
-        """Zero everything where it is (after a fork, between tests); move no histogram any more."""
+        """Zero everything where it is (after a fork); move no histogram any more."""
         self._move = None
         for instrument in list(self._instruments.values()):
             instrument.reset()

@@ -10,6 +10,7 @@ import pytest
 
 import proletto_otel
 from proletto_otel.core.conventions import OVERFLOW, Metric, prometheus_name
+from proletto_otel.core.metrics import registry as module
 from proletto_otel.core.metrics.registry import MAX_CELLS, Cell, Histogram, Registry
 
 PACKAGE = Path(proletto_otel.__file__).parent
@@ -95,6 +96,22 @@ def test_reset_keeps_cells_that_callers_hold() -> None:
     cell.add(1)
 
     assert [1] == [p.value for p in registry.collect()[0].points]
+
+
+def test_clear_makes_room_for_other_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set-up that is undone leaves no series that the next one would share its cap with."""
+    monkeypatch.setattr(module, "MAX_CELLS", 2)
+    registry = Registry()
+    orders = registry.counter(ORDERS)
+    for name in "abc":
+        orders.cell((name,)).add(1)
+    registry.clear()
+    assert [] == registry.collect()
+
+    orders.cell(("d",)).add(1)
+    (family,) = registry.collect()
+
+    assert [((("route", "d"),), 1)] == [(p.attributes, p.value) for p in family.points]
 
 
 def test_absent_attribute_is_left_out() -> None:
