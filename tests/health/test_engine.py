@@ -306,7 +306,8 @@ def test_only_scheduled_rounds_make_a_check_unhealthy(tmp_path: Path) -> None:
         clock.at += RETRY_S
         made.retry_failing()
         until(lambda asked=asked: broken.asked == asked)  # type: ignore[misc]
-        made._retry.join().wait(10)
+        flight = made._retry._flight
+        assert flight is not None and flight.wait(10)  # `join` would ask again when it is over
 
     assert 1 == made.shared.load()["db"].failures
 
