@@ -307,7 +307,8 @@ def test_only_scheduled_rounds_make_a_check_unhealthy(tmp_path: Path) -> None:
         made.retry_failing()
         until(lambda asked=asked: broken.asked == asked)  # type: ignore[misc]
         flight = made._retry._flight
-        assert flight is not None and flight.wait(10)  # `join` would ask again when it is over
+        assert flight is not None  # `join` would start another one when it is over
+        assert flight.wait(10)
 
     assert 1 == made.shared.load()["db"].failures
 
