@@ -98,7 +98,7 @@ class Program:
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         """One request on a connection of its own; headers by name with `_` for `-`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request("GET", path, headers=sent)

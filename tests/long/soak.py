@@ -176,7 +176,7 @@ def test_everything_stays_flat(tmp_path: Path) -> None:
         finally:
             assert program.process is not None
             program.process.terminate()
-            program.process.wait(20)
+            program.process.wait(60)
     settled = samples[int(len(samples) * WARM_UP) :]
     half = len(settled) // 2
     first, last = settled[:half], settled[half:]
