@@ -8,7 +8,7 @@ EXTRAS ?= db,dev
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-random test-stack test-peers test-matrix test-long backends bench check format lint types imports build clean
+.PHONY: help install demo test test-random test-stack test-peers test-matrix test-long mutants backends bench check format lint types imports build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test-matrix: $(STAMP) ## Try the wheel with the oldest and newest versions it st
 
 test-long: $(STAMP) ## Run the tests that take minutes or hours (PROLETTO_SOAK_MINUTES, default 10)
 	$(BIN)/python -m pytest -s --timeout=0 tests/long/*.py
+
+mutants: $(STAMP) ## Change the code and see whether the tests notice (MUTANTS="alerts --sample 30")
+	$(BIN)/python tools/mutants.py $(MUTANTS)
 
 bench: $(STAMP) ## Measure what telemetry costs, beside OpenTelemetry and Sentry (BENCH="--rounds 3")
 	$(BIN)/python bench/environments.py
