@@ -37,12 +37,12 @@ def decide(
     state: AlertState, silences: Sequence[Silence], now: float, repeat_s: float = 0.0
 ) -> tuple[AlertState, Announcement | None]:
     """The announcement due at *now* (unix seconds), if any, and the state that records it."""
-    if RANK[state.level] > RANK[state.told]:
+    if RANK[state.level] > RANK[state.notified]:
         if quiet(state.name, state.level, silences):
-            # `told` stays, so the rise is announced when the silence ends and it still holds
+            # `notified` stays, so the rise is announced when the silence ends and it still holds
             return state, None
         return _announced(state, now), Announcement(FIRING, state.level)
-    if state.level == state.told:
+    if state.level == state.notified:
         # `OK` on both sides comes here too, and never repeats
         repeated = _repeats(state, silences, now, repeat_s)
         return (
@@ -53,16 +53,16 @@ def decide(
     # Better but not over: lower the known level without a message, so that the next rise is news.
     # A silenced end likewise: what began before the silence must not be announced as over after it.
     if state.level != OK or of(state.name, SILENCE, silences) is not None:
-        return _announced(state, state.told_at), None
-    return _announced(state, now), Announcement(RESOLVED, state.told)
+        return _announced(state, state.notified_at), None
+    return _announced(state, now), Announcement(RESOLVED, state.notified)
 
 
 def _repeats(state: AlertState, silences: Sequence[Silence], now: float, repeat_s: float) -> bool:
-    if not repeat_s or state.level == OK or now - state.told_at < repeat_s:
+    if not repeat_s or state.level == OK or now - state.notified_at < repeat_s:
         return False
     silenced = of(state.name, SILENCE, silences) is not None
     return not silenced and of(state.name, ACKNOWLEDGE, silences) is None
 
 
 def _announced(state: AlertState, at: float) -> AlertState:
-    return replace(state, told=state.level, told_at=at)
+    return replace(state, notified=state.level, notified_at=at)

@@ -46,7 +46,7 @@ class Readings:
     """The checks' states."""
 
     excluded_routes: Container[str | None] = ()
-    """Routes whose requests say nothing about the service: probes and admin pages."""
+    """Routes that say nothing about the service: probes and admin pages."""
 
     unevaluated: Callable[[], Collection[str]] = tuple
     """Names that a process of the service registered and nobody evaluates."""
@@ -123,7 +123,7 @@ class Reading:
 
     def _gauge(self, metric: str, direction: str) -> float | None:
         """The worst series of a gauge, over all workers."""
-        # an average would hide one worker whose queue is full
+        # an average would hide one worker with a full queue
         worst = max if direction == ABOVE else min
         values = [
             float(point.value)

@@ -37,7 +37,7 @@ class Slo:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z][\w-]{0,39}", self.name):
-            raise ConfigError.of("name", self.name, "a letter, then letters, digits, _ and -")
+            raise ConfigError.of("name", self.name, "A-Z or a-z, then up to 39 of A-Z a-z 0-9 _ -")
         objective: Any = self.objective
         number = isinstance(objective, (int, float)) and not isinstance(objective, bool)
         if not number or not 0 < objective < 1:

@@ -14,7 +14,7 @@ from proletto_otel.core.severity import CRITICAL, OK, WARNING
 GAP_S = 60.0
 """A value may be missing this long (a restart, a failed reading) before windows start again."""
 NO_DATA_RESOLVES_S = 900.0
-"""An alert whose value is missing this long ends: nothing can be said any more."""
+"""An alert without a value for so long ends: its state is no longer known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +25,10 @@ class AlertState:
     level: str = OK
     """`ok`, `warning` or `critical`: what holds."""
 
-    told: str = OK
+    notified: str = OK
     """The level of the last notification. The name is stored in the host's database."""
 
-    told_at: float = 0.0
+    notified_at: float = 0.0
     """When the last notification was made, unix seconds."""
 
     evaluated_at: float = 0.0

@@ -12,7 +12,8 @@ import time
 from types import TracebackType
 
 from proletto_otel.core.conventions import INTERNAL_ERRORS
-from proletto_otel.core.metrics.registry import registry
+from proletto_otel.core.metrics.instruments import Instrument
+from proletto_otel.core.metrics.values import Cell
 
 LINE_INTERVAL_S = 60.0
 """One line a minute per key: enough to be seen, too few to flood."""
@@ -22,7 +23,9 @@ MAX_KEYS = 500
 strict = os.environ.get("PROLETTO_STRICT") == "1"
 
 _log = logging.getLogger("proletto_otel")
-_errors = registry.counter(INTERNAL_ERRORS)
+# Made here and added to the process's registry there: the registry counts the callbacks that raise,
+# so it imports this module.
+failures = Instrument(INTERNAL_ERRORS, lambda _: Cell())
 _logged_at: dict[str, float] = {}
 
 
@@ -44,7 +47,7 @@ def forget_logged() -> None:
 
 def count_failure(where: str, error: BaseException) -> None:
     """Count an error of ours at *where*, and log it at most once a minute."""
-    _errors.cell((where,)).add(1)
+    failures.cell((where,)).add(1)
     log_rate_limited(
         f"internal:{where}", "telemetry step %s failed: %s", where, type(error).__name__
     )

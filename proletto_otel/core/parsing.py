@@ -156,7 +156,7 @@ def token_prefixes(value: Any) -> tuple[str, ...]:
 
 
 def words_of(*allowed: str) -> Parser:
-    """A comma-separated list whose words are all among *allowed*."""
+    """A comma-separated list of words that are all among *allowed*."""
 
     def parse(value: Any) -> tuple[str, ...]:
         found = _words(value)

@@ -57,7 +57,7 @@ class Check:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise ConfigError.of("name", self.name, "1 to 64 letters, digits, or _ . : / - space")
+            raise ConfigError.of("name", self.name, "1 to 64 of A-Z a-z 0-9 _ . : / - space")
         if not callable(self.function):
             raise ConfigError.of("check", self.function, "a function without arguments")
         _seconds("timeout", self.timeout, MAX_TIMEOUT_S)

@@ -115,7 +115,7 @@ class ErrorNotifier(Sink):
         self._counters: dict[str, ErrorCounter] = {}
         self._claimed: deque[ErrorClaim] = deque()
         self._unsent_firsts: set[int] = set()
-        """`id` of claims whose first record is delivered only when its message is."""
+        """`id` of claims with a first record that is delivered only when its message is."""
         self._asked_due_at = 0.0
         self._renewed_at = 0.0
         self._turn_at: float | None = None

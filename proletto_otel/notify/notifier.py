@@ -115,7 +115,7 @@ class Notifier(Component):
     def _done(self, entry: OutboxEntry, outcome: Outcome) -> Outcome:
         """Strike the entry off; nobody else has to send it."""
         if entry.id is not None:
-            # Remembered until it is removed: with a locked store the outbox offers it again.
+            # In `_sent` until its row is gone: with a locked store the outbox offers it again.
             self._sent.add(entry.id)
             self._waiting.discard(entry.id)
             self._ledger.spooled(self.name, -1)

@@ -13,7 +13,7 @@ from tests.alerts.stage import Stage
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    """One process of a host whose state lies in a fresh directory."""
+    """One process of a host with its state in a fresh directory."""
     return Stage(tmp_path)
 
 

@@ -25,7 +25,7 @@ from tests.servers import until
 CPU = Threshold(metric="cpu_percent", warning=80, critical=95, duration=60)
 
 
-class Told:
+class Receiver:
     """A channel that remembers."""
 
     name = "people"
@@ -308,7 +308,7 @@ def test_critical_alert_counts_since_its_own_limit(stage: Stage) -> None:
 
 def test_locked_store_silences_no_alert(stage: Stage) -> None:
     """While the store cannot be written the alert is notified by this process, once."""
-    people = Told()
+    people = Receiver()
     outbox = stage.store.outbox
     stage.evaluator.notifiers = [Notifier(people, outbox, ledger=Ledger(Registry()))]
     stage.thresholds = [CPU]

@@ -17,13 +17,13 @@ def held(kind: str, level: str = "critical") -> list[Silence]:
     return [Silence(name="cpu", kind=kind, until=NOW + HOUR, by="ada", level=level)]
 
 
-def state(level: str, told: str, told_at: float = NOW - HOUR) -> AlertState:
-    """An alert at *level*, last notified at the level *told*."""
-    return AlertState(name="cpu", level=level, told=told, told_at=told_at)
+def state(level: str, notified: str, notified_at: float = NOW - HOUR) -> AlertState:
+    """An alert at *level*, last notified at the level *notified*."""
+    return AlertState(name="cpu", level=level, notified=notified, notified_at=notified_at)
 
 
 @pytest.mark.parametrize(
-    ("level", "told", "announced"),
+    ("level", "notified", "announced"),
     [
         ("ok", "ok", None),
         ("warning", "ok", Announcement("firing", "warning")),
@@ -36,17 +36,17 @@ def state(level: str, told: str, told_at: float = NOW - HOUR) -> AlertState:
     ],
 )
 def test_people_hear_what_is_worse_and_what_ends(
-    level: str, told: str, announced: Announcement | None
+    level: str, notified: str, announced: Announcement | None
 ) -> None:
     """Once each; a small improvement is quiet, and forgotten: the next rise is notified again."""
-    after, said = decide(state(level, told), [], NOW)
+    after, said = decide(state(level, notified), [], NOW)
 
     assert announced == said
-    assert level == after.told
+    assert level == after.notified
 
 
 @pytest.mark.parametrize(
-    ("kind", "level", "told", "said"),
+    ("kind", "level", "notified", "said"),
     [
         (SILENCE, "critical", "ok", None),
         (SILENCE, "ok", "critical", None),
@@ -56,10 +56,10 @@ def test_people_hear_what_is_worse_and_what_ends(
     ],
 )
 def test_what_somebody_asked_for_holds_back(
-    kind: str, level: str, told: str, said: Announcement | None
+    kind: str, level: str, notified: str, said: Announcement | None
 ) -> None:
     """A silence holds everything back; an acknowledgement only what is known already."""
-    assert said == decide(state(level, told), held(kind, "warning"), NOW)[1]
+    assert said == decide(state(level, notified), held(kind, "warning"), NOW)[1]
 
 
 def test_held_back_alert_is_not_taken_for_told() -> None:
@@ -70,15 +70,15 @@ def test_held_back_alert_is_not_taken_for_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told_at", "repeat_s", "again"),
+    ("notified_at", "repeat_s", "again"),
     [(NOW - HOUR, 0.0, False), (NOW - HOUR, HOUR, True), (NOW - HOUR + 1, HOUR, False)],
 )
-def test_alert_that_goes_on_repeats(told_at: float, repeat_s: float, again: bool) -> None:
+def test_alert_that_goes_on_repeats(notified_at: float, repeat_s: float, again: bool) -> None:
     """After so many seconds, counted from the last time; never unless it is set."""
-    after, said = decide(state("warning", "warning", told_at), [], NOW, repeat_s)
+    after, said = decide(state("warning", "warning", notified_at), [], NOW, repeat_s)
 
     assert (Announcement("firing", "warning") if again else None) == said
-    assert (NOW if again else told_at) == after.told_at
+    assert (NOW if again else notified_at) == after.notified_at
 
 
 @pytest.mark.parametrize("kind", [SILENCE, ACKNOWLEDGE])

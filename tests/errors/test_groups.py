@@ -208,8 +208,8 @@ def test_groups_are_bounded(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch
 def test_waiting_errors_are_bounded(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ever new errors between two writes do not fill the memory; the rest is counted as lost."""
     monkeypatch.setattr(error_groups, "MAX_WAITING", 5)
-    for letter in "abcdefgh":
-        log.error("failed " + letter)
+    for name in "abcdefgh":
+        log.error("failed " + name)
 
     assert 3 == groups.lost
     assert 5 == len(groups.groups())

@@ -18,7 +18,7 @@ from proletto_otel.error_logging import logger
 from tests.logs.conftest import Room
 
 
-class Moment(datetime.datetime):
+class OwnDatetime(datetime.datetime):
     """As pandas, pendulum and freezegun have one."""
 
 
@@ -39,7 +39,7 @@ class Order:
 
 
 VALUES: list[tuple[Any, Any]] = [
-    (Moment(2026, 1, 2, 3, 4, 5), "2026-01-02T03:04:05"),
+    (OwnDatetime(2026, 1, 2, 3, 4, 5), "2026-01-02T03:04:05"),
     (Day(2026, 1, 2), "2026-01-02"),
     (datetime.timedelta(minutes=5), "0:05:00"),
     (decimal.Decimal("1.50"), "1.50"),

@@ -138,11 +138,11 @@ def _own_kind(address: Address) -> str:
 
 
 TRANSLATED = {0x0064_FF9B << 64: "NAT64", 0: "IPv4-compatible", 0xFFFF << 16: "SIIT"}
-"""First 96 bits of addresses whose last 32 are an IPv4 address (RFC 6052, 4291, 2765)."""
+"""First 96 bits of addresses with an IPv4 address in the last 32 (RFC 6052, 4291, 2765)."""
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 """Prefixes that a network chooses for its own NAT64 (RFC 8215), of any length."""
 ISATAP = (0x0000_5EFE, 0x0200_5EFE)
-"""Third quarter of an address whose last is an IPv4 address (RFC 5214)."""
+"""Third quarter of an address that ends with an IPv4 address (RFC 5214)."""
 
 
 def ipv4_inside(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:

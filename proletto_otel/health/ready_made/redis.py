@@ -12,7 +12,7 @@ def redis(target: Any, *, timeout: float = 2.0) -> Callable[[], None]:
     """Check that Redis answers PING within *timeout* seconds.
 
     Args:
-        target: `redis://…`, `rediss://…`, `unix://…`, or a `redis.Redis` client, whose settings
+        target: `redis://…`, `rediss://…`, `unix://…`, or a `redis.Redis` client; its settings
             are used for a connection of our own.
         timeout: seconds for connecting, and for the answer.
 

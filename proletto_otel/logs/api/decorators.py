@@ -55,7 +55,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-Begun = tuple[float, dict[str, Any] | None, tuple[Any, ...], dict[str, Any]]
+StartedCall = tuple[float, dict[str, Any] | None, tuple[Any, ...], dict[str, Any]]
 """When a call began, its arguments as they are shown (if they are), and as they are."""
 
 
@@ -76,25 +76,25 @@ class _Calls:
         self._logger = logger
         self._signature = arguments.Signature(function)
 
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StartedCall:
         shown = None
         if (self._logger or loggers.logger).isEnabledFor(self._level):
             # now, before the function can change what it was given
             shown = self._shown(args, kwargs)
         return time.perf_counter(), shown, args, kwargs
 
-    def returned(self, begun: Begun, result: Any) -> None:
-        began, shown, _, _ = begun
+    def returned(self, started: StartedCall, result: Any) -> None:
+        started_at, shown, _, _ = started
         if shown is None:
             return
         with suppressed("logs.call"):
-            facts = {"arguments": shown, "duration_ms": _ms_since(began)}
+            facts = {"arguments": shown, "duration_ms": _ms_since(started_at)}
             if result is not NO_RESULT:
                 facts["result"] = arguments.shown(result)
             write(self._logger, self._level, f"{self._name} returned", facts, None, self._where)
 
-    def raised(self, begun: Begun, error: BaseException) -> bool:
-        began, shown, args, kwargs = begun
+    def raised(self, started: StartedCall, error: BaseException) -> bool:
+        started_at, shown, args, kwargs = started
         if is_never_swallowed(error) or already_logged.is_logged(error):
             return False
         if has_no_room(error):
@@ -102,7 +102,7 @@ class _Calls:
         with suppressed("logs.call"):
             if shown is None:
                 shown = self._shown(args, kwargs)
-            facts = {"arguments": shown, "duration_ms": _ms_since(began)}
+            facts = {"arguments": shown, "duration_ms": _ms_since(started_at)}
             level = self._exception_level if is_failure(error) else self._level
             write(self._logger, level, f"{self._name} raised", facts, error, self._where)
         return False
@@ -121,8 +121,8 @@ def is_failure(error: BaseException) -> bool:
     return isinstance(error, Exception)
 
 
-def _ms_since(began: float) -> float:
-    return round((time.perf_counter() - began) * 1000, 3)
+def _ms_since(started_at: float) -> float:
+    return round((time.perf_counter() - started_at) * 1000, 3)
 
 
 @overload
@@ -191,15 +191,15 @@ class _Handled:
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return error_facts.enter(self._capture.facts) if self._encloses else None
 
-    def returned(self, begun: Any, result: Any) -> None:
+    def returned(self, started: Any, result: Any) -> None:
         if self._encloses:
-            error_facts.leave(begun)
+            error_facts.leave(started)
 
-    def raised(self, begun: Any, error: BaseException) -> bool:
+    def raised(self, started: Any, error: BaseException) -> bool:
         try:
             return self._capture.handle(error, self._event, self._where)
         finally:
-            self.returned(begun, None)
+            self.returned(started, None)
 
 
 @overload

@@ -20,10 +20,10 @@ class Around(Protocol):
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Before the call; what it returns is handed to the others."""
 
-    def returned(self, begun: Any, result: Any) -> None:
+    def returned(self, started: Any, result: Any) -> None:
         """After the call. For a generator: when it ended, with no result."""
 
-    def raised(self, begun: Any, error: BaseException) -> bool:
+    def raised(self, started: Any, error: BaseException) -> bool:
         """The call failed; whether the error ends here, with `fallback` as the result."""
 
     @property
@@ -90,14 +90,14 @@ def is_generator(function: Callable[..., Any]) -> bool:
 
 def _plain(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        begun = around.begin(args, kwargs)
+        started = around.begin(args, kwargs)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            if around.raised(begun, error):
+            if around.raised(started, error):
                 return around.fallback
             raise
-        around.returned(begun, result)
+        around.returned(started, result)
         return result
 
     return call
@@ -105,14 +105,14 @@ def _plain(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
 
 def _coroutine(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        begun = around.begin(args, kwargs)
+        started = around.begin(args, kwargs)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            if around.raised(begun, error):
+            if around.raised(started, error):
                 return around.fallback
             raise
-        around.returned(begun, result)
+        around.returned(started, result)
         return result
 
     return call
@@ -120,17 +120,17 @@ def _coroutine(function: Callable[..., Any], around: Around) -> Callable[..., An
 
 def _generator(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        begun = around.begin(args, kwargs)
+        started = around.begin(args, kwargs)
         try:
             result = yield from function(*args, **kwargs)
         except GeneratorExit:
-            around.returned(begun, NO_RESULT)
+            around.returned(started, NO_RESULT)
             raise
         except BaseException as error:
-            if around.raised(begun, error):
+            if around.raised(started, error):
                 return around.fallback
             raise
-        around.returned(begun, NO_RESULT)
+        around.returned(started, NO_RESULT)
         return result
 
     return call
@@ -138,7 +138,7 @@ def _generator(function: Callable[..., Any], around: Around) -> Callable[..., An
 
 def _async_generator(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        begun = around.begin(args, kwargs)
+        started = around.begin(args, kwargs)
         inner = function(*args, **kwargs)
         try:
             advance = inner.__anext__()
@@ -157,12 +157,12 @@ def _async_generator(function: Callable[..., Any], around: Around) -> Callable[.
                 else:
                     advance = inner.asend(sent)
         except GeneratorExit:
-            around.returned(begun, NO_RESULT)
+            around.returned(started, NO_RESULT)
             raise
         except BaseException as error:
-            if around.raised(begun, error):
+            if around.raised(started, error):
                 return
             raise
-        around.returned(begun, NO_RESULT)
+        around.returned(started, NO_RESULT)
 
     return call
