@@ -85,6 +85,7 @@ def attach(
         instrument(app, requests.tracing, requests.exclusions)
         middleware.wsgi_app = app.wsgi_app
     foreign_instrumentation.keep_off(app)
+    foreign_instrumentation.step_aside()
     app.wsgi_app = middleware  # type: ignore[method-assign]  # Flask documents wrapping it so
     components.logs.adopt(app)
     flask_adapter.watch(app)

@@ -23,6 +23,7 @@ from proletto_otel.monitoring import monitor
 from proletto_otel.request.labels import Ask
 from proletto_otel.request.propagation import outgoing_headers
 from proletto_otel.runtime.lifecycle import Component
+from proletto_otel.setup import foreign_instrumentation
 from proletto_otel.setup.components import Components, TestDoubles
 from proletto_otel.setup.flask_app import attach, attachment, watch_login
 from proletto_otel.setup.requests import RequestTelemetry
@@ -166,6 +167,7 @@ class Telemetry:
 
     def started(self) -> None:
         """This process serves: check what the program set up after us."""
+        foreign_instrumentation.step_aside()
         for app in list(self.apps):
             watch_login(app)
             if not self._is_test:  # a capture changes settings itself

@@ -8,16 +8,27 @@ from typing import Any
 import flask
 import pytest
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client
 
 from proletto_otel import setup_telemetry
 from proletto_otel.testing import TelemetryCapture
 
 DURATION = "http.server.request.duration"
 INSTRUMENTATION = "opentelemetry.instrumentation.flask"
+
+
+@pytest.fixture(autouse=True)
+def their_own_middleware() -> Iterator[None]:
+    """Their class is as it was before the test."""
+    before = OpenTelemetryMiddleware.__call__
+    yield
+    OpenTelemetryMiddleware.__call__ = before
 
 
 @pytest.fixture
@@ -88,6 +99,63 @@ def seen_once(capture: TelemetryCapture, app: Any) -> bool:
 def test_request_is_seen_once(telemetry_capture: TelemetryCapture, make: Callable[[], Any]) -> None:
     """In whichever order the two came."""
     assert seen_once(telemetry_capture, make())
+
+
+def wrapped_inside() -> Any:
+    """Wrapped by hand, then set up: theirs is below ours."""
+    app = made()
+    app.wsgi_app = OpenTelemetryMiddleware(app.wsgi_app)
+    setup_telemetry(app)
+    return app.wsgi_app
+
+
+def wrapped_around() -> Any:
+    """Set up, then wrapped: theirs is above ours."""
+    app = made()
+    setup_telemetry(app)
+    app.wsgi_app = ProxyFix(OpenTelemetryMiddleware(app.wsgi_app))
+    return app.wsgi_app
+
+
+def wrapped_for_the_server() -> Any:
+    """As gunicorn gets it: the application itself knows nothing of what is around it."""
+    app = made()
+    setup_telemetry(app)
+    return OpenTelemetryMiddleware(ProxyFix(app))
+
+
+@pytest.mark.parametrize("make", [wrapped_inside, wrapped_around, wrapped_for_the_server])
+def test_their_middleware_passes_requests_on(
+    telemetry_capture: TelemetryCapture, make: Callable[[], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrapped by hand, on whichever side of ours."""
+    client = Client(make())
+    assert "hello" == client.get("/").text
+    assert "hello" == client.get("/").text
+
+    servers = [span for span in telemetry_capture.spans if span["kind"] == "SERVER"]
+    assert (2, 2) == (len(servers), len(telemetry_capture.spans))
+    assert 2 == telemetry_capture.metric(DURATION, http_route="/")
+    assert 1 == capsys.readouterr().out.count("OpenTelemetryMiddleware wraps the application")
+
+
+def test_their_middleware_around_other_applications_works(
+    telemetry_capture: TelemetryCapture,
+) -> None:
+    """What is not ours keeps the spans that its author asked for."""
+
+    def other(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"other"]
+
+    app = made()
+    setup_telemetry(app)
+    Client(app).get("/")
+    both = DispatcherMiddleware(app, {"/other": OpenTelemetryMiddleware(other)})
+    Client(both).get("/other")
+
+    servers = [span["name"] for span in telemetry_capture.spans if span["kind"] == "SERVER"]
+    assert ["GET", "GET /"] == sorted(servers)
 
 
 def test_application_born_instrumented_is_seen_once(
