@@ -8,7 +8,7 @@ what the process published last, at most half a second old.
 A file is one chunk of fixed size:
 
     offset  bytes  what
-    0       8      bytes in use, these included (little-endian)
+    0       8      bytes in use, these included (an integer in the machine's byte order)
     8       …      records, one after the other:
             4        bytes of the description
             4        count of numbers
@@ -41,10 +41,10 @@ CHUNK_BYTES = 256 * 1024
 MAX_CHUNKS = 32
 """8 MB a process; cells beyond it count in lists and are published with the rest."""
 SUFFIX = "histograms"
-Doubles = Any
-"""A `memoryview` of doubles; what it is a view of, its type cannot say before Python 3.13."""
+Numbers = Any
+"""A `memoryview` of numbers; what it is a view of, its type cannot say before Python 3.13."""
 HEAD = struct.Struct("<II")
-USED = struct.Struct("<Q")
+USED_BYTES = 8
 
 
 class SharedHistograms:
@@ -58,6 +58,7 @@ class SharedHistograms:
         self._stem = stem
         self._chunks = 0
         self._map: mmap.mmap | None = None
+        self._header: Numbers = None
         self._used = 0
         self._is_full = False
         self._lock = threading.Lock()
@@ -81,10 +82,10 @@ class SharedHistograms:
         if view is not None:
             cell.move(view)
 
-    def _record(self, text: bytes, numbers: int) -> Doubles | None:
+    def _record(self, text: bytes, numbers: int) -> Numbers | None:
         size = HEAD.size + len(text) + 8 * numbers
         if self._map is None or self._used + size > CHUNK_BYTES:
-            if self._chunks >= MAX_CHUNKS or size > CHUNK_BYTES - USED.size:
+            if self._chunks >= MAX_CHUNKS or size > CHUNK_BYTES - USED_BYTES:
                 self._is_full = True
                 return None
             self._grow()
@@ -95,7 +96,7 @@ class SharedHistograms:
         # Last, so that a reader in another process does not find a record before it is complete.
         # No lock is shared between them: a killed writer blocks nobody.
         self._used = at + size
-        USED.pack_into(chunk, 0, self._used)
+        self._header[0] = self._used
         return memoryview(chunk)[at + size - 8 * numbers : at + size].cast("d")
 
     def _grow(self) -> None:
@@ -113,8 +114,18 @@ class SharedHistograms:
             raise
         finally:
             os.close(file)  # the mapping stays valid without its descriptor
+        self._header = _header(self._map)
         self._chunks += 1
-        self._used = USED.size
+        self._used = USED_BYTES
+
+
+def _header(chunk: mmap.mmap) -> Numbers:
+    """The number "bytes in use" of a chunk."""
+    # Read and written by a view, as one aligned load or store of 8 bytes. `struct.pack_into` zeroes
+    # the bytes before it writes them, whatever the format: of 1.6 million reads by another process
+    # 42,000 found a zero, which to a new reader is an empty chunk; with the view none did (CPython
+    # 3.11, two cores).
+    return memoryview(chunk)[:USED_BYTES].cast("Q")
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +139,7 @@ class Record:
     bounds: tuple[float, ...]
     attributes: Attributes
     start_ns: int
-    numbers: Doubles
+    numbers: Numbers
 
     def plain(self, exemplars: dict[str, Any]) -> list[Any]:
         """The histogram now, in the form of `state.merging`."""
@@ -148,13 +159,14 @@ class MappedChunk:
             self._map = mmap.mmap(file, CHUNK_BYTES, prot=mmap.PROT_READ)
         finally:
             os.close(file)
-        self._read = USED.size
+        self._header = _header(self._map)
+        self._read = USED_BYTES
         self.records: list[Record] = []
 
     def refresh(self) -> list[Record]:
         """All records, those made since the last call included."""
         # No record moves or changes its size, so those of before are still right.
-        used = USED.unpack_from(self._map, 0)[0]
+        used = self._header[0]
         while self._read < used:
             length, numbers = HEAD.unpack_from(self._map, self._read)
             text = self._read + HEAD.size
@@ -165,7 +177,7 @@ class MappedChunk:
         return self.records
 
 
-def _record(text: bytes, numbers: Doubles) -> Record:
+def _record(text: bytes, numbers: Numbers) -> Record:
     name, unit, description, per, bounds, attributes, start_ns = orjson.loads(text)
     pairs = tuple((key, value) for key, value in attributes)
     return Record(name, unit, description, per, tuple(bounds), pairs, start_ns, numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import signal
@@ -104,6 +105,26 @@ def test_what_was_counted_before_is_kept(tmp_path: Path) -> None:
     assert ([1, 1, 0], 2, 0.05, 0.5) == (value.counts, value.count, value.min, value.max)
     assert {0} == set(value.exemplars)
     assert {"/a": [1, 1, 0]} == seen(tmp_path)
+
+
+def test_bytes_in_use_are_never_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one process adds series, another finds "bytes in use" only growing: never a zero."""
+    monkeypatch.setattr(module, "CHUNK_BYTES", 32 * 1024 * 1024)
+    histograms = SharedHistograms(tmp_path / "w")
+    cell = Registry().histogram(WAIT).cell(("/a",))
+    histograms.place(WAIT, (), cell)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        for _ in range(100_000):
+            histograms.place(WAIT, (), cell)
+        os._exit(0)
+    with (tmp_path / f"w.0.{module.SUFFIX}").open("rb") as file:
+        in_use = memoryview(mmap.mmap(file.fileno(), 8, prot=mmap.PROT_READ)).cast("Q")
+    found = [in_use[0]]
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        found += [in_use[0] for _ in range(10_000)]
+
+    assert found == sorted(found)
 
 
 def test_many_series_take_more_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
