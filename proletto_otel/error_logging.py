@@ -54,6 +54,8 @@ def add_db_handler(db: Any) -> None:
     from proletto_otel.setup import telemetry  # the front door owns the life of sinks
 
     telemetry.add_database(db)
+    if telemetry.current_telemetry() is None:  # it waits for the set-up
+        _by_itself.expect()
 
 
 def add_sink(sink: Sink) -> None:

@@ -22,7 +22,7 @@ from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.sinks.sink import Sink
 from proletto_otel.monitoring import monitor
-from proletto_otel.setup import by_itself, under_test
+from proletto_otel.setup import under_test
 from proletto_otel.setup.components import TestDoubles
 from proletto_otel.setup.flask_app import attachment
 from proletto_otel.setup.handle import Telemetry
@@ -161,7 +161,6 @@ def add_database(db: Any) -> None:
         if _current is None:
             check_database(db)
             _waiting_databases.append(db)
-            by_itself.expect()
         else:
             _use_database(_current, db, None)
 
