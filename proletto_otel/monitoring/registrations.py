@@ -159,7 +159,7 @@ class Registrations:
         """Measure something of your own; it can have thresholds and is exported as a metric.
 
         Args:
-            name: `queue_depth`; letters, digits and `_ . - /`.
+            name: `queue_depth`; of A-Z, a-z, 0-9 and `_ . - /`, the first not a digit.
             read: returns the present value (any real number), or None when there is none. Called
                 in each worker about twice a second, on a thread of its own inside the application's
                 context, and given one second; a threshold compares the worst worker.
@@ -172,7 +172,7 @@ class Registrations:
         from proletto_otel.alerts.indicators import INDICATORS, gauge
 
         if not isinstance(name, str) or not _GAUGE_NAME.fullmatch(name):
-            raise ConfigError.of("name", name, "a letter, then letters, digits and _ . - /")
+            raise ConfigError.of("name", name, "A-Z or a-z, then A-Z, a-z, 0-9 and _ . - /")
         if name in INDICATORS:
             raise ConfigError.of("name", name, "a name that is not built in")
         if not callable(read):

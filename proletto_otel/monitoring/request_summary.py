@@ -1,4 +1,4 @@
-"""Summaries of requests: totals, endpoints, and the request to examine first."""
+"""Summaries of requests: totals and endpoints."""
 
 from __future__ import annotations
 
@@ -82,25 +82,4 @@ def endpoint(route: RouteSummary) -> dict[str, Any]:
         "last_error": route.last_error,
         "slowest": route.slowest,
         "minutes": route.minutes,
-    }
-
-
-def facts(routes: list[RouteSummary], slow: bool) -> dict[str, str]:
-    """The slowest recent request, or the last error: what to examine when an alert comes."""
-    if slow:
-        slowest = [(s["duration_s"], s["request_id"], r) for r in routes for s in r.slowest]
-        if not slowest:
-            return {}
-        seconds, request_id, route = max(slowest, key=lambda entry: entry[0])
-        return {
-            "slow_request_id": request_id,
-            "slow_route": f"{route.method} {route.route or ''} took {seconds:.3f} s".strip(),
-        }
-    errors = [(e["time_ns"], e, r) for r in routes if (e := r.last_error) is not None]
-    if not errors:
-        return {}
-    _, error, route = max(errors, key=lambda entry: entry[0])
-    return {
-        "error_request_id": error["request_id"],
-        "last_error": f"{route.method} {route.route or ''}: {error['error']}",
     }

@@ -27,13 +27,13 @@ from proletto_otel.health.engine import RETRY_S, HealthEngine, Schedule
 from proletto_otel.health.states import Rules
 from proletto_otel.health.store import HealthStore
 from proletto_otel.monitoring import report
+from proletto_otel.monitoring.causes import Causes
 from proletto_otel.monitoring.exported_states import ExportedStates
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.monitoring.registrations import Registrations
 from proletto_otel.monitoring.request_summary import (
     OwnRoutes,
     endpoint,
-    facts,
     recent_durations,
     total,
 )
@@ -214,10 +214,13 @@ class Runtime:
             runbook_url=config.runbook_url,
             trace_url=config.trace_url,
         )
+        causes = Causes(
+            checks=self.engine.known, routes=self.inputs.routes, unevaluated=self.shares.missing
+        )
         watched = Watched(
             thresholds=self._evaluated_here,
             indicator=self._registrations.indicator,
-            facts=self._facts,
+            facts=causes.facts,
         )
         return Evaluator(
             self.alert_store, readings, self.notifiers, origin, watched,
@@ -271,20 +274,6 @@ class Runtime:
                 time.time(),
                 {name: reading.value(Threshold(metric=name, warning=0)) for name in names},
             )
-
-    def _facts(self, threshold: Threshold) -> dict[str, str]:
-        """What helps to find the cause: a check's message, a request to examine."""
-        metric = threshold.metric
-        if metric == UNEVALUATED:
-            return {"not_evaluated": ", ".join(self.shares.missing())}
-        if metric.startswith(HEALTH_PREFIX):
-            known = {s.name: s for s in self.engine.known()}
-            state = known.get(metric.removeprefix(HEALTH_PREFIX))
-            return {"message": state.message} if state is not None else {}
-        indicator = INDICATORS.get(metric)
-        if indicator is None or not indicator.requests:
-            return {}
-        return facts(list(self.inputs.routes()), slow=metric != "error_rate")
 
 
 def _engine(inputs: Inputs, shares: Shares) -> HealthEngine:

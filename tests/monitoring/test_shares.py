@@ -93,7 +93,7 @@ def test_what_is_missed_for_an_hour_is_given_up(tmp_path: Path) -> None:
 
 
 def test_leader_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process whose ticker stands still loses its share to another of its kind."""
+    """A process with a ticker that stands still loses its share to another of its kind."""
     hung, other = part(tmp_path, WEB), part(tmp_path, WEB)
     hung.take()
     monkeypatch.setattr(leader, "STUCK_S", -1.0)
