@@ -130,12 +130,12 @@ def _collector(endpoint: str) -> str:
 
 def _clock(endpoint: str) -> str:
     with urllib.request.urlopen(_empty_export(endpoint), timeout=TIMEOUT_S) as answer:
-        told = answer.headers.get("Date")
-    if not told:
+        date = answer.headers.get("Date")
+    if not date:
         return "the collector tells no time"
-    off = time.time() - email.utils.parsedate_to_datetime(told).timestamp()
+    off = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
     if abs(off) > CLOCK_S:
-        problem = f"this machine's clock is {abs(off):.0f} s {'ahead' if off > 0 else 'behind'}"
+        problem = f"this machine's clock is {abs(off):.0f} s {'fast' if off > 0 else 'slow'}"
         fix = "set it by NTP (`timedatectl set-ntp true`), here or on the collector's machine"
         raise WrongError(problem, fix)
     return f"within {abs(off):.0f} s of the collector's"

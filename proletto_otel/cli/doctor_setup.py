@@ -123,7 +123,7 @@ def _test_alert(config: Config) -> str:
         done.append("webhook")
     if not done:
         fix = "set SLACK_WEBHOOK_URL, ALERT_WEBHOOK_URL, or SMTP_HOST and ALERT_EMAIL_TO"
-        raise WrongError("no webhook is configured: only the log is told of alerts", fix)
+        raise WrongError("no webhook is configured: alerts go to the log alone", fix)
     return f"sent to {', '.join(done)}"
 
 

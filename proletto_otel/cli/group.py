@@ -1,4 +1,4 @@
-"""The group of commands behind `python -m proletto_otel`.
+"""The commands of `python -m proletto_otel`.
 
 A command is a file of this folder with a click command called `command`, and a row in `COMMANDS`.
 """

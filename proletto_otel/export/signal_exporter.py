@@ -147,7 +147,7 @@ class SignalExporter:
         claim = self._spool.claim(self.signal) if self._may_send(deadline) else None
         if claim is None:
             return False
-        # Remembered while the peer is asked: if the thread dies in there, `recover` gives it back.
+        # Noted while the peer is asked: if the thread dies in there, `recover` gives it back.
         self._claim = claim
         answer = self.destination.post(self.endpoint, self._sink, claim.payload, deadline)
         self._claim = None

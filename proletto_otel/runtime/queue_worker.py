@@ -167,8 +167,7 @@ class QueueWorker(Generic[Item]):
 
     def _deliver_batch(self) -> None:
         # Under the lock, so that a stop finds each item either in the queue or in the batch. It is
-        # free while the peer is asked: a stop whose time is over must not wait for a peer that
-        # hangs.
+        # free while the peer is asked: a stop at its deadline must not wait for a peer that hangs.
         with self.worker.lock:
             while self._queue and len(self._batch) < self.max_batch:
                 self._batch.append(self._queue.popleft())

@@ -160,7 +160,7 @@ class Telemetry:
             middleware.remember_open()
 
     def settle(self) -> None:
-        """End requests whose response was never closed (test clients do that)."""
+        """End requests that nobody closed the response of (test clients do that)."""
         for app in list(self.apps):
             attachment(app).middleware.end_open_requests()
         pipeline.deferred.flush()

@@ -85,7 +85,7 @@ class RequestTelemetry(Component):
         self.recorder.request_labels = RequestLabels(ask)
 
     def gather(self) -> None:
-        """Complete the requests whose body no server closed, and write what is deferred."""
+        """Complete the requests that no server closed the body of, and write what is deferred."""
         self.recorder.gather()
         pipeline.deferred.flush()
 

@@ -65,7 +65,7 @@ def _rule(rule: Rule, runbook: str) -> dict[str, Any]:
         "condition": "C",
         "for": prometheus_duration(rule.wait_s),
         "keepFiringFor": prometheus_duration(rule.recover_s),
-        # While a store is away every rule would say so; that is told once, by the store's own rule.
+        # While a store is away every rule would say so; the store's own rule says it once.
         "noDataState": "Alerting" if rule.fires_without_data else "OK",
         "execErrState": "Alerting" if rule.fires_without_data else "KeepLast",
         "missing_series_evals_to_resolve": 2,

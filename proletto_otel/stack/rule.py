@@ -75,7 +75,7 @@ class Rule:
     """What the value is: `CPU usage`."""
 
     unit: str = ""
-    """Shown behind the value."""
+    """Shown after the value."""
 
     panel: Panel
 

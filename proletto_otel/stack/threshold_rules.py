@@ -1,4 +1,4 @@
-"""Thresholds as alert rules: a warning and a critical one, whose bands do not overlap."""
+"""Thresholds as alert rules: a warning and a critical one, in bands that do not overlap."""
 
 from __future__ import annotations
 

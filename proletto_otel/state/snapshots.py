@@ -170,7 +170,7 @@ class Snapshots(Component):
             names = [name for name in self._names() if not self._lives(name)]
             dead = list(self._read(names))
             before, folded = snapshot_files.read_totals(directory)
-            # a fold that was cut short left files whose numbers are in the totals already
+            # A fold that was cut short left files; their numbers are in the totals already.
             new = [s for s in dead if s.name not in folded]
             # The totals are written before the files of the dead are removed: a process that is
             # killed in between leaves both, and the names in the totals prevent a double count.

@@ -116,7 +116,7 @@ def clock(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
 
 
 def no_webhook(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
-    """Nobody is told."""
+    """Nobody gets the alerts."""
     return ["--test-alert"]
 
 
@@ -152,7 +152,7 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         "collector", "does not answer", "docker-compose up -d otel-collector"),
     "wrong endpoint": (
         status("/v1/traces", 404), "collector", "that is no collector", "port 4318 for HTTP"),
-    "clock off by an hour": (clock, "clock", "s behind", "timedatectl set-ntp true"),
+    "clock off by an hour": (clock, "clock", "s slow", "timedatectl set-ntp true"),
     "Loki down": (status(f"{PROXY}loki", 502), "log line", "HTTP 502", "docker-compose ps loki"),
     "Prometheus without OTLP": (
         answer(f"{PROXY}prometheus/api/v1/query", {"data": {"result": []}}),

@@ -589,7 +589,7 @@ def test_switched_off_sdk_starts_no_thread(start: Start, sink: OtlpSink) -> None
 
 
 def unconfigured(directory: Path, port: int) -> OtlpExporter:
-    """An exporter whose default endpoint is at *port*."""
+    """An exporter with its default endpoint at *port*."""
     settings, _ = load({}, {}, {})
     object.__setattr__(settings, "otlp_endpoint", f"http://127.0.0.1:{port}")
     return OtlpExporter(settings, directory, environ={})

@@ -77,7 +77,7 @@ def config(port: int, **environ: str) -> Config:
 def test_records_arrive_over_grpc(
     grpc: Any, collector: tuple[Collector, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Busy costs time, refused is counted, the rest is delivered with its headers."""
+    """A peer in use costs time, a refusal is counted, the rest is delivered with its headers."""
     monkeypatch.setattr(circuit_breaker, "FIRST_PAUSE_S", 0.05)
     registry.reset()
     there, port = collector

@@ -46,7 +46,7 @@ def test_unsafe_request_id_is_replaced(header: str) -> None:
 
 @pytest.mark.parametrize("header", ["a", "A-b_c.9", "x" * 128])
 def test_safe_request_id_is_kept(header: str) -> None:
-    """Up to 128 letters, digits, dots, dashes and underscores."""
+    """Up to 128 of a-z, A-Z, digits, dots, dashes and underscores."""
     assert header == accept_or_generate(header, "fresh")
 
 

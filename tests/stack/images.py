@@ -24,7 +24,7 @@ class Image:
     """What goes into one image."""
 
     service: str
-    """The service of docker-compose.yml whose image name it takes."""
+    """The service of docker-compose.yml that it takes the image name of."""
     entrypoint: str
     user: str
     files: Mapping[str, str]

@@ -22,7 +22,7 @@ EVERY_S = 30
 
 @dataclass(frozen=True)
 class Scene:
-    """What happens, and what is told when."""
+    """What happens, and which alert fires when."""
 
     series: Mapping[str, str]
     """Series -> values in promtool's notation, one per `every_s`."""
@@ -97,13 +97,13 @@ def check(folder: Path, rules: Mapping[str, Any], recorded: Path, scene: Scene) 
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
-def _statements(told: Mapping[str, Iterable[int]], *, firing: bool) -> list[dict[str, Any]]:
+def _statements(fires: Mapping[str, Iterable[int]], *, firing: bool) -> list[dict[str, Any]]:
     return [
         {
             "expr": f'group(ALERTS{{alertname="{alert}", alertstate="firing"}})',
             "eval_time": f"{minute}m",
             "exp_samples": [{"labels": "{}", "value": 1}] if firing else [],
         }
-        for alert, minutes in told.items()
+        for alert, minutes in fires.items()
         for minute in minutes
     ]

@@ -36,7 +36,7 @@ YOUNG_OR_WELL = {
     "SloBurnsFast", "SloBurnsSlowly", "TelemetryDropped", "TelemetryInternalErrors",
     "CollectorRefuses", "CollectorExportFails", "CollectorLoses", "LokiDiscards",
 }  # fmt: skip
-"""Rules whose value exists only while something is wrong; each fires in `test_alert_rules`."""
+"""Rules with a value only while something is wrong; each fires in `test_alert_rules`."""
 
 
 @pytest.fixture(scope="module")

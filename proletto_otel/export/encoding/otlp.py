@@ -49,7 +49,7 @@ _link_attribute = attribute(b"\x22")
 # Times, their tags and the flags in one call of C. "<" packs without gaps between the fields.
 _span_times = struct.Struct("<QBQBBI").pack
 _log_start = struct.Struct("<BQBQBI").pack
-# Body is field 5 ("*"), an AnyValue whose field 1 is the text; both lengths are one byte below 126.
+# Body is field 5 ("*"): an AnyValue with the text as field 1; both lengths are one byte below 126.
 _BODIES = tuple(b"*%c\x0a%c" % (size + 2, size) for size in range(120))
 """What comes before a body of so many bytes."""
 _uint64 = struct.Struct("<Q").pack

@@ -66,7 +66,7 @@ def _contact_point(found: Mapping[str, str]) -> Iterator[Finding]:
     for name, shape in CHOICES[choice].items():
         if not found.get(name):
             problem = f"ALERT_CONTACT_POINT={choice} needs {name}, which is empty"
-            yield Finding(ENV, problem, f"set {name}: without it nobody is told")
+            yield Finding(ENV, problem, f"set {name}: without it nobody gets the alerts")
         elif not re.fullmatch(shape, found[name]):
             yield Finding(ENV, f"{name} does not look right", f"expected: {shape}")
 

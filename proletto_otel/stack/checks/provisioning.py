@@ -101,7 +101,7 @@ def _rule(path: str, rule: Mapping[str, Any], seen: dict[str, str]) -> Iterator[
     what = f"rule {title or uid!r}"
     yield from _keys(path, "rule", rule, what)
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid):
-        yield Finding(path, f"{what} has the uid {uid!r}", "1 to 40 letters, digits, _ and -")
+        yield Finding(path, f"{what} has the uid {uid!r}", "1 to 40 of A-Z, a-z, 0-9, _ and -")
     if uid in seen:
         yield Finding(path, f"{what} has the uid of {seen[uid]}", "a uid of its own")
     seen[uid] = what

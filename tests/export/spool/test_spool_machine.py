@@ -162,7 +162,7 @@ class Crash(RuleBasedStateMachine):
         assert [] == list((self.directory / "traces").iterdir())
 
     def teardown(self) -> None:
-        """Drain once more and leave nothing behind."""
+        """Drain once more and leave nothing."""
         if self.next_id:
             self.everything_drains()
         shutil.rmtree(self.directory)

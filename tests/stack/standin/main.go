@@ -1,4 +1,4 @@
-// Stands in for Tempo and Grafana, whose images cannot be had where the tests run. One static
+// Stands in for Tempo and Grafana, as their images cannot be had where the tests run. One static
 // binary; the name it is called by decides:
 //
 //	tempo          takes OTLP/HTTP on :4318; GET :3200/api/traces/<hex id> is 200 once a span of it came
