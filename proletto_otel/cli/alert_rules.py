@@ -50,7 +50,9 @@ def command(app: str, out: Path, check: bool, service: str) -> None:
         for path in changed:
             click.echo(f"{path} is out of date", err=True)
         raise SystemExit(1 if changed else 0)
-    _write(out, {**_missing(out), **changed})
+    for path, text in {**_missing(out), **changed}.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text(text)
     _say(pack, made)
 
 
@@ -79,12 +81,6 @@ def _missing(out: Path) -> dict[str, str]:
         for path, text in shipped.texts().items()
         if path.startswith(BESIDE) and not (out / path).exists()
     }
-
-
-def _write(out: Path, texts: dict[str, str]) -> None:
-    for path, text in texts.items():
-        (out / path).parent.mkdir(parents=True, exist_ok=True)
-        (out / path).write_text(text)
 
 
 def _say(pack: Pack, made: dict[str, str]) -> None:

@@ -95,17 +95,19 @@ def checks(
     config, _ = settings.load({}, {}, environ)
     endpoint = config.otlp_endpoint or "http://localhost:4318"
     marked = Marked()
-    yield "collector", lambda: _collector(endpoint)
-    yield "clock", lambda: _clock(endpoint)
-    yield "Grafana", lambda: _grafana(stores)
-    send = (lambda: _through(app_url, marked)) if app_url else (lambda: _own(marked))
+    yield "collector", lambda: collector_answers(endpoint)
+    yield "clock", lambda: clocks_agree(endpoint)
+    yield "Grafana", lambda: grafana_answers(stores)
+    send = (
+        (lambda: request_through(app_url, marked)) if app_url else (lambda: request_of_own(marked))
+    )
     yield "request", send
-    yield "metrics", lambda: _metrics(stores, marked)
-    yield "exemplar", lambda: _exemplar(stores, marked)
-    yield "log line", lambda: _log_line(stores, marked)
-    yield "trace", lambda: _trace(stores, marked)
-    yield "dashboards", lambda: _dashboards(stores)
-    yield "alert rules", lambda: _alert_rules(stores)
+    yield "metrics", lambda: metrics_arrive(stores, marked)
+    yield "exemplar", lambda: exemplar_arrives(stores, marked)
+    yield "log line", lambda: log_line_arrives(stores, marked)
+    yield "trace", lambda: trace_arrives(stores, marked)
+    yield "dashboards", lambda: dashboards_are_there(stores)
+    yield "alert rules", lambda: alert_rules_work(stores)
 
 
 def _empty_export(endpoint: str) -> urllib.request.Request:
@@ -113,7 +115,8 @@ def _empty_export(endpoint: str) -> urllib.request.Request:
     return urllib.request.Request(url, b"{}", {"Content-Type": "application/json"})
 
 
-def _collector(endpoint: str) -> str:
+def collector_answers(endpoint: str) -> str:
+    """The collector takes an empty export."""
     fix = f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}: "
     try:
         with urllib.request.urlopen(_empty_export(endpoint), timeout=TIMEOUT_S):
@@ -128,7 +131,8 @@ def _collector(endpoint: str) -> str:
         raise WrongError(f"{endpoint} does not answer: {reason}", fix) from error
 
 
-def _clock(endpoint: str) -> str:
+def clocks_agree(endpoint: str) -> str:
+    """This machine's clock and the collector's agree."""
     with urllib.request.urlopen(_empty_export(endpoint), timeout=TIMEOUT_S) as answer:
         date = answer.headers.get("Date")
     if not date:
@@ -141,7 +145,8 @@ def _clock(endpoint: str) -> str:
     return f"within {abs(off):.0f} s of the collector's"
 
 
-def _grafana(stores: Stores) -> str:
+def grafana_answers(stores: Stores) -> str:
+    """Grafana answers, and takes the login."""
     try:
         health = stores.get("/api/health")
         stores.get("/api/datasources")
@@ -158,7 +163,7 @@ def _grafana(stores: Stores) -> str:
     return f"{health.get('version', 'answers')} at {stores.grafana}"
 
 
-def _through(app_url: str, marked: Marked) -> str:
+def request_through(app_url: str, marked: Marked) -> str:
     """Send the marked request to an application that runs."""
     parent = f"00-{marked.trace_id}-{uuid.uuid4().hex[:16]}-01"
     headers = {"X-Request-ID": marked.request_id, "traceparent": parent}
@@ -180,7 +185,7 @@ def _through(app_url: str, marked: Marked) -> str:
     return f"{status} from {app_url}, request ID {marked.request_id}"
 
 
-def _own(marked: Marked) -> str:
+def request_of_own(marked: Marked) -> str:
     """Send it through an application of our own, with the settings of the environment."""
     from flask import Flask
 
@@ -211,7 +216,8 @@ def _own(marked: Marked) -> str:
     return f"sent and delivered, request ID {marked.request_id}"
 
 
-def _metrics(stores: Stores, marked: Marked) -> str:
+def metrics_arrive(stores: Stores, marked: Marked) -> str:
+    """The request is counted in Prometheus."""
     count = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_count"
     picked = f'{{service_name="{marked.service}"}}' if marked.service else ""
     found = stores.find(
@@ -224,7 +230,8 @@ def _metrics(stores: Stores, marked: Marked) -> str:
     return f"{count}{picked} is there"
 
 
-def _exemplar(stores: Stores, marked: Marked) -> str:
+def exemplar_arrives(stores: Stores, marked: Marked) -> str:
+    """Prometheus has an exemplar that leads to a trace."""
     bucket = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_bucket"
     picked = f'{{service_name="{marked.service}"}}' if marked.service else ""
     now = time.time()
@@ -239,7 +246,8 @@ def _exemplar(stores: Stores, marked: Marked) -> str:
     return "points of the latency panel lead to traces"
 
 
-def _log_line(stores: Stores, marked: Marked) -> str:
+def log_line_arrives(stores: Stores, marked: Marked) -> str:
+    """The request's log line is in Loki."""
     selector = f'{{service_name="{marked.service}"}}' if marked.service else '{service_name=~".+"}'
     now = time.time_ns()
     found = stores.find(
@@ -254,7 +262,8 @@ def _log_line(stores: Stores, marked: Marked) -> str:
     return f"{sum(len(stream['values']) for stream in found)} lines with the request ID"
 
 
-def _trace(stores: Stores, marked: Marked) -> str:
+def trace_arrives(stores: Stores, marked: Marked) -> str:
+    """The request's trace is in Tempo."""
     stores.find(
         "its trace in Tempo",
         lambda: stores.store("tempo", f"/api/traces/{marked.trace_id}"),
@@ -264,7 +273,8 @@ def _trace(stores: Stores, marked: Marked) -> str:
     return f"trace {marked.trace_id} is there"
 
 
-def _dashboards(stores: Stores) -> str:
+def dashboards_are_there(stores: Stores) -> str:
+    """Grafana has every dashboard of this version."""
     from proletto_otel.stack import dashboard_uids
 
     there = {board["uid"] for board in stores.get("/api/search", tag="proletto", limit=100)}
@@ -278,7 +288,8 @@ def _dashboards(stores: Stores) -> str:
     return f"{len(wanted)} dashboards"
 
 
-def _alert_rules(stores: Stores) -> str:
+def alert_rules_work(stores: Stores) -> str:
+    """Grafana has alert rules and can evaluate them."""
     answer = stores.get("/api/prometheus/grafana/api/v1/rules")
     rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
     if not rules:

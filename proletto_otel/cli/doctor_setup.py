@@ -26,23 +26,25 @@ TIMEOUT_S = 5.0
 def checks(environ: Mapping[str, str], app: str | None, test_alert: bool) -> Iterator[Check]:
     """The checks in their order."""
     config, warnings = settings.load({}, {}, environ)
-    yield "settings", lambda: _settings(warnings)
-    yield "versions", _versions
-    yield "folders", lambda: _folders(config)
-    yield "uWSGI", lambda: _uwsgi(Path.cwd(), environ)
+    yield "settings", lambda: settings_are_understood(warnings)
+    yield "versions", versions_fit
+    yield "folders", lambda: folders_can_be_written(config)
+    yield "uWSGI", lambda: uwsgi_runs_threads(Path.cwd(), environ)
     if app:
-        yield "application", lambda: _application(app)
+        yield "application", lambda: application_loads(app)
     if test_alert:
-        yield "test alert", lambda: _test_alert(config)
+        yield "test alert", lambda: webhooks_answer(config)
 
 
-def _settings(warnings: list[str]) -> str:
+def settings_are_understood(warnings: list[str]) -> str:
+    """Every variable of the environment is understood."""
     if warnings:
         raise WrongError("; ".join(warnings), "correct the variables named; the defaults hold now")
     return "every variable is understood"
 
 
-def _versions() -> str:
+def versions_fit() -> str:
+    """The OpenTelemetry packages are of one release."""
     found = {}
     for name in ("opentelemetry-api", "opentelemetry-sdk"):
         try:
@@ -58,7 +60,8 @@ def _versions() -> str:
     return f"OpenTelemetry {found['opentelemetry-sdk']}"
 
 
-def _folders(config: Config) -> str:
+def folders_can_be_written(config: Config) -> str:
+    """The folders for logs and state can be written."""
     log_dir = Path(config.log_dir)
     state_dir = Path(config.state_dir) if config.state_dir else log_dir / ".state"
     for variable, folder in (("LOG_DIR", log_dir), ("PROLETTO_STATE_DIR", state_dir)):
@@ -73,7 +76,8 @@ def _folders(config: Config) -> str:
     return f"{log_dir} and {state_dir} can be written"
 
 
-def _uwsgi(folder: Path, environ: Mapping[str, str]) -> str:
+def uwsgi_runs_threads(folder: Path, environ: Mapping[str, str]) -> str:
+    """uWSGI, if it is used, runs threads."""
     if environ.get("UWSGI_ENABLE_THREADS"):
         return "threads are on"
     for name in UWSGI_FILES:
@@ -86,7 +90,8 @@ def _uwsgi(folder: Path, environ: Mapping[str, str]) -> str:
     return "not used, or with threads"
 
 
-def _application(app: str) -> str:
+def application_loads(app: str) -> str:
+    """The application loads, calls `setup_telemetry`, and writes no line twice."""
     from proletto_otel.cli.application import load_application
 
     config = load_application(app)
@@ -112,7 +117,8 @@ def _places() -> Iterator[str]:
             yield "the console"
 
 
-def _test_alert(config: Config) -> str:
+def webhooks_answer(config: Config) -> str:
+    """A test message reaches every webhook."""
     text = "Test of proletto_otel doctor: alerts of this service arrive here."
     done = []
     if url := config.slack_webhook_url.reveal():
@@ -139,8 +145,5 @@ def _post(variable: str, url: str, body: Mapping[str, Any]) -> None:
         raise WrongError(f"{variable} answers {error.code}", fix) from error
     except (OSError, ValueError) as error:
         fix = f"correct {variable}, or let this host reach it (proxy, firewall)"
-        raise WrongError(f"{variable} does not answer: {_reason(error)}", fix) from error
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "reason", error))
+        reason = str(getattr(error, "reason", error))
+        raise WrongError(f"{variable} does not answer: {reason}", fix) from error

@@ -107,10 +107,7 @@ class GrpcConnection:
                 self._channel = grpc.insecure_channel(target, compression=packing)
             else:
                 files = (peer.certificate, peer.client_key, peer.client_certificate)
-                trust = grpc.ssl_channel_credentials(*map(_read, files))
+                contents = [Path(path).read_bytes() if path else None for path in files]
+                trust = grpc.ssl_channel_credentials(*contents)
                 self._channel = grpc.secure_channel(target, trust, compression=packing)
         return self._channel
-
-
-def _read(path: str) -> bytes | None:
-    return Path(path).read_bytes() if path else None

@@ -66,47 +66,46 @@ class MemoryExporter(Component):
         self.traces.items.clear()
         self.logs.items.clear()
 
+    # Field numbers: opentelemetry/proto/{trace,logs,common}/v1/*.proto
     def spans(self) -> list[Plain]:
         """The spans, decoded."""
-        return [_span(Message(item)) for item in self.traces.items]
+        return [
+            {
+                "name": span.text(5),
+                "kind": KINDS[span.integer(6)],
+                "trace_id": span.binary(1).hex(),
+                "span_id": span.binary(2).hex(),
+                "parent_id": span.binary(4).hex(),
+                "start_ns": span.fixed(7),
+                "end_ns": span.fixed(8),
+                "attributes": _attributes(span, 9),
+                "events": [
+                    {"name": e.text(2), "attributes": _attributes(e, 3)} for e in span.messages(11)
+                ],
+                "links": [
+                    {"trace_id": link.binary(1).hex(), "span_id": link.binary(2).hex()}
+                    for link in span.messages(13)
+                ],
+                "status": STATUSES[span.message(15).integer(3)],
+                "status_message": span.message(15).text(2),
+            }
+            for span in map(Message, self.traces.items)
+        ]
 
     def records(self) -> list[Plain]:
         """The log records, decoded."""
-        return [_log(Message(item)) for item in self.logs.items]
-
-
-# Field numbers: opentelemetry/proto/{trace,logs,common}/v1/*.proto
-def _span(span: Message) -> Plain:
-    status = span.message(15)
-    return {
-        "name": span.text(5),
-        "kind": KINDS[span.integer(6)],
-        "trace_id": span.binary(1).hex(),
-        "span_id": span.binary(2).hex(),
-        "parent_id": span.binary(4).hex(),
-        "start_ns": span.fixed(7),
-        "end_ns": span.fixed(8),
-        "attributes": _attributes(span, 9),
-        "events": [{"name": e.text(2), "attributes": _attributes(e, 3)} for e in span.messages(11)],
-        "links": [
-            {"trace_id": link.binary(1).hex(), "span_id": link.binary(2).hex()}
-            for link in span.messages(13)
-        ],
-        "status": STATUSES[status.integer(3)],
-        "status_message": status.text(2),
-    }
-
-
-def _log(record: Message) -> Plain:
-    return {
-        "body": _value(record.message(5)),
-        "severity": record.text(3),
-        "severity_number": record.integer(2),
-        "trace_id": record.binary(9).hex(),
-        "span_id": record.binary(10).hex(),
-        "time_ns": record.fixed(1),
-        "attributes": _attributes(record, 6),
-    }
+        return [
+            {
+                "body": _value(record.message(5)),
+                "severity": record.text(3),
+                "severity_number": record.integer(2),
+                "trace_id": record.binary(9).hex(),
+                "span_id": record.binary(10).hex(),
+                "time_ns": record.fixed(1),
+                "attributes": _attributes(record, 6),
+            }
+            for record in map(Message, self.logs.items)
+        ]
 
 
 def _attributes(item: Message, number: int) -> Plain:

@@ -35,10 +35,6 @@ def _nothing(*_: Any) -> Sequence[Any]:
     return ()
 
 
-def _empty() -> Mapping[str, float | None]:
-    return {}
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inputs:
     """Everything that monitoring asks of others."""
@@ -57,7 +53,7 @@ class Inputs:
     state: Path | None = None
     """The directory that the service's processes share; None: this process is for itself."""
 
-    system: Callable[[], Mapping[str, float | None]] = _empty
+    system: Callable[[], Mapping[str, float | None]] = dict
     """The host's values by indicator name and in the indicator's unit (per cent, not ratios), at
     most a few seconds old; what the system refuses is absent or None. Called every
     `PROLETTO_ALERT_INTERVAL` by the leader, and by pages."""

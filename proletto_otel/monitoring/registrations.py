@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import log_rate_limited
-from proletto_otel.core.metrics.registry import Value, registry
+from proletto_otel.core.metrics.registry import registry
 from proletto_otel.runtime.bounded_read import BoundedRead
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ class Registrations:
         metric = Metric(name=name, kind="gauge", unit=unit, description=title or name)
         reader = BoundedRead(f"gauge {name}", lambda: self._number(read))
         self.readers = {**self.readers, name: reader}
-        registry.observe(metric, lambda: _observed(reader))
+        registry.observe(
+            metric, lambda: [((), value)] if (value := reader.read()) is not None else []
+        )
 
     def unregister(self, name: str) -> None:
         """Take a threshold, an objective, a health check or a gauge away."""
@@ -253,8 +255,3 @@ class Registrations:
             f"metric={metric!r}: expected one of {', '.join(names)}, or a gauge that was "
             "registered before (monitor.register_gauge)"
         )
-
-
-def _observed(reader: BoundedRead[float | None]) -> Sequence[tuple[tuple[Value, ...], float]]:
-    value = reader.read()
-    return [] if value is None else [((), value)]

@@ -113,12 +113,13 @@ def alert(
     silences = list(silences)
     silent = of(threshold.name, SILENCE, silences)
     known = of(threshold.name, ACKNOWLEDGE, silences)
+    word = "firing" if state.level != OK else "pending" if state.pending else "ok"
     return Alert(
         name=threshold.name,
         alert=indicator.alert,
         metric=threshold.metric,
         title=indicator.title,
-        state=_state(state) if evaluated else "unevaluated",
+        state=word if evaluated else "unevaluated",
         severity=state.level,
         value=state.value,
         evaluated_at=state.evaluated_at or None,
@@ -133,10 +134,6 @@ def alert(
         acknowledged_until=known.until if known else None,
         reason=threshold.reason,
     )
-
-
-def _state(state: AlertState) -> str:
-    return "firing" if state.level != OK else "pending" if state.pending else "ok"
 
 
 def check(state: CheckState, uptime_24h: float | None) -> CheckReport:

@@ -123,7 +123,11 @@ class Shares(Component):
         """What others registered: by living leaders (by digest), and by nobody any more."""
         led: dict[str, Registered] = {}
         gone: list[Registered] = []
-        for path in self._paths():
+        paths: list[Path] = []
+        if self._directory is not None:
+            with contextlib.suppress(OSError):
+                paths = list(self._directory.glob("*.json"))
+        for path in paths:
             lock = path.with_suffix(".lock")
             with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, LookupError):
                 written = orjson.loads(path.read_bytes())
@@ -136,12 +140,6 @@ class Shares(Component):
                     path.unlink()
                     lock.unlink()
         return led, gone
-
-    def _paths(self) -> list[Path]:
-        try:
-            return list(self._directory.glob("*.json")) if self._directory is not None else []
-        except OSError:
-            return []
 
     def _withdraw(self) -> None:
         if self.leads and self._directory is not None and self._digest:

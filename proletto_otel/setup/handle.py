@@ -48,7 +48,6 @@ class Telemetry:
     def __init__(self, config: Config, arguments: Mapping[str, Any], doubles: TestDoubles) -> None:
         self.config = config
         self.arguments = dict(arguments)
-        self.databases: list[Any] = []
         self.components = Components(config, doubles)
         self.requests = RequestTelemetry(self.components)
         self.components.lifecycle.add(

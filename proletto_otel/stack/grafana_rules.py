@@ -72,39 +72,36 @@ def _rule(rule: Rule, runbook: str) -> dict[str, Any]:
         "isPaused": rule.paused,
         "labels": rule.all_labels,
         "annotations": _annotations(rule, runbook),
-        "data": [_query(rule), _condition(rule)],
+        "data": _queries(rule),
     }
 
 
 def _annotations(rule: Rule, runbook: str) -> dict[str, str]:
+    page = Panel(dashboard=RUNBOOK, title=rule.runbook or rule.base)
     return {
         "summary": rule.summary.replace(VALUE, VALUE_TEMPLATE),
         "description": rule.description,
-        "runbook_url": f"{runbook}#{rule.anchor}" if runbook else _runbook_path(rule),
+        "runbook_url": f"{runbook}#{rule.anchor}"
+        if runbook
+        else f"/d/{RUNBOOK}?viewPanel={page.id}",
         # Both, as annotations: only then does Slack get a link to the panel.
         "__dashboardUid__": rule.panel.dashboard,
         "__panelId__": str(rule.panel.id),
     }
 
 
-def _runbook_path(rule: Rule) -> str:
-    panel = Panel(dashboard=RUNBOOK, title=rule.runbook or rule.base)
-    return f"/d/{RUNBOOK}?viewPanel={panel.id}"
-
-
-def _query(rule: Rule) -> dict[str, Any]:
-    return {
+def _queries(rule: Rule) -> list[dict[str, Any]]:
+    """The value of the rule (A), and whether it is in the rule's band (C)."""
+    value = {
         "refId": "A",
         "datasourceUid": "prometheus",
         "relativeTimeRange": {"from": LOOK_BACK_S, "to": 0},
         "model": {"refId": "A", "expr": rule.expression, "instant": True, "range": False},
     }
-
-
-def _condition(rule: Rule) -> dict[str, Any]:
-    return {
+    condition = {
         "refId": "C",
         "datasourceUid": "__expr__",
         "relativeTimeRange": {"from": 0, "to": 0},
         "model": {"refId": "C", "type": "math", "expression": rule.band.math("A")},
     }
+    return [value, condition]

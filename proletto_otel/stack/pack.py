@@ -70,16 +70,13 @@ def of_application(app: Registered) -> Pack:
         made += threshold_rules.rules(
             threshold, indicator, only=only, scope=app.service, paused=app.tells_itself
         )
-    recorded = [_own(app.service)]
+    replaced = f'label_replace(vector(1), "{q.SERVICE}", "{app.service}", "", "")'
+    recorded = [Recorded(OWN_RULES, replaced, "")]
     for slo in app.slos or (SHIPPED_SLO,):
         # The shipped objective and one of the same name are alike but for the service.
         made += slo_rules.rules(slo, only=only, scope=app.service)
         recorded += slo_rules.recorded(slo, only=only)
     return Pack(app.service, made, recorded)
-
-
-def _own(service: str) -> Recorded:
-    return Recorded(OWN_RULES, f'label_replace(vector(1), "{q.SERVICE}", "{service}", "", "")', "")
 
 
 def by_group(rules: Sequence[Rule]) -> Mapping[str, list[Rule]]:

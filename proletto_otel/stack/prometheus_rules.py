@@ -10,7 +10,6 @@ from typing import Any
 from proletto_otel.stack.duration import prometheus_duration
 from proletto_otel.stack.pack import Pack, by_group
 from proletto_otel.stack.rule import VALUE, Rule
-from proletto_otel.stack.slo_rules import Recorded
 
 VALUE_TEMPLATE = '{{ printf "%.4g" $value }}'
 
@@ -19,18 +18,15 @@ def recording_file(pack: Pack) -> dict[str, Any]:
     """The recorded series, those of one interval in one group."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for recorded in pack.recorded:
-        groups.setdefault(recorded.every, []).append(_record(recorded))
+        labels = {"labels": {"slo": recorded.slo}} if recorded.slo else {}
+        rule = {"record": recorded.name, "expr": recorded.expression, **labels}
+        groups.setdefault(recorded.every, []).append(rule)
     return {
         "groups": [
             {"name": f"proletto-{pack.name}-{every}", "interval": every, "rules": rules}
             for every, rules in groups.items()
         ]
     }
-
-
-def _record(recorded: Recorded) -> dict[str, Any]:
-    labels = {"labels": {"slo": recorded.slo}} if recorded.slo else {}
-    return {"record": recorded.name, "expr": recorded.expression, **labels}
 
 
 def alerting_file(pack: Pack) -> dict[str, Any]:

@@ -72,18 +72,13 @@ def recorded(slo: Slo, *, only: str = "", unless: str = "") -> list[Recorded]:
 
 
 def _ratios(slo: Slo) -> list[Recorded]:
-    made = [
-        Recorded(RATIO + window, _ratio(slo, window), slo.name, "5m" if long else "1m")
-        for long, windows in enumerate((SHORT_WINDOWS, LONG_WINDOWS))
-        for window in windows
-    ]
+    made = []
+    for every, windows in (("1m", SHORT_WINDOWS), ("5m", LONG_WINDOWS)):
+        for window in windows:
+            bad, total = (f"sum_over_time({_of(name, slo)}[{window}])" for name in (BAD, REQUESTS))
+            made.append(Recorded(RATIO + window, f"{bad} / ({total} > 0)", slo.name, every))
     left = f"1 - {_of(RATIO + PERIOD, slo)} / {slo.budget:.15g}"
     return [*made, Recorded(LEFT, left, slo.name, "5m")]
-
-
-def _ratio(slo: Slo, window: str) -> str:
-    bad, every = (f"sum_over_time({_of(name, slo)}[{window}])" for name in (BAD, REQUESTS))
-    return f"{bad} / ({every} > 0)"
 
 
 def _of(name: str, slo: Slo) -> str:

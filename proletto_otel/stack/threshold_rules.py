@@ -32,16 +32,19 @@ def _host(metric: c.Metric, scale: float, *labels: str) -> Callable[[Threshold, 
     return expression
 
 
-def _error_rate(threshold: Threshold, only: str) -> str:
+def error_rate(threshold: Threshold, only: str) -> str:
+    """Per cent of the requests that failed."""
     return f"100 * {q.failed_ratio(WINDOW, only)}{_enough(threshold, only)}"
 
 
-def _average(threshold: Threshold, only: str) -> str:
+def average(threshold: Threshold, only: str) -> str:
+    """Mean duration of a request, in seconds."""
     total = f"sum {q.by()} ({q.increase(q.SUM, WINDOW, q.REAL, only)})"
     return f"{total} / ({q.requests(WINDOW, only)} > 0){_enough(threshold, only)}"
 
 
-def _percentile(threshold: Threshold, only: str) -> str:
+def percentile(threshold: Threshold, only: str) -> str:
+    """95th percentile of the durations, in seconds."""
     buckets = f"sum {q.by('le')} ({q.increase(q.BUCKET, WINDOW, q.REAL, only)})"
     return f"histogram_quantile(0.95, {buckets}){_enough(threshold, only)}"
 
@@ -52,7 +55,8 @@ def _enough(threshold: Threshold, only: str) -> str:
     return f" and {q.requests(WINDOW, only)} >= {threshold.min_requests}"
 
 
-def _connections(threshold: Threshold, only: str) -> str:
+def connections(threshold: Threshold, only: str) -> str:
+    """Connections of all workers of a host."""
     return f"sum {q.by(q.HOST)} ({q.latest(c.PROCESS_CONNECTIONS, only)})"
 
 
@@ -65,10 +69,10 @@ EXPRESSIONS: Mapping[str, Callable[[Threshold, str], str]] = {
     "load_15": _host(c.SYSTEM_LOAD_15M, 1),
     # the limit of open files is each process's own, so the worst worker counts
     "open_files": _host(c.PROCESS_OPEN_FILES, 1),
-    "network_connections": _connections,
-    "error_rate": _error_rate,
-    "response_time_avg": _average,
-    "response_time_p95": _percentile,
+    "network_connections": connections,
+    "error_rate": error_rate,
+    "response_time_avg": average,
+    "response_time_p95": percentile,
 }
 """Indicator -> PromQL of its bare value, in the indicator's unit, for one selection of services."""
 
@@ -107,6 +111,8 @@ def rules(
         paused: the application tells people itself.
     """
     made, value = [], expression(threshold, indicator, only)
+    is_check = threshold.metric.startswith(HEALTH_PREFIX)
+    panel = _HEALTH_PANEL if is_check else PANELS.get(threshold.metric, _GAUGE_PANEL)
     for severity in (WARNING, CRITICAL):
         limit = threshold.limit(severity)
         if limit is None:
@@ -124,7 +130,7 @@ def rules(
                 ),
                 title=indicator.title,
                 unit=indicator.unit,
-                panel=_panel(threshold.metric),
+                panel=panel,
                 runbook=indicator.alert,
                 about=_about(threshold.metric),
                 description=threshold.reason,
@@ -153,15 +159,11 @@ def expression(threshold: Threshold, indicator: Indicator, only: str) -> str:
 
 def health_value(*matchers: str) -> str:
     """A health check as a number: 0 healthy, 1 degraded, 2 unhealthy; unknown is no data."""
-    parts = (
-        f"{weight:g} * max {q.by('check')} ({_state(state, matchers)} == 1)"
-        for state, weight in (("unhealthy", 2), ("degraded", 1), ("healthy", 0))
-    )
+    parts = []
+    for state, weight in (("unhealthy", 2), ("degraded", 1), ("healthy", 0)):
+        latest = q.latest(c.HEALTH_CHECK_STATUS, f'state="{state}"', *matchers)
+        parts.append(f"{weight:g} * max {q.by('check')} ({latest} == 1)")
     return " or ".join(parts)
-
-
-def _state(state: str, matchers: tuple[str, ...]) -> str:
-    return q.latest(c.HEALTH_CHECK_STATUS, f'state="{state}"', *matchers)
 
 
 def base_name(threshold: Threshold, indicator: Indicator) -> str:
@@ -185,12 +187,6 @@ def _group(metric: str) -> str:
     if indicator is None:
         return "gauges"
     return "requests" if indicator.requests else "host"
-
-
-def _panel(metric: str) -> Panel:
-    if metric.startswith(HEALTH_PREFIX):
-        return _HEALTH_PANEL
-    return PANELS.get(metric, _GAUGE_PANEL)
 
 
 def _about(metric: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.metrics.push import Push
-from proletto_otel.core.metrics.registry import Attributes, Family, Histogram, Point
+from proletto_otel.core.metrics.registry import Attributes, Family, Histogram
 from proletto_otel.state import files
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.snapshots import Snapshots
@@ -101,7 +101,8 @@ class HostTotals:
         """
         self._snapshots.publish()
         # Polled, as flock has no wait with a deadline; 20 ms is short beside a shutdown of seconds.
-        while not self._sender.try_lead() and self._is_sender_leaving():
+        leaving = self._leaving
+        while not self._sender.try_lead() and leaving is not None and leaving.exists():
             if time.monotonic() + POLL_S >= deadline:
                 break
             time.sleep(POLL_S)
@@ -141,9 +142,6 @@ class HostTotals:
         # The time of the file, not a message: it is there whatever happened to the sender.
         age_s = (self._now_ns() - journal.last_push_ns()) / 1e9
         return age_s > max(SILENT_INTERVALS * self._interval_s, SILENT_S)
-
-    def _is_sender_leaving(self) -> bool:
-        return self._leaving is not None and self._leaving.exists()
 
     def _say_leaving(self, leaving: bool) -> None:
         """A file, because the lock's own content is the leader's beat."""
@@ -239,15 +237,15 @@ def _counts(families: Iterable[Family]) -> list[tuple[Series, int]]:
 
 
 def _zeros(families: Iterable[Family], new: set[Series]) -> list[Family]:
-    return [
-        replace(f, points=[_at_zero(p) for p in f.points if (f.name, p.attributes) in new])
-        for f in families
-        if any((f.name, p.attributes) in new for p in f.points)
-    ]
-
-
-def _at_zero(point: Point) -> Point:
-    value = point.value
-    if isinstance(value, Histogram):
-        return replace(point, value=Histogram(value.bounds, [0] * len(value.counts)))
-    return replace(point, value=0)
+    """The *new* series alone, each with nothing counted."""
+    found = []
+    for f in families:
+        points = []
+        for p in f.points:
+            if (f.name, p.attributes) in new:
+                v = p.value
+                empty = Histogram(v.bounds, [0] * len(v.counts)) if isinstance(v, Histogram) else 0
+                points.append(replace(p, value=empty))
+        if points:
+            found.append(replace(f, points=points))
+    return found

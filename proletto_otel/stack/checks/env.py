@@ -44,7 +44,9 @@ def check(texts: Texts) -> Iterator[Finding]:
         yield Finding(ENV, f"{PASSWORD} has a `$`, which docker-compose replaces", "choose another")
     yield from _unknown(found, texts)
     yield from _contact_point(found)
-    yield from _shapes(found)
+    for name, (shape, expected) in SHAPES.items():
+        if found.get(name) and not re.fullmatch(shape, found[name]):
+            yield Finding(ENV, f"{name}={found[name]} does not fit", f"expected {expected}")
     yield from _ports(found)
     yield from _versions(found, texts)
 
@@ -69,12 +71,6 @@ def _contact_point(found: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(ENV, problem, f"set {name}: without it nobody gets the alerts")
         elif not re.fullmatch(shape, found[name]):
             yield Finding(ENV, f"{name} does not look right", f"expected: {shape}")
-
-
-def _shapes(found: Mapping[str, str]) -> Iterator[Finding]:
-    for name, (shape, expected) in SHAPES.items():
-        if found.get(name) and not re.fullmatch(shape, found[name]):
-            yield Finding(ENV, f"{name}={found[name]} does not fit", f"expected {expected}")
 
 
 def _ports(found: Mapping[str, str]) -> Iterator[Finding]:

@@ -175,16 +175,11 @@ def _points(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
             for key in ("uid", "type", "settings"):
                 if not receiver.get(key):
                     yield Finding(path, f"{what} has no {key}", f"write `{key}:`")
-            yield from _slack(path, what, receiver)
-
-
-def _slack(path: str, what: str, receiver: Mapping[str, Any]) -> Iterator[Finding]:
-    settings = receiver.get("settings") or {}
-    if receiver.get("type") != "slack" or settings.get("url"):
-        return
-    if not (settings.get("token") and settings.get("recipient")):
-        fix = "`url`, or `token` and `recipient`, under `settings`"
-        yield Finding(path, f"{what} does not say where in Slack", fix)
+            settings = receiver.get("settings") or {}
+            names_channel = settings.get("token") and settings.get("recipient")
+            if receiver.get("type") == "slack" and not (settings.get("url") or names_channel):
+                fix = "`url`, or `token` and `recipient`, under `settings`"
+                yield Finding(path, f"{what} does not say where in Slack", fix)
 
 
 def _policy(

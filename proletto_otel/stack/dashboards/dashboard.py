@@ -56,7 +56,7 @@ class Dashboard:
             "tags": ["proletto"], "schemaVersion": SCHEMA, "version": 1, "editable": False,
             "timezone": "browser", "refresh": "30s", "time": {"from": self.since, "to": "now"},
             "graphTooltip": 1, "annotations": {"list": _deployments() if self.annotations else []},
-            "links": _links(), "templating": {"list": list(self.variables)},
+            "links": _LINKS, "templating": {"list": list(self.variables)},
             "panels": self._panels(),
         }  # fmt: skip
 
@@ -120,15 +120,15 @@ _ORDER = {
 }  # fmt: skip
 
 
-def _links() -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "link", "title": title, "url": f"/d/{uid}", "includeVars": True,
-            "keepTime": True, "targetBlank": False, "icon": "dashboard", "tags": [],
-            "asDropdown": False, "tooltip": "",
-        }
-        for uid, title in _ORDER.items()
-    ]  # fmt: skip
+_LINKS = [
+    {
+        "type": "link", "title": title, "url": f"/d/{uid}", "includeVars": True,
+        "keepTime": True, "targetBlank": False, "icon": "dashboard", "tags": [],
+        "asDropdown": False, "tooltip": "",
+    }
+    for uid, title in _ORDER.items()
+]  # fmt: skip
+"""To every other dashboard, at the top of each."""
 
 
 def _deployments() -> list[dict[str, Any]]:

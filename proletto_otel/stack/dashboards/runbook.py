@@ -20,16 +20,16 @@ def sections(markdown: str) -> dict[str, str]:
 
 def dashboard(markdown: str) -> Dashboard:
     """The page; *markdown* is the text of docs/runbook.md."""
+    # Links become emphasis: headings of the file are panels here, and other files are not there.
     rows = [
-        p.text(title, _linked(text), height=4 + int(LINE_ROWS * len(text.splitlines())))
+        p.text(
+            title,
+            re.sub(r"\[([^\]]+)\]\([^)]*\)", r"*\1*", text),
+            height=4 + int(LINE_ROWS * len(text.splitlines())),
+        )
         for title, text in sections(markdown).items()
     ]
     return Dashboard(
         uid=d.RUNBOOK, title="Runbook", annotations=False, rows=[Row("", rows)],
         description="What each alert means, where to look first, what helps.",
     )  # fmt: skip
-
-
-def _linked(text: str) -> str:
-    # Headings of the file are panels here; other files are not.
-    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"*\1*", text)
