@@ -44,24 +44,15 @@ def decide(
         return _announced(state, now), Announcement(FIRING, state.level)
     if state.level == state.notified:
         # `OK` on both sides comes here too, and never repeats
-        repeated = _repeats(state, silences, now, repeat_s)
-        return (
-            (_announced(state, now), Announcement(FIRING, state.level))
-            if repeated
-            else (state, None)
-        )
+        due = repeat_s and state.level != OK and now - state.notified_at >= repeat_s
+        if not due or any(of(state.name, kind, silences) for kind in (SILENCE, ACKNOWLEDGE)):
+            return state, None
+        return _announced(state, now), Announcement(FIRING, state.level)
     # Better but not over: lower the known level without a message, so that the next rise is news.
     # A silenced end likewise: what began before the silence must not be announced as over after it.
     if state.level != OK or of(state.name, SILENCE, silences) is not None:
         return _announced(state, state.notified_at), None
     return _announced(state, now), Announcement(RESOLVED, state.notified)
-
-
-def _repeats(state: AlertState, silences: Sequence[Silence], now: float, repeat_s: float) -> bool:
-    if not repeat_s or state.level == OK or now - state.notified_at < repeat_s:
-        return False
-    silenced = of(state.name, SILENCE, silences) is not None
-    return not silenced and of(state.name, ACKNOWLEDGE, silences) is None
 
 
 def _announced(state: AlertState, at: float) -> AlertState:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from proletto_otel.core.conventions import (
     ERROR_TYPE,
     HTTP_ROUTE,
     HTTP_SERVER_REQUEST_DURATION,
 )
-from proletto_otel.core.metrics.registry import Family, Histogram, Point
+from proletto_otel.core.metrics.registry import Family, Histogram
 
 WINDOW_S = 300.0
 """As the `[5m]` of the generated rules."""
@@ -30,6 +31,14 @@ class Totals:
     bounds: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
     """Requests by bucket; one more than `bounds`."""
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> Totals:
+        """Totals that were stored as JSON."""
+        return cls(
+            count=data["count"], errors=data["errors"], sum_s=data["sum_s"],
+            bounds=tuple(data["bounds"]), counts=tuple(data["counts"]),
+        )  # fmt: skip
 
     def minus(self, before: Totals) -> Totals | None:
         """What was added since *before*; None when a counter began anew."""
@@ -53,7 +62,8 @@ def totals(families: Iterable[Family], excluded: Container[str | None] = ()) -> 
         for family in families
         if family.name == HTTP_SERVER_REQUEST_DURATION.name
         for point in family.points
-        if _route(point) not in excluded and isinstance(point.value, Histogram)
+        if isinstance(point.value, Histogram)
+        and dict(point.attributes).get(HTTP_ROUTE) not in excluded
     ]
     if not histograms:
         return Totals()
@@ -67,11 +77,6 @@ def totals(families: Iterable[Family], excluded: Container[str | None] = ()) -> 
         bounds=bounds,
         counts=tuple(map(sum, zip(*(h.counts for _, h in same), strict=True))),
     )
-
-
-def _route(point: Point) -> str | None:
-    route = dict(point.attributes).get(HTTP_ROUTE)
-    return route if isinstance(route, str) else None
 
 
 class Window:

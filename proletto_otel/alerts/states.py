@@ -94,7 +94,13 @@ def advance(
             threshold.clear(CRITICAL, value), state.critical_clear_mono, mono
         ),
     )
-    return _level(_dated(state, wall), threshold, mono, wall)
+    state = _dated(state, wall)
+    level = _level_now(state, threshold, mono)
+    if level == state.level:
+        return state
+    # Cleared with the alert, so that the next stretch gets a start of its own.
+    since = 0.0 if level == OK else state.since
+    return replace(state, level=level, changed=wall, since=since)
 
 
 def rebooted(state: AlertState) -> AlertState:
@@ -123,15 +129,6 @@ def _dated(state: AlertState, wall: float) -> AlertState:
     if not beyond and state.level == OK and state.since:
         return replace(state, since=0.0)
     return state
-
-
-def _level(state: AlertState, threshold: Threshold, mono: float, wall: float) -> AlertState:
-    level = _level_now(state, threshold, mono)
-    if level == state.level:
-        return state
-    # Cleared with the alert, so that the next stretch gets a start of its own.
-    since = 0.0 if level == OK else state.since
-    return replace(state, level=level, changed=wall, since=since)
 
 
 def _level_now(state: AlertState, threshold: Threshold, mono: float) -> str:

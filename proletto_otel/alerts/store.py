@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,12 @@ class AlertStore:
     def events(self, limit: int = 100) -> list[Notice]:
         """The notices of the past, newest first."""
         rows = self._store.query("SELECT body FROM alert_events ORDER BY id DESC LIMIT ?", (limit,))
-        return [n for n in map(_notice, rows) if n is not None]
+        found = []
+        for row in rows:
+            # What another release wrote may not be readable: the page leaves it out.
+            with suppress(TypeError, ValueError):
+                found.append(Notice(**orjson.loads(row["body"])))
+        return found
 
     def keep_reading(self, connection: sqlite3.Connection, mono: float, totals: Totals) -> None:
         """Remember a reading of the request totals for the next leader."""
@@ -176,7 +181,7 @@ class AlertStore:
             "ORDER BY mono",
             (self.boot, mono - 2 * WINDOW_S, mono),
         )
-        return [(row["mono"], _totals(orjson.loads(row["body"]))) for row in rows]
+        return [(row["mono"], Totals.load(orjson.loads(row["body"]))) for row in rows]
 
     def _state(self, row: sqlite3.Row) -> AlertState:
         # Fields that this release does not know are left out: a newer worker may have written them
@@ -184,18 +189,3 @@ class AlertStore:
         known: Mapping[str, Any] = orjson.loads(row["body"])
         state = AlertState(**{k: v for k, v in known.items() if k in _STATE_FIELDS})
         return state if row["boot"] == self.boot else rebooted(state)
-
-
-def _notice(row: sqlite3.Row) -> Notice | None:
-    """The notice of a row; None when another release wrote what cannot be read."""
-    try:
-        return Notice(**orjson.loads(row["body"]))
-    except (TypeError, ValueError):
-        return None
-
-
-def _totals(data: Mapping[str, Any]) -> Totals:
-    return Totals(
-        count=data["count"], errors=data["errors"], sum_s=data["sum_s"],
-        bounds=tuple(data["bounds"]), counts=tuple(data["counts"]),
-    )  # fmt: skip

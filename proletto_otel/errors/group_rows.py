@@ -115,7 +115,10 @@ class ErrorGroup:
         data.pop("sample")
         data.pop("changes")
         for name in ("first_seen", "last_seen", "changed_at"):
-            data[name] = None if data[name] is None else _iso_time(data[name])
+            if data[name] is not None:
+                # To the millisecond: occurrences of one second have an order.
+                at = datetime.fromtimestamp(data[name], timezone.utc)
+                data[name] = at.isoformat(timespec="milliseconds")
         return data
 
 
@@ -177,8 +180,3 @@ def make_room(db: sqlite3.Connection) -> None:
             "DELETE FROM error_group_changes"
             " WHERE fingerprint NOT IN (SELECT fingerprint FROM error_groups)"
         )
-
-
-def _iso_time(at: float) -> str:
-    """To the millisecond: occurrences of one second have an order."""
-    return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds")

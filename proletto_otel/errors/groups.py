@@ -8,6 +8,7 @@ counts to the host's store, where they survive restarts. The metric `proletto.er
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -175,7 +176,8 @@ class ErrorGroups(Component):
         if status is not None:
             _check(status)
         self.write_down()
-        pattern = f"%{_literally(search)}%"
+        # `%` and `_` of what a person typed are searched for as they are.
+        literal = re.sub(r"([\\%_])", r"\\\1", search)[:200]
         rows = self._store.query(
             f"SELECT {COLUMNS} FROM error_groups WHERE (:status IS NULL OR status = :status)"
             " AND last_seen >= :since AND (type LIKE :like ESCAPE '\\'"
@@ -185,7 +187,7 @@ class ErrorGroups(Component):
             {
                 "status": status,
                 "since": since,
-                "like": pattern,
+                "like": f"%{literal}%",
                 "limit": min(max(limit, 1), MAX_ROWS),
                 "offset": max(offset, 0),
             },
@@ -256,9 +258,3 @@ class ErrorGroups(Component):
 def _check(status: str) -> None:
     if status not in STATUSES:
         raise ConfigError.of("status", status, f"one of {', '.join(STATUSES)}")
-
-
-def _literally(text: str) -> str:
-    for char in ("\\", "%", "_"):
-        text = text.replace(char, f"\\{char}")
-    return text[:200]

@@ -103,21 +103,18 @@ class Runner:
     def _run(self) -> Outcome:
         started = self._clock()
         try:
-            result = read(self._quietly())
+            # Spans of a driver's own instrumentation would be noise, once a minute for ever.
+            with without_instrumentation():
+                answer = self.check.function()
+                if inspect.isawaitable(answer):
+                    import asyncio  # 20 ms that only those with async checks pay
+
+                    # With a limit of its own: a coroutine can be cancelled, a thread cannot.
+                    answer = asyncio.run(asyncio.wait_for(answer, self.check.timeout))
+            result = read(answer)
         except BaseException as error:  # SystemExit in a check must not end a thread unseen
             result = HealthResult(UNHEALTHY, _describe(error))
         return self._outcome(result, self._clock() - started)
-
-    def _quietly(self) -> object:
-        # spans of a driver's own instrumentation would be noise, once a minute for ever
-        with without_instrumentation():
-            answer = self.check.function()
-            if inspect.isawaitable(answer):
-                import asyncio  # 20 ms that only those with async checks pay
-
-                # with a limit of its own: a coroutine can be cancelled, a thread cannot
-                return asyncio.run(asyncio.wait_for(answer, self.check.timeout))
-            return answer
 
     def _outcome(self, result: HealthResult, duration_s: float) -> Outcome:
         status, message = result.status, result.message[:MAX_MESSAGE]

@@ -126,7 +126,12 @@ class HealthEngine(Component):
         with self._lock:
             # Under the lock: of many requests at once one asks, the others wait for its answer.
             if self._clock() - self._viewed_at >= VIEW_S:
-                self._refresh()
+                view, now = self.shared.load(), self._now()
+                # With a schedule nothing is due while the leader works: a probe reads one table.
+                due = [r for n, r in self._runners.items() if self._due(view.get(n), now)]
+                if due:
+                    view.update(self._run(due, RACE_S))
+                self._view, self._viewed_at = view, self._clock()
             view = self._view
         return [view.get(c.name) or CheckState(name=c.name, critical=c.critical)
                 for c in self.checks]  # fmt: skip
@@ -147,14 +152,6 @@ class HealthEngine(Component):
         now = self._now()
         changes = self.shared.transitions(state.name, now - window_s, limit=5000)
         return uptime(changes, state, now - window_s, now)
-
-    def _refresh(self) -> None:
-        view, now = self.shared.load(), self._now()
-        # With a schedule nothing is due while the leader works: a probe then reads one table.
-        due = [r for n, r in self._runners.items() if self._due(view.get(n), now)]
-        if due:
-            view.update(self._run(due, RACE_S))
-        self._view, self._viewed_at = view, self._clock()
 
     def _due(self, state: CheckState | None, now: float) -> bool:
         if state is None or not state.checked_at:

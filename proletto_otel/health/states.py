@@ -67,7 +67,13 @@ def advance(
     known, changes = _aged(before or CheckState(name=outcome.name, since=at), at, rules)
     failed = outcome.status == UNHEALTHY
     failures = known.failures + 1 if failed else 0
-    status = _while_failing(known.status, failures, rules) if failed else outcome.status
+    status = outcome.status
+    if failed:
+        # Unhealthy stays unhealthy also when a state was loaded under another number of failures.
+        if failures >= rules.failures or known.status == UNHEALTHY:
+            status = UNHEALTHY
+        else:
+            status = DEGRADED if known.status in UP else UNKNOWN
     after = CheckState(
         name=outcome.name, status=status, since=known.since, checked_at=at, failures=failures,
         duration_s=outcome.duration_s, message=outcome.message, critical=critical,
@@ -78,13 +84,6 @@ def advance(
         name=outcome.name, at=at, previous=known.status, status=status, message=outcome.message
     )
     return replace(after, since=at), [*changes, change]
-
-
-def _while_failing(status: str, failures: int, rules: Rules) -> str:
-    # Unhealthy stays unhealthy also when a state was loaded under another number of failures.
-    if failures >= rules.failures or status == UNHEALTHY:
-        return UNHEALTHY
-    return DEGRADED if status in UP else UNKNOWN
 
 
 def _aged(state: CheckState, at: float, rules: Rules) -> tuple[CheckState, list[Transition]]:

@@ -58,6 +58,14 @@ class Sample:
             environment=record.environment,
         )
 
+    @property
+    def name(self) -> str:
+        """What the title calls the error: its type, else a short message, else where it was."""
+        if self.error:
+            return self.error.rpartition(".")[2]
+        fits = len(self.message) <= MAX_NAME and "\n" not in self.message
+        return self.message if fits else self.where
+
     @classmethod
     def load(cls, data: dict[str, Any]) -> Sample:
         """A sample from the store, of this release or another."""
@@ -103,7 +111,7 @@ class ErrorNotifications:
     def __call__(self, claim: ErrorClaim) -> Notification:
         """The notification of *claim*."""
         sample = claim.sample
-        name = _name(sample)
+        name = sample.name
         said = "" if name == sample.message else sample.message
         if sample.error:
             said = f"{said}\n{sample.error}: {sample.detail}"
@@ -151,14 +159,6 @@ class ErrorNotifications:
         if self._dashboard_url:
             links["dashboard"] = _filled(self._dashboard_url, sample)
         return links
-
-
-def _name(sample: Sample) -> str:
-    """What the title calls the error: its type, else a short message, else where it happened."""
-    if sample.error:
-        return sample.error.rpartition(".")[2]
-    fits = len(sample.message) <= MAX_NAME and "\n" not in sample.message
-    return sample.message if fits else sample.where
 
 
 def _repeats(claim: ErrorClaim) -> str:

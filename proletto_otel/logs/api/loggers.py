@@ -142,7 +142,7 @@ class Logger(StdlibInterface):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.name, self._facts, self._own_level)
+        return Logger, (self.name, self._facts), (None, {"_own_level": self._own_level})
 
     def __repr__(self) -> str:
         return f"<Logger {self.name} ({logging.getLevelName(self.getEffectiveLevel())})>"
@@ -194,12 +194,6 @@ class Logger(StdlibInterface):
             foreign_handlers.emit_to_all(to, own, call_site, event, facts, error)
         else:
             to.emit(self.name, level, event, facts, error, code, line)
-
-
-def _restored(name: str, facts: dict[str, Any], own_level: int) -> Logger:
-    made = Logger(name, facts)
-    made._own_level = own_level
-    return made
 
 
 def level_number(level: object) -> int:

@@ -45,9 +45,9 @@ def install() -> None:
     """Put the hooks in; calling it again changes nothing."""
     if _undo:
         return
-    _wrap(sys, "excepthook", _main_hook)
-    _wrap(threading, "excepthook", _thread_hook)
-    _wrap(sys, "unraisablehook", _unraisable_hook)
+    _wrap(sys, "excepthook", lambda kind, error, trace: report("uncaught exception", error))
+    _wrap(threading, "excepthook", _of_thread)
+    _wrap(sys, "unraisablehook", _unraisable)
     tasks = _Tasks()
     logging.getLogger("asyncio").addFilter(tasks)
     _undo.append(lambda: logging.getLogger("asyncio").removeFilter(tasks))
@@ -59,47 +59,36 @@ def uninstall() -> None:
         _undo.pop()()
 
 
-def _wrap(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def _wrap(owner: Any, name: str, reports: Callable[..., None]) -> None:
+    """Let the hook *name* of *owner* report first, then do what it did before."""
     old = getattr(owner, name)
-    new = make(old)
-    setattr(owner, name, new)
+
+    def hook(*args: Any) -> None:
+        with suppressed("logs.uncaught"):
+            reports(*args)
+        old(*args)
+
+    setattr(owner, name, hook)
 
     def undo() -> None:
-        if getattr(owner, name) is new:
+        # A hook that somebody put on top calls this one: taking it out would take theirs out too.
+        if getattr(owner, name) is hook:
             setattr(owner, name, old)
 
     _undo.append(undo)
 
 
-def _main_hook(old: Callable[..., Any]) -> Callable[..., Any]:
-    def excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        with suppressed("logs.uncaught"):
-            report("uncaught exception", error)
-        old(kind, error, trace)
-
-    return excepthook
+def _of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        # None: the thread is gone already (at the end of the interpreter).
+        thread = args.thread.name if args.thread is not None else ""
+        report("uncaught exception in thread", args.exc_value, thread=thread)
 
 
-def _thread_hook(old: Callable[..., Any]) -> Callable[..., Any]:
-    def excepthook(args: threading.ExceptHookArgs) -> None:
-        with suppressed("logs.uncaught"):
-            if args.exc_value is not None:
-                thread = args.thread.name if args.thread is not None else ""
-                report("uncaught exception in thread", args.exc_value, thread=thread)
-        old(args)
-
-    return excepthook
-
-
-def _unraisable_hook(old: Callable[..., Any]) -> Callable[..., Any]:
-    def unraisablehook(args: Any) -> None:
-        with suppressed("logs.uncaught"):
-            if args.exc_value is not None:
-                where = getattr(args.object, "__qualname__", type(args.object).__name__)
-                report("exception ignored", args.exc_value, where=where)
-        old(args)
-
-    return unraisablehook
+def _unraisable(args: Any) -> None:
+    if args.exc_value is not None:
+        where = getattr(args.object, "__qualname__", type(args.object).__name__)
+        report("exception ignored", args.exc_value, where=where)
 
 
 class _Tasks(logging.Filter):
