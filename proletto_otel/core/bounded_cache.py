@@ -25,6 +25,8 @@ class BoundedCache(dict[Any, Made]):
         self._limit = limit
 
     def __missing__(self, key: Any) -> Made:
+        # Emptied as a whole: an order of use would have to be changed at each hit, under a lock.
+        # What is still in use is made again at once.
         if len(self) >= self._limit:
             self.clear()
         made = self[key] = self._make(key)

@@ -41,7 +41,8 @@ class RequestContext:
         self.user_id: str | None = None
         self.facts: dict[str, Any] | None = None
         """What `bind` added; on every later line of the request."""
-        self.breadcrumbs: list[Any] | None = None
+        self.breadcrumbs: list[object] | None = None
+        """Its latest log records, which `logs.record.builder` adds and reads."""
         self.error: BaseException | None = None
         """The exception that was already reported, so that it is reported once."""
         self.route: str | None = None
@@ -79,6 +80,7 @@ def bind(**facts: Any) -> None:
     """Add *facts* to every later log line of this request, job or context; at most 64."""
     context = _current.get()
     if context is None:
+        # A new mapping each time: threads and tasks that copied the context hold the old one.
         _loose.set({**(_loose.get() or {}), **facts})
         return
     if context.facts is None:
@@ -133,6 +135,7 @@ def background(request_id: str | None = None, **facts: Any) -> Iterator[RequestC
     try:
         yield context
     except BaseException as error:
+        # The error keeps the context as an attribute: whoever logs it does so after `leave`.
         if failed_in(error) is None:
             with suppress(Exception):  # an exception class that refuses attributes
                 setattr(error, _FAILED_IN, context)

@@ -107,6 +107,8 @@ def describe(error: BaseException) -> ExceptionFacts:
     """The facts of *error*; made once for as long as its traceback stays the same."""
     try:
         tb = error.__traceback__
+        # Kept on the exception itself: logger, span and error group all ask for the same one. An
+        # exception that went further up has another first traceback entry, and is described anew.
         own = error.__dict__
         found = own.get(_ATTRIBUTE)
         if type(found) is Described and found.seen_at == id(tb):
@@ -138,6 +140,7 @@ _repeated: dict[tuple[frames.Stack, type, str], ExceptionFacts] = {}
 def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
     stack = frames.stack(tb)
     text = _safe_str(error)
+    # A subclass of `str` is no key: its `__hash__` and `__eq__` are the application's code.
     if not stack.cached or type(text) is not str or _is_unlike_the_next(error):
         return _new_facts(error, tb, stack, text)
     key = (stack, type(error), text)
@@ -145,6 +148,8 @@ def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
     if facts is None:
         facts = _new_facts(error, tb, stack, text)
         if len(facts.traceback) + len(text) <= MAX_REPEATED_TEXT:
+            # Emptied as a whole: an error that still repeats is back with its next occurrence, and
+            # no hit pays for an order of use.
             if len(_repeated) >= MAX_REPEATED:
                 _repeated.clear()
             facts.forms = {}
@@ -210,6 +215,7 @@ def _safe_str(error: BaseException) -> str:
 
 def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
     """Text of *error* after those that led to it."""
+    # Most errors stand alone: nothing is walked for them.
     if error.__cause__ is None and error.__context__ is None and not _is_group(error):
         text = HEADER + stack.text + last if stack.frames else last
         return sanitise.cut_head(text, sanitise.get().max_text)
@@ -226,6 +232,8 @@ def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
 
 def _links(error: BaseException) -> list[tuple[BaseException, str]]:
     """The chain, newest first, each with the sentence that follows it."""
+    # As the interpreter prints it: a cause wins over the context, `raise … from None` hides the
+    # context. By identity, because a chain may be a circle.
     links: list[tuple[BaseException, str]] = [(error, "")]
     seen = {id(error)}
     step: BaseException | None = error
@@ -244,6 +252,8 @@ def _links(error: BaseException) -> list[tuple[BaseException, str]]:
 def _last_lines(error: BaseException, name: str, message: str) -> str:
     clean = sanitise.get().block
     if isinstance(error, _BY_THE_LIBRARY):
+        # Their last lines have the source line or a suggestion, which only the library can make;
+        # `limit=0` leaves out the frames, which are in the text already.
         shown = tracebacks.TracebackException(type(error), error, error.__traceback__, limit=0)
         return clean("".join(shown.format_exception_only()))
     last = f"{name}: {message}\n" if message else f"{name}\n"
@@ -275,6 +285,7 @@ def _by_the_library(error: BaseException) -> str:
 
 
 def _locals(tb: TracebackType | None) -> dict[str, Any] | None:
+    # The innermost frame of the application; the outermost of all when none is its own.
     failing = None
     while tb is not None:
         if failing is None or in_app(tb.tb_frame.f_code.co_filename):

@@ -115,6 +115,7 @@ def in_app(filename: str) -> bool:
 
 def relative(filename: str) -> str:
     """*filename* from its import root, so that every host and release names it alike."""
+    # The longest one that fits: `sys.path` may hold a directory and one inside it.
     roots = (os.path.abspath(entry or os.curdir) + os.sep for entry in sys.path)
     root = max((r for r in roots if filename.startswith(r)), key=len, default="")
     short = filename[len(root) :] if root else filename

@@ -31,6 +31,7 @@ _logged_at: dict[str, float] = {}
 
 def log_rate_limited(key: str, message: str, *args: object, level: int = logging.WARNING) -> bool:
     """Log *message*, at most once a minute per *key*; return whether it was logged."""
+    # No lock, because a signal handler may come here: two threads at once may log a line twice.
     now = time.monotonic()
     if now - _logged_at.get(key, -LINE_INTERVAL_S) < LINE_INTERVAL_S or len(_logged_at) > MAX_KEYS:
         return False
@@ -53,6 +54,8 @@ def count_failure(where: str, error: BaseException) -> None:
     )
 
 
+# A class with `__slots__`, no generator: half the cost (0.9 µs instead of 1.6, measured) around
+# each step of a request.
 class suppressed:  # noqa: N801  reads as a statement: `with suppressed("request.capture"):`
     """Swallow and count any `Exception` inside; raise it when strict."""
 
@@ -70,6 +73,7 @@ class suppressed:  # noqa: N801  reads as a statement: `with suppressed("request
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> bool:
+        # `KeyboardInterrupt`, `SystemExit` and `GeneratorExit` end what runs here; they pass.
         if error is None or not isinstance(error, Exception):
             return False
         count_failure(self.where, error)

@@ -48,6 +48,7 @@ def unsupported(
         contrib: Whether opentelemetry-instrumentation-flask makes the request spans; it captures
             headers.
     """
+    # A variable of one signal that says what holds for all has its effect.
     same = SAME_AS_OURS | {
         f"OTEL_EXPORTER_OTLP_{signal}_{part}": in_use[part]
         for signal in SIGNALS
@@ -65,5 +66,6 @@ def unsupported(
     if not named:
         return []
     more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    # Names come from outside: escaped and cut, since they end up in a log line.
     shown = ", ".join(ascii(name)[1:-1][:100] for name in named[:MAX_NAMED])
     return [f"not supported and without effect: {shown}{more} (see docs/configuration.md)"]

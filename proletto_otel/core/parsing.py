@@ -101,6 +101,7 @@ def number(low: float = -math.inf, high: float = math.inf, *, what: str = "a num
 
     def parse(value: Any) -> float:
         x = float(value)
+        # `True` is 1.0 in Python, and a setting that came as one is a slip.
         if isinstance(value, bool) or not low <= x <= high or math.isnan(x) or math.isinf(x):
             raise ValueError
         return x
@@ -175,6 +176,7 @@ def _pairs(value: Any) -> dict[str, str]:
         key, equals, text = part.partition("=")
         if not equals or not key.strip():
             raise ValueError
+        # Percent-encoded, as the specification of `OTEL_RESOURCE_ATTRIBUTES` and headers has it.
         pairs[unquote(key.strip())] = unquote(text.strip())
     return pairs
 
@@ -205,6 +207,7 @@ def path(value: Any) -> str:
 def file_word(value: Any) -> str:
     if not value or value.strip(".") == "" or not value.isprintable() or set(value) & set("/\\"):
         raise ValueError
+    # In bytes, as file systems count: an umlaut takes two.
     if len(value.encode("utf-8", "replace")) > MAX_FILE_WORD:
         raise ValueError
     return str(value)
@@ -225,6 +228,7 @@ def _url_path(value: Any) -> str:
 def secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
+    # A newline inside would begin a header of its own; one at the end was cut off already.
     if not isinstance(value, str) or any(ord(c) < 32 for c in value):
         raise ValueError
     return Secret(value)

@@ -86,6 +86,7 @@ class Runner:
     def start(self) -> Callable[[], Outcome]:
         """Begin a run (or join the one under way); call the result for its outcome."""
         try:
+            # Joined, not begun each time: a check that hangs holds one thread, not one per probe.
             flight = self._flight.join()
         except RuntimeError:  # can't start new thread
             return lambda: self._outcome(HealthResult(UNHEALTHY, "no thread could be started"), 0)
@@ -139,6 +140,7 @@ class Runner:
 def _describe(error: BaseException) -> str:
     """Type and first line of *error*; its own `__str__` may raise."""
     try:
+        # Only the first line: in the following ones drivers repeat statement and parameters.
         text = str(error).strip().partition("\n")[0]
     except BaseException:
         text = ""

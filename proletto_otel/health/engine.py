@@ -67,6 +67,7 @@ class HealthEngine(Component):
 
     def forked(self) -> None:
         """Start with fresh locks; no check of the parent runs in the child."""
+        # The parent's lock may be held by a thread that is not in the child.
         self._lock = threading.Lock()
         self._view: dict[str, CheckState] = {}
         self._viewed_at = float("-inf")
@@ -103,6 +104,7 @@ class HealthEngine(Component):
         """Run all checks in a thread of their own (the leader's job); one round at a time."""
         if self._runners:
             with suppressed("health.round"):
+                # `join` raises when no thread can be started; the next interval tries again.
                 self._round.join()
 
     def retry_failing(self) -> None:
@@ -138,6 +140,7 @@ class HealthEngine(Component):
 
     def known(self) -> list[CheckState]:
         """The shared states that are not stale, at most `VIEW_S` old, without running anything."""
+        # Without the lock: two threads that read the store at once both read what is right.
         if self._clock() - self._known_at >= VIEW_S:
             self._known, self._known_at = self.shared.load(), self._clock()
         found = [self._known[c.name] for c in self.checks if c.name in self._known]
@@ -150,6 +153,8 @@ class HealthEngine(Component):
     def uptime(self, state: CheckState, window_s: float = DAY_S) -> float | None:
         """Share of the known part of the last *window_s* seconds in which the check was up."""
         now = self._now()
+        # All that the store holds: fewer would cut off the beginning of the window for a check that
+        # flaps.
         changes = self.shared.transitions(state.name, now - window_s, limit=5000)
         return uptime(changes, state, now - window_s, now)
 
@@ -169,6 +174,8 @@ class HealthEngine(Component):
     def _run_round(self) -> None:
         with suppressed("health.round"):
             mine = [runner for name, runner in self._runners.items() if self._is_mine(name)]
+            # At most half an interval: with one of less than a second each round would count as the
+            # one before it.
             self._run(mine, min(RACE_S, self.schedule.interval_s / 2))
 
     def _run_failing(self) -> None:
@@ -194,6 +201,8 @@ class HealthEngine(Component):
     def _clean(self, outcome: Outcome) -> Outcome:
         if not outcome.message:
             return outcome
+        # Here once, before the store: messages go to pages, alerts and logs, and may hold a URL
+        # with a password.
         return Outcome(
             name=outcome.name, status=outcome.status, message=self._redact(outcome.message),
             duration_s=outcome.duration_s, timed_out=outcome.timed_out,

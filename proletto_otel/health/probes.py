@@ -49,6 +49,7 @@ def readiness(states: Sequence[CheckState], detailed: bool) -> tuple[int, dict[s
 def body(states: Sequence[CheckState], detailed: bool) -> dict[str, Any]:
     """Body of `/health` and `/readyz`; without *detailed* the status and nothing else."""
     answer: dict[str, Any] = {"status": _WORD[overall(states)]}
+    # Without access only the status: names and messages tell what the service is made of.
     if detailed:
         answer["checks"] = {state.name: [_entry(state)] for state in states}
     return answer

@@ -60,6 +60,7 @@ class Outcome:
 
 def read(answer: object) -> HealthResult:
     """Turn whatever a check returned into a result; what cannot be read is unhealthy."""
+    # By identity: a 1 or a client object that a check returns by mistake is no "all is well".
     if answer is None or answer is True:
         return HealthResult(HEALTHY)
     if answer is False:

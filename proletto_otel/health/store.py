@@ -59,6 +59,7 @@ class HealthStore:
     def load(self) -> dict[str, CheckState]:
         """Every state the host knows; this process's own ones while the store does not work."""
         rows = self._store.query("SELECT * FROM health_states")
+        # A store that does not work answers with no rows, as an empty one does.
         return {row["name"]: _state(row) for row in rows} or dict(self._own)
 
     def record(
@@ -78,6 +79,7 @@ class HealthStore:
                 _write(connection, after, changes, at)
         except StoreUnavailable:
             after, _ = self._advance(self._own, outcomes, critical, at, min_age_s)
+        # Also while the store works: should it fail, the next outcome continues from here.
         self._own.update({state.name: state for state in after})
         return {state.name: state for state in after}
 
@@ -113,6 +115,7 @@ class HealthStore:
         changes: list[Transition] = []
         for outcome in outcomes:
             known = before.get(outcome.name)
+            # Without it, three workers asked at once would count one failure three times.
             if known is not None and known.checked_at > at - min_age_s:
                 states.append(known)
                 continue

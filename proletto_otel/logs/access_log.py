@@ -59,6 +59,7 @@ class AccessLog:
             path, status = request.path, request.status
             if path in self.quiet and status < 500:
                 return None
+            # Three look-ups by what few requests differ in; only what is new is encoded.
             kind = self._kinds[request.method, request.route, status]
             parts = (
                 self._clients[request.client],

@@ -67,8 +67,10 @@ class FanOut:
         """Send records to these sinks and no others."""
         self.sinks = sinks = tuple(sinks)
         self.console_sinks = tuple(s for s in sinks if s.console)
+        # Made once per change of the sinks: a log call loops over what is ready.
         printed = tuple(self._counted_write(s) for s in self.console_sinks)
         self.console = printed or (warning_to_stderr,)  # our warnings have to reach somebody
+        # New tables, none emptied: a thread that is logging goes on with the list it has.
         self._by_level, self._by_level_now, self._batch_by_level = {}, {}, {}
 
     def _counted_write(self, sink: Sink) -> Write:

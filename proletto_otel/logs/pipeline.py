@@ -62,9 +62,12 @@ class Pipeline(FanOut):
 
     def hand_over(self) -> None:
         """Give sinks and listeners what was logged before the set-up; again does nothing."""
+        # Not to the console: it printed them when they came.
         late = [(sink.level, self._counted_write(sink)) for sink in self.sinks if not sink.console]
         late += [(level, write) for level, _, write in self.listeners]
         for sink in self.sinks:
+            # Counted for each sink that would have had them, so that emitted = delivered + dropped
+            # holds.
             if self._lost_early and not sink.console:
                 ledger.emitted(sink.name, self._lost_early)
                 ledger.dropped(sink.name, "before_setup", self._lost_early)

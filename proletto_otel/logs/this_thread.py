@@ -29,6 +29,7 @@ this_thread = _Thread()
 @contextmanager
 def console_only() -> Iterator[None]:
     """Records made inside go to the console only: exporters and sinks wrap their sending in it."""
+    # The value from before, not False: sending may happen inside of sending.
     before, this_thread.console_only = this_thread.console_only, True
     try:
         yield

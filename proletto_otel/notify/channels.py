@@ -57,6 +57,7 @@ CHANNELS = (
 def build(needs: Needs) -> list[Channel]:
     """The channels of this process: the log always, the others unless Grafana notifies people."""
     grafana_notifies = needs.config.alerts == "grafana"
+    # With Grafana as the only one to notify, the log alone still says what happened.
     rows = [row for row in CHANNELS if not (row.settings and grafana_notifies)]
     made = [row.make(needs) for row in rows]
     return [channel for channel in made if channel is not None]

@@ -80,6 +80,8 @@ class ErrorClaims:
                 return None
             self._make_room(db)
             db.execute(
+                # The first record is this worker's to send; the rest of *count* goes into the
+                # summary.
                 "INSERT INTO slack_errors VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
                 (
                     sample.fingerprint, json.dumps(sample.dump()), now, now, now + self._window_s,
@@ -130,6 +132,7 @@ class ErrorClaims:
 
     def renew(self, claims: Iterable[ErrorClaim]) -> None:
         """Hold the claims on *claims* longer: they wait for their turn, or for Slack."""
+        # Slack may ask for a pause of minutes; a claim that ran out meanwhile would be sent twice.
         until = self._now() + LEASE_S
         rows = [(until, claim.sample.fingerprint) for claim in claims]
         if rows:
@@ -183,6 +186,8 @@ class ErrorClaims:
     @staticmethod
     def _make_room(db: sqlite3.Connection) -> None:
         known = db.execute("SELECT count(*) FROM slack_errors").fetchone()[0]
+        # A hundred at once, so that a storm of new errors does not search with each of them. Never
+        # one with a message that is due, nor one that has counts to report.
         if known >= MAX_ROWS:
             db.execute(
                 "DELETE FROM slack_errors WHERE fingerprint IN (SELECT fingerprint"

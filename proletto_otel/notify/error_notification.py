@@ -122,6 +122,7 @@ class ErrorNotifications:
             title=self._title(claim, name),
             summary=sample.detail or said,
             body="\n".join(part for part in (_repeats(claim), said) if part),
+            # Only in the first message: the later ones are about the same error.
             rows=self._rows(claim) if claim.event == FIRST else (),
             links=self._links(sample),
             since=claim.since,

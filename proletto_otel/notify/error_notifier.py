@@ -134,6 +134,7 @@ class ErrorNotifier(Sink):
                 return
             counter = self._counters.setdefault(key, ErrorCounter(record))
         counter.count += 1  # one addition on an attribute: see core.metrics.values.Cell
+        # Only the first of many wakes the thread: in a storm one record in thousands pays for it.
         if counter.waiting == 1:
             self._worker.wake()
 
@@ -185,6 +186,8 @@ class ErrorNotifier(Sink):
                         if not self._worker.abandoned:
                             counter.taken += count
                             ledger.dropped(self.name, "error", count)
+            # Only when it was quiet for long: a caller may hold the counter between finding it and
+            # adding one, and what is added to a removed one would be lost.
             elif now - counter.taken_at > FORGET_S:
                 self._counters.pop(key, None)
 
@@ -252,6 +255,8 @@ class ErrorNotifier(Sink):
             return message(notification)
 
     def _retry(self, error: SlackRefused) -> None:
+        # The claim stays the first of the queue and in the store: a later try, or another worker,
+        # sends it.
         self._worker.breaker.failed(error.retry_after)
         self._worker.set_error(str(error))
         # Slack limits the channel, not the process: all workers of the host wait.

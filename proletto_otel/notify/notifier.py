@@ -38,6 +38,7 @@ class Notifier(Component):
         self._outbox = outbox
         self._ledger = ledger
         self._now = now
+        # Sets of ints, changed only by single calls: evaluator and sending thread need no lock.
         self._waiting: set[int] = set()
         """IDs of the entries that wait here; the outbox is read again and again."""
         self._sent: set[int] = set()
@@ -133,6 +134,7 @@ class Notifier(Component):
 
     def _lost(self, entry: OutboxEntry, reason: str) -> None:
         """At the end of the process only what no outbox keeps is lost."""
+        # The outbox has it: the next process, or another worker, sends it.
         if reason == "shutdown" and entry.id is not None:
             self._waiting.discard(entry.id)
             return

@@ -63,6 +63,8 @@ class Outbox:
             StoreUnavailable: when there is no store now.
         """
         now, me = self._now(), os.getpid()
+        # Read and written under one write lock: of two processes that ask at once, the second finds
+        # the claim of the first.
         with self._store.transaction() as connection:
             row = connection.execute(
                 "SELECT claimed_by, claimed_at FROM alert_outbox WHERE id = ?", (entry_id,)

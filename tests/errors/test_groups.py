@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from proletto_otel.core.context import RequestContext, enter, leave
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.errors import group_rows
@@ -115,9 +116,9 @@ def test_sample(groups: ErrorGroups) -> None:
     assert group is not None
     assert group.sample is not None
     assert ("req-1", "a" * 32) == (group.request_id, group.trace_id)
-    assert "payment failed" == group.sample["message"]
+    assert "payment failed" == group.sample[MESSAGE]
     assert "ValueError: card refused" == group.sample["exception"]["traceback"][-1]
-    assert ["cart loaded"] == [crumb["message"] for crumb in group.sample["breadcrumbs"]]
+    assert ["cart loaded"] == [crumb[MESSAGE] for crumb in group.sample["breadcrumbs"]]
 
 
 def test_unknown_fingerprint(groups: ErrorGroups) -> None:

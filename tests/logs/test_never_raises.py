@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.api.loggers import Logger, logger
 from tests.logs.conftest import Room, balance
@@ -138,7 +139,7 @@ def test_records_made_by_hand(audited: Room, name: str) -> None:
         audited.logs.stdlib.handler.handle(record)  # a logger itself fails on an odd level
         library.info("neighbour", extra={"n": 2 * number + 1})
 
-    neighbours = [line["n"] for line in audited.lines if line["message"] == "neighbour"]
+    neighbours = [line["n"] for line in audited.lines if line[MESSAGE] == "neighbour"]
     assert list(range(2 * len(ODD))) == neighbours
     made = len(audited.lines)
     assert made >= 2 * len(ODD) + (3 if name == "levelno" else len(ODD))
@@ -159,7 +160,7 @@ def test_a_raising_filter(audited: Room) -> None:
     finally:
         handler.removeFilter(broken)
 
-    assert ["kept"] == [line["message"] for line in audited.lines]
+    assert ["kept"] == [line[MESSAGE] for line in audited.lines]
 
 
 @pytest.mark.parametrize("check", [check_ours, check_stdlib])
@@ -173,7 +174,7 @@ def test_no_call_raises(audited: Room, check: Callable[[list[int]], None]) -> No
     for sink in ("console", "file", "json_file"):
         assert (2 * calls, 2 * calls) == balance(sink)
         assert 0 == sum(ledger.totals()[sink]["dropped"].values())
-    numbers = [line["n"] for line in audited.lines if line["message"] == "neighbour"]
+    numbers = [line["n"] for line in audited.lines if line[MESSAGE] == "neighbour"]
     assert list(range(1, calls + 1)) == numbers
     assert 2 * calls == len(audited.otlp)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.api.loggers import logger
 from proletto_otel.logs.pipeline import pipeline
@@ -28,7 +29,7 @@ def test_a_record_that_cannot_be_written(room: Callable[..., Room]) -> None:
         if sink.name != "error_file":
             sink.write_many(records)
 
-    assert ["line 0", "line 2"] == [line["message"] for line in made.lines]
+    assert ["line 0", "line 2"] == [line[MESSAGE] for line in made.lines]
     assert ["line 0", "line 2"] == [item.body.string_value for item in made.otlp]
     assert 2 == made.text().count("line ")
     for name in ("console", "file", "json_file"):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from proletto_otel.core import context
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.api.loggers import get_logger, logger
 from proletto_otel.logs.pipeline import MAX_EARLY, console_only, pipeline
@@ -73,7 +74,7 @@ def test_sinks_agree(room: Install, capsys: pytest.CaptureFixture[str]) -> None:
     assert console == made.text()
     assert " - proletto - WARNING - stock is low sku=A-7 left=2\n" in console
     assert ("stock is low", "A-7", 2) == tuple(
-        made.lines[0][name] for name in ("message", "sku", "left")
+        made.lines[0][name] for name in (MESSAGE, "sku", "left")
     )
     sent = made.otlp[0]
     assert ("stock is low", 13, "WARN") == (
@@ -101,7 +102,7 @@ def test_level_below_the_minimum_is_not_recorded(room: Install) -> None:
     logging.getLogger("other").info("no")
     logger.warning("yes")
 
-    assert ["yes"] == [line["message"] for line in made.lines]
+    assert ["yes"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_record_carries_request_and_trace(room: Install) -> None:
@@ -143,7 +144,7 @@ def test_reserved_fact_is_renamed(room: Install) -> None:
     logger.info("event", level=3, level_=4, message="m", name="n")
 
     line = made.lines[0]
-    assert ("INFO", "event") == (line["level"], line["message"])
+    assert ("INFO", "event") == (line["level"], line[MESSAGE])
     assert (3, 4, "m", "n") == (line["level__"], line["level_"], line["message_"], line["name"])
 
 
@@ -181,7 +182,7 @@ def test_long_message_is_cut_and_says_so(room: Install) -> None:
     logger.info("x" * 10_000_000)
 
     line = made.lines[0]
-    assert 32_768 == len(line["message"])
+    assert 32_768 == len(line[MESSAGE])
     assert (True, 10_000_000) == (line["truncated"], line["original_length"])
 
 
@@ -196,7 +197,7 @@ def test_records_before_setup_are_handed_over(
     made = room(environment="production")
 
     assert [("early", "production"), ("early too", "production")] == [
-        (line["message"], line["environment"]) for line in made.lines
+        (line[MESSAGE], line["environment"]) for line in made.lines
     ]
     assert ["early", "early too"] == [sent.body.string_value for sent in made.otlp]
     assert "" == capsys.readouterr().out
@@ -239,7 +240,7 @@ def test_broken_sink_hurts_neither_caller_nor_neighbours(room: Install) -> None:
     pipeline.use([Broken(), *pipeline.sinks])
     logger.error("event")
 
-    assert ["event"] == [line["message"] for line in made.lines]
+    assert ["event"] == [line[MESSAGE] for line in made.lines]
     assert 1 == ledger.totals()["list"]["dropped"]["error"]
     assert (1, 1) == balance("list")
 
@@ -260,7 +261,7 @@ def test_sink_that_logs_does_not_feed_itself(
     logger.info("event")
 
     assert ["event"] == [record.message for record in talking.records]
-    assert ["event"] == [line["message"] for line in made.lines]
+    assert ["event"] == [line[MESSAGE] for line in made.lines]
     assert "sending" in capsys.readouterr().out
 
 
@@ -291,7 +292,7 @@ def test_client_records_while_exporting_stay_on_the_console(room: Install) -> No
     with console_only():
         logger.warning("the sink's")
 
-    assert ["the program's"] == [line["message"] for line in made.lines]
+    assert ["the program's"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_errors_are_counted(room: Install) -> None:
@@ -354,7 +355,7 @@ def test_json_takes_integers_of_any_size(room: Install) -> None:
     made = room()
     logger.info("big", n=10**30, inside={"n": 2**70})
 
-    assert "big" == made.lines[0]["message"]
+    assert "big" == made.lines[0][MESSAGE]
     json.dumps(made.lines[0])
 
 
@@ -380,7 +381,7 @@ def test_logger_can_be_copied_and_sent(room: Install, copied: Callable[[Any], An
     copied(held)["logger"].warning("here")
 
     assert [("shop", "here", 7)] == [
-        (line["logger"], line["message"], line["order"]) for line in made.lines
+        (line["logger"], line[MESSAGE], line["order"]) for line in made.lines
     ]
 
 

@@ -66,6 +66,8 @@ class Ledger:
             empty: SinkTotals = {"emitted": 0, "delivered": 0, "spooled": 0, "dropped": {}}
             return totals.setdefault(str(sink), empty)
 
+        # One cell after the other, without a lock: a record on its way between two of them makes
+        # the sums differ for as long as it is under way.
         for values, cell in self._emitted.items():
             of(values[0])["emitted"] = int(cell.value)
         for values, cell in self._delivered.items():

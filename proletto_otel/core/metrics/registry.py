@@ -60,6 +60,7 @@ class Registry:
 
     def move_histograms(self, move: MoveHistogram) -> None:
         """Offer every histogram cell, present and future, to *move*, until the next `reset`."""
+        # Set before the walk: a series made meanwhile is offered by its maker, so none is missed.
         self._move = move
         for instrument in list(self._instruments.values()):
             for attributes, cell in instrument.labelled():
@@ -93,6 +94,8 @@ class Registry:
                     self._move(metric, attributes, made)
                 return made
 
+            # `setdefault` is one call of C: two threads that make it at once get the same
+            # instrument.
             found = self._instruments.setdefault(metric.name, Instrument(metric, cell))
         return found  # type: ignore[return-value]  # a name has one kind: see conventions
 
@@ -114,6 +117,7 @@ class Registry:
 
     def collect(self) -> list[Family]:
         """Every instrument and callback with at least one series; a failing callback is absent."""
+        # Over copies: a request may add an instrument while a scrape runs.
         families = [i.collect() for i in list(self._instruments.values())]
         for metric, callback in list(self._callbacks.values()):
             with suppressed(f"observe.{metric.name}"):

@@ -28,6 +28,7 @@ def disk_space(
 
     def check() -> HealthResult:
         usage = shutil.disk_usage(path)
+        # As `df` counts: blocks reserved for root are free to no service.
         free = 100 * usage.free / max(usage.used + usage.free, 1)
         message = f"{free:.1f} % free ({usage.free / 1e9:.1f} GB)"
         if free < unhealthy_below:

@@ -55,6 +55,8 @@ def http_service(
     guard = Guard(str(parts.hostname))
     lookup = resolve or addresses
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    # A connection for each run: one that stayed open would go on working when no new one can be
+    # made.
     sent = {"User-Agent": "proletto-health", "Connection": "close", **(headers or {})}
 
     def check() -> HealthResult | None:
@@ -93,6 +95,7 @@ class Guard:
             Refused: when there is none.
         """
         for text in found:
+            # Without the zone of a link-local address: `fe80::1%eth0`.
             address = _unmapped(ipaddress.ip_address(text.partition("%")[0]))
             if self._allowed(address):
                 return text

@@ -33,6 +33,7 @@ class Signature:
             return
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self._names = tuple(p.name for p in parameters if p.kind in positional)
+        # By name, as it is known at import: whether a function is a method shows only at the call.
         self._skip = 1 if self._names[:1] in (("self",), ("cls",)) else 0
         variadic = inspect.Parameter.VAR_POSITIONAL
         self._rest = next((p.name for p in parameters if p.kind is variadic), "args")

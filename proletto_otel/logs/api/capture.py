@@ -178,6 +178,7 @@ class _ErrorCapture:
                 return False
             where = (UNKNOWN, 0)
             if trace is not None:
+                # The first entry of the traceback is the frame of the `with` block.
                 where = (CodeLocation.of(trace.tb_frame.f_code), trace.tb_lineno)
             return self._capture.handle(error, self._event, where)
         finally:

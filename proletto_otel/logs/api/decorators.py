@@ -100,6 +100,7 @@ class _Calls:
         if has_no_room(error):
             return False
         with suppressed("logs.call"):
+            # Arguments as they are now: when the call began, nobody knew that they would be shown.
             if shown is None:
                 shown = self._shown(args, kwargs)
             facts = {"arguments": shown, "duration_ms": _ms_since(started_at)}

@@ -76,6 +76,7 @@ def emit_to_all(
         before = set(record.__dict__)
         if logger.filters and not logger.filter(record):
             return
+        # What a filter put on the record is a fact for our sinks, too.
         facts = {**facts, **{k: v for k, v in record.__dict__.items() if k not in before}}
     except Exception as broken:  # a filter that fails says nothing
         count_failure("logs.foreign_filter", broken)
@@ -102,6 +103,7 @@ def _record(
         logger.name, call_site.level, code.path, call_site.line, event, (), info, code.function
     )
     for name, value in facts.items():
+        # Not by `extra`: the standard library raises for a name that a record has itself.
         record.__dict__[f"{name}_" if name in _RECORD_NAMES else name] = value
     record.__dict__[OWN] = True
     return record
@@ -111,6 +113,7 @@ def _hand_over(logger: logging.Logger, record: logging.LogRecord, *, has_console
     if logging.Logger.callHandlers is not _call_handlers:
         # Sentry's logging integration listens there; a logger without handlers prints nothing twice
         _call(_Silent(logger.name).callHandlers, record)
+    # As `callHandlers` does, but without the handlers that would repeat our sinks.
     current: logging.Logger | None = logger
     while current is not None:
         for handler in list(current.handlers):

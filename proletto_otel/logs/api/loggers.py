@@ -142,6 +142,7 @@ class Logger(StdlibInterface):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # The pipeline is not pickled: in another process the logger writes into the one there.
         return Logger, (self.name, self._facts), (None, {"_own_level": self._own_level})
 
     def __repr__(self) -> str:

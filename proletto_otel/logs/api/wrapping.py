@@ -55,19 +55,22 @@ def wrap(function: F, make: Callable[[Callable[..., Any]], Around]) -> F:
         made = _generator(function, around)
     else:
         made = _plain(function, around)
+    # Four entries at most: every wrapper of a kind shares its code object.
     WRAPPERS.add(made.__code__)
     return functools.wraps(function)(made)  # type: ignore[return-value]  # the same signature
 
 
 def _wrapped_descriptor(function: Any, make: Callable[[Callable[..., Any]], Around]) -> Any:
     """A method, property or partial method of the same kind; None for what is none of them."""
+    # A descriptor is not what is called: the function inside it is.
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(wrap(function.__func__, make))
     if isinstance(function, property):
-        made: list[Any] = [
-            a and wrap(a, make) for a in (function.fget, function.fset, function.fdel)
-        ]
-        return type(function)(made[0], made[1], made[2], function.__doc__)
+        get, change, delete = function.fget, function.fset, function.fdel
+        return type(function)(
+            get and wrap(get, make), change and wrap(change, make), delete and wrap(delete, make),
+            function.__doc__,
+        )  # fmt: skip
     if isinstance(function, functools.cached_property):
         return type(function)(wrap(function.func, make))
     if isinstance(function, functools.partialmethod):
@@ -122,6 +125,7 @@ def _generator(function: Callable[..., Any], around: Around) -> Callable[..., An
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         started = around.begin(args, kwargs)
         try:
+            # `yield from` hands on what the consumer sends and throws.
             result = yield from function(*args, **kwargs)
         except GeneratorExit:
             around.returned(started, NO_RESULT)
@@ -139,6 +143,8 @@ def _generator(function: Callable[..., Any], around: Around) -> Callable[..., An
 def _async_generator(function: Callable[..., Any], around: Around) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         started = around.begin(args, kwargs)
+        # There is no `yield from` for async generators: what the consumer sends or throws is handed
+        # on here, step by step.
         inner = function(*args, **kwargs)
         try:
             advance = inner.__anext__()
@@ -150,6 +156,8 @@ def _async_generator(function: Callable[..., Any], around: Around) -> Callable[.
                 try:
                     sent = yield item
                 except GeneratorExit:
+                    # Closed here and now: left to the garbage collector, its `finally` would run in
+                    # another task.
                     await inner.aclose()
                     raise
                 except BaseException as error:

@@ -46,6 +46,7 @@ class Frameworks:
 
     def adopt(self, app: Any, *, access_log: bool) -> None:
         """Know *app*; with *access_log*, werkzeug's line per request is not recorded."""
+        # By name: the handler sees a record's logger name, not the application.
         self._apps[app.name] = weakref.ref(app)
         self._access_log = self._access_log or access_log
 

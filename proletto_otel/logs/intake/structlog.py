@@ -82,6 +82,7 @@ def to_pipeline(target: Any, method: str, event: MutableMapping[str, Any]) -> An
 def _emit(target: Any, method: str, facts: dict[str, Any]) -> None:
     level = _LEVELS.get(method) or level_number(method)
     name = facts.pop("logger", None) or getattr(target, "name", None) or logger.name
+    # Before anything is made of the facts: most DEBUG events end here.
     if level < pipeline.level:
         return
     text = text_of(facts.pop("event", ""), ())
@@ -143,12 +144,14 @@ def finding() -> str:
 
 
 def _configure(structlog: Any) -> None:
+    # The program was faster; its chain is left as it is.
     if structlog.is_configured():
         return
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, to_pipeline],
         wrapper_class=structlog.make_filtering_bound_logger(0),
         logger_factory=_Target,
+        # A cached logger would go past a chain that the program configures later.
         cache_logger_on_first_use=False,
     )
 
@@ -162,6 +165,7 @@ class _WhenImported(MetaPathFinder):
         """Find structlog as usual, with a loader that configures it."""
         if name != "structlog":
             return None
+        # First out of the way: the search below would ask this finder again.
         sys.meta_path.remove(self)
         for finder in sys.meta_path:
             spec = finder.find_spec(name, path, target)
@@ -178,6 +182,7 @@ class _Configuring(Loader):
         self._own = own
 
     def __getattr__(self, name: str) -> Any:
+        # Whatever else is asked of a loader: `get_source` for tracebacks, `get_data` for resources.
         return getattr(self._own, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

@@ -27,6 +27,7 @@ def mark_logged(error: BaseException, context: RequestContext | None) -> None:
     if context is not None:
         context.error = error
     try:
+        # On the exception: a set of seen ones would keep alive every object its frames refer to.
         setattr(error, _MARK, time.monotonic())
     except Exception:  # an exception class that refuses attributes may be logged twice
         return

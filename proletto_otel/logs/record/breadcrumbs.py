@@ -21,6 +21,7 @@ def crumb(record: Record) -> dict[str, Any]:
         TIMESTAMP: when.isoformat(timespec="milliseconds"),
         LEVEL: record.level_name,
         LOGGER_NAME: record.logger,
+        # Cut: ten of them are stored with each error.
         MESSAGE: record.message[:MAX_MESSAGE],
         "facts": record.fields,
     }

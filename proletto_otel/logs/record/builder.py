@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 from proletto_otel.core import context as contexts
 from proletto_otel.core.context import RequestContext, current_request
@@ -100,6 +100,7 @@ class Builder:
         if len(event) > sanitiser.max_text:
             facts[TRUNCATED], facts[ORIGINAL_LENGTH] = True, len(event)
         if len(event) <= MAX_KNOWN_LENGTH:
+            # A new table, none emptied: another thread may be looking something up in the old one.
             if len(self._known) >= MAX_KNOWN_TEXTS:
                 self._known = {}
             self._known[event] = clean
@@ -131,7 +132,7 @@ class Builder:
         else:
             record.fingerprint = already_logged.event_fingerprint(record)
         if record.level >= ERROR and context is not None and context.breadcrumbs:
-            record.breadcrumbs = tuple(context.breadcrumbs)
+            record.breadcrumbs = tuple(cast("list[Record]", context.breadcrumbs))
 
 
 def _ids(span: Any) -> tuple[str, str, int]:

@@ -19,6 +19,7 @@ enclosing: Callable[[], Mapping[str, Any]] = _facts.get
 def enter(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """Add *facts* to errors from now on; give what it returns to `leave`."""
     before = _facts.get()
+    # A new mapping: tasks that copied the context hold the old one.
     _facts.set({**before, **facts})
     return before
 

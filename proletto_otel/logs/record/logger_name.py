@@ -40,11 +40,14 @@ class LoggerPolicy:
         minute = int(now // 60)
         if minute != self._minute:
             self._minute, self._left = minute, INNER_PER_MINUTE
+        # No lock: two threads may both take the last line of a minute.
         self._left -= 1
         return self._left >= 0
 
     def is_held_back(self) -> bool:
         """Whether its records stay on the console now."""
+        # Exporters set this key around their sending; at other times a client's records are like
+        # any.
         return self.inner or (self.client and otel.get_value(_SUPPRESSED) is not None)
 
 

@@ -40,6 +40,8 @@ class Record:
     otlp: ClassVar[Any] = b""
     """The record as OTLP bytes where its kind knows them; else `logs.sinks.otlp` makes them."""
 
+    # Class attributes, and slots in `ErrorRecord` only: building an ordinary record sets nothing
+    # that it does not have.
     exception: ExceptionFacts | None = None
     fingerprint: str = ""
     """16 hex digits on errors, else empty."""
@@ -124,6 +126,7 @@ class Record:
     @property
     def json(self) -> bytes:
         """The record as one line of JSON with its newline."""
+        # Rendered by the first sink that asks; the others get the same bytes.
         line = self._json
         if line is None:
             line = self._json = self.renderer.json(self)

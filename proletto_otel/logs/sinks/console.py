@@ -59,6 +59,7 @@ class ConsoleSink(Sink):
         self._emitted.value += 1
         try:
             stream = self._stream
+            # One comparison finds a stream that somebody put in place of standard output.
             if sys.stdout is not self._known or stream is None or stream.closed:
                 self._choose()
             descriptor = self._descriptor
@@ -66,9 +67,12 @@ class ConsoleSink(Sink):
                 self._put(record)
             else:
                 line = self._line(record)
+                # Past the stream's buffer and lock: a signal handler that logs amid a stream's
+                # write would raise.
                 written = _write(descriptor, line)
                 if written != len(line):
                     write_all(descriptor, line[written:])
+        # A full pipe that was set not to block: waiting for its reader would stop the request.
         except BlockingIOError:
             self._drop("would_block")
         except BrokenPipeError:
@@ -95,6 +99,7 @@ class ConsoleSink(Sink):
         try:
             write_all(self._descriptor, lines)
         except OSError as error:
+            # Some lines may have got through: counted as lost rather than as delivered.
             reason = "broken_pipe" if isinstance(error, BrokenPipeError) else "closed"
             self._drop(reason, len(records))
         else:

@@ -47,6 +47,7 @@ class LogChannel:
         level = logging.ERROR if notification.severity == CRITICAL else logging.WARNING
         if notification.event == RESOLVED:
             level = logging.INFO
+        # An ERROR at most: CRITICAL records are sent to Slack, which has a channel of its own here.
         self._log(level, f"{alert}: {notification.text}", facts(notification))
 
 

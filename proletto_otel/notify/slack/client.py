@@ -157,6 +157,7 @@ class SlackClient:
 
 
 def _refused(status: int, word: str, headers: Mapping[str, Any]) -> SlackRefused:
+    # Harmless characters only: a proxy's answer may repeat the URL, which is the secret.
     shown = "".join(c for c in word[:60] if c.isalnum() or c in "_- ")
     why = f"Slack answered {status} {shown}".rstrip()
     wait = _retry_after(headers) if status in (429, 503) else None

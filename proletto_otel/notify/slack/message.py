@@ -34,6 +34,7 @@ def preview(notification: Notification) -> str:
 def blocks(notification: Notification) -> Blocks:
     """Title, text, rows and links; values as plain text, in which no markup is read."""
     rows = "\n".join(f"{label}: {value}" for label, value in notification.rows)
+    # Plain text objects, not mrkdwn: nothing in an error message can become a link or a mention.
     made: Blocks = [{"type": "header", "text": _plain(notification.title, MAX_HEADER)}]
     made += [
         {"type": "section", "text": _plain(text, MAX_BLOCK)}

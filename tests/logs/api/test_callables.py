@@ -14,6 +14,7 @@ import pytest
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
 
 from proletto_otel import background
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.error_logging import ErrorCapture, handle_errors, log_function_call, logger
 from tests.logs.api.test_decorators import errors_counted
 from tests.logs.conftest import Room
@@ -85,7 +86,7 @@ def test_partials_and_callable_objects(room: Install) -> None:
     assert 0.5 == asyncio.run(caught(2))
     assert asyncio.run(handle_errors(AsyncCallable())()) is None
 
-    assert ["partial failed", "AsyncCallable failed"] == [line["message"] for line in made.lines]
+    assert ["partial failed", "AsyncCallable failed"] == [line[MESSAGE] for line in made.lines]
 
 
 @pytest.mark.parametrize("decorate", [handle_errors, log_function_call])

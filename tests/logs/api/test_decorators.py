@@ -12,6 +12,7 @@ import pytest
 from werkzeug.exceptions import NotFound
 
 from proletto_otel.core import context
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.error_logging import (
     ErrorCapture,
@@ -43,7 +44,7 @@ def test_important_calculation(room: Install) -> None:
 
     line = made.lines[0]
     name = "test_important_calculation.<locals>.important_calculation"
-    assert ("DEBUG", f"{name} returned") == (line["level"], line["message"])
+    assert ("DEBUG", f"{name} returned") == (line["level"], line[MESSAGE])
     assert ({"x": 5, "y": 2}, 2.5) == (line["arguments"], line["result"])
     assert line["duration_ms"] >= 0
     assert "test_decorators" == line["module"]
@@ -147,7 +148,7 @@ def test_every_kind_of_function(
 
     assert expected == call(Shop())
     assert [(f"Shop.{name} returned", {"n": 2})] == [
-        (line["message"], line["arguments"]) for line in made.lines
+        (line[MESSAGE], line["arguments"]) for line in made.lines
     ]
 
 
@@ -430,7 +431,7 @@ def test_logger_offers_what_both_worlds_expect(room: Install) -> None:
     assert [("proletto.cart", "A"), ("proletto.cart", None), ("other", None)] == [
         (line["logger"], line.get("shop")) for line in made.lines[:3]
     ]
-    assert ["t", "seen"] == [made.lines[2]["tenant"], made.lines[3]["message"]]
+    assert ["t", "seen"] == [made.lines[2]["tenant"], made.lines[3][MESSAGE]]
     assert not logger.isEnabledFor(logging.DEBUG)
     assert child.isEnabledFor(logging.DEBUG)
 

@@ -11,6 +11,7 @@ import pytest
 import sentry_sdk
 from flask.logging import default_handler
 
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.error_logging import ErrorCapture, get_logger, handle_errors, logger
 from tests.logs.conftest import Room
 
@@ -69,7 +70,7 @@ def test_root_handler_gets_our_records(room: Install, listening: Any) -> None:
     assert failed.exc_info is not None
     assert failed.exc_info[0] is ValueError
     assert "ValueError: boom" in logging.Formatter().format(failed)
-    assert ["late by 2 days", "failed"] == [line["message"] for line in made.lines]
+    assert ["late by 2 days", "failed"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_decorators_and_captures_reach_them(room: Install, listening: Any) -> None:
@@ -132,7 +133,7 @@ def test_sentry_gets_our_errors(room: Install, monkeypatch: pytest.MonkeyPatch) 
     )  # fmt: skip
     assert "ValueError" == event["exception"]["values"][0]["type"]
     assert "a breadcrumb" in [b["message"] for b in event["breadcrumbs"]["values"]]
-    assert ["a breadcrumb", "payment failed"] == [line["message"] for line in made.lines]
+    assert ["a breadcrumb", "payment failed"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_members_of_a_standard_logger(room: Install) -> None:
@@ -161,7 +162,7 @@ def test_members_of_a_standard_logger(room: Install) -> None:
         log.removeHandler(handler)
 
     assert ["seen", "by hand"] == handler.messages
-    assert [("seen", "eu")] == [(line["message"], line["tenant"]) for line in made.lines]
+    assert [("seen", "eu")] == [(line[MESSAGE], line["tenant"]) for line in made.lines]
     assert ([], []) == (log.handlers, log.filters)
 
 
@@ -177,7 +178,7 @@ def test_failing_handler_disturbs_nobody(room: Install, listening: Any) -> None:
     logger.info("first")
     logger.info("second")
 
-    texts = [line["message"] for line in made.lines]
+    texts = [line[MESSAGE] for line in made.lines]
     assert ["first", "second"] == [text for text in texts if text != "from the handler"]
     assert 2 <= texts.count("from the handler") <= 3  # the third: our warning comes to it, too
 
@@ -216,7 +217,7 @@ def test_own_handler_of_an_app_gets_unhandled_errors(room: Install, listening: A
     assert 500 == app.test_client().get("/boom").status_code
 
     assert ["Exception on /boom [GET]"] == mail.messages
-    assert ["failed here"] == [line["message"] for line in made.lines]
+    assert ["failed here"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_handlers_of_an_app_stay(room: Install, monkeypatch: pytest.MonkeyPatch) -> None:

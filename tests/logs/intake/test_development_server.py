@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from proletto_otel.core.conventions import MESSAGE
 from tests.servers import free_port, until
 
 APP = """
@@ -93,12 +94,12 @@ def test_what_the_application_logs_is_printed_once(served: Served) -> None:
 
 def test_debug_lines_of_the_application_appear(served: Served) -> None:
     """`app.logger.debug` is recorded in debug mode, as Flask promises."""
-    assert ["debugging"] == [line["message"] for line in served.lines if line["level"] == "DEBUG"]
+    assert ["debugging"] == [line[MESSAGE] for line in served.lines if line["level"] == "DEBUG"]
 
 
 def test_banner_is_readable(served: Served) -> None:
     """Each line of the banner is one line, without colours."""
-    banner = [line["message"] for line in served.lines if line["logger"] == "werkzeug"]
+    banner = [line[MESSAGE] for line in served.lines if line["logger"] == "werkzeug"]
 
     assert [" * Running on http"] == [line[:18] for line in banner if "Running on" in line]
     assert any(line.startswith("WARNING: This is a development server") for line in banner)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from proletto_otel.core.conventions import MESSAGE
 from tests.servers import free_port, until
 
 WEB = """
@@ -121,7 +122,7 @@ def test_gunicorn_without_preload(tmp_path: Path) -> None:
         found = [line for line in printed.splitlines() if word in line]
         assert 1 == len(found), (word, printed)
         assert re.match(r"\[\d{4}-\d\d-\d\d .*\] \[\d+\] \[\w+\] ", found[0])
-    errors = [line["message"] for line in lines(tmp_path) if line["level"] == "ERROR"]
+    errors = [line[MESSAGE] for line in lines(tmp_path) if line["level"] == "ERROR"]
     assert ["ValueError: mid stream in GET /stream", "SystemExit: 1 in GET /slow"] == errors
     assert any(line["logger"] == "gunicorn.error" for line in lines(tmp_path))
 
@@ -141,13 +142,13 @@ def test_celery_with_redirected_output(tmp_path: Path) -> None:
             [sys.executable, "-c", send], cwd=tmp_path, env=environment, check=True, timeout=60,
             capture_output=True,
         )  # fmt: skip
-        until(lambda: [x for x in lines(tmp_path) if "raised" in x["message"]], 60)
+        until(lambda: [x for x in lines(tmp_path) if "raised" in x[MESSAGE]], 60)
 
     found, printed = lines(tmp_path), (tmp_path / "out").read_text()
-    (sent,) = (line for line in found if line["message"] == "receipt sent")
+    (sent,) = (line for line in found if line[MESSAGE] == "receipt sent")
     assert ("shop.mail", 7, "mail") == (sent["logger"], sent["order"], sent["queue"])
     redirected = [line for line in found if line["logger"] == "celery.redirected"]
-    assert ["printed by the task"] == [line["message"] for line in redirected]
+    assert ["printed by the task"] == [line[MESSAGE] for line in redirected]
     assert 1 == printed.count(" - receipt sent ")
     assert 1 == printed.count(" - printed by the task")
     (failed,) = (line for line in found if line["level"] == "ERROR")

@@ -12,6 +12,7 @@ import pytest
 import werkzeug.serving
 from flask.logging import default_handler
 
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.logs.api.loggers import logger
 from tests.logs.conftest import Room
 
@@ -39,7 +40,7 @@ def test_arguments_extra_and_exception_arrive(room: Install) -> None:
 
     line = made.lines[0]
     assert ("shop.cart", "item A of 3", "A", 9) == (
-        line["logger"], line["message"], line["sku"], line["line_"],
+        line["logger"], line[MESSAGE], line["sku"], line["line_"],
     )  # fmt: skip
     assert ("LookupError", "test_stdlib", "test_arguments_extra_and_exception_arrive") == (
         line["exception"]["type"], line["module"], line["function"],
@@ -60,11 +61,11 @@ def test_our_logger_takes_stdlib_calls(room: Install) -> None:
 
     line = made.lines[0]
     assert ("order 7 failed", 7, "test_our_logger_takes_stdlib_calls") == (
-        line["message"], line["order"], line["function"],
+        line[MESSAGE], line["order"], line["function"],
     )  # fmt: skip
     assert "in test_our_logger_takes_stdlib_calls" in line["stack"][-2]
     assert ["1 and 2", "level by number", "wrong %d arguments"] == [
-        line["message"] for line in made.lines[1:]
+        line[MESSAGE] for line in made.lines[1:]
     ]
 
 
@@ -79,7 +80,7 @@ def test_handler_survives_a_dict_config(room: Install) -> None:
     logging.getLogger("x").warning("here")
     logging.getLogger().handlers[:] = before
 
-    assert ["here"] == [line["message"] for line in made.lines]
+    assert ["here"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_handler_comes_back_after_a_late_dict_config(room: Install) -> None:
@@ -98,7 +99,7 @@ def test_handler_comes_back_after_a_late_dict_config(room: Install) -> None:
     root.handlers[:] = before
     root.setLevel(level)
 
-    assert ["here"] == [line["message"] for line in made.lines]
+    assert ["here"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_basic_config_is_a_finding(room: Install, root: logging.Logger) -> None:
@@ -131,7 +132,7 @@ def test_flask_prints_nothing_twice(room: Install, capsys: pytest.CaptureFixture
     made.logs.adopt(app)
     app.logger.warning("from the app")
 
-    assert ["from the app"] == [line["message"] for line in made.lines]
+    assert ["from the app"] == [line[MESSAGE] for line in made.lines]
     printed = capsys.readouterr()
     assert ("", 1) == (printed.err, printed.out.count("from the app"))
 
@@ -150,7 +151,7 @@ def test_werkzeug_request_lines_make_room_for_ours(room: Install) -> None:
     server.log("info", " * Running on http://127.0.0.1:5000")
     server.server_close()
 
-    assert [" * Running on http://127.0.0.1:5000"] == [line["message"] for line in made.lines]
+    assert [" * Running on http://127.0.0.1:5000"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_flask_does_not_repeat_a_reported_error(room: Install) -> None:
@@ -174,7 +175,7 @@ def test_flask_does_not_repeat_a_reported_error(room: Install) -> None:
     assert 500 == app.test_client().get("/reported").status_code
     assert 500 == app.test_client().get("/fresh").status_code
 
-    assert ["failed here", "Exception on /fresh [GET]"] == [line["message"] for line in made.lines]
+    assert ["failed here", "Exception on /fresh [GET]"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_injected_trace_attributes_are_not_facts(room: Install) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.logs.intake import structlog as structlog_intake
 from proletto_otel.logs.intake.structlog import to_pipeline
 from tests.logs.conftest import Room
@@ -57,7 +58,7 @@ def test_last_processor_joins_a_configured_chain(room: Install) -> None:
     structlog.get_logger().info("event %s", "x", n=1)
 
     line = made.lines[0]
-    assert ("INFO", "event x", 1) == (line["level"], line["message"], line["n"])
+    assert ("INFO", "event x", 1) == (line["level"], line[MESSAGE], line["n"])
     assert "level_" not in line
     assert "" == structlog_intake.finding()
 
@@ -80,7 +81,7 @@ def test_event_dictionary_through_the_standard_library(room: Install) -> None:
     made = room()
     structlog.get_logger("lib").warning("event", n=1)
 
-    assert ("event", 1) == (made.lines[0]["message"], made.lines[0]["n"])
+    assert ("event", 1) == (made.lines[0][MESSAGE], made.lines[0]["n"])
 
 
 def test_structlog_imported_after_setup_joins(tmp_path: object) -> None:
@@ -120,7 +121,7 @@ def test_configuring_after_set_up_raises_nothing(room: Install) -> None:
 
     assert 5 * 5 == len(made.lines)  # `debug` is below `LOG_LEVEL`
     assert {"shop"} == {line["logger"] for line in made.lines}
-    assert all("stock is low" in line["message"] for line in made.lines)
+    assert all("stock is low" in line[MESSAGE] for line in made.lines)
     assert [7, "A"] == [made.lines[-1]["cart"], made.lines[-1]["sku"]]
     assert "" == structlog_intake.finding()
 
@@ -138,7 +139,7 @@ def test_stdlib_wrapper_configured_after_set_up(room: Install) -> None:
 
     assert log.isEnabledFor(30)
     assert ["shop"] == [line["logger"] for line in made.lines]
-    assert '"n": 1' in made.lines[0]["message"]
+    assert '"n": 1' in made.lines[0][MESSAGE]
 
 
 def test_configuration_of_the_program_is_left_to_it(room: Install) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from proletto_otel.core.conventions import MESSAGE
+
 SETUP = """
 import asyncio, gc, sys, threading
 from proletto_otel.core import config
@@ -79,7 +81,7 @@ def test_uncaught_is_logged_once(tmp_path: Path, case: str) -> None:
     lines, errors = run(tmp_path, body)
 
     assert ["CRITICAL"] == [line["level"] for line in lines]
-    assert lines[0]["message"].startswith(event)
+    assert lines[0][MESSAGE].startswith(event)
     assert ("ValueError", "lost") == (
         lines[0]["exception"]["type"], lines[0]["exception"]["message"],
     )  # fmt: skip
@@ -91,7 +93,7 @@ def test_interrupt_is_not_an_error(tmp_path: Path) -> None:
     """Ctrl-C and `sys.exit` are not logged."""
     for n, (body, said) in enumerate(EXITS.items(), 1):
         lines, errors = run(tmp_path, f"logger.info('began')\n{body}")
-        assert ["began"] * n == [line["message"] for line in lines]  # the program ran, nothing else
+        assert ["began"] * n == [line[MESSAGE] for line in lines]  # the program ran, nothing else
         assert said in errors
 
 

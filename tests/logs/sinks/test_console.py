@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from proletto_otel.core import context
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.api.loggers import logger
@@ -47,7 +48,7 @@ def test_closed_stdout_is_counted(room: Install, monkeypatch: pytest.MonkeyPatch
 
     assert 1 == ledger.totals()["console"]["dropped"]["closed"]
     assert (1, 1) == balance("console")
-    assert ["nowhere"] == [line["message"] for line in made.lines]
+    assert ["nowhere"] == [line[MESSAGE] for line in made.lines]
 
 
 def test_stderr_stands_in_for_a_missing_stdout(
@@ -166,7 +167,7 @@ def test_stream_that_writes_into_the_log(
     logging.getLogger("redirected").warning("printed by the program")
 
     expected = ["first", "second", "printed by the program"]
-    assert expected == [line["message"] for line in made.lines]
+    assert expected == [line[MESSAGE] for line in made.lines]
     printed = capfd.readouterr().out.splitlines()
     assert expected == [line.rpartition(" - ")[2] for line in printed]
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from proletto_otel.core import config
 from proletto_otel.core.context import RequestContext, enter, leave
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
@@ -95,7 +96,7 @@ def test_every_field_has_a_column(begin: Begin, url: str) -> None:
     assert row["traceback"].startswith("Traceback")
     assert "1 / 0" in row["traceback"]
     assert 7 == row["facts"]["order_id"]
-    assert ["cart loaded"] == [crumb["message"] for crumb in row["breadcrumbs"]]
+    assert ["cart loaded"] == [crumb[MESSAGE] for crumb in row["breadcrumbs"]]
     assert 16 == len(row["fingerprint"])
     assert ("test_database", "test_every_field_has_a_column") == (
         row["module"],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.api.loggers import logger
@@ -257,9 +258,7 @@ def test_relative_directory_stays_where_it_was(
     monkeypatch.chdir("/")
     logger.info("event")
 
-    assert (
-        "event" == json.loads((tmp_path / "here/proletto_structured.json").read_text())["message"]
-    )
+    assert "event" == json.loads((tmp_path / "here/proletto_structured.json").read_text())[MESSAGE]
 
 
 def test_lock_directory_is_private(tmp_path: Path) -> None:

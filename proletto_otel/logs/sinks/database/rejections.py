@@ -17,6 +17,7 @@ def is_rejection(error: Exception) -> bool:
     from sqlalchemy import exc
 
     if isinstance(error, exc.DBAPIError):
+        # A lost connection may look like any error; the rows come again.
         if error.connection_invalidated:
             return False
         driver = type(error.orig).__module__.split(".")[0]

@@ -129,6 +129,7 @@ def _take(engine: Engine, steps: list[str]) -> SQLAlchemyError | None:
     problem = None
     for step in steps:
         try:
+            # In one transaction PostgreSQL would refuse every step after the first that fails.
             with engine.begin() as connection:
                 # an index on a big table takes longer than an insert may
                 if connection.dialect.name == "postgresql":

@@ -37,7 +37,7 @@ DELETE_BATCH = 500
 MAX_NAME = 255
 USE = engines.Use(application_name="proletto_error_logs")
 
-_abandoned: list[Any] = []
+_abandoned: list[Engine] = []
 """Engines a child inherited: closing them would end the parent's connection."""
 
 
@@ -278,6 +278,7 @@ class DatabaseSink(Sink):
             now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
             limits.append(table.c.timestamp < now - datetime.timedelta(days=self._max_days))
         with engine.connect() as connection:
+            # By ID, newest first: counting the rows of a big table would take seconds.
             newest = select(table.c.id).order_by(table.c.id.desc()).offset(self._max_rows).limit(1)
             last = connection.execute(newest).scalar()
             if last is not None:

@@ -24,6 +24,7 @@ def open_own(path: Path) -> int:
     try:
         opened = os.open(path, _FLAGS | os.O_NOFOLLOW, FILE_MODE)
     except OSError as error:
+        # A link of another user in a shared directory could lead our lines into any file of ours.
         if error.errno != errno.ELOOP or not is_own(os.lstat(path)):
             raise
         opened = os.open(path, _FLAGS, FILE_MODE)

@@ -22,6 +22,8 @@ class DailyFileSink(FileSink):
         super()._follow_name(now_ns)
         if self._fd >= 0 and now_ns >= self._midnight:
             self._rotate_if_new_day(now_ns)
+        # The window ends at midnight, or lines of the new day would go to the old file for up to
+        # 100 ms.
         self._until = min(self._until, self._midnight)
 
     def _rotate_if_new_day(self, now_ns: int) -> None:
@@ -40,12 +42,17 @@ class DailyFileSink(FileSink):
             self._mutex.release()
 
     def _put_away(self, now_ns: int) -> None:
+        # Another process may have rotated while this one waited for the lock.
         if self._moved():
             self._open()
         found, today = os.fstat(self._fd), day_of(now_ns)
+        # The lock file knows the day; a file from before there was one is of the day of its last
+        # line.
         written = day_of(found.st_mtime_ns) if found.st_size else today
         day = self._lock.read_day(found.st_ino) or written
         if day < today and found.st_size:
             os.replace(self.path, self.names.make_room(day))
             self._open()
+        # Never back to an earlier day: with a clock that was set back the file would be put away
+        # twice.
         self._lock.write_day(os.fstat(self._fd).st_ino, max(day, today))

@@ -50,6 +50,8 @@ class RotationLock:
         make_directories(self.path.parent, 0o700)
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         give_to_owner(self.path)
+        # Asked again and again: a wait in the kernel has no end while the holder is stopped by a
+        # signal or a debugger.
         until = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
@@ -94,6 +96,7 @@ class SizeNames:
 
     def make_room(self) -> Path:
         """Shift every backup by one, drop what is too old; return the name for the newest."""
+        # From the oldest on, so that each name is free when the younger one takes it.
         for backup in reversed(self.backups()):
             number = backup.order[1]
             if number >= self._count:
@@ -123,6 +126,7 @@ class DayNames:
 
     def make_room(self, day: str) -> Path:
         """Drop what is too old; return an unused name for the file of *day*."""
+        # One less than the count: the file that is put away now is one of them.
         backups = self.backups()
         for backup in backups[max(0, self._count - 1) :]:
             backup.path.unlink(missing_ok=True)
@@ -144,5 +148,7 @@ def day_of(time_ns: int) -> str:
 def next_midnight_ns(time_ns: int) -> int:
     """When the local day of *time_ns* ends."""
     now = time.localtime(time_ns / 1e9)
+    # `mktime` makes the 1st of the 32nd, and -1 lets it find out about summer time: a day has 23 to
+    # 25 hours.
     midnight = (now.tm_year, now.tm_mon, now.tm_mday + 1, 0, 0, 0, 0, 0, -1)
     return int(time.mktime(midnight)) * 1_000_000_000

@@ -57,6 +57,7 @@ class Upkeep:
             return
         oldest = self._now() - self._retention_s
         with RotationLock(sink.lock_path).hold() as held:
+            # Under the lock: rotation renames backups, and the file at a name would be another one.
             for backup in sink.names.backups() if held else ():
                 if backup.path.stat().st_mtime < oldest:
                     backup.path.unlink(missing_ok=True)
@@ -72,10 +73,12 @@ class Upkeep:
     def _compress_one(self, sink: RotatingSink, path: Path) -> None:
         with path.open("rb") as plain:
             found = os.fstat(plain.fileno())
+            # Under a temporary name: neither a reader nor a crash meets half a backup.
             packed = path.with_name(f".{sink.path.name}.{found.st_ino}.{os.getpid()}.tmp")
             try:
                 with gzip.open(packed, "wb", compresslevel=6) as out:
                     shutil.copyfileobj(plain, out)
+                # A backup is as old as its last line: retention counts from there.
                 os.utime(packed, ns=(found.st_atime_ns, found.st_mtime_ns))
                 self._swap(sink, found, packed)
             finally:
@@ -87,6 +90,8 @@ class Upkeep:
         with RotationLock(sink.lock_path).hold() as held:
             for backup in sink.names.backups() if held else ():
                 now = backup.path.stat()
+                # By inode, because rotation may have renamed it; by size, because a stopped process
+                # may have written to it. Then it is packed another time.
                 if now.st_ino == found.st_ino and now.st_size == found.st_size:
                     packed.replace(backup.path.with_name(backup.path.name + ".gz"))
                     backup.path.unlink()
