@@ -23,16 +23,37 @@ if TYPE_CHECKING:
     from proletto_otel.health.ready_made.http import http_service as http_check
     from proletto_otel.health.ready_made.redis import redis as redis_check
     from proletto_otel.health.results import HealthResult
+    from proletto_otel.monitoring.overview import (
+        DeployReport,
+        Overview,
+        OverviewMetric,
+        WorkerReport,
+    )
     from proletto_otel.monitoring.report import Alert, CheckReport, HealthReport
+    from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.state.metric_series import MetricPoint
+    from proletto_otel.state.worker_lives import Annotation, WorkerLife
 
 __all__ = [
-    "Alert", "CheckReport", "HealthReport", "HealthResult", "Inputs", "Monitor", "Silence",
-    "Threshold", "collector_check", "database_check", "disk_check", "http_check", "monitor",
-    "redis_check", "tcp_check",
+    "Alert", "Annotation", "CheckReport", "DeployReport", "EndpointPoint", "HealthReport",
+    "HealthResult", "Inputs", "LatencyHeatmap", "MetricPoint", "Monitor", "Overview",
+    "OverviewMetric", "RequestPoint", "Silence", "Threshold", "WorkerLife", "WorkerReport",
+    "collector_check", "database_check", "disk_check", "http_check", "monitor", "redis_check",
+    "tcp_check",
 ]  # fmt: skip
 
 _LATE = {
     "Alert": "monitoring.report:Alert",
+    "Annotation": "state.worker_lives:Annotation",
+    "DeployReport": "monitoring.overview:DeployReport",
+    "EndpointPoint": "request.request_series:EndpointPoint",
+    "LatencyHeatmap": "request.request_series:LatencyHeatmap",
+    "MetricPoint": "state.metric_series:MetricPoint",
+    "Overview": "monitoring.overview:Overview",
+    "OverviewMetric": "monitoring.overview:OverviewMetric",
+    "RequestPoint": "request.request_series:RequestPoint",
+    "WorkerLife": "state.worker_lives:WorkerLife",
+    "WorkerReport": "monitoring.overview:WorkerReport",
     "CheckReport": "monitoring.report:CheckReport",
     "HealthReport": "monitoring.report:HealthReport",
     "HealthResult": "health.results:HealthResult",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.metrics.registry import Family, registry
+from proletto_otel.state.metric_series import MetricPoint
 from proletto_otel.state.store import Store
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Inputs:
 
     history: Callable[[str, float], Sequence[tuple[float, float]]] = _nothing
     """Samples of an indicator since a unix time: (unix time, value), oldest first."""
+
+    series: Callable[[str, float, float, int], Sequence[MetricPoint]] = _nothing
+    """A chart's points: metric, start and end in unix seconds, how many points."""
 
     keep: Callable[[float, Mapping[str, float | None]], None] | None = None
     """Keeps samples for `history`: unix time, values by indicator or gauge name. The host's values

@@ -15,6 +15,7 @@ from weakref import WeakMethod
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.monitoring.lazy_start import LazyStart
+from proletto_otel.monitoring.past_reads import PastReads
 from proletto_otel.monitoring.registrations import Registrations
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 HOUR_S = 3600.0
 
 
-class Monitor(Registrations):
+class Monitor(PastReads):
     """Everything about the service's health in one place; `monitor` is the process's one."""
 
     def __init__(self) -> None:
@@ -73,20 +74,6 @@ class Monitor(Registrations):
     def get_errors(self, limit: int = 50) -> list[Mapping[str, Any]]:
         """Groups of errors, the latest first."""
         return list(runtime.errors(limit)) if (runtime := self.live()) is not None else []
-
-    def history(self, metric: str, since: float = HOUR_S) -> list[tuple[float, float]]:
-        """Past values of *metric* as (unix time in seconds, value), oldest first.
-
-        Args:
-            metric: as for `register_threshold`.
-            since: seconds back from now; values above 1e9 are unix times.
-
-        Raises:
-            ConfigError: for an unknown metric.
-        """
-        self.known(metric)
-        begin = since if since > 1e9 else time.time() - since
-        return runtime.history(metric, begin) if (runtime := self.live()) is not None else []
 
     def health_history(self, check: str, since: float = 0.0) -> list[Transition]:
         """Changes of a check's status, oldest first; *since* is a unix time in seconds."""

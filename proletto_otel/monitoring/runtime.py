@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from proletto_otel.alerts import defaults
@@ -26,10 +27,12 @@ from proletto_otel.health.checks import Check
 from proletto_otel.health.engine import RETRY_S, HealthEngine, Schedule
 from proletto_otel.health.states import Rules
 from proletto_otel.health.store import HealthStore
-from proletto_otel.monitoring import report
+from proletto_otel.monitoring import prepare_overview, report
 from proletto_otel.monitoring.causes import Causes
 from proletto_otel.monitoring.exported_states import ExportedStates
 from proletto_otel.monitoring.inputs import Inputs
+from proletto_otel.monitoring.overview import PREPARE_S
+from proletto_otel.monitoring.past import Past
 from proletto_otel.monitoring.registrations import Registrations
 from proletto_otel.monitoring.request_summary import (
     OwnRoutes,
@@ -63,6 +66,7 @@ EVALUATE = "alerts.evaluate"
 CHECK = "health.round"
 RETRY = "health.retry"
 KEEP = "alerts.samples"
+OVERVIEW = "overview.prepare"
 
 
 class Runtime:
@@ -81,6 +85,7 @@ class Runtime:
         for check in registrations.checks.values():
             self.engine.register(check)
         self.alert_store = AlertStore(inputs.store)
+        self.past = Past(inputs, self.shares)
         built = channels.build(
             channels.Needs(config=config, log=inputs.log, slack=inputs.slack, email=inputs.email)
         )
@@ -98,7 +103,7 @@ class Runtime:
 
     def close(self) -> None:
         """Stop jobs and gauges."""
-        for job in (SHARE, EVALUATE, CHECK, RETRY, KEEP):
+        for job in (SHARE, EVALUATE, CHECK, RETRY, KEEP, OVERVIEW):
             self.inputs.cancel(job)
         self._exported.close()
 
@@ -170,10 +175,6 @@ class Runtime:
         """The latest error groups."""
         return list(self.inputs.errors(limit))
 
-    def history(self, metric: str, begin: float) -> list[tuple[float, float]]:
-        """Samples of a metric since a unix time."""
-        return list(self.inputs.history(metric, begin))
-
     def exported_gauges(self) -> set[str]:
         """Names of gauges that are exported, those of `telemetry.meter` included."""
         return {f.name for f in self.inputs.families() if f.kind in ("gauge", "updown")}
@@ -235,6 +236,8 @@ class Runtime:
             every(seconds, CHECK, self.engine.run_scheduled, when=self._leads)
             every(min(RETRY_S, seconds), RETRY, self.engine.retry_failing, when=self._leads)
         every(config.alert_interval_s, EVALUATE, self.evaluator.tick, when=self._leads)
+        prepare = partial(prepare_overview.job, self)
+        every(PREPARE_S, OVERVIEW, prepare, when=self._leads)
         if self.inputs.keep is not None:
             every(config.monitor_sample_interval, KEEP, self._keep_samples, when=self._leads)
 

@@ -73,6 +73,11 @@ class Shares(Component):
         rivals = [(d, other) for d, other in self._others if name in other]
         return all((other[name][0], len(other), digest) < claim for digest, other in rivals)
 
+    @property
+    def group(self) -> str:
+        """What processes with the same registrations have in common; empty: not known yet."""
+        return self._digest
+
     def start(self) -> None:
         """Take part (again)."""
         self._has_ended = False

@@ -59,6 +59,49 @@ def quantile_s(counts: Sparse, q: float) -> float | None:
     for i in sorted(map(int, counts)):
         seen += counts[str(i)]
         if seen >= rank:
-            # the middle of a bucket that grows by a factor is the geometric one
-            return EDGES[min(i, len(EDGES) - 1)] / math.sqrt(GROWTH)
+            return middle_s(i)
     return None
+
+
+def packed(counts: Sparse) -> bytes:
+    """The same as bytes for the store: for each bucket the step from the one before, the count."""
+    made, before = bytearray(), 0
+    for i in sorted(map(int, counts)):
+        for number in (i - before, counts[str(i)]):
+            left = number
+            while left > 127:  # seven bits a byte, the lowest first; the eighth bit: more follow
+                made.append(left & 127 | 128)
+                left >>= 7
+            made.append(left)
+        before = i
+    return bytes(made)
+
+
+def unpacked(data: bytes) -> dict[str, int]:
+    """What `packed` made; of damaged bytes, what can be read."""
+    numbers, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 127) << shift
+        if byte < 128:
+            numbers.append(value)
+            value = shift = 0
+        else:
+            shift += 7
+    found, bucket = {}, 0
+    for step, n in zip(numbers[::2], numbers[1::2], strict=False):  # an odd one was cut off
+        bucket += step
+        found[str(bucket)] = n
+    return found
+
+
+def grown(now: Sparse, before: Sparse) -> dict[str, int] | None:
+    """What was added since *before*; None where something is missing that was there."""
+    if any(now.get(i, 0) < n for i, n in before.items()):
+        return None
+    return {i: more for i, n in now.items() if (more := n - before.get(i, 0))}
+
+
+def middle_s(bucket: int) -> float:
+    """What a duration in *bucket* is taken for: off by 4 % at most."""
+    # the middle of a bucket that grows by a factor is the geometric one
+    return EDGES[min(bucket, len(EDGES) - 1)] / math.sqrt(GROWTH)

@@ -33,8 +33,8 @@ from proletto_otel.request.route_summary import RouteSummary, summarise
 from proletto_otel.runtime.lifecycle import Component, Lifecycle
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.setup import logs
+from proletto_otel.setup.history import Recording
 from proletto_otel.state import directory
-from proletto_otel.state.history import History
 from proletto_otel.state.host_totals import HostTotals
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.snapshots import Snapshots
@@ -132,6 +132,7 @@ class Components:
         return [
             self.store,
             self.sampling,
+            self.recording.own_life,
             self.user_metrics,
             self.exporter,
             self.logs,
@@ -168,27 +169,12 @@ class Components:
         self.ticker.every(FOLD_S, "snapshots.fold", self.snapshots.fold, leader=True)
 
     def _set_up_host_metrics(self) -> None:
-        config = self.config
-        self.history = History(self.store, config.monitor_max_samples)
         self.sampler = system_metrics.SystemSampler()
         self.sampling = Sampling(self.sampler)
-        if config.monitor_system_metrics:
+        if self.config.monitor_system_metrics:
             system_metrics.measure(registry, self.sampler, self.leads)
-            # OLDEST_S: values on the pages and in alerts must not be older
-            every = min(config.monitor_sample_interval, system_metrics.OLDEST_S)
-            self.ticker.every(every, "system.sample", self._sample, leader=True)
-            self.ticker.every(
-                config.monitor_sample_interval,
-                "system.history",
-                lambda: self.history.add(self.sampler.taken_at, self.host_system()),
-                leader=True,
-            )
-
-    def _sample(self) -> None:
-        if self.sampler.taken_at:
-            self.sampler.sample()
-        else:
-            self.sampler.sample_first()
+        self.recording = Recording(self.config, self.store, self.snapshots, self.lifecycle.gather)
+        self.recording.schedule(self.ticker, self.sampler, self.host_system)
 
     def _inputs(self) -> Inputs:
         return Inputs(
@@ -200,8 +186,9 @@ class Components:
             system=self.host_system,
             families=self.snapshots.merged,
             routes=self.routes,
-            history=self.history.read,
-            keep=self.history.add,
+            history=self.recording.metrics.samples,
+            series=self.recording.metrics.points,
+            keep=self.recording.history.add,
             errors=self.errors.latest,
             log=log_alert,
             slack=self.slack,

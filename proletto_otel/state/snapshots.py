@@ -145,15 +145,23 @@ class Snapshots(Component):
         The own numbers are published first if other workers exist: the next answer, of whichever
         worker, is not lower.
         """
+        return self.merged_with()[0]
+
+    def merged_with(self, *names: str) -> tuple[list[Family], dict[str, list[Any]]]:
+        """As `merged`, and the sections of these *names* out of the same files, read once."""
         total = merging.Sum()
         total.take(self._collect_and_publish() if self._names() else self._collect(), os.getpid())
-        for other in self._others():
+        others = self._others()
+        for other in others:
             total.take_plain(other.families, other.pid if other.lives else None, other.records)
-        return total.families()
+        return total.families(), {name: self._section(name, others) for name in names}
 
     def sections(self, name: str) -> list[Any]:
         """The values of one section: everybody's, and what dead processes left."""
-        found = [s.sections[name] for s in self._others() if name in s.sections]
+        return self._section(name, self._others())
+
+    def _section(self, name: str, others: list[Snapshot]) -> list[Any]:
+        found = [s.sections[name] for s in others if name in s.sections]
         with suppressed(f"section.{name}"):
             found.append(self._sections[name].provider())
         return found

@@ -1,0 +1,41 @@
+"""What monitoring reads of the past, and the overview that is prepared from it."""
+
+from __future__ import annotations
+
+from proletto_otel.monitoring.inputs import Inputs
+from proletto_otel.monitoring.overview import Overview, OverviewStore
+from proletto_otel.monitoring.shares import Shares
+from proletto_otel.request.request_series import RequestSeries
+from proletto_otel.state.metric_series import MetricPoint
+from proletto_otel.state.worker_lives import WorkerLives
+
+
+class Past:
+    """Reads what the leader stored; each part is empty where the store cannot be used."""
+
+    def __init__(self, inputs: Inputs, shares: Shares) -> None:
+        self._inputs = inputs
+        self._shares = shares
+        self.requests = RequestSeries(inputs.store)
+        self.lives = WorkerLives(inputs.store)
+        self._overviews = OverviewStore(inputs.store)
+
+    def samples(self, metric: str, begin: float) -> list[tuple[float, float]]:
+        """Samples of a metric since a unix time."""
+        return list(self._inputs.history(metric, begin))
+
+    def metric(self, name: str, start: float, end: float, points: int) -> tuple[MetricPoint, ...]:
+        """A chart's points."""
+        return tuple(self._inputs.series(name, start, end, points))
+
+    def overview(self) -> Overview:
+        """What the leader of processes like this one prepared last."""
+        return self._overviews.read(self._shares.group)
+
+    def overview_etag(self) -> str:
+        """The tag of `overview`."""
+        return self._overviews.etag(self._shares.group)
+
+    def store_overview(self, overview: Overview) -> None:
+        """Let processes like this one show it."""
+        self._overviews.write(self._shares.group, overview)

@@ -1,0 +1,132 @@
+"""What `monitor` tells about the past: charts, endpoints, deploys, the prepared overview."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from proletto_otel.monitoring.registrations import Registrations
+
+if TYPE_CHECKING:
+    from proletto_otel.monitoring.overview import Overview
+    from proletto_otel.monitoring.runtime import Runtime
+    from proletto_otel.request.request_series import (
+        EndpointPoint,
+        LatencyHeatmap,
+        RequestPoint,
+    )
+    from proletto_otel.state.metric_series import MetricPoint
+    from proletto_otel.state.worker_lives import Annotation, WorkerLife
+
+HOUR_S = 3600.0
+
+
+class PastReads(Registrations):
+    """Reads of what the leader stored, by name of what was registered."""
+
+    def live(self) -> Runtime | None:
+        """What runs, started now if it waits to be; None before telemetry is set up."""
+        return None
+
+    def history(self, metric: str, since: float = HOUR_S) -> list[tuple[float, float]]:
+        """Past values of *metric* as (unix time in seconds, value), oldest first.
+
+        Args:
+            metric: as for `register_threshold`.
+            since: seconds back from now; values above 1e9 are unix times.
+
+        Raises:
+            ConfigError: for an unknown metric.
+        """
+        self.known(metric)
+        begin = since if since > 1e9 else time.time() - since
+        return runtime.past.samples(metric, begin) if (runtime := self.live()) is not None else []
+
+    def series(
+        self, metric: str, start: float, end: float | None = None, points: int = 120
+    ) -> tuple[MetricPoint, ...]:
+        """The past of *metric* as a chart draws it: lowest, highest and mean of each bucket.
+
+        Where nothing was measured there is no point. A minute is kept for a day, a quarter of an
+        hour for 30 days, two hours for a year (the built-in metrics alone).
+
+        Args:
+            metric: as for `register_threshold`.
+            start: unix seconds.
+            end: unix seconds; None: now.
+            points: how many at most.
+
+        Raises:
+            ConfigError: for an unknown metric.
+        """
+        self.known(metric)
+        live = self.live()
+        return live.past.metric(metric, start, _end(end), points) if live is not None else ()
+
+    def request_series(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, points: int = 120,
+    ) -> tuple[RequestPoint, ...]:  # fmt: skip
+        """Counts, failures and durations of the requests of all workers, by time.
+
+        Args:
+            start: unix seconds.
+            end: unix seconds; None: now.
+            route: this template only; empty: requests that no route matched; None: all of the
+                application's, without probes and admin pages.
+            method: this method only.
+            points: how many at most.
+        """
+        live = self.live()
+        return live.past.requests.points(start, _end(end), route, method, points) if live else ()
+
+    def request_total(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None,
+    ) -> RequestPoint | None:  # fmt: skip
+        """As `request_series`, all in one; None before telemetry is set up."""
+        live = self.live()
+        return live.past.requests.total(start, _end(end), route, method) if live else None
+
+    def request_endpoints(
+        self, start: float, end: float | None = None, points: int = 30
+    ) -> tuple[EndpointPoint, ...]:
+        """Every endpoint that was asked in a time, the busiest first, each with a small curve."""
+        live = self.live()
+        return live.past.requests.endpoints(start, _end(end), points) if live else ()
+
+    def latency_heatmap(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, columns: int = 60,
+    ) -> LatencyHeatmap | None:  # fmt: skip
+        """How many requests took how long, by time; None before telemetry is set up."""
+        live = self.live()
+        return (
+            live.past.requests.heatmap(start, _end(end), route, method, columns) if live else None
+        )
+
+    def annotations(self, start: float, end: float | None = None) -> tuple[Annotation, ...]:
+        """Deploys, and workers that started or ended, oldest first; the latest 500 at most."""
+        live = self.live()
+        return live.past.lives.annotations(start, _end(end)) if live else ()
+
+    def get_workers(self) -> tuple[WorkerLife, ...]:
+        """The workers that live, the oldest first."""
+        live = self.live()
+        return live.past.lives.living() if live else ()
+
+    def overview(self) -> Overview:
+        """The service at one glance, as the leader prepared it at most some seconds ago."""
+        from proletto_otel.monitoring.overview import Overview
+
+        live = self.live()
+        return live.past.overview() if live else Overview(reason="telemetry is not set up")
+
+    def overview_etag(self) -> str:
+        """The tag of `overview`, without reading it: for polls that find nothing new."""
+        live = self.live()
+        return live.past.overview_etag() if live else ""
+
+
+def _end(end: float | None) -> float:
+    return time.time() if end is None else end

@@ -1,0 +1,118 @@
+"""How many requests each route ever had, over all workers: what only grows.
+
+`request.request_history` takes the difference between two of these and stores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from proletto_otel.core.conventions import (
+    ERROR_TYPE,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    HTTP_SERVER_REQUEST_DURATION,
+    HTTP_SERVER_STREAM_DURATION,
+)
+from proletto_otel.core.metrics.registry import Family, Histogram
+from proletto_otel.request import durations
+from proletto_otel.request.route_stats import RouteSection
+
+CLASSES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
+"""By the first digit of the status; `other`: the server sent none."""
+Route = tuple[str, str]
+"""Method and template; an empty template where no route matched."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestTotals:
+    """The requests of one route: since ever, or in a time."""
+
+    classes: list[int] = field(default_factory=lambda: [0] * len(CLASSES))
+    """Requests by class of status, as `CLASSES`."""
+    errors: int = 0
+    """Those with an `error.type`: 5xx, or an exception nobody handled."""
+    timed: int = 0
+    """Those that are no event streams or WebSockets."""
+    seconds: float = 0.0
+    """How long the timed ones took in all."""
+    durations: Mapping[str, int] = field(default_factory=dict)
+    """The timed ones by `request.durations`."""
+    start_ns: int = 0
+    """Since when they are counted; 0: unknown."""
+
+    @property
+    def count(self) -> int:
+        """All requests."""
+        return sum(self.classes)
+
+    def add(self, other: RequestTotals) -> None:
+        """Take in what *other* counted."""
+        self.classes = [a + b for a, b in zip(self.classes, other.classes, strict=True)]
+        self.errors += other.errors
+        self.timed += other.timed
+        self.seconds += other.seconds
+        self.durations = durations.added((self.durations, other.durations))
+        self.start_ns = min(self.start_ns or other.start_ns, other.start_ns)
+
+    def since(self, before: RequestTotals) -> RequestTotals | None:
+        """What was added since *before*; None where less is counted than then."""
+        classes = [a - b for a, b in zip(self.classes, before.classes, strict=True)]
+        if min(classes) < 0 or self.errors < before.errors or self.timed < before.timed:
+            return None
+        return RequestTotals(
+            classes=classes,
+            errors=self.errors - before.errors,
+            timed=self.timed - before.timed,
+            seconds=max(0.0, self.seconds - before.seconds),
+            durations=durations.grown(self.durations, before.durations) or {},
+            start_ns=self.start_ns,
+        )
+
+
+def totals(
+    families: Iterable[Family], sections: Iterable[RouteSection]
+) -> dict[Route, RequestTotals]:
+    """Every route's totals.
+
+    Args:
+        families: Every metric, merged over all workers; exact, whatever ended a worker.
+        sections: The routes' statistics, merged likewise: their fine durations may miss the last
+            half second of a worker that was killed.
+    """
+    found: dict[Route, RequestTotals] = {}
+    for family in families:
+        if family.name in (HTTP_SERVER_REQUEST_DURATION.name, HTTP_SERVER_STREAM_DURATION.name):
+            for point in family.points:
+                if isinstance(point.value, Histogram):
+                    named: dict[str, Any] = dict(point.attributes)
+                    timed = family.name == HTTP_SERVER_REQUEST_DURATION.name
+                    made = _of_series(named, point.value, point.start_ns, timed)
+                    found.setdefault(_route(named), RequestTotals()).add(made)
+    for section in sections:
+        known = found.get((section["method"], section["route"] or ""))
+        if known is not None:
+            recent = (counts for _, counts in section.get("recent", ()))
+            known.durations = durations.added((section.get("older", {}), *recent))
+    return found
+
+
+def _of_series(
+    named: dict[str, Any], histogram: Histogram, start_ns: int, timed: bool
+) -> RequestTotals:
+    status = named.get(HTTP_RESPONSE_STATUS_CODE)
+    which = status // 100 if isinstance(status, int) and 100 <= status < 600 else 0
+    return RequestTotals(
+        classes=[histogram.count if i == which else 0 for i in range(len(CLASSES))],
+        errors=histogram.count if ERROR_TYPE in named else 0,
+        timed=histogram.count if timed else 0,
+        seconds=histogram.sum if timed else 0.0,
+        start_ns=start_ns,
+    )
+
+
+def _route(named: dict[str, Any]) -> Route:
+    return str(named.get(HTTP_REQUEST_METHOD, "_OTHER")), str(named.get(HTTP_ROUTE) or "")

@@ -1,0 +1,91 @@
+"""What the leader stores of the past: samples of the host, requests, workers' lives.
+
+Reading it back: `state.metric_series` here, the rest in `monitoring.past`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from proletto_otel.core.config import Config
+from proletto_otel.core.conventions import SERVICE_VERSION
+from proletto_otel.metrics.system_metrics import OLDEST_S, SystemSampler
+from proletto_otel.monitoring.request_summary import OwnRoutes
+from proletto_otel.request.request_history import RequestHistory
+from proletto_otel.request.request_totals import totals
+from proletto_otel.request.route_stats import merge
+from proletto_otel.runtime.ticker import Ticker
+from proletto_otel.state.history import History
+from proletto_otel.state.metric_series import MetricSeries
+from proletto_otel.state.snapshots import Snapshots
+from proletto_otel.state.store import Store
+from proletto_otel.state.worker_lives import OwnLife, WorkerLives
+
+RECORD_S = 2.0
+"""How late the history knows of a request, and of a worker that began or ended."""
+
+
+class Recording:
+    """The jobs that store the past.
+
+    Args:
+        config: The settings.
+        store: The host's store.
+        snapshots: The numbers of all workers.
+        gather: Completes the requests that nobody closed.
+    """
+
+    def __init__(
+        self, config: Config, store: Store, snapshots: Snapshots, gather: Callable[[], object]
+    ) -> None:
+        self._config = config
+        self._snapshots = snapshots
+        self._gather = gather
+        self.history = History(store, config.monitor_max_samples, is_built_in)
+        self.metrics = MetricSeries(store)
+        self.own_life = OwnLife(config.resource_attributes.get(SERVICE_VERSION, ""))
+        self._lives = WorkerLives(store)
+        own_routes = OwnRoutes(config.metrics_path, config.admin_prefix)
+        self._requests = RequestHistory(store, excluded=own_routes)
+        snapshots.section("worker", self.own_life.section)
+
+    def schedule(
+        self, ticker: Ticker, sampler: SystemSampler,
+        system: Callable[[], Mapping[str, float | None]],
+    ) -> None:  # fmt: skip
+        """Let the leader's ticker do it."""
+        ticker.every(RECORD_S, "history.record", self.record, leader=True)
+        if not self._config.monitor_system_metrics:
+            return
+
+        def sample() -> None:
+            if sampler.taken_at:
+                sampler.sample()
+            else:
+                sampler.sample_first()
+            # Each sample, not only those of MONITOR_SAMPLE_INTERVAL: a peak of seconds counts.
+            self.history.add_to_tiers(sampler.taken_at, system())
+
+        every = self._config.monitor_sample_interval
+        # OLDEST_S: values on the pages and in alerts must not be older
+        ticker.every(min(every, OLDEST_S), "system.sample", sample, leader=True)
+        ticker.every(
+            every,
+            "system.history",
+            lambda: self.history.add_samples(sampler.taken_at, system()),
+            leader=True,
+        )
+
+    def record(self) -> None:
+        """Store what requests and workers did since the last time."""
+        self._gather()
+        families, sections = self._snapshots.merged_with("requests", "worker")
+        self._lives.record(sections["worker"])
+        self._requests.record(totals(families, merge(sections["requests"])))
+
+
+def is_built_in(metric: str) -> bool:
+    """Whether a metric's history is stored for a year."""
+    from proletto_otel.alerts.indicators import INDICATORS  # not needed to start a program
+
+    return metric in INDICATORS

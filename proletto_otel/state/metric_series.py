@@ -1,0 +1,139 @@
+"""Reads the past of one metric: samples since a time, or the points of a chart.
+
+Who writes them, and into which tables, lives in `state.history`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from proletto_otel.state.history import EARLIER_COARSEST, TIERS
+from proletto_otel.state.store import Store
+
+MAX_POINTS = 2000
+"""Points of one chart at most: what a screen of 4K can show."""
+_TIERS = (0, *(seconds for seconds, _ in TIERS))
+_NEW = (
+    "SELECT p.at / :step * :step AS begin, min(p.low) AS low, max(p.high) AS high,"
+    " sum(p.total) AS total, sum(p.n) AS n FROM metric_points p"
+    " WHERE p.tier = :tier AND p.metric = (SELECT id FROM metric_names WHERE name = :metric)"
+    " AND p.at >= :start AND p.at < :end GROUP BY begin"
+)
+_SAMPLES = (
+    "SELECT CAST(at AS INTEGER) / :step * :step AS begin, min(value) AS low, max(value) AS high,"
+    " sum(value * n) AS total, sum(n) AS n FROM samples WHERE resolution = :resolution"
+    " AND metric = :metric AND at >= :start AND at < :end GROUP BY begin"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricPoint:
+    """One bucket of a metric's past; a bucket without a sample has no point."""
+
+    time: float
+    """Where the bucket begins, unix seconds."""
+
+    seconds: float
+    """How long it is; where the next point comes later than that, nothing was measured."""
+
+    min: float
+    max: float
+    mean: float
+    count: int
+    """Samples in it."""
+
+
+class MetricSeries:
+    """Reads what `History` wrote; empty where the store cannot be used.
+
+    Args:
+        store: The host's store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def samples(self, metric: str, since: float) -> list[tuple[float, float]]:
+        """Samples of *metric* since a unix time, oldest first: the finest that reach so far."""
+        tier = self._reaching(metric, since, 0)
+        if tier:
+            found = self._buckets(metric, tier, since, time.time() + tier, tier)
+            return [(point.time, point.mean) for point in found]
+        rows = self._store.query(
+            "SELECT at, value FROM samples WHERE resolution = 0 AND metric = ? AND at >= ?"
+            " ORDER BY at",
+            (metric, since),
+        )
+        return [(row["at"], row["value"]) for row in rows]
+
+    def points(
+        self, metric: str, start: float, end: float, points: int = 120
+    ) -> tuple[MetricPoint, ...]:
+        """The points of a chart from *start* to *end*, unix seconds.
+
+        The buckets begin at whole multiples of their length, so that a chart that is drawn again
+        a little later shows the same ones.
+        """
+        wanted_s = max(end - start, 1.0) / min(max(points, 1), MAX_POINTS)
+        # the coarsest whose buckets are fine enough: the fewest rows to read
+        fits = max(tier for tier in _TIERS if tier <= wanted_s)
+        tier = self._reaching(metric, start, fits)
+        unit = tier or 1
+        step = unit * max(1, -int(-wanted_s // unit))
+        return tuple(self._buckets(metric, tier, start, end, step))
+
+    def _buckets(
+        self, metric: str, tier: int, start: float, end: float, step: int
+    ) -> list[MetricPoint]:
+        begin = start // step * step
+        asked = {"metric": metric, "start": begin, "end": end, "step": step, "tier": tier}
+        rows = self._store.query(_NEW, asked) if tier else []
+        # The earlier release wrote no tier coarser than quarter hours: the year is made of those.
+        asked["resolution"] = min(tier, EARLIER_COARSEST)
+        found: dict[int, tuple[float, float, float, int]] = {}
+        for row in (*rows, *self._store.query(_SAMPLES, asked)):
+            low, high, total, n = row["low"], row["high"], row["total"], row["n"]
+            # Both releases may have taken samples in one bucket, each in its table.
+            if row["begin"] in found:
+                low_2, high_2, total_2, n_2 = found[row["begin"]]
+                low, high = min(low, low_2), max(high, high_2)
+                total, n = total + total_2, n + n_2
+            found[row["begin"]] = (low, high, total, n)
+        return [
+            MetricPoint(
+                time=float(at), seconds=float(step), min=low, max=high, mean=total / n, count=n
+            )
+            for at, (low, high, total, n) in sorted(found.items())
+        ]
+
+    def _reaching(self, metric: str, since: float, finest: int) -> int:
+        """The finest tier, from *finest* on, that goes back to *since*, or as far as any does."""
+        found = ((tier, self._first(metric, tier)) for tier in _TIERS)
+        firsts = [(tier, first) for tier, first in found if first is not None]
+        for tier, first in firsts:
+            # A coarser bucket begins before its first sample: that much is no missing past.
+            if tier >= finest and all(
+                first <= max(since, coarse_first + coarse)
+                for coarse, coarse_first in firsts
+                if coarse > tier
+            ):
+                return tier
+        return firsts[-1][0] if firsts else finest
+
+    def _first(self, metric: str, tier: int) -> float | None:
+        """When this tier begins; None where it has nothing."""
+        found = [
+            self._store.query(
+                "SELECT min(at) FROM metric_points WHERE tier = ? AND metric ="
+                " (SELECT id FROM metric_names WHERE name = ?)",
+                (tier, metric),
+            )
+            if tier
+            else [],
+            self._store.query(
+                "SELECT min(at) FROM samples WHERE resolution = ? AND metric = ?",
+                (min(tier, EARLIER_COARSEST), metric),
+            ),
+        ]
+        return min((rows[0][0] for rows in found if rows and rows[0][0] is not None), default=None)
