@@ -34,7 +34,7 @@ ADOPT_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """What is evaluated, and what its numbers mean."""
+    """The thresholds to evaluate, and the meaning of their metrics."""
 
     thresholds: Callable[[], Iterable[Threshold]]
     """Those that this process evaluates now."""
@@ -56,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One evaluation: when, of what, and what is known beside the values."""
+    """Input of one evaluation: times, values, thresholds and facts."""
 
     mono: float
     wall: float

@@ -104,7 +104,7 @@ def advance(
 
 
 def rebooted(state: AlertState) -> AlertState:
-    """The state after the monotonic clock restarted: levels stay, windows do not."""
+    """The state after a restart of the monotonic clock: the same level, no windows."""
     return replace(_new_window(state), seen_mono=None)
 
 

@@ -1,4 +1,4 @@
-"""A table of what was made before, so that it is made once: bounded, whatever comes."""
+"""A bounded cache: a dictionary that makes missing values and never exceeds its limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Made = TypeVar("Made")
 
 
 class BoundedCache(dict[Any, Made]):
-    """What *make* made of each key; full, it begins anew.
+    """A dictionary that makes the value of a missing key with *make*; it is emptied when full.
 
     Looking a key up makes what is missing, so `table[key]` is all a caller writes, and a hit costs
     no call.

@@ -148,7 +148,7 @@ _FAILED_IN = "__proletto_failed_in__"
 
 
 def failed_in(error: BaseException) -> RequestContext | None:
-    """The job that *error* ended: who logs it afterwards (Celery, a scheduler) stands outside."""
+    """The job that *error* ended; code outside of it (Celery, a scheduler) logs the error."""
     try:
         found = getattr(error, _FAILED_IN, None)
     except Exception:  # a class with a hostile __getattr__

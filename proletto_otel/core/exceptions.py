@@ -158,7 +158,7 @@ def _facts(error: BaseException, tb: TracebackType | None) -> ExceptionFacts:
 
 
 def _is_unlike_the_next(error: BaseException) -> bool:
-    """Whether more than type, message and stack decides its text, so that it must not be cached."""
+    """Whether the text depends on more than type, message and stack, and must not be cached."""
     return (
         error.__context__ is not None
         or error.__cause__ is not None
@@ -214,7 +214,7 @@ def _safe_str(error: BaseException) -> str:
 
 
 def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
-    """Text of *error* after those that led to it."""
+    """Text of *error*, after the texts of the errors that led to it."""
     # Most errors stand alone: nothing is walked for them.
     if error.__cause__ is None and error.__context__ is None and not _is_group(error):
         text = HEADER + stack.text + last if stack.frames else last

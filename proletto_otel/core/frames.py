@@ -38,7 +38,7 @@ class Frame:
     def __init__(self, tb: TracebackType) -> None:
         code = tb.tb_frame.f_code
         self.code = code
-        """Held so that its id stays its own."""
+        """A reference, so that no other code object gets its id."""
         self.text = sanitise.get().code("".join(traceback.extract_tb(tb, limit=1).format()))
         self.in_app = in_app(code.co_filename)
         self.same = (code.co_filename, tb.tb_lineno, code.co_name)

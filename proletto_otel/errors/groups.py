@@ -89,7 +89,7 @@ class ErrorGroups(Component):
 
     # --- component -----------------------------------------------------------------------------
     def start(self) -> None:
-        """Nothing runs by itself: a ticker calls `write_down`."""
+        """Does nothing: a ticker calls `write_down`."""
 
     def stop(self, deadline: float) -> None:
         """Write what was counted."""

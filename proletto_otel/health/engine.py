@@ -23,11 +23,11 @@ from proletto_otel.runtime.single_flight import SingleFlight
 VIEW_S = 1.0
 """Workers agree within this time: a view of the shared states is not older."""
 GOOD_CACHE_S = 5.0
-"""Without a schedule a success is believed for this long …"""
+"""Without a schedule: seconds after which a success is checked again."""
 BAD_CACHE_S = 1.0
-"""… and a failure for this long, so that recovery shows soon."""
+"""Without a schedule: seconds after which a failure is checked again."""
 RETRY_S = 3.0
-"""With a schedule a check that fails is asked again so soon, so that recovery shows soon."""
+"""With a schedule: seconds after which a failing check runs again, so that recovery shows."""
 RACE_S = 0.5
 """Two workers that run a check within this time count as one run."""
 DAY_S = 86400.0
@@ -165,7 +165,7 @@ class HealthEngine(Component):
         return not -1.0 <= now - state.checked_at <= self._believed_s(state)
 
     def _believed_s(self, state: CheckState | None) -> float:
-        """How long a result is believed."""
+        """Seconds after which a result of this state is no longer used."""
         if self.schedule.enabled or state is None:
             return self.shared.rules.stale_after_s
         bad = state.status in (UNHEALTHY, UNKNOWN) or state.failures

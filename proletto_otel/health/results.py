@@ -14,7 +14,7 @@ UNHEALTHY = "unhealthy"
 UNKNOWN = "unknown"
 
 STATUSES = (HEALTHY, DEGRADED, UNHEALTHY, UNKNOWN)
-"""Best first; `unknown` is last because nothing can be said."""
+"""Best first, `unknown` last."""
 
 _WORDS = {word: word for word in STATUSES}
 _WORDS |= {"ok": HEALTHY, "pass": HEALTHY, "up": HEALTHY, "warn": DEGRADED}

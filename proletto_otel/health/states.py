@@ -51,13 +51,13 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The numbers that decide."""
+    """The limits by which states change."""
 
     failures: int = 3
     """Failures in a row until unhealthy (`MONITOR_UNHEALTHY_THRESHOLD`)."""
 
     stale_after_s: float = 130.0
-    """Age at which a result says nothing any more, seconds."""
+    """Age from which a result is no longer used, seconds."""
 
 
 def advance(
@@ -87,7 +87,7 @@ def advance(
 
 
 def _aged(state: CheckState, at: float, rules: Rules) -> tuple[CheckState, list[Transition]]:
-    """A state that nobody checked for too long became unknown when its last result went stale."""
+    """Turn a state into unknown, dated to when its last result became too old."""
     # The change is dated back to the expiry: the time since then was unknown, not healthy.
     expiry = state.checked_at + rules.stale_after_s
     if not state.checked_at or at <= expiry or state.status == UNKNOWN:

@@ -122,7 +122,7 @@ class Line:
 
 
 class Part:
-    """A fact that few requests differ in, clean in every form a sink needs."""
+    """A fact that takes few values (client, size, user), encoded in every form a sink needs."""
 
     __slots__ = ("facts", "json", "otlp")
 
@@ -133,7 +133,7 @@ class Part:
 
 
 def parts(name: str) -> BoundedCache[Part]:
-    """The parts of one fact's values; what is not known has no part in a line."""
+    """The parts of one fact by its value; a value that is not known gives an empty part."""
 
     def make(value: str | int | None) -> Part:
         if value is None or value == "":
@@ -145,7 +145,7 @@ def parts(name: str) -> BoundedCache[Part]:
 
 
 class Kind:
-    """What few requests differ in: method, route, status."""
+    """Method, route and status of a request: most requests are of one of a few kinds."""
 
     def __init__(self, process: ProcessPart, key: Key) -> None:
         method, route, status = key

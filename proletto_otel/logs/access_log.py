@@ -45,7 +45,7 @@ class AccessLog:
                 self._pipeline.write_now(record)
 
     def made(self, requests: Sequence[Finished]) -> Made:
-        """The lines of *requests*, `None` for one that gets none, and where they go together."""
+        """The lines of *requests* (`None` for one that gets none), and their common targets."""
         if self._pipeline.level > INFO:
             return (), ()
         # empty tables in another process, or after another set-up

@@ -31,7 +31,7 @@ class FanOut:
         """Lowest level, the callback as it was given, and as it is called."""
         self.deferred = DeferredWriter("logs")
         self.console: tuple[Write, ...] = ()
-        """What writes records that may go nowhere else, such as our own warnings."""
+        """The functions that write records for the console only, such as our own warnings."""
         self.console_sinks: tuple[Sink, ...] = ()
         self._by_level: dict[int, tuple[Write, ...]] = {}
         self._by_level_now: dict[int, tuple[Write, ...]] = {}
@@ -93,7 +93,7 @@ class FanOut:
 
     @staticmethod
     def _console_only_inside(call: Write) -> Write:
-        """Code that is not ours may log: what it logs meanwhile goes to the console only."""
+        """Wrap foreign code: what it logs while it runs goes to the console only."""
 
         # as `console_only`, inlined: a generator's context manager costs 2.8 us, this 0.3 us
         def guarded(record: Record) -> None:
@@ -106,12 +106,12 @@ class FanOut:
         return guarded
 
     def writes(self, level: int) -> tuple[Write, ...]:
-        """What is called with a record of *level*; WARNING and above waits for nothing."""
+        """The functions to call with a record of *level*; from WARNING on no copy waits."""
         found = self._by_level.get(level)
         return self._list(self._by_level, level, level >= WARNING) if found is None else found
 
     def writes_now(self, level: int) -> tuple[Write, ...]:
-        """As `writes`, without a copy that waits, whatever the level."""
+        """As `writes`, but no copy waits, at any level."""
         found = self._by_level_now.get(level)
         return self._list(self._by_level_now, level, True) if found is None else found
 
@@ -125,7 +125,7 @@ class FanOut:
         return tuple(writes)
 
     def _sink_writes(self, sinks: list[Sink], now: bool) -> list[Write]:
-        """Sinks with a copy that survives a crash first; with one, other copies may wait."""
+        """The write functions of *sinks*; where one copy survives a crash, others may wait."""
         may_wait = [s.write_many for s in sinks if s.may_wait]
         # no copy on disk, as in a container: then nothing waits, for a crash would take all copies
         if not may_wait or not any(s.safe_copy for s in sinks if not s.may_wait):
@@ -139,7 +139,7 @@ class FanOut:
         return [*at_once, self.deferred.deferring(tuple(may_wait))]
 
     def batch_targets(self, level: int) -> Targets:
-        """What takes many records of *level* at once, for those made by `deferred`."""
+        """The functions that take batches of records of *level*, for those made by `deferred`."""
         targets = self._batch_by_level.get(level)
         if targets is None:
             sinks = [s for s in self.sinks if level >= s.level]
@@ -150,7 +150,7 @@ class FanOut:
 
 
 def _each(write: Write) -> WriteMany:
-    """Write records one by one; one that fails costs itself alone."""
+    """Write records one by one; one that fails is lost alone."""
 
     def write_many(records: Sequence[Record]) -> None:
         for record in records:

@@ -61,7 +61,7 @@ class Pipeline(FanOut):
         self.ready = True
 
     def hand_over(self) -> None:
-        """Give sinks and listeners what was logged before the set-up; again does nothing."""
+        """Hand on the records from before the set-up; a second call does nothing."""
         # Not to the console: it printed them when they came.
         late = [(sink.level, self._counted_write(sink)) for sink in self.sinks if not sink.console]
         late += [(level, write) for level, _, write in self.listeners]
@@ -170,7 +170,7 @@ class Pipeline(FanOut):
             self._early.append(record)
 
     def lost(self, error: Exception, level: int, where: str = "logs.emit") -> None:
-        """A record of *level* could not be made: every sink that would have had it lost one."""
+        """Count a record of *level* that could not be made as lost, for each of its sinks."""
         internal_errors.count_failure(where, error)
         for sink in self.sinks:
             if level >= sink.level:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What channels are made of."""
+    """Settings and connections from which channels are built."""
 
     config: Config
     log: Log | None = None
@@ -36,7 +36,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """One channel."""
+    """One row of the table: a channel, its settings, and how it is built."""
 
     name: str
     settings: tuple[str, ...]

@@ -24,7 +24,7 @@ MAX_SAMPLE = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The record that stands for all of its fingerprint; plain texts, for the host's store."""
+    """The record that represents all records of its fingerprint, as texts for the host's store."""
 
     fingerprint: str = ""
     level: str = ""

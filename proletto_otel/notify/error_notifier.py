@@ -145,7 +145,7 @@ class ErrorNotifier(Sink):
         return waiting + len(self._unsent_firsts)
 
     def _give_up(self) -> None:
-        """Count what waits as lost; what is claimed in the store another worker sends."""
+        """Count waiting records as lost when the process ends; another worker sends the claims."""
         if left := self.pending:
             ledger.dropped(self.name, "shutdown", left)
         self._counters.clear()
@@ -159,8 +159,12 @@ class ErrorNotifier(Sink):
         try:
             self._count()
             self._claim_due()
-            if self._claimed and self._worker.breaker.ready() and self._may_post():
-                self._send(self._claimed[0])
+            if self._claimed and self._worker.breaker.ready():
+                # Taken once and stored: asking again would take a second turn of the host's pace.
+                if self._turn_at is None:
+                    self._turn_at = time.monotonic() + self._claims.turn()
+                if time.monotonic() >= self._turn_at:
+                    self._send(self._claimed[0])
         except StoreUnavailable as error:
             self._worker.set_error(f"store: {error}")
             self._worker.wait(IDLE_S)
@@ -215,14 +219,6 @@ class ErrorNotifier(Sink):
         if now - self._asked_due_at > self._due_every_s and len(self._claimed) < MAX_CLAIMS:
             self._asked_due_at = now
             self._claimed.extend(self._claims.due())
-
-    def _may_post(self) -> bool:
-        """Whether the host's turn that this worker took has come."""
-        now = time.monotonic()
-        # Taken once and remembered: asking again would take a second turn of the host's pace.
-        if self._turn_at is None:
-            self._turn_at = now + self._claims.turn()
-        return now >= self._turn_at
 
     def _send(self, claim: ErrorClaim) -> None:
         self._turn_at = None

@@ -59,7 +59,7 @@ class Notifier(Component):
         self._queue.forked()
 
     def start(self) -> None:
-        """Take entries again; the thread starts with the first one."""
+        """Accept entries; the thread starts with the first one."""
         self._queue.start()
 
     def put(self, entry: OutboxEntry) -> None:
@@ -133,7 +133,7 @@ class Notifier(Component):
             )
 
     def _lost(self, entry: OutboxEntry, reason: str) -> None:
-        """At the end of the process only what no outbox keeps is lost."""
+        """Count an entry that was given up; at a shutdown only one that no outbox keeps."""
         # The outbox has it: the next process, or another worker, sends it.
         if reason == "shutdown" and entry.id is not None:
             self._waiting.discard(entry.id)

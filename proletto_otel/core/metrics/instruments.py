@@ -74,7 +74,7 @@ class Instrument(Generic[C]):
             self._overflow.reset()
 
     def clear(self) -> None:
-        """Begin again without any series; cells that callers keep count for nobody any more."""
+        """Remove every series; cells that callers hold still count, but are no longer read."""
         # Each emptied, none replaced: a thread that is making a cell puts both parts into them.
         self._cells.clear()
         self._overflow = None

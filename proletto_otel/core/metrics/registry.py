@@ -51,7 +51,7 @@ Observations = Iterable[tuple[Values, float]]
 
 
 class Registry:
-    """All instruments of a process; making one twice gives the first back."""
+    """All instruments of a process; a second call with a metric returns the same instrument."""
 
     def __init__(self) -> None:
         self._instruments: dict[str, Instrument[Cell] | Instrument[HistogramCell]] = {}

@@ -58,8 +58,8 @@ class Family:
     description: str
     points: list[Point]
     per: str = "worker"
-    """`worker`: each process has its own; `process`: so, and they are never added up; `host`: one
-    process speaks for all."""
+    """`worker`: each process has its own series; `process`: so, and they are never added up;
+    `host`: one process reports for all."""
 
 
 class Cell:

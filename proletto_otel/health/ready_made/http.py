@@ -123,7 +123,7 @@ WORST_FIRST = ("forbidden", "loopback", "private", "public")
 
 
 def _kind(address: Address) -> str:
-    """What an address is; one that leads to an IPv4 address is no better than that one."""
+    """The kind of an address; the worst of itself and of the IPv4 addresses that it leads to."""
     kinds = [_own_kind(address)]
     if isinstance(address, ipaddress.IPv6Address):
         kinds += [_own_kind(inside) for inside in ipv4_inside(address)]
@@ -169,7 +169,7 @@ def ipv4_inside(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
 
 
 def _unmapped(address: Address) -> Address:
-    """`::ffff:169.254.169.254` is the IPv4 address in disguise."""
+    """The IPv4 address in an IPv4-mapped one (`::ffff:169.254.169.254`); others unchanged."""
     mapped = getattr(address, "ipv4_mapped", None)
     return mapped or address
 

@@ -51,12 +51,12 @@ def location_of(function: Callable[..., Any]) -> tuple[CodeLocation, int]:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What a record calls *function*."""
+    """The name of *function* in log records."""
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 StartedCall = tuple[float, dict[str, Any] | None, tuple[Any, ...], dict[str, Any]]
-"""When a call began, its arguments as they are shown (if they are), and as they are."""
+"""When a call began, its arguments for the record (None: not needed yet), and its arguments."""
 
 
 class _Calls:

@@ -15,16 +15,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Around(Protocol):
-    """What a decorator does around a call."""
+    """The steps of a decorator before and after a call."""
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Before the call; what it returns is handed to the others."""
+        """Run before the call; the other methods get its result."""
 
     def returned(self, started: Any, result: Any) -> None:
-        """After the call. For a generator: when it ended, with no result."""
+        """Run after the call; for a generator when it ended, with `NO_RESULT`."""
 
     def raised(self, started: Any, error: BaseException) -> bool:
-        """The call failed; whether the error ends here, with `fallback` as the result."""
+        """Run when the call failed; whether the error ends here, with `fallback` as the result."""
 
     @property
     def fallback(self) -> Any:
@@ -38,7 +38,7 @@ NO_RESULT = object()
 
 
 def wrap(function: F, make: Callable[[Callable[..., Any]], Around]) -> F:
-    """Wrap *function* in what *make* says, as the same kind of function."""
+    """Wrap *function* with the steps that *make* builds, as the same kind of function."""
     descriptor = _wrapped_descriptor(function, make)
     if descriptor is not None:
         return descriptor  # type: ignore[no-any-return]  # of the same kind
@@ -61,7 +61,7 @@ def wrap(function: F, make: Callable[[Callable[..., Any]], Around]) -> F:
 
 
 def _wrapped_descriptor(function: Any, make: Callable[[Callable[..., Any]], Around]) -> Any:
-    """A method, property or partial method of the same kind; None for what is none of them."""
+    """Wrap a method, property or partial method as the same kind; None for anything else."""
     # A descriptor is not what is called: the function inside it is.
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(wrap(function.__func__, make))

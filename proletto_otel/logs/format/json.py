@@ -139,8 +139,8 @@ def members(facts: dict[str, Any]) -> str:
 
 
 def encode(facts: dict[str, Any]) -> bytes:
-    """A JSON object and a newline; what orjson refuses (an integer of 30 digits) the slow encoder
-    takes."""
+    """A JSON object and a newline; the standard library encodes what orjson refuses (an integer of
+    30 digits)."""
     try:
         return orjson.dumps(facts, option=_APPEND_NEWLINE)
     except TypeError:

@@ -69,7 +69,7 @@ class Renderer:
 
 
 def below(traceback: str) -> str:
-    """A traceback under its line, indented: what an exception says cannot pass for a record."""
+    """Indent a traceback under its line, so that text in it cannot pass for a record."""
     return "  " + traceback.rstrip("\n").replace("\n", "\n  ") + "\n"
 
 
@@ -89,7 +89,7 @@ def facts_text(record: Record) -> str:
 
 
 def fact_text(value: object) -> str:
-    """A value as one word, quoted where it would not be one."""
+    """A value as one word; in quotes where it holds a space, a quote or `=`."""
     if type(value) is str:
         # bare as long as a reader, or `logfmt`, still finds where the value ends
         return value if value and _BARE(value) else quoted(value)

@@ -57,7 +57,7 @@ class Frameworks:
         return app is not None and bool(app.debug)
 
     def from_werkzeug(self, record: logging.LogRecord, to: Pipeline) -> Iterable[logging.LogRecord]:
-        """The records to be made of one: none of a request's line, one of each line of a banner."""
+        """Split a record of werkzeug: none for a request's line, one for each line of a banner."""
         message = record.msg if isinstance(record.msg, str) else ""
         is_info = record.levelno == logging.INFO
         if self._access_log and is_info and message.rstrip().endswith(_REQUEST_LINE):

@@ -44,7 +44,7 @@ _INNER = ("structlog", "proletto_otel.logs.intake.structlog")
 
 
 class _Target:
-    """What structlog wraps. `to_pipeline` reads its name, and ends the chain before it is called.
+    """The logger that structlog wraps. `to_pipeline` reads its name; mostly it is never called.
 
     A chain that the program configures after the set-up may end otherwise and still write here, for
     `structlog.configure` leaves a factory that it is not given as it was: then this is a logger
@@ -107,7 +107,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Take back what `install` did."""
+    """Undo `install`."""
     sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _WhenImported)]
     structlog = sys.modules.get("structlog")
     if structlog is None or not _has_our_factory(structlog):
@@ -130,7 +130,7 @@ def _has_our_factory(structlog: Any) -> bool:
 
 
 def finding() -> str:
-    """What to do when the application configured structlog past the pipeline, else empty."""
+    """Advice when the application configured structlog without the pipeline, else empty."""
     structlog = sys.modules.get("structlog")
     if structlog is None or not structlog.is_configured() or _has_our_factory(structlog):
         return ""
@@ -157,7 +157,7 @@ def _configure(structlog: Any) -> None:
 
 
 class _WhenImported(MetaPathFinder):
-    """Configures structlog right after the program imports it, then steps out of the way."""
+    """Import hook that configures structlog right after its first import, then removes itself."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -42,7 +42,7 @@ def raised_at(error: BaseException) -> tuple[CodeLocation, int]:
 
 
 def install() -> None:
-    """Put the hooks in; calling it again changes nothing."""
+    """Install the hooks; a second call changes nothing."""
     if _undo:
         return
     _wrap(sys, "excepthook", lambda kind, error, trace: report("uncaught exception", error))
@@ -54,7 +54,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Take the hooks out, as far as nobody has put others on top."""
+    """Remove the hooks, except those that another hook was put on top of."""
     while _undo:
         _undo.pop()()
 
@@ -92,7 +92,7 @@ def _unraisable(args: Any) -> None:
 
 
 class _Tasks(logging.Filter):
-    """asyncio logs a task's exception that nobody retrieved as ERROR; it is as uncaught as any."""
+    """Raises asyncio's record of an exception that nobody retrieved from ERROR to CRITICAL."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

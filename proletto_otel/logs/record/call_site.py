@@ -78,7 +78,7 @@ class Process:
         """Ask the system for the process ID (after a fork)."""
         self.id = os.getpid()
         self.json: dict[int, bytes] = {}
-        """For `logs.format.json`: what it says of this process and each thread."""
+        """Set by `logs.format.json`: the encoded process fields by thread ID."""
 
 
 this_process = Process()
@@ -105,7 +105,7 @@ class CallSite:
         self, name: LoggerPolicy | str, level: int, code: CodeLocation = UNKNOWN, line: int = 0
     ) -> None:
         self.policy = LoggerPolicy(name) if isinstance(name, str) else name
-        """What follows from the logger's name."""
+        """Clean name of the logger, and whether its records leave the process."""
         # cleaned and looked up once here, so that no record asks again
         self.logger = self.policy.clean
         self.level = level
@@ -115,11 +115,11 @@ class CallSite:
         self.source: object = None
         """The code object; its ID is in the key, so it must not be freed while the key is known."""
         self.json: tuple[bytes, bytes] | None = None
-        """For `logs.format.json`: what stands before and after the message."""
+        """Set by `logs.format.json`: the encoded fields before and after the message."""
         self.text = f" - {self.logger} - {self.level_name} - "
         """Between time and message in the default format."""
         self.otlp = b""
-        """For `logs.sinks.otlp`: severity and attributes."""
+        """Set by `logs.sinks.otlp`: encoded severity and attributes."""
 
 
 class CallSites:

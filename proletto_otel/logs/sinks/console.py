@@ -48,7 +48,7 @@ class ConsoleSink(Sink):
         self._known: object = self  # no stream is this object: the first record chooses the output
         self._stream: TextIO | None = None
         self._writes_into_log: object = self
-        """A stream in the place of standard output that makes log records of what is printed."""
+        """The stream in place of standard output that turns printed text into log records."""
         self._put: Put = self._nowhere
         self._descriptor = -1
         self._emitted = ledger.emitted_cell(self.name)
@@ -106,7 +106,7 @@ class ConsoleSink(Sink):
             self._delivered.add(len(records))
 
     def forked(self) -> None:
-        """Choose the output again."""
+        """Choose the output anew with the next record."""
         self._known = self
 
     def _drop(self, reason: str, n: int = 1) -> None:
@@ -206,12 +206,12 @@ def pretty(record: Record, *, colours: bool = True) -> str:
 
 
 def to_stderr(record: Record) -> None:
-    """The JSON line on standard error: where lines go that their file does not take."""
+    """Write the JSON line of a record to standard error, when its file cannot be written."""
     _print_to_stderr(record.json)
 
 
 def warning_to_stderr(record: Record) -> None:
-    """Our own warnings where the console is off."""
+    """Write a warning of ours to standard error, where the console is off."""
     if record.level >= 30:
         _print_to_stderr(record.text_line)
 

@@ -113,7 +113,7 @@ class OtlpSink(Sink):
 
 
 def _prepare(call_site: CallSite) -> bytes:
-    """The severity, and the attributes that say who speaks and where."""
+    """Encode severity, logger and code location, which all records of a call site share."""
     ready = encoded_severity(*severity(call_site)) + log_attribute(LOGGER_NAME, call_site.logger)
     if call_site.code.path:
         ready += log_attribute(CODE_FILE_PATH, call_site.code.path)

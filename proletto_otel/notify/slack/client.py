@@ -179,7 +179,7 @@ def _retry_after(headers: Mapping[str, Any]) -> float | None:
 
 
 def _problem(config: Config) -> str:
-    """What is wrong with the settings, without their values."""
+    """The problem of the settings, without their values; empty when there is none."""
     if config.slack_webhook_url:
         found = _unfit(
             config.slack_webhook_url.reveal(), WEBHOOK_HOSTS, config.slack_allow_insecure

@@ -39,7 +39,7 @@ class WebhookChannel:
 
     @classmethod
     def of(cls, needs: Needs) -> WebhookChannel | None:
-        """The channel of these settings; a URL that is not https is said once and not used."""
+        """Build the channel from the settings; a URL that is not https is reported and not used."""
         url = needs.config.alert_webhook_url
         if not url:
             return None

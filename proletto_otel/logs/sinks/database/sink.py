@@ -130,7 +130,7 @@ class DatabaseSink(Sink):
 
     # --- writing -------------------------------------------------------------------------------
     def _deliver(self, batch: Sequence[Record]) -> Outcome:
-        """Insert *batch*; a repeated one leaves out what is there already."""
+        """Insert *batch*; when it is repeated, rows that are stored already are left out."""
         from sqlalchemy.exc import SQLAlchemyError
 
         rows = [self._row(record) for record in batch]  # a fault here is the record's
@@ -163,7 +163,7 @@ class DatabaseSink(Sink):
         return losses
 
     def _one_by_one(self, engine: Engine, rows: list[dict[str, Any]]) -> Counter[str]:
-        """A row the database refuses does not cost its neighbours."""
+        """Insert row by row, so that a row the database refuses is lost alone."""
         from sqlalchemy.exc import SQLAlchemyError
 
         losses: Counter[str] = Counter()
@@ -189,7 +189,7 @@ class DatabaseSink(Sink):
                 connection.execute(error_logs.insert(), known)
 
     def _absent(self, engine: Engine, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rows that an insert without an answer has not stored after all."""
+        """Those of *rows* that are not stored: the insert before this one had no answer."""
         from sqlalchemy import select
 
         from proletto_otel.logs.sinks.database.schema import error_logs
@@ -250,7 +250,7 @@ class DatabaseSink(Sink):
 
     # --- retention -----------------------------------------------------------------------------
     def _retain_when_idle(self) -> None:
-        """Delete a batch of what is too old or too much, when it is time and the queue is empty."""
+        """Delete one batch of old or surplus rows, when it is time and the queue is empty."""
         is_due = time.monotonic() >= self._retain_at
         if self.queue.queued or not is_due or not self.queue.worker.breaker.ready():
             return
@@ -267,7 +267,7 @@ class DatabaseSink(Sink):
         self._retain_at = time.monotonic() + random.uniform(0.5, 1.0) * self.retain_every_s
 
     def retain(self) -> int:
-        """Delete one batch of rows beyond age or number; how many it were."""
+        """Delete one batch of rows that are too old or too many; return their number."""
         from sqlalchemy import ColumnElement, select
 
         from proletto_otel.logs.sinks.database.schema import error_logs as table

@@ -27,7 +27,7 @@ class DailyFileSink(FileSink):
         self._until = min(self._until, self._midnight)
 
     def _rotate_if_new_day(self, now_ns: int) -> None:
-        """The first record of a day: put the file of an earlier day away."""
+        """Rename the file of an earlier day; called with the first record of a day."""
         if time.monotonic() < self._pause_until or not self._take_mutex():
             return
         try:

@@ -175,7 +175,7 @@ class FileSink(Sink):
 
     # --- following the name, opening -----------------------------------------------------------
     def _follow_name(self, now_ns: int) -> None:
-        """Follow the name to another file, if it leads to one now."""
+        """Open the file anew when its name leads to another one."""
         if not self._take_mutex():
             return  # another thread checks, or this one, interrupted by a signal handler
         try:
@@ -244,7 +244,7 @@ class FileSink(Sink):
 
     # --- failures ------------------------------------------------------------------------------
     def _torn(self, written: int, line: bytes) -> OSError:
-        """Take back a line of which only a part fitted, if it is still the last one."""
+        """Remove a line of which only a part was written, if it is still the last one."""
         end = _lseek(self._fd, 0, _CURRENT)
         begin = end - written
         if (

@@ -27,7 +27,7 @@ RotatingSink = SizedFileSink | DailyFileSink
 
 
 class Upkeep:
-    """What a ticker runs every minute or so; `run` never raises."""
+    """Compresses and deletes backups: a ticker calls `run` once a minute, which never raises."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Upkeep:
 
     @staticmethod
     def _swap(sink: RotatingSink, found: os.stat_result, packed: Path) -> None:
-        """Put the packed file in place, wherever rotation moved the plain one meanwhile."""
+        """Replace the plain backup by the packed file, under the name that rotation gave it."""
         with RotationLock(sink.lock_path).hold() as held:
             for backup in sink.names.backups() if held else ():
                 now = backup.path.stat()
