@@ -70,6 +70,8 @@ class FileSink(Sink):
         self.lock_path = lock_dir / f"{path.name}.lock"
         self.limit = 0
         """Size in bytes from which a file is rotated; 0: never by size."""
+        self._backup_name: Callable[[], Path]
+        """Makes room for one more backup and returns its path; only where there is a limit."""
         self._line_of = line_of
         self._fallback = fallback
         self._emitted = ledger.emitted_cell(name)
@@ -231,16 +233,13 @@ class FileSink(Sink):
                 elif self._moved():
                     self._open()
                 elif os.fstat(self._fd).st_size >= self.limit:
-                    self._rename()
+                    os.replace(self.path, self._backup_name())
                     self._open()
         except OSError as error:
             self._pause_until = time.monotonic() + RETRY_S
             self._warn("cannot be rotated", error)
         finally:
             self._mutex.release()
-
-    def _rename(self) -> None:
-        raise NotImplementedError
 
     # --- failures ------------------------------------------------------------------------------
     def _torn(self, written: int, line: bytes) -> OSError:
@@ -281,6 +280,4 @@ class SizedFileSink(FileSink):
         super().__init__(*args, **options)
         self.limit = max_bytes
         self.names = SizeNames(self.path, backups)
-
-    def _rename(self) -> None:
-        os.replace(self.path, self.names.make_room())
+        self._backup_name = self.names.make_room
