@@ -1,6 +1,8 @@
 """Our own failures: silent for the app, counted, said once a minute."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +45,14 @@ def test_failure_is_raised_under_our_own_tests(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(room, "strict", True)
     with pytest.raises(ValueError, match="boom"), room.suppressed("test.strict"):
         raise ValueError("boom")
+
+
+def test_counting_a_failure_needs_no_registry() -> None:
+    """The registry imports this module to count callbacks that raise, never the other way."""
+    code = (
+        "import sys; from proletto_otel.core import internal_errors;"
+        "print('proletto_otel.core.metrics.registry' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "False" == run.stdout.strip()
