@@ -41,6 +41,7 @@ def command(app: str, out: Path, check: bool, service: str) -> None:
     config = load_application(app)
     pack = _pack(config, service)
     paths = generated.rule_paths(pack.name)
+    # What was there is read first: Grafana deletes a rule only when a file says so.
     before = {path: (out / path).read_text() for path in paths if (out / path).exists()}
     made = generated.pack_files(
         pack, before, command=COMMAND, source="the thresholds", runbook=config.runbook_url

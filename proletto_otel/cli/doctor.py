@@ -39,11 +39,12 @@ def command(
     Without --app-url it sends the request through a small application of its own, with the
     settings of the environment. Exit status 0: all is well; 1: something is to be mended.
     """
-    from proletto_otel.cli import doctor_loop, doctor_setup
+    # Imported here: `--help` answers without the application's libraries.
+    from proletto_otel.cli import doctor_loop, doctor_setup, doctor_stores
 
     setup = doctor_setup.checks(os.environ, app, test_alert)
     verdicts = [_shown(judge(name, check), as_json) for name, check in setup]
-    stores = doctor_loop.Stores(grafana, user, _password(stack), wait)
+    stores = doctor_stores.Stores(grafana, user, _password(stack), wait)
     for name, check in doctor_loop.checks(os.environ, stores, app_url):
         verdicts.append(_shown(_unless_stopped(name, check, verdicts), as_json))
     if as_json:

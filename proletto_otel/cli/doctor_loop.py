@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import email.utils
-import json
 import tempfile
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from proletto_otel.cli.doctor_stores import TIMEOUT_S, Stores
 from proletto_otel.cli.doctor_verdict import WrongError
 from proletto_otel.core import config as settings
 from proletto_otel.core import conventions as c
 
 SERVICE = "proletto-doctor"
-TIMEOUT_S = 5.0
 CLOCK_S = 60.0
 """A clock that is off by more puts telemetry where nobody looks for it."""
-POLL_S = 0.3
 
 BUILDS_ON = {
     "request": (), "metrics": ("request", "Grafana"), "exemplar": ("metrics",),
@@ -31,52 +26,6 @@ BUILDS_ON = {
     "dashboards": ("Grafana",), "alert rules": ("Grafana",), "clock": ("collector",),
 }  # fmt: skip
 """A check is not made when one of these is broken: it would only say the same again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The stores, as Grafana reaches them."""
-
-    grafana: str
-    user: str
-    password: str = field(repr=False)
-    wait_s: float
-
-    def get(self, path: str, **parameters: Any) -> Any:
-        """JSON from Grafana.
-
-        Raises:
-            urllib.error.HTTPError, OSError: it did not answer 200.
-        """
-        query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        request = urllib.request.Request(f"{self.grafana.rstrip('/')}{path}{query}")
-        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        request.add_header("Authorization", f"Basic {login}")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def store(self, uid: str, path: str, **parameters: Any) -> Any:
-        """JSON from a store, through Grafana's proxy, so that its data source is proved, too."""
-        return self.get(f"/api/datasources/proxy/uid/{uid}{path}", **parameters)
-
-    def promql(self, expression: str) -> Any:
-        """The series of an instant query."""
-        return self.store("prometheus", "/api/v1/query", query=expression)["data"]["result"]
-
-    def find(self, what: str, ask: Callable[[], Any], fix: str) -> Any:
-        """Ask until there is something; what went wrong last is said when there is nothing."""
-        deadline, last = time.monotonic() + self.wait_s, "nothing found"
-        while True:
-            try:
-                if found := ask():
-                    return found
-            except urllib.error.HTTPError as error:
-                last = f"HTTP {error.code}"
-            except OSError as error:
-                last = str(getattr(error, "reason", error))
-            if time.monotonic() > deadline:
-                raise WrongError(f"{what}: not within {self.wait_s:g} s ({last})", fix)
-            time.sleep(POLL_S)
 
 
 @dataclass
@@ -112,6 +61,7 @@ def checks(
 
 def _empty_export(endpoint: str) -> urllib.request.Request:
     url = f"{endpoint.rstrip('/')}/v1/traces"
+    # A valid request without records: the check leaves nothing in the stores.
     return urllib.request.Request(url, b"{}", {"Content-Type": "application/json"})
 
 
@@ -165,6 +115,7 @@ def grafana_answers(stores: Stores) -> str:
 
 def request_through(app_url: str, marked: Marked) -> str:
     """Send the marked request to an application that runs."""
+    # The trace ID is ours, and sampled: it can be looked for without asking the application.
     parent = f"00-{marked.trace_id}-{uuid.uuid4().hex[:16]}-01"
     headers = {"X-Request-ID": marked.request_id, "traceparent": parent}
     request = urllib.request.Request(app_url, headers=headers)
@@ -181,6 +132,7 @@ def request_through(app_url: str, marked: Marked) -> str:
         problem = f"{app_url} answers {status} without our request ID"
         fix = "call setup_telemetry(app) or init_app(app) in it; a proxy may take the header away"
         raise WrongError(problem, fix)
+    # The name of its service is not known here, so the series of any service count.
     marked.service = ""
     return f"{status} from {app_url}, request ID {marked.request_id}"
 
@@ -193,6 +145,7 @@ def request_of_own(marked: Marked) -> str:
 
     app = Flask(SERVICE)
     app.add_url_rule("/doctor", "doctor", lambda: "ok")
+    # Its files are in nobody's way: only what reaches the stack counts.
     with tempfile.TemporaryDirectory() as folder:
         telemetry = setup_telemetry(
             app, service_name=SERVICE, log_dir=folder, state_dir=folder, log_console=False
@@ -249,6 +202,7 @@ def exemplar_arrives(stores: Stores, marked: Marked) -> str:
 def log_line_arrives(stores: Stores, marked: Marked) -> str:
     """The request's log line is in Loki."""
     selector = f'{{service_name="{marked.service}"}}' if marked.service else '{service_name=~".+"}'
+    # Ten minutes to both sides, as the clocks of the machines may differ.
     now = time.time_ns()
     found = stores.find(
         "its log line in Loki",

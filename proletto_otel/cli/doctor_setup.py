@@ -67,6 +67,7 @@ def folders_can_be_written(config: Config) -> str:
     for variable, folder in (("LOG_DIR", log_dir), ("PROLETTO_STATE_DIR", state_dir)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            # Written, because a mode says nothing of ACLs, quotas and read-only mounts.
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
@@ -109,6 +110,7 @@ def _places() -> Iterator[str]:
     from proletto_otel.logs.pipeline import pipeline
 
     for handler in logging.getLogger().handlers:
+        # Ours hands records to the sinks; of those only the console may print a line twice.
         if isinstance(handler, PipelineHandler):
             yield from ("the console" for sink in pipeline.sinks if sink.name == "console")
         elif isinstance(handler, logging.FileHandler):

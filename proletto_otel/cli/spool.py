@@ -44,6 +44,7 @@ def _of_this_service() -> Path:
 
     settings, _ = config.load({}, {}, os.environ)
     base = Path(settings.state_dir or Path(settings.log_dir, directory.DEFAULT_NAME))
+    # Found and not made: `directory.prepare` would make a folder for a misspelt service.
     folder = base / directory.folder_of(settings.service_name) / "spool"
     if not folder.is_dir():
         raise click.ClickException(

@@ -56,6 +56,7 @@ def password(folder: Path) -> None:
 
 def _set_password(folder: Path) -> None:
     path, example = folder / ".env", folder / ".env.example"
+    # The example has every variable with its explanation; only the password is new.
     source = path if path.exists() else example
     before = source.read_text() if source.exists() else ""
     if env_file.parse(before).get(env_file.PASSWORD):
@@ -103,6 +104,7 @@ def up(folder: Path, profile: tuple[str, ...]) -> None:
     from proletto_otel.stack.checks.all import findings
     from proletto_otel.stack.checks.finding import ERROR
 
+    # Checked first: Grafana ends at start for one bad file, and says so in its log alone.
     errors = [f for f in findings(shipped.read(folder), shipped.texts()) if f.level == ERROR]
     if errors:
         raise click.ClickException("\n".join(f"{f.path}: {f.problem}; {f.fix}" for f in errors))
@@ -112,6 +114,7 @@ def up(folder: Path, profile: tuple[str, ...]) -> None:
             "docker-compose is not installed: https://docs.docker.com/compose"
         )
     profiles = [word for name in profile for word in ("--profile", name)]
+    # With the terminal's output: pulling the images takes minutes, and people should see it.
     done = subprocess.run([*program, *profiles, "up", "-d"], cwd=folder)
     if done.returncode:
         raise SystemExit(done.returncode)

@@ -17,7 +17,7 @@ Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
 class _LookUp(threading.Thread):
-    """One question to the resolver."""
+    """Thread that resolves one name."""
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(name="proletto-look-up", daemon=True)
@@ -52,6 +52,7 @@ def addresses(host: str, port: int, timeout_s: float) -> Sequence[Address]:
         TimeoutError: the resolver has not answered yet; ask again later.
         socket.gaierror: the name is unknown.
     """
+    # The resolver is not asked for these, so no thread is needed.
     if _is_quick(host):
         return _ask(host, port)
     # One thread for a name, also when it takes longer than a caller waits: the next caller waits

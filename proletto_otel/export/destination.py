@@ -99,7 +99,7 @@ class Destination:
         return self.breaker.ready() and self.post(endpoint, sink, EMPTY, deadline) is not None
 
     def forked(self) -> None:
-        """Begin afresh in a child."""
+        """Forget the connection in a child: it is the parent's."""
         self._connection.forked()
 
     def close(self) -> None:

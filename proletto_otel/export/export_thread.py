@@ -156,6 +156,7 @@ class ExportThread:
         reader = self.metric_reader
         if reader is not None and (force or reader.due_in_s() <= 0):
             everything &= reader.run_last(deadline) if last else reader.run(deadline)
+        # Not in every cycle: it reads the directories of all signals.
         if self._clock() >= self._sweep_at:
             self._sweep_at = self._clock() + SWEEP_EVERY_S
             with suppressed("export.sweep"):

@@ -74,6 +74,8 @@ class OtlpExporter(Component):
         self.traces = self._new_queue("traces", config.trace_queue, config.trace_batch)
         self.logs = self._new_queue("logs", config.log_queue, config.log_batch)
         queues = {"traces": self.traces, "logs": self.logs}
+        # Metrics pass no queue: the reader hands each push to the exporter as one request. This one
+        # only holds the sink's name and whether the signal is on.
         queues["metrics"] = self._new_queue("metrics", 1, 1)
         self._exporters = {
             signal: self._exporter(signal, queue, environ)
@@ -114,7 +116,7 @@ class OtlpExporter(Component):
         return exporter.pending if exporter else 0
 
     def status(self) -> dict[str, Any]:
-        """What a person wants to know, by signal."""
+        """State, queue and spool of each signal, for `Telemetry.status` and the admin page."""
         signals: dict[str, dict[str, Any]] = {}
         for signal, exporter in self._exporters.items():
             usage = self._spool.usage(signal)
@@ -129,6 +131,7 @@ class OtlpExporter(Component):
                 "spool_bytes": usage.bytes,
                 "spool_age_s": usage.age_s,
             }
+        # What waits on disk is no fault: a breaker that is not closed is.
         healthy = all(s["state"] == "closed" for s in signals.values())
         directory = str(self._spool.directory) if self._spool.directory else None
         return {"healthy": healthy, "spool": directory, "signals": signals}
@@ -173,6 +176,7 @@ class OtlpExporter(Component):
             self._spool,
             resource=self.resource.encoded,
             scope=otlp.scope(DISTRO),
+            # gRPC compresses its messages itself, from the request as it was encoded.
             encoding=GZIP if self._compresses(to.peer) and not self._uses_grpc else "",
             delay_s=delays.get(signal, 500) / 1000,
             clock=self._clock,
@@ -204,6 +208,7 @@ class OtlpExporter(Component):
             return endpoint(config, signal, environ)
         if not is_configured(config):
             config = replace(config, otlp_endpoint=grpc_connection.DEFAULT_ENDPOINT)
+        # Without proxies: gRPC reads the variables for those itself.
         found = endpoint(config, signal, {})
         return replace(found, path=grpc_connection.SERVICES[signal])
 

@@ -36,7 +36,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a peer said."""
+    """The peer's answer to one request."""
 
     status: int
     retry_after_s: float | None = None
@@ -137,6 +137,7 @@ class HttpConnection:
                 lambda address, *_: connect(address[0], address[1], connect_s, answer_s)
             )
             connection.connect()
+            # Set when it is open: one that failed to connect is not taken for a kept-alive one.
             self._connection = connection
         return self._connection
 
@@ -207,6 +208,7 @@ def _headers(endpoint: Endpoint, payload: Payload) -> dict[str, str]:
     proxy = endpoint.peer.proxy
     if proxy and proxy.authorization and endpoint.peer.scheme == "http":
         headers["proxy-authorization"] = proxy.authorization.reveal()
+    # Last, so that what the user set wins; in lower case, so that no header is sent twice.
     headers.update({name.lower(): value.reveal() for name, value in endpoint.headers.items()})
     return headers
 

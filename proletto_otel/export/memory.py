@@ -54,7 +54,7 @@ class MemoryExporter(Component):
         self.clear()
 
     def flush(self, deadline: float) -> bool:
-        """Everything has arrived."""
+        """Do nothing: what was put is delivered."""
         return True
 
     def status(self) -> Plain:
@@ -62,7 +62,7 @@ class MemoryExporter(Component):
         return {"endpoint": "memory", "healthy": True}
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all spans and log records."""
         self.traces.items.clear()
         self.logs.items.clear()
 

@@ -25,16 +25,16 @@ class OwnNumbers:
         self._collect = collect
 
     def collect(self) -> Push:
-        """All of it."""
+        """Every metric of this process, as a push."""
         now = time.time_ns()
         return Push("", self._collect(), now)
 
     def collect_last(self, deadline: float) -> Push:
-        """All of it."""
+        """Every metric of this process, as a push."""
         return self.collect()
 
     def forked(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no state."""
 
     def resign(self) -> None:
         """No other process would take over: each sends its own."""

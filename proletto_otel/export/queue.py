@@ -140,7 +140,7 @@ class ExportQueue:
         return _by_scope(found[:fitting])
 
     def confirm(self) -> None:
-        """The batch is a request now."""
+        """End the batch: its items are in a request now."""
         self.taken.clear()
 
     def put_back(self) -> None:

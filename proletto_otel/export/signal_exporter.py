@@ -87,6 +87,7 @@ class SignalExporter:
         self._claim: Claim | None = None
         self._undelivered.forked()
         self._exported_at = 0.0
+        # A new one: the thread that holds the parent's is not in this child.
         self._outcome_lock = Lock()
         self._abandoned = False
         self._passed = 0
@@ -197,6 +198,8 @@ class SignalExporter:
                 if self._abandoned:
                     return False
                 everything &= bool(halves) or self._answered(payload, answer)
+                # In its place: if the thread dies now, `recover` finds the halves and not the
+                # whole.
                 self._in_flight[:1] = halves
         return everything
 

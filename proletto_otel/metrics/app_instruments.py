@@ -56,6 +56,7 @@ class UserMeter(api.Meter):
             return Nothing()
 
     def _bounded(self, kind: type[Any], create: str, name: str, *rest: Any, **more: Any) -> Any:
+        # Lower case: OpenTelemetry tells names of instruments apart without regard to case.
         return self._metrics.instrument(
             (self._scope, str(name).lower(), kind),
             lambda: kind(lambda: self._made(create, name, *rest, **more)),
@@ -157,6 +158,7 @@ class UserMetrics(api.MeterProvider, Component):
                 ascii(key[1])[:80],
             )
             return Nothing()
+        # `setdefault`: threads that make it at the same time all get the same one.
         return found if found is not None else self._instruments.setdefault(key, make())
 
     def sdk(self, scope: tuple[str, str | None]) -> Any:
@@ -169,6 +171,7 @@ class UserMetrics(api.MeterProvider, Component):
         """Everything measured, as families."""
         if self._provider is None:
             return []
+        # On demand: the SDK's periodic reader would need a thread of its own.
         self._reader.collect()
         return self._reader.taken()  # type: ignore[no-any-return]  # built there
 
@@ -194,6 +197,8 @@ class UserMetrics(api.MeterProvider, Component):
     def forked(self) -> None:
         """Count from zero with a new provider; instruments that callers hold stay valid."""
         if self._provider is not None:
+            # Dropped without a shutdown, which would wait for locks that threads of the parent
+            # hold.
             self._provider = self._reader = None
             for instrument in list(self._instruments.values()):
                 with suppressed("meter.fork"):

@@ -89,6 +89,7 @@ class Bounded:
         key = frozenset((k, v if isinstance(v, PLAIN) else str(v)) for k, v in attributes.items())
         if key in self._seen:
             return attributes
+        # Without a lock: threads that come here at once add a few sets beyond the limit, no more.
         if len(self._seen) >= MAX_CELLS:
             return OVERFLOW_ATTRIBUTES
         self._seen.add(key)
@@ -120,6 +121,7 @@ class Watched:
         self._name = name
         self._make = make
         self._options = api.CallbackOptions()
+        # Before the instrument is there: a scrape on another thread may ask it at once.
         self.use(callbacks)
         self.remake()
 
@@ -132,9 +134,11 @@ class Watched:
 
     def remake(self) -> None:
         """Make the SDK's instrument anew (after a fork)."""
+        # Ours alone is registered, once: the SDK can neither bound nor replace callbacks.
         self._real = self._make([self._observe])
 
     def _observe(self, options: api.CallbackOptions) -> Iterable[api.Observation]:
+        # Noted for the threads that call the callbacks: the API hands the options to each.
         self._options = options
         found: list[api.Observation] = []
         for reader in self._readers:

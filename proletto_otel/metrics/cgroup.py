@@ -15,7 +15,7 @@ NO_LIMIT = 1 << 60
 
 
 class CgroupV2:
-    """One directory holds everything."""
+    """The limits of cgroup v2: one directory holds all of them."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -30,13 +30,14 @@ class CgroupV2:
         """Seconds of processor time so far, and how many processors are allowed."""
         quota = _text(self._directory / "cpu.max").split()
         used = _pairs(self._directory / "cpu.stat").get("usage_usec")
+        # `cpu.max` is "<quota> <period>" in microseconds; a quota of `max` is no limit.
         if len(quota) != 2 or not all(part.isdigit() for part in quota) or used is None:
             return None
         return used / 1e6, int(quota[0]) / int(quota[1])
 
 
 class CgroupV1:
-    """A directory per controller."""
+    """The limits of cgroup v1: one directory for each controller."""
 
     def __init__(self, directory: Callable[[str], Path]) -> None:
         self._memory, self._cpu = directory("memory"), directory("cpu")

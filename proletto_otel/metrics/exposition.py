@@ -53,6 +53,7 @@ def render(
     out: list[str] = []
     if resource:
         head = "# HELP target{0} Target metadata\n# TYPE target{0} {1}\n"
+        # The older format has no type `info`; Prometheus knows the series by its name.
         out.append(head.format("", "info") if is_open else head.format("_info", "gauge"))
         attributes = tuple((k, str(v)) for k, v in resource.items())
         out.append(f"{_single('target_info', attributes)}1\n")
@@ -72,7 +73,9 @@ def render(
             else:
                 out.append(f"{_single(name, point.attributes)}{_number(point.value)}\n")
     if is_open:
+        # OpenMetrics: without it a scraper takes the page for one that was cut off.
         out.append("# EOF\n")
+    # A lone surrogate in one label must not cost the whole page.
     return "".join(out).encode("utf-8", "backslashreplace"), OPEN_METRICS if is_open else TEXT
 
 
@@ -86,6 +89,7 @@ def prefers_open_metrics(accept: str) -> bool:
             side = "text"
         if side is not None:
             quality[side] = max(quality[side], _quality(parameters))
+    # Of two that are equal OpenMetrics: only there exemplars can be shown.
     return quality["open"] > 0 and quality["open"] >= quality["text"]
 
 
@@ -122,6 +126,7 @@ def _histogram(name: str, point: Point, histogram: Histogram, is_open: bool) -> 
     found = _texts.get(key)
     if found is not None and found[0] == state:
         return found[1]
+    # Emptied and not aged: the next scrape makes again what is in use.
     if len(_texts) >= MAX_TEXTS:
         _texts.clear()
     text = "".join(_lines(name, point.attributes, histogram, is_open))
@@ -134,6 +139,7 @@ def _lines(name: str, attributes: Attributes, histogram: Histogram, is_open: boo
     exemplars = histogram.exemplars if is_open else {}
     total = 0
     for bucket, count in enumerate(histogram.counts):
+        # Our buckets count each for itself, those of Prometheus everything below the edge.
         total += count
         shown = ""
         if bucket in exemplars:

@@ -42,7 +42,7 @@ class Psutil:
 
     @property
     def library(self) -> Any:
-        """The module."""
+        """The module psutil, imported at the first call."""
         if self._library is None:
             import psutil
 
@@ -53,6 +53,7 @@ class Psutil:
         """What *question* finds out from psutil; None where the system refuses."""
         try:
             return question(self.library)
+        # AttributeError: psutil leaves out the functions that a system does not have.
         except (self.library.Error, OSError, AttributeError, NotImplementedError):
             return None
 

@@ -20,6 +20,7 @@ class Source:
         taken = {family.name for family in own}
         found = list(own)
         for family in self._user.collect():
+            # Ours stays: alerts and dashboards read it.
             if family.name in taken:
                 log_rate_limited(
                     f"metric:{family.name}",

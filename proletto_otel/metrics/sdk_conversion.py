@@ -34,6 +34,7 @@ def _point(point: Any) -> Point:
         (k, v if isinstance(v, (str, int, float, bool)) else str(v))
         for k, v in (point.attributes or {}).items()
     )
+    # A gauge has no start.
     start = point.start_time_unix_nano or 0
     if not hasattr(point, "bucket_counts"):
         return Point(attributes, point.value, start)

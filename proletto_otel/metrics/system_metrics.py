@@ -149,6 +149,7 @@ class SystemSampler:
 
     def forked(self) -> None:
         """A child measures itself, with its own pid, from now on."""
+        # New ones: a share of time is a difference, and the reading before was the parent's.
         self.host = Host(self._psutil, self._cgroup, self._clock)
         self.worker = Worker(self._psutil, self._clock)
 
@@ -161,6 +162,7 @@ class SystemSampler:
         for row in SYSTEM_METRICS:
             if row.metric.per == "host":
                 with suppressed(f"sample.{row.metric.name}"):
+                    # Replaced one by one: a scrape meanwhile finds the value of before, never none.
                     self._latest[row.metric.name] = row.read(self.host, self.worker)
 
     def sample_first(self) -> None:

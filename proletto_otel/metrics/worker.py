@@ -23,7 +23,7 @@ OLDEST_S = 60.0
 
 
 class Worker:
-    """Reads this process.
+    """Measures this process with psutil.
 
     Args:
         psutil: How psutil is asked.
@@ -50,15 +50,15 @@ class Worker:
         return self._measured("memory", lambda own: own.memory_info().rss)
 
     def threads(self) -> Series:
-        """Threads."""
+        """Number of threads."""
         return self._measured("threads", lambda own: own.num_threads())
 
     def open_files(self) -> Series:
-        """Open files and sockets."""
+        """Number of open files and sockets."""
         return self._measured("open_files", lambda own: own.num_fds())
 
     def connections(self) -> Series:
-        """Network connections."""
+        """Number of network connections."""
         return self._measured("connections", self._sockets)
 
     def collections(self) -> Series:
@@ -87,6 +87,8 @@ class Worker:
         if used is None:
             return None
         try:
+            # Not the processors of the machine: a worker that is pinned to one of eight is fully
+            # busy at one eighth of those.
             return used / (len(os.sched_getaffinity(0)) or 1)
         except (AttributeError, OSError):  # not on macOS
             return used / (os.cpu_count() or 1)
@@ -94,6 +96,7 @@ class Worker:
     def _sockets(self, own: Any) -> float:
         began = self._clock()
         if began >= self._connections_until:
+            # The pause follows from what the walk cost: how large the table is shows only then.
             self._connections = len(own.net_connections("inet"))
             ended = self._clock()
             self._connections_until = ended + min(COSTLY * (ended - began), OLDEST_S)

@@ -36,6 +36,7 @@ class Causes:
         if metric == UNEVALUATED:
             return {"not_evaluated": ", ".join(self.unevaluated())}
         if metric.startswith(HEALTH_PREFIX):
+            # By name, not by order: a check may be unregistered between the evaluation and this.
             known = {state.name: state for state in self.checks()}
             state = known.get(metric.removeprefix(HEALTH_PREFIX))
             return {"message": state.message} if state is not None else {}

@@ -36,12 +36,14 @@ class ExportedStates:
         registry.observe(ALERT_STATE, self._alert_states)
 
     def close(self) -> None:
-        """Export nothing any more."""
+        """Take the gauges out of the registry."""
         for metric in (HEALTH_CHECK_STATUS, HEALTH_CHECK_DURATION, ALERT_STATE):
             registry.forget(metric)
 
     def _check_states(self) -> Observations:
         for state in self._checks():
+            # One series for each word, 0 or 1: Prometheus has no texts as values, and a status that
+            # ended goes to 0 instead of staying as it was.
             for word in STATUSES:
                 critical = "true" if state.critical else "false"
                 yield (state.name, word, critical), float(state.status == word)
@@ -51,6 +53,7 @@ class ExportedStates:
             yield (state.name,), state.duration_s
 
     def _checks(self) -> list[CheckState]:
+        # `known` and not `states`, which may run checks: a scrape must not wait for a database.
         return [s for s in self._engine.known() if f"check:{s.name}" in self._shares]
 
     def _alert_states(self) -> Iterator[tuple[tuple[str, str, str], float]]:

@@ -44,10 +44,11 @@ class LazyStart(Component):
 
     def start(self) -> None:
         """Let the ticker begin, once the process serves."""
+        # The ticker runs a new job at once, on its thread: the import costs no request its time.
         self._inputs.every(AGAIN_S, "monitoring.begin", self.begin)
 
     def stop(self, deadline: float) -> None:
-        """Nothing of its own runs."""
+        """Do nothing: what was started stops as a component of its own."""
 
     def forked(self) -> None:
         """A fresh lock; the lifecycle calls `forked` of the adopted components itself."""

@@ -56,6 +56,7 @@ class Monitor(PastReads):
             return runtime.health()
         from proletto_otel.monitoring.report import HealthReport
 
+        # Nothing is checked yet, so nothing is known to be ill; probes may come before the set-up.
         return HealthReport(status="healthy", ready=True, checks=())
 
     def get_check_states(self) -> list[CheckState]:
@@ -161,6 +162,7 @@ class Monitor(PastReads):
         if name != EVERYTHING and name not in known:
             raise ConfigError(f"name={name!r}: expected * or one of {', '.join(known)}")
         level = known[name].severity if name in known else CRITICAL
+        # The level as it is now: an acknowledged warning that becomes critical is notified.
         made = checked(name, kind, seconds, by, reason, level=level, at=time.time())
         return made if runtime.keep_silence(made) else None
 
@@ -180,6 +182,8 @@ class Binding:
         from proletto_otel.monitoring.runtime import Runtime
 
         self._close()
+        # Registrations were made before, at import, and outlive this: a second set-up uses them
+        # again.
         self.runtime = Runtime(inputs, self._registrations)
         return self.runtime.components
 
@@ -190,7 +194,7 @@ class Binding:
         return [self._lazy]
 
     def started(self) -> Runtime | None:
-        """What runs, started now if it waits to be."""
+        """The running monitoring; a lazy start begins now."""
         if self.runtime is None and self._lazy is not None:
             self._lazy.begin()
         return self.runtime

@@ -179,6 +179,7 @@ class Registrations:
             raise ConfigError.of("read", read, "a function without arguments")
         self.gauges = {**self.gauges, name: gauge(name, unit, title)}
         metric = Metric(name=name, kind="gauge", unit=unit, description=title or name)
+        # Bounded, because a function of the application may hang, and a scrape must not.
         reader = BoundedRead(f"gauge {name}", lambda: self._number(read))
         self.readers = {**self.readers, name: reader}
         registry.observe(
@@ -192,6 +193,7 @@ class Registrations:
         if name in self.gauges:
             self.gauges = {n: g for n, g in self.gauges.items() if n != name}
             self.readers = {n: r for n, r in self.readers.items() if n != name}
+            # From the registry, too: each scrape would go on calling the function.
             registry.forget(Metric(name=name, kind="gauge", unit="", description=""))
         if name in self.checks:
             self.checks = {n: c for n, c in self.checks.items() if n != name}
@@ -249,6 +251,7 @@ class Registrations:
         if isinstance(metric, str):
             if metric in names or metric in {HEALTH_PREFIX + name for name in self.checks}:
                 return self.indicator(metric)
+            # Asked last, as it collects every metric: a gauge of `telemetry.meter` may have limits.
             if (live := self.live()) is not None and metric in live.exported_gauges():
                 return gauge(metric)
         raise ConfigError(

@@ -110,6 +110,7 @@ def alert(
     *, evaluated: bool = True,
 ) -> Alert:  # fmt: skip
     """The report of one threshold; *evaluated*: whether somebody did that lately."""
+    # It is read twice, and an iterator would be empty the second time.
     silences = list(silences)
     silent = of(threshold.name, SILENCE, silences)
     known = of(threshold.name, ACKNOWLEDGE, silences)

@@ -49,6 +49,7 @@ def total(routes: list[RouteSummary]) -> dict[str, Any]:
     """All endpoints added up."""
     count = sum(r.count for r in routes)
     errors = sum(r.errors for r in routes)
+    # Streams are counted and have no latency; they would pull the average down.
     timed = count - sum(r.streams for r in routes)
     return {
         "count": count,

@@ -79,6 +79,7 @@ class Runtime:
         self._defaults = (
             [*defaults.for_this_machine(), MISSING] if config.default_thresholds else []
         )
+        # First: the engine and the evaluator ask the shares what this process evaluates.
         self.shares = Shares(inputs.state, self._registered)
         self.engine = _engine(inputs, self.shares)
         self._began = time.time()
@@ -92,6 +93,7 @@ class Runtime:
         self.notifiers = [Notifier(channel, self.alert_store.outbox) for channel in built]
         self.evaluator = self._evaluator()
         self._schedule()
+        # Last: a scrape on another thread reads these gauges as soon as they are registered.
         self._exported = ExportedStates(
             self.engine, self.evaluator, self._evaluated_here, self.shares, registrations.indicator
         )
@@ -128,7 +130,7 @@ class Runtime:
         return dict(self.inputs.system())
 
     def api(self) -> dict[str, Any]:
-        """Requests in all and by endpoint."""
+        """Numbers of all requests, and of each endpoint."""
         routes = list(self.inputs.routes())
         return {"total": total(routes), "endpoints": [endpoint(r) for r in routes]}
 
@@ -159,6 +161,8 @@ class Runtime:
         return sorted(found, key=lambda a: (-RANK[a.severity], a.state != "pending", a.name))
 
     def _states(self) -> Mapping[str, AlertState]:
+        # The store has the states of all processes; where it cannot be used, this process has its
+        # own.
         return self.alert_store.peek() or self.evaluator.own
 
     def _unevaluated(self) -> tuple[str, ...]:
@@ -230,6 +234,8 @@ class Runtime:
 
     def _schedule(self) -> None:
         config, every = self.inputs.config, self.inputs.every
+        # Every process takes part in the shares, else a follower could not take over. All other
+        # jobs run where this process leads.
         every(min(SHARE_S, config.alert_interval_s), SHARE, self.shares.take)
         if config.monitor_scheduled_checks:
             seconds = config.monitor_health_check_interval
@@ -251,6 +257,7 @@ class Runtime:
         for t in self.thresholds():
             asked_for = t.name in own.thresholds or t.metric.startswith(HEALTH_PREFIX)
             rank = REGISTERED if asked_for else DEFAULT
+            # Without the reason: processes of two releases that only word it differently agree.
             found[f"threshold:{t.name}"] = (rank, repr(replace(t, reason="")))
         for name, check in own.checks.items():
             found[f"check:{name}"] = (REGISTERED, f"{check.critical} {check.timeout}")
@@ -269,9 +276,11 @@ class Runtime:
     def _keep_samples(self) -> None:
         """Remember the requests' indicators and the registered gauges for `history`."""
         reading, keep = self.evaluator.last, self.inputs.keep
+        # One process writes each series: two would store two different values for one time.
         names = [name for name in self._registrations.gauges if f"gauge:{name}" in self.shares]
         if "samples:requests" in self.shares:
             names += [i.name for i in INDICATORS.values() if i.requests]
+        # There is no reading before the first evaluation.
         if reading is not None and keep is not None:
             keep(
                 time.time(),

@@ -79,7 +79,7 @@ class Shares(Component):
         return self._digest
 
     def start(self) -> None:
-        """Take part (again)."""
+        """Take part in the shares, also after a stop."""
         self._has_ended = False
 
     def stop(self, deadline: float) -> None:

@@ -150,7 +150,7 @@ def _connection_facts(key: ConnectionKey) -> AttributeValues:
 
 
 class RequestFacts:
-    """The tables of one middleware."""
+    """The encoded attributes that requests of one middleware share."""
 
     def __init__(self) -> None:
         self._connections = EncodedAttributes(_connection_facts)

@@ -38,16 +38,16 @@ Key = tuple[str, str | None, int, str | None, str, bool, Attributes]
 
 
 def nothing(*_: object) -> None:
-    """Stands where nobody listens."""
+    """Do nothing: the default where nobody wants finished requests."""
 
 
 def never(_: Exchange) -> bool:
-    """Defers nothing."""
+    """Say that nothing can be deferred."""
     return False
 
 
 class RequestSeries:
-    """All that requests of one kind share."""
+    """What all requests with the same method, route, status and labels share."""
 
     __slots__ = ("attributes", "cell", "facts", "failed", "heading", "name", "stats", "varies")
 
@@ -78,7 +78,7 @@ def span_name(method: str, route: str | None) -> str:
 
 
 class Recorder:
-    """Ends requests.
+    """Counts finished requests and completes their spans.
 
     Args:
         put: takes finished spans, encoded; `None`: traces are not exported.
@@ -176,7 +176,7 @@ class Recorder:
             self.access(exchange)
 
     def complete(self, exchanges: Iterable[Exchange]) -> None:
-        """Statistics and spans of finished requests."""
+        """Count finished requests and hand in their spans."""
         # One list for all of them: handing over spans takes the queue's lock once for each call.
         spans = []
         for exchange in exchanges:

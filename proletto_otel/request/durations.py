@@ -31,12 +31,12 @@ def empty() -> Counts:
 
 
 def sparse(counts: Counts) -> dict[str, int]:
-    """Only what is there, as JSON carries it."""
+    """The buckets that are not empty, as JSON carries them."""
     return {str(i): n for i, n in enumerate(counts) if n}
 
 
 def added(found: Iterable[Sparse]) -> dict[str, int]:
-    """Several added up."""
+    """The sum of several."""
     total: dict[str, int] = {}
     for counts in found:
         for i, n in counts.items():

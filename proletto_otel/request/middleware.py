@@ -76,7 +76,7 @@ def _compiles(pattern: str) -> bool:
 
 
 class TelemetryMiddleware:
-    """Wraps `app.wsgi_app`.
+    """WSGI application around `app.wsgi_app`: gives each request its IDs and its span.
 
     Args:
         wsgi_app: the application's WSGI callable.
@@ -132,6 +132,7 @@ class TelemetryMiddleware:
             body = self._app(environ)(environ, exchange.start_response)
             return exchange.over(body, environ.get("wsgi.file_wrapper"))
         except BaseException as error:
+            # Raised on: the server answers and logs as it would without us.
             exchange.broke(error)
             raise
         finally:
@@ -140,6 +141,8 @@ class TelemetryMiddleware:
 
     def _app(self, environ: Environ) -> WsgiApp:
         """What answers: the application, or what answers in its place."""
+        # By dictionary, before routing: probes cost the application nothing and answer while its
+        # own routes fail.
         endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
         return self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
 
@@ -167,6 +170,7 @@ class TelemetryMiddleware:
             exchange.active = active
             active.value += 1
         inbound = environ.get("HTTP_X_REQUEST_ID") if self.trust_request_id else None
+        # After the span: where the caller sent no request ID, the trace ID is used as one.
         exchange.request_id = accept_or_generate(inbound, exchange.trace_id)
         exchange.done = False  # last: a request that failed to open is never counted as finished
         if self._open is not None:

@@ -124,7 +124,7 @@ class EarlyTracer(trace.Tracer):
         return self._found
 
     def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
-        """As of the SDK's tracer."""
+        """Start a span as the SDK's tracer does."""
         return self._real().start_span(*args, **kwargs)
 
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:

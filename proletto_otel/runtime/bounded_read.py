@@ -78,7 +78,7 @@ class BoundedRead(Generic[T]):
         return self.last().value
 
     def last(self) -> LastRead[T]:
-        """What is known without asking."""
+        """The last value and error, without calling the function."""
         age_s = self._clock() - self._read_at
         return LastRead(self._value if age_s <= BELIEVED_S else None, age_s, self._error)
 

@@ -38,7 +38,7 @@ class Gate(Protocol):
         """Take the lock; whether it was free within *timeout* seconds."""
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
 
 
 class Component:
@@ -144,6 +144,7 @@ class Lifecycle:
         with suppressed(f"start.{component.name}"):
             component.start()
         if NO_THREADS_AT_EXIT:
+            # Its thread starts now, because none can be started at the end.
             self._closers.append(process_hooks.Closer(component))
 
     def flush(self, timeout_s: float) -> bool:
@@ -221,7 +222,7 @@ class Lifecycle:
                 self._held.append(gate)
 
     def after_fork_in_parent(self) -> None:
-        """Let the threads go on."""
+        """Release the locks that `before_fork` took."""
         while self._held:
             self._held.pop().release()
 

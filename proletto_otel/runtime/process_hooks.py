@@ -43,7 +43,7 @@ def watch(lifecycle: Lifecycle) -> None:
 
 
 def unwatch(lifecycle: Lifecycle) -> None:
-    """Call it no more."""
+    """Stop calling *lifecycle* at forks and at the exit."""
     if lifecycle in _watched:
         _watched.remove(lifecycle)
 
@@ -214,7 +214,7 @@ class Closer:
         self._thread.start()
 
     def begin(self, deadline: float) -> None:
-        """Stop the component now."""
+        """Let the thread stop its component until *deadline* (monotonic)."""
         self._deadline = deadline
         self._go.set()
 

@@ -34,7 +34,7 @@ class Leadership(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One thing to do every so often."""
+    """One function that runs at an interval."""
 
     name: str
     seconds: float
@@ -87,7 +87,7 @@ class Ticker(Component):
         self._jobs = {**self._jobs, name: Job(name, seconds, function, leader, when, 0.0)}
 
     def cancel(self, name: str) -> None:
-        """Do it no more."""
+        """Remove the job *name*."""
         self._jobs = {k: job for k, job in self._jobs.items() if k != name}
 
     def start(self) -> None:

@@ -26,7 +26,7 @@ RECOVER_PAUSE_S = 0.2
 
 
 def _nothing() -> None:
-    """Default of what a worker need not do."""
+    """Do nothing: the default of each callable that a worker may leave out."""
 
 
 class Worker:
@@ -110,7 +110,7 @@ class Worker:
                 self._begin()
 
     def reopen(self) -> None:
-        """Take work again after a stop."""
+        """Accept work again after a stop."""
         self._deadline, self.abandoned, self._has_finished = None, False, False
 
     def wake(self) -> None:
@@ -130,6 +130,7 @@ class Worker:
         if not self.running:
             self.run_here(lambda: self._turns_until(deadline), deadline)
             return not self._pending()
+        # Woken each time, because `wake` also replaces a thread that was lost meanwhile.
         while self._may_go_on(deadline) and self.running:
             self.wake()
             time.sleep(POLL_S)

@@ -28,6 +28,7 @@ def expect() -> None:
         return
     _expected = True
     atexit.register(_at_exit)
+    # No thread survives a fork, so a child needs a timer of its own.
     os.register_at_fork(after_in_child=_wait)
     _wait()
 

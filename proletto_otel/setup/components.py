@@ -103,6 +103,7 @@ class Components:
 
     def __init__(self, config: Config, doubles: TestDoubles) -> None:
         self.config = config
+        # First, because everything below may log: its lines are redacted as the settings say.
         sanitise.configure(sanitise.from_config(config))
         exceptions.configure(locals_too=config.capture_locals)
         self.lifecycle = Lifecycle(
@@ -130,6 +131,7 @@ class Components:
     def in_order(self) -> list[Component]:
         """In the order in which they start; all stop at the same time."""
         return [
+            # The store first, as others write to it; the ticker last, as its jobs ask all others.
             self.store,
             self.sampling,
             self.recording.own_life,
@@ -237,6 +239,7 @@ class Components:
         from proletto_otel.logs.sinks.database.sink import DatabaseSink
 
         sink = DatabaseSink.of(db, self.config, app)
+        # Set after the sink is made: a database that was refused can be handed in again.
         self._database = db
         pipeline.add(sink)
         if self.lifecycle.active:
@@ -248,6 +251,7 @@ class Components:
 
     def close(self) -> None:
         """Undo everything that was put into the process (tests, a second set-up)."""
+        # First: the components deliver through the sinks, which the next lines take away.
         self.lifecycle.shutdown()
         monitor.binding.release()
         self.logs.uninstall()
@@ -262,7 +266,7 @@ class Sampling(Component):
         self._sampler = sampler
 
     def forked(self) -> None:
-        """Measure the child."""
+        """Let the sampler measure the child instead of its parent."""
         self._sampler.forked()
 
 

@@ -79,6 +79,8 @@ def attach(
         vars(before.site).update(vars(site))
         return before.middleware
     app.extensions[ATTACHMENT] = Attachment(middleware, site, authorize)
+    # Their middleware goes inside ours: `instrument` wraps the application, and ours then calls
+    # what it made. Otherwise their span would begin before the request has its ID.
     if requests.uses_contrib:
         from proletto_otel.request.contrib import instrument
 

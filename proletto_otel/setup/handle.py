@@ -202,5 +202,5 @@ class AfterStart(Component):
         self._check = check
 
     def start(self) -> None:
-        """Check."""
+        """Call the check; the lifecycle starts components in order."""
         self._check()

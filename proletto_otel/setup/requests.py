@@ -86,17 +86,19 @@ class RequestTelemetry(Component):
 
     def gather(self) -> None:
         """Complete the requests that no server closed the body of, and write what is deferred."""
+        # In this order: a request that is completed hands in its span and its access line.
         self.recorder.gather()
         pipeline.deferred.flush()
 
     def _complete(self, exchanges: list[Exchange]) -> Made:
         """Count finished requests, once, and make their access lines."""
+        # The lines are made all the same: a failure to count must not cost the access log.
         with suppressed("request.complete"):
             self.recorder.complete(exchanges)
         return self._access_lines(exchanges)
 
     def start(self) -> None:
-        """Build the provider."""
+        """Build OpenTelemetry's tracer provider."""
         self.tracing.start()
 
     def stop(self, deadline: float) -> None:
@@ -104,7 +106,7 @@ class RequestTelemetry(Component):
         self.tracing.stop(deadline)
 
     def forked(self) -> None:
-        """New IDs; no number of the parent."""
+        """Reset in a child: new random IDs, and no request of the parent."""
         self.tracing.forked()
         self.recorder.forked()
         self.page.forked()
@@ -142,6 +144,7 @@ def line_maker(components: Components) -> Callable[[list[Exchange]], Made]:
 
 def report(config: Config, error: BaseException, exchange: Exchange) -> None:
     """One log record of an exception that nobody handled, at the place that raised it."""
+    # The application logged it: a second record would count the error twice.
     if already_logged.is_logged(error):
         return
     with suppressed("request.report"):
@@ -154,6 +157,7 @@ def report(config: Config, error: BaseException, exchange: Exchange) -> None:
 def headline(error: BaseException, exchange: Exchange) -> str:
     """`ZeroDivisionError: division by zero in GET /orders/7`: what a list of errors shows."""
     found = exceptions.describe(error)
+    # One line: lists of errors and messages show it as their title.
     text = found.message.split("\n", 1)[0][:MAX_HEADLINE]
     name = f"{found.type}: {text}" if text else found.type
     return f"{name} in {exchange.method} {exchange.path[:MAX_HEADLINE]}"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Telemetry", "current_telemetry", "setup_telemetry"]
 
+# Re-entrant: `set_up_by_itself` holds it and calls `setup_telemetry`.
 _lock = threading.RLock()
 _current: Telemetry | None = None
 _made_by_itself = False
@@ -109,8 +110,10 @@ def _made(app: Flask | None, chosen: Mapping[str, Any]) -> Telemetry:
     telemetry = Telemetry(loaded, chosen, _doubles)
     for warning in [*warnings, *telemetry.components.warnings]:
         log_rate_limited(f"setting:{warning}", "%s", warning)
+    # After all components are made: the hooks for forks and exit call each of them.
     telemetry.components.lifecycle.begin()
     _current, _made_by_itself = telemetry, False
+    # They stay in the list: a set-up that replaces the one by itself needs them again.
     for sink in _waiting_sinks:
         _add_sink(telemetry, sink)
     return telemetry

@@ -36,6 +36,8 @@ def runs(is_testing_app: bool) -> bool:
 
     A server that a test starts as a process of its own is no test: pytest is not loaded there.
     """
+    # Both: the module alone is imported by plugins, and the variable alone is inherited by every
+    # process that a test starts.
     under_pytest = "_pytest.config" in sys.modules and bool(
         {"PYTEST_VERSION", "PYTEST_CURRENT_TEST"} & os.environ.keys()
     )

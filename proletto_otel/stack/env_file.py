@@ -17,6 +17,7 @@ def parse(text: str) -> dict[str, str]:
             if value[:1] in ("'", '"') and value[-1:] == value[:1] and len(value) > 1:
                 value = value[1:-1]
             else:
+                # Only after a space: a `#` may be part of a value.
                 value = re.sub(r"\s+#.*$", "", value)
             found[match[1]] = value
     return found

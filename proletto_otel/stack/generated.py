@@ -19,6 +19,7 @@ COMMAND = "python tools/stack_files.py"
 
 def rule_paths(name: str) -> tuple[str, str, str]:
     """Where a pack's files are: Grafana's rules, recorded series, the alerts' twin."""
+    # A service may be called anything, a file may not.
     name = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return (
         f"grafana/provisioning/alerting/rules-{name}.yaml",

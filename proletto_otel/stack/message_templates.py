@@ -83,7 +83,7 @@ lasted {{ $alert.EndsAt.Sub $alert.StartsAt }}, ended {{ $alert.EndsAt.UTC.Forma
 
 
 def templates_file() -> dict[str, Any]:
-    """The provisioning file."""
+    """The provisioning file of Grafana's message templates."""
     service = "{{ urlquery $alert.Labels.service_name }}"
     links = _LINKS.replace("LOGS_PATH", explore.logs(service))
     links = links.replace("TRACES_PATH", explore.traces(service))

@@ -45,7 +45,7 @@ def by(*labels: str) -> str:
 
 
 def increase(name: Metric | str, window: str, *matchers: str) -> str:
-    """How much a counter grew."""
+    """How much a counter grew within *window*."""
     return f"increase({series(name, *matchers)}[{window}])"
 
 
@@ -62,4 +62,5 @@ def requests(window: str, *matchers: str) -> str:
 def failed_ratio(window: str, *matchers: str) -> str:
     """The share of requests that ended in 5xx; 0 where none did, nothing without requests."""
     failed, every = requests(window, FAILED, *matchers), requests(window, *matchers)
+    # `or 0 * …`: a service without failures has no series of them, and its share is 0.
     return f"({failed} or 0 * {every}) / ({every} > 0)"

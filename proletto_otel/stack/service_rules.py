@@ -29,6 +29,7 @@ def errors() -> list[Rule]:
     before = f"{of_type} (increase({q.series(c.ERRORS, named)}[1h] offset 10m))"
     seen = f"max {q.by(q.EXCEPTION)} (max_over_time({q.series(c.ERRORS, named)}[15m]))"
     known = f"max {q.by(q.EXCEPTION)} (max_over_time({q.series(c.ERRORS, named)}[1d] offset 15m))"
+    # A service that is itself new has no known errors yet: there nothing is called new.
     lived = f"max {q.by()} (max_over_time({q.series(q.COUNT)}[1h] offset 15m))"
     failed = q.requests("6h", q.FAILED)
     return [
@@ -57,6 +58,7 @@ def errors() -> list[Rule]:
             expression=(
                 f"100 * {q.failed_ratio('6h')}\nand {failed} >= 5\n"
                 f"and {q.requests('1h', q.FAILED)} >= 1\n"
+                # Where enough requests come, the error rate of five minutes has an alert.
                 f"unless {q.requests('5m')} >= 20"
             ),
             band=Band(10), title="Requests failed in six hours", unit="%",
@@ -95,7 +97,7 @@ def health() -> list[Rule]:
 
 
 def hosts() -> list[Rule]:
-    """A disk that will be full soon."""
+    """The rule for a disk that will be full soon."""
     used = q.series(c.SYSTEM_FILESYSTEM_UTILIZATION)
     group = q.by(q.HOST, q.MOUNT)
 
@@ -121,6 +123,7 @@ def workers() -> list[Rule]:
     """Workers that grow, and workers that do not live."""
     memory = c.PROCESS_MEMORY_USAGE
     per = q.by(q.HOST, q.INSTANCE)
+    # Averages over ten minutes, as memory goes up and down with each request.
     now = f"max {per} (avg_over_time({q.series(memory)}[10m]))"
     before = f"max {per} (avg_over_time({q.series(memory)}[10m] offset 2h))"
     seen = f"count {q.by()} (count {q.by(q.INSTANCE)} (count_over_time({q.series(memory)}[10m])))"
@@ -128,6 +131,7 @@ def workers() -> list[Rule]:
     return [
         Rule(
             base="WorkerMemoryGrows", severity=WARNING, group="workers",
+            # 64 MiB at least: a small worker that doubles endangers nothing.
             expression=f"100 * ({now} / {before} - 1)\nand {now} - {before} > {64 * MIB}",
             band=Band(50), wait_s=15 * MINUTE_S, title="Memory of worker",
             about=(q.INSTANCE,), unit="% more than two hours ago", panel=_WORKER_MEMORY,
@@ -135,6 +139,7 @@ def workers() -> list[Rule]:
         ),
         Rule(
             base="WorkersCrashLoop", severity=CRITICAL, group="workers",
+            # Seen in the last ten minutes and not alive: so many ended.
             expression=f"{seen} - ({alive} or 0 * {seen})", band=Band(10), wait_s=MINUTE_S,
             title="Workers that ended in ten minutes", panel=_WORKER_MEMORY,
             description="Workers start and end again at once: mostly an error at import, or the "

@@ -48,6 +48,8 @@ class _Pair:
     long: str
 
 
+# Factors and windows of the SRE Workbook, chapter 5 ("Alerting on SLOs"): 14.4 spends 2 % of 30
+# days' budget in an hour, 6 spends 5 % in six hours; 3 and 1 spend 10 % in one and three days.
 _PAGE = (_Pair(14.4, "5m", "1h"), _Pair(6, "30m", "6h"))
 _TICKET = (_Pair(3, "2h", "1d"), _Pair(1, "6h", "3d"))
 
@@ -73,6 +75,7 @@ def recorded(slo: Slo, *, only: str = "", unless: str = "") -> list[Recorded]:
 
 def _ratios(slo: Slo) -> list[Recorded]:
     made = []
+    # Long windows move slowly and read many samples: every five minutes is enough.
     for every, windows in (("1m", SHORT_WINDOWS), ("5m", LONG_WINDOWS)):
         for window in windows:
             bad, total = (f"sum_over_time({_of(name, slo)}[{window}])" for name in (BAD, REQUESTS))

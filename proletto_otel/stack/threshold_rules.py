@@ -50,6 +50,7 @@ def percentile(threshold: Threshold, only: str) -> str:
 
 
 def _enough(threshold: Threshold, only: str) -> str:
+    # With few requests one failure would be a high share of them.
     if not threshold.min_requests:
         return ""
     return f" and {q.requests(WINDOW, only)} >= {threshold.min_requests}"
@@ -111,6 +112,7 @@ def rules(
         paused: the application tells people itself.
     """
     made, value = [], expression(threshold, indicator, only)
+    group, labels = _group_and_labels(threshold.metric)
     is_check = threshold.metric.startswith(HEALTH_PREFIX)
     panel = _HEALTH_PANEL if is_check else PANELS.get(threshold.metric, _GAUGE_PANEL)
     for severity in (WARNING, CRITICAL):
@@ -121,7 +123,7 @@ def rules(
             Rule(
                 base=base_name(threshold, indicator),
                 severity=severity,
-                group=_group(threshold.metric),
+                group=group,
                 expression=f"({value}){unless}" if unless else value,
                 band=Band(
                     limit,
@@ -132,7 +134,7 @@ def rules(
                 unit=indicator.unit,
                 panel=panel,
                 runbook=indicator.alert,
-                about=_about(threshold.metric),
+                about=labels,
                 description=threshold.reason,
                 wait_s=int(threshold.hold_s(severity)),
                 recover_s=int(threshold.recover_s),
@@ -180,19 +182,11 @@ def _camel(text: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", text))
 
 
-def _group(metric: str) -> str:
+def _group_and_labels(metric: str) -> tuple[str, tuple[str, ...]]:
+    """The group of rules that are evaluated together, and the labels that the summary names."""
     if metric.startswith(HEALTH_PREFIX):
-        return "health"
+        return "health", ("check",)
     indicator = INDICATORS.get(metric)
     if indicator is None:
-        return "gauges"
-    return "requests" if indicator.requests else "host"
-
-
-def _about(metric: str) -> tuple[str, ...]:
-    if metric.startswith(HEALTH_PREFIX):
-        return ("check",)
-    indicator = INDICATORS.get(metric)
-    if indicator is None or indicator.requests:
-        return ()
-    return _LABELS.get(metric, (q.HOST,))
+        return "gauges", ()
+    return ("requests", ()) if indicator.requests else ("host", _LABELS.get(metric, (q.HOST,)))

@@ -80,7 +80,11 @@ class HostTotals:
         journal, now = self._journal, self._now_ns()
         if journal is None:
             return Push("", self._snapshots.merged(), now)
-        if not self._sender.try_lead() and not self._is_sender_stuck(journal):
+        # Judged by the time of the file, not by a message: it is there whatever became of the
+        # sender.
+        silent_s = (now - journal.last_push_ns()) / 1e9
+        is_stuck = silent_s > max(SILENT_INTERVALS * self._interval_s, SILENT_S)
+        if not self._sender.try_lead() and not is_stuck:
             self._is_loaded = False
             return None
         # After the lock: numbers read before it could be older than the last sender's.
@@ -137,11 +141,6 @@ class HostTotals:
         journal.touch(now)
         zeros = _zeros(families, new) if before < now else []
         return Push(journal.instance_id, families, now, zeros, before)
-
-    def _is_sender_stuck(self, journal: _Journal) -> bool:
-        # The time of the file, not a message: it is there whatever happened to the sender.
-        age_s = (self._now_ns() - journal.last_push_ns()) / 1e9
-        return age_s > max(SILENT_INTERVALS * self._interval_s, SILENT_S)
 
     def _say_leaving(self, leaving: bool) -> None:
         """A file, because the lock's own content is the leader's beat."""

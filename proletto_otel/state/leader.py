@@ -29,7 +29,7 @@ _BEAT = struct.Struct("<d")
 
 
 class Leader:
-    """A claim to lead.
+    """One process's claim to lead the host.
 
     Args:
         path: The lock file; None (no shared directory): every process leads for itself.

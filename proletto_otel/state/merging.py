@@ -96,7 +96,7 @@ class Sum:
             _take_plain(points, r.attributes, value, r.start_ns, "histogram")
 
     def families(self) -> list[Family]:
-        """The sums."""
+        """What was added up, as families."""
         return [
             Family(name, f.kind, f.unit, f.description, list(self._points[name].values()), f.per)
             for name, f in self._families.items()

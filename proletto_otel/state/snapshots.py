@@ -191,6 +191,8 @@ class Snapshots(Component):
 
     def _sweep(self, directory: Path) -> None:
         """Remove what processes left that died before they published, or in the middle of it."""
+        # Not sooner: a process makes its `.live` file just before it locks it, and looks dead in
+        # between.
         old = time.time() - ORPHAN_S
         with contextlib.suppress(OSError):
             remove(
@@ -233,7 +235,7 @@ class Snapshots(Component):
         return [*others, totals]
 
     def _names(self) -> list[str]:
-        """Everybody else who published."""
+        """Names of the other processes that published."""
         try:
             listed = os.listdir(self._directory) if self._directory is not None else []
         except OSError:

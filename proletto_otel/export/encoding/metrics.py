@@ -45,6 +45,7 @@ def metrics(families: Iterable[Family], resource: bytes, time_ns: int, scope: by
 
 
 def _metric(family: Family, time_ns: int) -> bytes:
+    # Metric: 1 name, 2 description, 3 unit; then 5 gauge, 7 sum or 9 histogram.
     head = field(b"\x0a", text(family.name)) + field(b"\x12", text(family.description))
     head += field(b"\x1a", text(family.unit))
     now = b"\x19" + _uint64(time_ns)

@@ -87,7 +87,7 @@ class SpoolDirectory:
         self._candidates: list[Entry] = []
 
     def write(self, payload: Payload) -> None:
-        """Keep *payload*.
+        """Write *payload* to a file of its own.
 
         Raises:
             OSError: it is not on disk.

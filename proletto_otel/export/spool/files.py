@@ -64,7 +64,7 @@ class Entry:
         return f"{self.base}.claimed-{self.claimed_s}-{self.claimer}"
 
     def claimed(self, now_s: float, claimer: str) -> Entry:
-        """The same file in the hands of *claimer*."""
+        """The same file, claimed by *claimer*."""
         return replace(self, claimed_s=int(now_s), claimer=claimer)
 
     def released(self) -> Entry:

@@ -43,6 +43,7 @@ def resend_rejected(spool: Path, *, now_s: float | None = None) -> Resent:
     for path in found:
         name = _NAME.fullmatch(path.name)
         age_s = now_s - int(name[1]) / 1e9 if name else 0.0
+        # An old sample would be refused again, and come back here.
         if name is None or (name[3] == "metrics" and age_s > METRICS_MAX_AGE_S):
             result.left += 1
             continue
@@ -52,6 +53,7 @@ def resend_rejected(spool: Path, *, now_s: float | None = None) -> Resent:
         except ValueError:
             result.left += 1
             continue
+        # A new time in its name: by the old one it could be too old to be kept, and be dropped.
         entry = files.new_entry(now_s, items, writer, next(numbers))
         (spool / signal).mkdir(mode=0o700, exist_ok=True)
         files.write_durably(spool / signal, entry.base, files.pack(payload))

@@ -138,6 +138,7 @@ class Spool:
         """Set a refused payload aside for a person to inspect; at most 16 MB are kept."""
         if self.directory is None:
             return
+        # The time first: `_limit` finds the oldest by their names.
         name = (
             f"{int(self._clock() * 1e9):020d}-{payload.items}-{os.getpid()}-{next(self._numbers)}"
         )

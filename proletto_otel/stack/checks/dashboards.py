@@ -35,13 +35,14 @@ def check(texts: Texts) -> Iterator[Finding]:
         for board in boards.values()
         for panel in board.get("panels") or ()
     }
-    yield from _links(texts, panels)
+    yield from check_links(texts, panels)
 
 
 def _boards(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for path, text in texts.items():
         if path.startswith(FOLDER) and path.endswith(".json"):
             try:
+                # One that does not parse is reported by `checks.files`.
                 found = json.loads(text)
             except json.JSONDecodeError:
                 continue
@@ -49,7 +50,8 @@ def _boards(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield path, found
 
 
-def _links(texts: Texts, panels: set[tuple[Any, str]]) -> Iterator[Finding]:
+def check_links(texts: Texts, panels: set[tuple[Any, str]]) -> Iterator[Finding]:
+    """Every rule links to a panel that is there."""
     for path, document in documents(texts, ALERTING):
         for group in document.get("groups") or ():
             for rule in group.get("rules") or ():

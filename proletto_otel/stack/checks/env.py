@@ -42,24 +42,30 @@ def check(texts: Texts) -> Iterator[Finding]:
         yield Finding(ENV, f"{PASSWORD} is empty", "python -m proletto_otel stack password .")
     elif "$" in found[PASSWORD]:
         yield Finding(ENV, f"{PASSWORD} has a `$`, which docker-compose replaces", "choose another")
-    yield from _unknown(found, texts)
-    yield from _contact_point(found)
+    yield from check_against_example(found, texts.get(".env.example", ""))
+    yield from check_contact_point(found)
     for name, (shape, expected) in SHAPES.items():
         if found.get(name) and not re.fullmatch(shape, found[name]):
             yield Finding(ENV, f"{name}={found[name]} does not fit", f"expected {expected}")
-    yield from _ports(found)
-    yield from _versions(found, texts)
+    yield from check_ports(found)
 
 
-def _unknown(found: Mapping[str, str], texts: Texts) -> Iterator[Finding]:
-    known = set(re.findall(r"(?m)^#?(\w+)=", texts.get(".env.example", "")))
+def check_against_example(found: Mapping[str, str], example: str) -> Iterator[Finding]:
+    """Names that nothing reads, and versions that were not tested."""
+    known = set(re.findall(r"(?m)^#?(\w+)=", example))
     for name in sorted(set(found) - known - set(HOST_VARIABLES)):
         if known:
             fix = "correct the name, or delete the line; .env.example has them all"
             yield Finding(ENV, f"nothing reads {name}", fix, WARNING)
+    # Versions are commented out there: the tested ones hold unless .env says otherwise.
+    for name, version in re.findall(r"(?m)^#(\w+_VERSION)=(.+)$", example):
+        if found.get(name) and found[name] != version:
+            problem = f"{name}={found[name]} is not the tested {version}"
+            yield Finding(ENV, problem, "delete the line, or try it before you rely on it", WARNING)
 
 
-def _contact_point(found: Mapping[str, str]) -> Iterator[Finding]:
+def check_contact_point(found: Mapping[str, str]) -> Iterator[Finding]:
+    """The contact point that was chosen has what it needs."""
     choice = found.get("ALERT_CONTACT_POINT") or "none"
     if choice not in CHOICES:
         yield Finding(ENV, f"ALERT_CONTACT_POINT={choice} does not exist",
@@ -73,7 +79,8 @@ def _contact_point(found: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(ENV, f"{name} does not look right", f"expected: {shape}")
 
 
-def _ports(found: Mapping[str, str]) -> Iterator[Finding]:
+def check_ports(found: Mapping[str, str]) -> Iterator[Finding]:
+    """Ports are numbers, and no two are the same."""
     used: dict[str, str] = {}
     for name in PORTS:
         port = found.get(name, "")
@@ -83,11 +90,3 @@ def _ports(found: Mapping[str, str]) -> Iterator[Finding]:
             problem = f"{name} and {used[port]} are the same port"
             yield Finding(ENV, problem, "give each its own")
         used[port] = name
-
-
-def _versions(found: Mapping[str, str], texts: Texts) -> Iterator[Finding]:
-    tested = dict(re.findall(r"(?m)^#(\w+_VERSION)=(.+)$", texts.get(".env.example", "")))
-    for name, version in tested.items():
-        if found.get(name) and found[name] != version:
-            problem = f"{name}={found[name]} is not the tested {version}"
-            yield Finding(ENV, problem, "delete the line, or try it before you rely on it", WARNING)

@@ -18,15 +18,16 @@ def check(texts: Texts, shipped: Texts) -> Iterator[Finding]:
         if path not in texts:
             yield Finding(path, "it is missing", again)
     for path, text in texts.items():
-        yield from _parses(path, text)
-    yield from _ports(texts.get("docker-compose.yml", ""))
+        yield from check_syntax(path, text)
+    yield from check_published_ports(texts.get("docker-compose.yml", ""))
     different = [p for p in shipped if p in texts and texts[p] != shipped[p]]
     if "docker-compose.yml" in different:
         problem = "it is not the one of the installed version"
         yield Finding("docker-compose.yml", problem, f"after an upgrade: {again}", WARNING)
 
 
-def _parses(path: str, text: str) -> Iterator[Finding]:
+def check_syntax(path: str, text: str) -> Iterator[Finding]:
+    """The file parses."""
     try:
         if path.endswith((".yml", ".yaml")):
             load(text)
@@ -39,9 +40,11 @@ def _parses(path: str, text: str) -> Iterator[Finding]:
         yield Finding(path, str(error), "correct the file")
 
 
-def _ports(compose: str) -> Iterator[Finding]:
+def check_published_ports(compose: str) -> Iterator[Finding]:
+    """No port is published to the network."""
     for line in compose.splitlines():
         port = re.match(r"\s*- [\"']?(?!127\.0\.0\.1:)([\w.${}:-]*:\d+)[\"']?\s*$", line)
+        # Docker writes its own firewall rules, which come before those of the host.
         if port and re.search(r":\d+$", port[1]):
             problem = f"{port[1]} is published to the network, past the host's firewall"
             fix = "begin it with 127.0.0.1:, and put a proxy with TLS and a login in front"

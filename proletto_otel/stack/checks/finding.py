@@ -32,6 +32,7 @@ class _UniqueKeys(yaml.SafeLoader):
 def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key, _ in node.value:
+        # `<<` is no key of the mapping: `flatten_mapping` below puts in what it names.
         if key.tag == "tag:yaml.org,2002:merge":
             continue
         name = loader.construct_object(key)
@@ -63,6 +64,7 @@ def documents(texts: Texts, folder: str) -> Iterator[tuple[str, Mapping[str, Any
     for path, text in texts.items():
         if path.startswith(folder) and path.endswith((".yaml", ".yml")):
             try:
+                # One that does not parse is reported by `checks.files`.
                 found = load(text)
             except yaml.YAMLError:
                 continue

@@ -46,38 +46,41 @@ def check(texts: Texts) -> Iterator[Finding]:
     """Findings about rules, contact points, policies and data sources."""
     seen: dict[str, str] = {}
     for path, document in documents(texts, ALERTING):
-        yield from _keys(path, "file", document, "the file")
-        yield from _version(path, document)
+        yield from check_keys(path, "file", document, "the file")
+        yield from check_version(path, document)
         for group in document.get("groups") or ():
-            yield from _group(path, group, seen)
+            yield from check_group(path, group, seen)
     receivers: dict[str, set[str]] = {}
     for path, document in documents(texts, POINTS):
-        yield from _version(path, document)
-        yield from _points(path, document)
+        yield from check_version(path, document)
+        yield from check_contact_points(path, document)
         receivers[path] = {point.get("name") for point in document.get("contactPoints") or ()}
     for path, document in documents(texts, ALERTING):
         for tree in document.get("policies") or ():
-            yield from _policy(path, tree, receivers, root=True)
+            yield from check_policy(path, tree, receivers, root=True)
     for path, document in documents(texts, "grafana/provisioning/datasources/"):
-        yield from _version(path, document)
-        yield from _sources(path, document.get("datasources") or ())
+        yield from check_version(path, document)
+        yield from check_data_sources(path, document.get("datasources") or ())
 
 
-def _keys(path: str, kind: str, found: Mapping[str, Any], what: str) -> Iterator[Finding]:
+def check_keys(path: str, kind: str, found: Mapping[str, Any], what: str) -> Iterator[Finding]:
+    """Keys that Grafana does not know."""
     for key in found:
         if key not in KEYS[kind]:
             problem = f"{what} has the key `{key}`, which Grafana ignores"
             yield Finding(path, problem, f"one of {', '.join(sorted(KEYS[kind]))}")
 
 
-def _version(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
+def check_version(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
+    """`apiVersion: 1` is there."""
     if document.get("apiVersion") != 1:
         yield Finding(path, "`apiVersion: 1` is missing", "write it in the first line")
 
 
-def _group(path: str, group: Mapping[str, Any], seen: dict[str, str]) -> Iterator[Finding]:
+def check_group(path: str, group: Mapping[str, Any], seen: dict[str, str]) -> Iterator[Finding]:
+    """One group of alert rules, and its rules."""
     what = f"group {group.get('name')!r}"
-    yield from _keys(path, "group", group, what)
+    yield from check_keys(path, "group", group, what)
     for key in ("name", "folder"):
         if not group.get(key):
             yield Finding(path, f"{what} has no {key}", f"write `{key}:`")
@@ -85,21 +88,23 @@ def _group(path: str, group: Mapping[str, Any], seen: dict[str, str]) -> Iterato
         fix = "a multiple of 10 s, such as 1m"
         yield Finding(path, f"{what} has the interval {group.get('interval')}", fix)
     for rule in group.get("rules") or ():
-        yield from _rule(path, rule, seen)
+        yield from check_rule(path, rule, seen)
 
 
 def _multiple_of_ten(text: str) -> bool:
     if not re.fullmatch(DURATION, text):
         return False
     parts = re.findall(r"(\d+)(ms|[smhdwy])", text)
+    # Grafana evaluates every 10 s and refuses a group with another interval at its start.
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
     return seconds > 0 and seconds % 10 == 0
 
 
-def _rule(path: str, rule: Mapping[str, Any], seen: dict[str, str]) -> Iterator[Finding]:
+def check_rule(path: str, rule: Mapping[str, Any], seen: dict[str, str]) -> Iterator[Finding]:
+    """One alert rule."""
     uid, title = str(rule.get("uid", "")), str(rule.get("title", ""))
     what = f"rule {title or uid!r}"
-    yield from _keys(path, "rule", rule, what)
+    yield from check_keys(path, "rule", rule, what)
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid):
         yield Finding(path, f"{what} has the uid {uid!r}", "1 to 40 of A-Z, a-z, 0-9, _ and -")
     if uid in seen:
@@ -114,12 +119,13 @@ def _rule(path: str, rule: Mapping[str, Any], seen: dict[str, str]) -> Iterator[
     for key in ("for", "keepFiringFor"):
         if key in rule and not re.fullmatch(DURATION, str(rule[key])):
             yield Finding(path, f"{what} has {key}: {rule[key]}", "a duration such as 5m")
-    yield from _dollars(path, what, rule)
-    yield from _panel(path, what, rule.get("annotations") or {})
-    yield from _data(path, what, rule)
+    yield from check_dollars(path, what, rule)
+    yield from check_panel_link(path, what, rule.get("annotations") or {})
+    yield from check_data(path, what, rule)
 
 
-def _dollars(path: str, what: str, rule: Mapping[str, Any]) -> Iterator[Finding]:
+def check_dollars(path: str, what: str, rule: Mapping[str, Any]) -> Iterator[Finding]:
+    """A `$` in title or labels, where Grafana puts in a variable."""
     labels = rule.get("labels") or {}
     for text in (rule.get("title", ""), *labels.values()):
         if "$" in str(text).replace("$$", ""):
@@ -127,14 +133,16 @@ def _dollars(path: str, what: str, rule: Mapping[str, Any]) -> Iterator[Finding]
             yield Finding(path, problem, "write `$$`, or `{{ .Labels.x }}`")
 
 
-def _panel(path: str, what: str, annotations: Mapping[str, Any]) -> Iterator[Finding]:
+def check_panel_link(path: str, what: str, annotations: Mapping[str, Any]) -> Iterator[Finding]:
+    """The link to a panel: both annotations, or neither."""
     both = {"__dashboardUid__", "__panelId__"} & set(annotations)
     if len(both) == 1:
         problem = f"{what} has {both.pop()} without the other one"
         yield Finding(path, problem, "give __dashboardUid__ and __panelId__, or neither")
 
 
-def _data(path: str, what: str, rule: Mapping[str, Any]) -> Iterator[Finding]:
+def check_data(path: str, what: str, rule: Mapping[str, Any]) -> Iterator[Finding]:
+    """The queries of a rule, and its condition."""
     data = rule.get("data") or ()
     if not data:
         yield Finding(path, f"{what} has no data", "write its queries under `data:`")
@@ -143,13 +151,14 @@ def _data(path: str, what: str, rule: Mapping[str, Any]) -> Iterator[Finding]:
         problem = f"{what}: the condition {rule.get('condition')!r} is no query of it"
         yield Finding(path, problem, f"one of {', '.join(sorted(map(str, refs)))}")
     for query in data:
-        yield from _keys(path, "query", query, f"{what}, query {query.get('refId')}")
-        yield from _query(path, f"{what}, query {query.get('refId')}", query, refs)
+        yield from check_keys(path, "query", query, f"{what}, query {query.get('refId')}")
+        yield from check_query(path, f"{what}, query {query.get('refId')}", query, refs)
 
 
-def _query(
+def check_query(
     path: str, what: str, query: Mapping[str, Any], refs: Iterable[Any]
 ) -> Iterator[Finding]:
+    """One query of a rule; *refs* are all that the rule has."""
     source, model = query.get("datasourceUid"), query.get("model") or {}
     if source == "__expr__":
         named = set(re.findall(r"\$\{?(\w+)", str(model.get("expression", ""))))
@@ -167,11 +176,12 @@ def _query(
         yield Finding(path, f"{what} has no expression", "write `model.expr`")
 
 
-def _points(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
+def check_contact_points(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
+    """Contact points: where messages go."""
     for point in document.get("contactPoints") or ():
         for receiver in point.get("receivers") or ():
             what = f"contact point {point.get('name')!r}"
-            yield from _keys(path, "receiver", receiver, what)
+            yield from check_keys(path, "receiver", receiver, what)
             for key in ("uid", "type", "settings"):
                 if not receiver.get(key):
                     yield Finding(path, f"{what} has no {key}", f"write `{key}:`")
@@ -182,10 +192,11 @@ def _points(path: str, document: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(path, f"{what} does not say where in Slack", fix)
 
 
-def _policy(
+def check_policy(
     path: str, route: Mapping[str, Any], receivers: Mapping[str, set[str]], *, root: bool
 ) -> Iterator[Finding]:
-    yield from _keys(path, "route", route, "a policy")
+    """One notification policy, and those below it."""
+    yield from check_keys(path, "route", route, "a policy")
     for file, names in receivers.items():
         if route.get("receiver") and route["receiver"] not in names:
             problem = f"the receiver {route['receiver']!r} is not in {file}"
@@ -199,10 +210,11 @@ def _policy(
         if key in route and not re.fullmatch(DURATION, str(route[key])):
             yield Finding(path, f"a policy has {key}: {route[key]}", "a duration such as 5m")
     for below in route.get("routes") or ():
-        yield from _policy(path, below, receivers, root=False)
+        yield from check_policy(path, below, receivers, root=False)
 
 
-def _sources(path: str, sources: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+def check_data_sources(path: str, sources: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Data sources: one for each store."""
     found = list(sources)
     for key in ("uid", "name"):
         values = [source.get(key) for source in found]

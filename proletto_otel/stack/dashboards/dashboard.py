@@ -72,6 +72,7 @@ class Dashboard:
                 y += 1
             x = highest = 0
             for panel in row.panels:
+                # It begins the next line, below the highest panel of this one.
                 if x + panel.width > GRID:
                     x, y, highest = 0, y + highest, 0
                 built.append(panel.build(self._number(panel.title), x, y))
@@ -134,6 +135,7 @@ _LINKS = [
 def _deployments() -> list[dict[str, Any]]:
     version = c.label_name(c.SERVICE_VERSION)
     series = f"{_BEAT}{{{PICKED}}}"
+    # New is a version that is there now and was not two minutes ago.
     new = (
         f"count by ({q.SERVICE}, {version}) ({series}) "
         f"unless count by ({q.SERVICE}, {version}) ({series} offset 2m)"

@@ -24,7 +24,7 @@ SEARCH = text_variable("search", "Text in the line")
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The dashboard of errors and logs."""
     errors = q.series(c.ERRORS, PICKED)
     by_group = f"sum by ({GROUP})"
     recent = f"{by_group} (count_over_time({PICKED_LOGS} | {FINGERPRINT} [15m]))"

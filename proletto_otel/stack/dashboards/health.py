@@ -11,7 +11,7 @@ from proletto_otel.stack.threshold_rules import health_value
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The dashboard of health checks and alerts."""
     state = q.latest(c.HEALTH_CHECK_STATUS, PICKED)
     alert = q.latest(c.ALERT_STATE, PICKED)
     beat = q.series(c.HEARTBEAT, PICKED)

@@ -46,7 +46,7 @@ def services() -> p.Panel:
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The home page: one row for each service."""
     first = [services(), p.text("Where to begin", WHERE, width=10, height=10)]
     second = [
         p.alert_list("Firing alerts", "Of all services and of the stack.", height=9),

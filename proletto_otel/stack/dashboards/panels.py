@@ -14,7 +14,7 @@ GREEN, AMBER, RED, BLUE = "green", "#E8A317", "red", "blue"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """What is shown at one place."""
+    """One panel of a dashboard."""
 
     kind: str
     title: str
@@ -32,7 +32,7 @@ class Panel:
     """Why it is rightly empty while nothing is wrong; the text shown instead of `No data`."""
 
     def build(self, number: int, x: int, y: int) -> dict[str, Any]:
-        """The JSON at a place of the grid."""
+        """The panel's JSON, at a position of the grid."""
         defaults: dict[str, Any] = dict(self.defaults)
         if self.unit:
             defaults = {"unit": self.unit, **defaults}
@@ -47,6 +47,7 @@ class Panel:
             "options": dict(self.options),
         }  # fmt: skip
         if self.targets:
+            # All queries of a panel go to one store.
             built["datasource"] = self.targets[0]["datasource"]
             built["targets"] = [
                 {"refId": chr(ord("A") + index), **target}
@@ -88,7 +89,7 @@ def logql(expression: str, legend: str = "", *, now: bool = False) -> dict[str, 
 
 
 def traceql(query: str, limit: int = 20) -> dict[str, Any]:
-    """Traces."""
+    """A search for traces in Tempo."""
     return {
         "datasource": source(TEMPO), "queryType": "traceql", "query": query, "limit": limit,
         "tableType": "traces",
@@ -110,7 +111,7 @@ def steps(*limits: tuple[float | None, str], drawn: bool = False) -> dict[str, A
 
 
 def stat(title: str, description: str, *targets: Mapping[str, Any], **more: Any) -> Panel:
-    """A number; the latest one."""
+    """A panel with the latest number."""
     options = {
         "reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "graphMode": "none",
     }  # fmt: skip
@@ -126,6 +127,7 @@ def timeseries(
     legend: dict[str, Any] = {"displayMode": "list", "placement": "bottom"}
     if table_legend:
         legend = {"displayMode": "table", "placement": "right", "calcs": ["lastNotNull", "max"]}
+    # Gaps of up to 90 s (`spanNulls`) are bridged: an export that is late is no outage.
     custom: dict[str, Any] = {
         "fillOpacity": 30 if stacked else 8, "showPoints": "never", "spanNulls": 90_000,
         "stacking": {"mode": "normal" if stacked else "none"},
@@ -133,6 +135,7 @@ def timeseries(
     if drawn:
         custom["thresholdsStyle"] = {"mode": "dashed"}
     options = {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
+    # From zero: cut off, a small change would look like a large one.
     defaults = {"min": 0, **more.pop("defaults", {})}
     return Panel(
         kind="timeseries", title=title, description=description, targets=targets,
@@ -156,7 +159,7 @@ def table(title: str, description: str, *targets: Mapping[str, Any], **more: Any
 
 
 def logs(title: str, description: str, expression: str, **more: Any) -> Panel:
-    """Lines of the log."""
+    """A panel of log lines."""
     options = {
         "showTime": True, "wrapLogMessage": True, "enableLogDetails": True,
         "sortOrder": "Descending", "dedupStrategy": "none",
@@ -183,7 +186,7 @@ def heatmap(title: str, description: str, expression: str, **more: Any) -> Panel
 
 
 def text(title: str, markdown: str, **more: Any) -> Panel:
-    """Words."""
+    """A panel of Markdown text."""
     options = {"mode": "markdown", "content": markdown}
     return Panel(kind="text", title=title, description="", options=options, **more)
 

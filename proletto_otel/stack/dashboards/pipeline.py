@@ -17,7 +17,7 @@ def _sink(name: str) -> str:
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The dashboard of the telemetry itself."""
     stack = [
         p.stat("Parts that answer", "1: it answers Prometheus.",
                p.promql("up", "{{job}}"), unit="none", width=12, height=5,

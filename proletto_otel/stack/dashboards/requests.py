@@ -34,7 +34,7 @@ def apdex() -> str:
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The dashboard of requests."""
     active = q.series(c.HTTP_SERVER_ACTIVE_REQUESTS, PICKED)
     worker = q.series(c.PROCESS_MEMORY_USAGE, PICKED)
     busy = f"sum(last_over_time({active}[{q.GAUGE_WINDOW}]))"

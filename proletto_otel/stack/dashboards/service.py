@@ -69,7 +69,7 @@ def operations_table(title: str) -> p.Panel:
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The overview of one service."""
     active = q.series(c.HTTP_SERVER_ACTIVE_REQUESTS, PICKED)
     now = [
         p.stat("Requests", "Requests a second.", p.promql(f"sum(rate({COUNT}[{RATE}]))"),

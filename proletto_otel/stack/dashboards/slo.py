@@ -18,7 +18,7 @@ def _burn(window: str) -> str:
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The dashboard of the objectives."""
     now = [
         p.stat("Error budget left", "Of 30 days; below 0 the objective is missed.",
                p.promql(q.series(LEFT, PICKED), NAME), unit="percentunit", width=8, height=6,

@@ -43,7 +43,7 @@ def _worker(title: str, metric: Metric, unit: str, *, limit: str = "") -> p.Pane
 
 
 def dashboard() -> Dashboard:
-    """The page."""
+    """The dashboard of hosts and workers."""
     loads = [
         p.promql(f"max by ({q.HOST}) ({q.latest(metric, PICKED_HOSTS)})",
                  f"{{{{{q.HOST}}}}} {minutes} min")
@@ -58,6 +58,7 @@ def dashboard() -> Dashboard:
     ]  # fmt: skip
     memory = q.series(c.PROCESS_MEMORY_USAGE, PICKED_HOSTS)
     new = f"count by (service_name) (last_over_time({memory}[{q.GAUGE_WINDOW}]))"
+    # Seen in the last ten minutes, without those that live: so many ended.
     started = (
         f"count by (service_name) (count by (service_name, {q.INSTANCE}) "
         f"(count_over_time({memory}[10m]))) - {new}"
