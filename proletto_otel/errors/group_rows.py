@@ -1,11 +1,10 @@
-"""Error groups in the host's store: their tables, their rows, what is stored of a record.
+"""Error groups as programs and pages read them, and the rows they are stored as.
 
-Counting and deciding live in `errors.groups`.
+Counting and deciding live in `errors.groups`, the queries in `errors.group_list`.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,58 +12,22 @@ from datetime import datetime, timezone
 from typing import Any
 
 from proletto_otel.core.conventions import COMPONENT
-from proletto_otel.logs.record.breadcrumbs import crumb
+from proletto_otel.errors.tables import MAX_USERS
 from proletto_otel.logs.record.record import Record
 
 MAX_GROUPS = 5000
 """Groups stored; beyond it those that were quiet longest are deleted."""
 MAX_CHANGES = 100
-MAX_SAMPLE = 65_536
 OPEN, RESOLVED, IGNORED = "open", "resolved", "ignored"
 STATUSES = (OPEN, RESOLVED, IGNORED)
-
-DDL = (
-    """CREATE TABLE IF NOT EXISTS error_groups (
-        fingerprint TEXT PRIMARY KEY,
-        type TEXT NOT NULL,
-        message TEXT NOT NULL,
-        location TEXT NOT NULL,
-        level TEXT NOT NULL,
-        logger TEXT NOT NULL,
-        component TEXT NOT NULL,
-        first_seen REAL NOT NULL,
-        last_seen REAL NOT NULL,
-        count INTEGER NOT NULL,
-        status TEXT NOT NULL DEFAULT 'open',
-        changed_by TEXT NOT NULL DEFAULT '',
-        changed_at REAL,
-        request_id TEXT NOT NULL DEFAULT '',
-        trace_id TEXT NOT NULL DEFAULT '',
-        sample TEXT NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS error_groups_last ON error_groups (last_seen)",
-    """CREATE TABLE IF NOT EXISTS error_group_changes (
-        fingerprint TEXT NOT NULL,
-        at REAL NOT NULL,
-        by TEXT NOT NULL,
-        status TEXT NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS error_group_changes_of ON error_group_changes (fingerprint, at)",
-)
-UPSERT = """
-    INSERT INTO error_groups (fingerprint, type, message, location, level, logger, component,
-        first_seen, last_seen, count, request_id, trace_id, sample)
-    VALUES (:fingerprint, :type, :message, :location, :level, :logger, :component,
-        :first_seen, :last_seen, :count, :request_id, :trace_id, :sample)
-    ON CONFLICT (fingerprint) DO UPDATE SET
-        message = excluded.message, level = excluded.level, logger = excluded.logger,
-        component = excluded.component, count = count + excluded.count,
-        first_seen = min(first_seen, excluded.first_seen),
-        last_seen = max(last_seen, excluded.last_seen),
-        request_id = excluded.request_id, trace_id = excluded.trace_id,
-        sample = excluded.sample"""
-COLUMNS = (
-    "fingerprint, type, message, location, level, logger, component, first_seen, last_seen,"
-    " count, status, changed_by, changed_at, request_id, trace_id"
-)
+REGRESSED = "regressed"
+"""Open again because it recurred after it was resolved."""
+STATES = (*STATUSES, REGRESSED)
+RECURRENCE = "recurrence"
+"""Who opened a resolved group that recurred."""
+NO_SAMPLE = "{}"
+"""Samples of a group are among its occurrences; the column is of the first release."""
+_NOT_IN_SUMMARY = ("sample", "changes", "trend", "bar_s", "last_version", "stored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +39,11 @@ class Change:
     by: str
     """Who; `recurrence` when a resolved error came again."""
     status: str
+
+    @property
+    def state(self) -> str:
+        """As `ErrorGroup.state`."""
+        return state_of(self.status, self.by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +64,7 @@ class ErrorGroup:
     """Unix time."""
     last_seen: float
     count: int
+    """Occurrences since `first_seen`; exact."""
     status: str
     """`open`, `resolved` or `ignored`."""
     changed_by: str
@@ -104,16 +73,38 @@ class ErrorGroup:
     request_id: str
     """Of the latest occurrence."""
     trace_id: str
+    users: int = 0
+    """Different users known to be affected; `MAX_USERS` says at least so many."""
+    first_version: str = ""
+    """Of the application when it was first seen; empty where it is not known."""
+    last_version: str = ""
+    stored: int = 0
+    """Occurrences that can be read; the others are only counted."""
+    trend: tuple[int, ...] = ()
+    """Occurrences in 24 equal spans up to now, oldest first."""
+    bar_s: float = 3600.0
+    """Seconds of one bar of the trend."""
     sample: Mapping[str, Any] | None = None
     """The latest record with traceback and breadcrumbs; only from `get`."""
     changes: tuple[Change, ...] = ()
     """Newest first; only from `get`."""
 
+    @property
+    def state(self) -> str:
+        """`open`, `regressed` (open again by itself), `resolved` or `ignored`."""
+        return state_of(self.status, self.changed_by)
+
+    @property
+    def users_text(self) -> str:
+        """The number of users as people read it: `37`, `1,000+`."""
+        return f"{self.users:,}+" if self.users >= MAX_USERS else f"{self.users:,}"
+
     def summary(self) -> dict[str, Any]:
         """Plain data in one level, times as ISO 8601: for tables and JSON."""
         data = asdict(self)
-        data.pop("sample")
-        data.pop("changes")
+        for name in _NOT_IN_SUMMARY:
+            data.pop(name, None)
+        data["state"] = self.state
         for name in ("first_seen", "last_seen", "changed_at"):
             if data[name] is not None:
                 # To the millisecond: occurrences of one second have an order.
@@ -122,23 +113,15 @@ class ErrorGroup:
         return data
 
 
-def sample_of(record: Record) -> dict[str, Any]:
-    """The record as its JSON line has it, and what else is known of the error."""
-    data: dict[str, Any] = json.loads(record.json)
-    data["breadcrumbs"] = [crumb(entry) for entry in record.breadcrumbs]
-    if record.exception is not None and record.exception.locals:
-        data["locals"] = record.exception.locals
-    return data
+def state_of(status: str, by: str) -> str:
+    """The state of a status that *by* set."""
+    return REGRESSED if status == OPEN and by == RECURRENCE else status
 
 
 def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
     """The row of *count* occurrences of which *record* is the latest."""
     error = record.exception
     call_site = f"{record.module}:{record.function}"
-    # One limit for the whole sample: tracebacks and locals can be megabytes.
-    sample = json.dumps(sample_of(record))
-    if len(sample) > MAX_SAMPLE:
-        sample = json.dumps({"message": record.message[:2000], "truncated": True})
     return {
         "fingerprint": record.fingerprint,
         "type": error.type if error else "",
@@ -152,7 +135,7 @@ def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
         "count": count,
         "request_id": record.request_id,
         "trace_id": record.trace_id,
-        "sample": sample,
+        "sample": NO_SAMPLE,
     }
 
 
@@ -168,7 +151,7 @@ def remember(db: sqlite3.Connection, fingerprint: str, at: float, by: str, statu
 
 
 def make_room(db: sqlite3.Connection) -> None:
-    """Delete the quietest groups beyond the limit."""
+    """Delete the quietest groups beyond the limit; `errors.upkeep` deletes what belongs to them."""
     known = db.execute("SELECT count(*) FROM error_groups").fetchone()[0]
     if known > MAX_GROUPS:
         db.execute(

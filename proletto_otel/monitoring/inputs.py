@@ -17,6 +17,8 @@ from proletto_otel.state.metric_series import MetricPoint
 from proletto_otel.state.store import Store
 
 if TYPE_CHECKING:
+    from proletto_otel.errors.groups import ErrorGroups
+    from proletto_otel.logs.search.search import LogSearch
     from proletto_otel.notify.email.channel import SendMail
     from proletto_otel.notify.log.channel import Log
     from proletto_otel.notify.slack.channel import Post
@@ -77,6 +79,12 @@ class Inputs:
 
     errors: Callable[[int], Sequence[Mapping[str, Any]]] = _nothing
     """The latest error groups, as many as asked for."""
+
+    error_groups: ErrorGroups | None = None
+    """The host's error groups."""
+
+    log_search: Callable[[], LogSearch] | None = None
+    """Search of the structured log file; made at the first call."""
 
     log: Log | None = None
     """Writes one log record under the logger `proletto.alerts`: level, message, facts."""

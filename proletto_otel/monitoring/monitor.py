@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from proletto_otel.alerts.notices import Notice
     from proletto_otel.alerts.silences import Silence
     from proletto_otel.alerts.slos import Slo
+    from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.health.states import CheckState, Transition
+    from proletto_otel.logs.search.search import LogSearch
     from proletto_otel.monitoring.report import Alert, GaugeReport, HealthReport
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.runtime.lifecycle import Component
@@ -75,6 +77,27 @@ class Monitor(PastReads):
     def get_errors(self, limit: int = 50) -> list[Mapping[str, Any]]:
         """Groups of errors, the latest first."""
         return list(runtime.errors(limit)) if (runtime := self.live()) is not None else []
+
+    @property
+    def errors(self) -> ErrorGroups:
+        """The host's error groups with their occurrences; empty before telemetry is set up."""
+        runtime = self.live()
+        if runtime is not None and runtime.inputs.error_groups is not None:
+            return runtime.inputs.error_groups
+        from proletto_otel.errors.groups import ErrorGroups
+        from proletto_otel.state.store import Store
+
+        return ErrorGroups(Store(None))
+
+    @property
+    def logs(self) -> LogSearch:
+        """Search of the structured log file and its rotated files."""
+        runtime = self.live()
+        if runtime is not None and runtime.inputs.log_search is not None:
+            return runtime.inputs.log_search()
+        from proletto_otel.logs.search.search import LogSearch
+
+        return LogSearch(None, "telemetry is not set up")
 
     def health_history(self, check: str, since: float = 0.0) -> list[Transition]:
         """Changes of a check's status, oldest first; *since* is a unix time in seconds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from proletto_otel.core.conventions import (
     HEARTBEAT,
     HTTP_SERVER_REQUEST_DURATION,
     HTTP_SERVER_STREAM_DURATION,
+    SERVICE_VERSION,
 )
 from proletto_otel.core.metrics.push import MetricSource
 from proletto_otel.core.metrics.registry import Family, registry
 from proletto_otel.core.redaction import sanitise
-from proletto_otel.errors import groups
+from proletto_otel.errors import groups, upkeep
 from proletto_otel.export.resource import Resource
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.metrics import system_metrics
@@ -43,6 +45,7 @@ from proletto_otel.state.store import Store
 if TYPE_CHECKING:
     from proletto_otel.export.exporter import OtlpExporter
     from proletto_otel.export.memory import MemoryExporter
+    from proletto_otel.logs.search.search import LogSearch
 
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
@@ -156,9 +159,13 @@ class Components:
         self.ticker.every(UPKEEP_S, "logs.upkeep", self.logs.upkeep.run, leader=True)
 
     def _set_up_errors(self) -> None:
-        self.errors = groups.ErrorGroups(self.store)
+        attributes = self.config.resource_attributes
+        self.errors = groups.ErrorGroups(self.store, version=attributes.get(SERVICE_VERSION, ""))
         pipeline.listen(self.errors.count, logs=False)
         self.ticker.every(groups.FLUSH_S, "errors.write", self.errors.write_down)
+        self.ticker.every(
+            upkeep.INTERVAL_S, "errors.upkeep", self.errors.keep_within_limits, leader=True
+        )
         if self.slack is not None:
             from proletto_otel.notify.error_notifier import ErrorNotifier
 
@@ -192,6 +199,8 @@ class Components:
             series=self.recording.metrics.points,
             keep=self.recording.history.add,
             errors=self.errors.latest,
+            error_groups=self.errors,
+            log_search=lambda: self.log_search,
             log=log_alert,
             slack=self.slack,
             email=self.email,
@@ -199,6 +208,13 @@ class Components:
         )
 
     # --- what they and the pages read ----------------------------------------------------------
+    @cached_property
+    def log_search(self) -> LogSearch:
+        """Search of the structured log file; made when somebody asks for it."""
+        from proletto_otel.setup.log_search import log_search
+
+        return log_search(pipeline.sinks, self.state)
+
     def leads(self) -> bool:
         """Whether this process speaks for the host."""
         return self.leader.is_leader

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from proletto_otel.errors.groups import ErrorGroups
+    from proletto_otel.logs.search.search import LogSearch
 
 EXTENSION = "proletto_otel"
 """Under this name `app.extensions` holds the handle."""
@@ -77,6 +78,11 @@ class Telemetry:
     def errors(self) -> ErrorGroups:
         """Groups of errors: `groups()`, `get()`, `resolve()`, `ignore()`, `reopen()`."""
         return self.components.errors
+
+    @property
+    def logs(self) -> LogSearch:
+        """Search of the structured log file and its rotated files: `search()`, `of_request()`."""
+        return self.components.log_search
 
     def outgoing_headers(self, url: str) -> dict[str, str]:
         """Trace context and request ID for a call to *url* by a client nobody instruments."""

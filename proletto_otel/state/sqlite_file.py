@@ -5,6 +5,7 @@ When it is opened and what follows an error is decided in `state.store`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -74,3 +75,12 @@ def identity(path: Path) -> tuple[int, int]:
     """Inode and device: another file under the same name differs."""
     found = os.stat(path)
     return found.st_ino, found.st_dev
+
+
+def size_bytes(path: Path) -> int:
+    """Space the database takes on disk, its journal included."""
+    total = 0
+    for suffix in ("", *COMPANIONS):
+        with contextlib.suppress(OSError):
+            total += os.stat(f"{path}{suffix}").st_size
+    return total

@@ -149,24 +149,51 @@ class Store(Component):
 
     def query(self, sql: str, params: Row = ()) -> list[sqlite3.Row]:
         """The rows of a SELECT; none when the store is unavailable."""
-        with self._lock, suppressed("store.query"):
+        with suppressed("store.query"), contextlib.suppress(StoreUnavailable):
+            return self.select(sql, params)
+        return []
+
+    def select(self, sql: str, params: Row = ()) -> list[sqlite3.Row]:
+        """As `query`, for who says why there are no rows.
+
+        Raises:
+            StoreUnavailable: the database is locked, corrupt or gone.
+        """
+        with self._lock:
             try:
                 return self._open().execute(sql, params).fetchall()
             except (sqlite3.Error, OSError) as error:
                 if sqlite_file.is_mistake(error):
                     raise
                 self._broken(error)
-        return []
+                raise StoreUnavailable(str(error)) from error
+
+    @contextmanager
+    def hurried(self, wait_s: float) -> Iterator[None]:
+        """Within it this thread waits only *wait_s* for other threads and processes: for pages.
+
+        Raises:
+            StoreUnavailable: another thread of this process uses the store for longer.
+        """
+        if not self._lock.acquire(timeout=wait_s):
+            raise StoreUnavailable("another thread uses the store")
+        try:
+            self._wait_at_most(wait_s)
+            yield
+        finally:
+            self._wait_at_most(sqlite_file.BUSY_S)
+            self._lock.release()
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
 
     def size_bytes(self) -> int:
         """Space the database takes on disk, its journal included."""
         if self._path is None:
             return 0
-        total = 0
-        for suffix in ("", *sqlite_file.COMPANIONS):
-            with contextlib.suppress(OSError):
-                total += os.stat(f"{self._path}{suffix}").st_size
-        return total
+        return sqlite_file.size_bytes(self._path)
 
     # --- opening, and what can go wrong ---------------------------------------------------------
     def _open(self) -> sqlite3.Connection:

@@ -1,0 +1,1 @@
+"""Searching the structured log file and its rotated files: bounded in time and memory."""

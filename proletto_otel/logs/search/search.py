@@ -1,0 +1,203 @@
+"""Log search: what pages and programs ask of the structured log file and its rotated files.
+
+Every call is bounded in time and memory and raises nothing of its own; one runs at a time in each
+worker. How a search walks through the files is in `logs.search.walk`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from proletto_otel.logs.search import blocks, files, forward
+from proletto_otel.logs.search.block_index import Indexes
+from proletto_otel.logs.search.cursor import Cursor
+from proletto_otel.logs.search.files import OpenFiles
+from proletto_otel.logs.search.query import LogQuery, Matcher
+from proletto_otel.logs.search.results import LogPage
+from proletto_otel.logs.search.walk import Walk
+
+BUDGET_S = 0.15
+"""Time of one call; then it returns what it has and where to go on."""
+MAX_BUDGET_S = 2.0
+MAX_LINES = 1000
+MAX_TAIL_BYTES = 256 * 1024
+RETRY_S = 0.25
+"""When to ask again while another search runs in this worker."""
+GONE = "the file of this position was deleted by rotation"
+UNKNOWN = "this is no position in the log"
+
+
+class LogSearch:
+    """Searches one log.
+
+    Args:
+        path: The structured log file; None: there is none.
+        problem: Why there is none.
+        indexes: Of the rotated files; None: there are none.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        problem: str = "",
+        indexes: Indexes | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.problem = problem
+        """Why nothing can be searched, whatever is asked; empty when it can."""
+        self._indexes = indexes or Indexes(None)
+        self._clock = clock
+        self._running, self._pid = threading.Lock(), os.getpid()
+
+    def search(
+        self,
+        query: LogQuery | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+        budget_s: float = BUDGET_S,
+    ) -> LogPage:
+        """Lines that match *query*, newest first.
+
+        Args:
+            query: What to look for; None: every line.
+            cursor: Of an earlier page: go on there.
+            limit: Lines at most, up to 1,000.
+            budget_s: Seconds it may take, up to 2; then the page says how far it came.
+
+        Raises:
+            ConfigError: for an unknown level or a regular expression that is refused.
+        """
+        matcher = Matcher(query or LogQuery())
+        with self._opened() as found:
+            if isinstance(found, LogPage):
+                return found
+            began = self._clock()
+            start, end = 0, None
+            if cursor is not None:
+                position = Cursor.parse(cursor)
+                place = found.find(position) if position is not None else None
+                if position is None or place is None:
+                    return _nowhere(position)
+                start, end = place, position.offset
+            budget = min(max(budget_s, 0.01), MAX_BUDGET_S)
+            walk = Walk(
+                matcher, min(max(limit, 1), MAX_LINES), began + budget, self._indexes.of,
+                self._clock,
+            )  # fmt: skip
+            walk.run(found.files[start:], end)
+            return LogPage(
+                lines=tuple(walk.found),
+                cursor=None if walk.rest is None else str(walk.rest),
+                newest=_end_of(found),
+                searched_back_to=walk.searched_back_to,
+                complete=walk.rest is None,
+                notes=tuple(found.notes),
+                searched_bytes=walk.searched_bytes,
+                unreadable=walk.unreadable,
+                took_ms=(self._clock() - began) * 1000,
+            )
+
+    def of_request(
+        self, identifier: str, *, near: float | None = None, limit: int = 500,
+        budget_s: float = BUDGET_S,
+    ) -> LogPage:  # fmt: skip
+        """Every line of one request, oldest first.
+
+        Args:
+            identifier: Its request ID or trace ID.
+            near: Unix time within an hour of it, where it is known: less has to be searched.
+            limit: Lines at most, up to 1,000; of more, the latest.
+            budget_s: As for `search`.
+        """
+        query = LogQuery(identifier=identifier)
+        if near is not None:
+            query = replace(query, since=near - 3600.0, until=near + 3600.0)
+        page = self.search(query, limit=limit, budget_s=budget_s)
+        return replace(page, lines=page.lines[::-1])
+
+    def around(self, cursor: str, before: int = 10, after: int = 10) -> LogPage:
+        """The line at *cursor* and its neighbours of the same file, oldest first."""
+        with self._opened() as found:
+            if isinstance(found, LogPage):
+                return found
+            position = Cursor.parse(cursor)
+            place = found.find(position) if position is not None else None
+            if position is None or place is None:
+                return _nowhere(position)
+            file = found.files[place]
+            lines = forward.around(
+                file, position.offset, min(max(before, 0), 200), min(max(after, 0), 200)
+            )
+            return LogPage(lines=tuple(lines), notes=tuple(found.notes), newest=_end_of(found))
+
+    def tail(
+        self, cursor: str | None = None, query: LogQuery | None = None, *,
+        max_bytes: int = MAX_TAIL_BYTES,
+    ) -> LogPage:  # fmt: skip
+        """What was written since *cursor*, oldest first.
+
+        Args:
+            cursor: `newest` of a page, or `cursor` of an earlier tail; None: from now on.
+            query: Only lines that match.
+            max_bytes: Read at most; `complete` says whether more waits.
+
+        Returns:
+            The lines; `cursor` is where the next tail goes on.
+
+        Raises:
+            ConfigError: as `search`.
+        """
+        matcher = Matcher(query or LogQuery())
+        with self._opened() as found:
+            if isinstance(found, LogPage):
+                return found
+            if cursor is None:
+                end = _end_of(found)
+                return LogPage(cursor=end, newest=end, complete=True, notes=tuple(found.notes))
+            position = Cursor.parse(cursor)
+            place = found.find(position) if position is not None else None
+            if position is None or place is None:
+                return replace(_nowhere(position), cursor=_end_of(found))
+            most = min(max(max_bytes, 1), 4 * MAX_TAIL_BYTES)
+            return forward.tail(found.files[: place + 1], position.offset, matcher, most)
+
+    @contextmanager
+    def _opened(self) -> Iterator[OpenFiles | LogPage]:
+        """The files, or the page that says why there are none."""
+        if os.getpid() != self._pid:  # a search of the parent's is not under way in this child
+            self._running, self._pid = threading.Lock(), os.getpid()
+        if self.path is None or self.problem:
+            yield LogPage(problem=self.problem or "there is no log file", complete=True)
+        elif not self._running.acquire(blocking=False):
+            yield LogPage(busy=True, retry_after_s=RETRY_S)
+        else:
+            try:
+                with files.opened(self.path) as found:
+                    if found.files:
+                        yield found
+                    else:
+                        yield LogPage(
+                            problem=found.problem, notes=tuple(found.notes), complete=True
+                        )
+            finally:
+                self._running.release()
+
+
+def _nowhere(position: Cursor | None) -> LogPage:
+    if position is None:
+        return LogPage(problem=UNKNOWN, complete=True)
+    return LogPage(gone=True, notes=(GONE,), complete=True)
+
+
+def _end_of(found: OpenFiles) -> str:
+    newest = found.files[0]
+    return str(newest.cursor(blocks.end_of_lines(newest.fd, newest.size)))
