@@ -63,7 +63,10 @@ class Logs(Component):
 
     def adopt(self, app: Any) -> None:
         """Take over what Flask and werkzeug print by themselves."""
-        self.stdlib.adopt(app, access_log=self.access is not None)
+        # Flask's own handler prints where ours does not because a test suite runs (not because
+        # somebody switched the console off).
+        prints = self._config.log_console or "log_console" in self._config.configured
+        self.stdlib.adopt(app, access_log=self.access is not None, mute_default=prints)
 
     def findings(self) -> list[str]:
         """Sentences about other parts of the program that repeat or bypass the pipeline."""

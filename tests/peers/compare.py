@@ -46,7 +46,6 @@ class Peer:
     """Tests that do not pass with telemetry, and why that is right."""
 
 
-ONE_CONSOLE = "our console prints the record, once; Flask's default handler prints nothing"
 FLASK_MEANT = {
     "tests.test_basic::test_app_freed_on_zero_refcount": (
         "any middleware in app.wsgi_app makes a cycle; the collector frees the application: "
@@ -55,8 +54,6 @@ FLASK_MEANT = {
     "tests.test_logging::test_existing_handler": (
         "the default handler is added at the set-up, before this test adds its own to root"
     ),
-    "tests.test_logging::test_wsgi_errors_stream": ONE_CONSOLE,
-    "tests.test_logging::test_log_view_exception": ONE_CONSOLE,
 }
 """Documented in docs/error-logging.md, but for the first."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,9 @@ monitor.register_health_check("stock", lambda: True)
 """
 
 
-def run(directory: Path, tests: str, *arguments: str, **environment: str) -> str:
+def run(directory: Path, tests: str, *arguments: str, shop: str = SHOP, **environment: str) -> str:
     """Run *tests* beside the shop, as its author would; what pytest printed."""
-    (directory / "shop.py").write_text(SHOP)
+    (directory / "shop.py").write_text(shop)
     (directory / "test_shop.py").write_text(tests)
     clean = {
         name: value
@@ -72,13 +73,37 @@ def test_log(caplog):
 
 
 def test_a_test_run_leaves_nothing_and_prints_nothing(tmp_path: Path) -> None:
-    """No folder, no file, no line between pytest's dots, captured or not; pages work."""
-    for captures in ("--capture=fd", "--capture=no"):
-        said = run(tmp_path, PLAIN, captures)
+    """No folder, no file, no line between pytest's dots; pages work."""
+    said = run(tmp_path, PLAIN)
 
-        assert ["..", "2 passed"] == [line.split(" in ")[0].split("  ")[0].strip()
-                                      for line in said.splitlines() if line]  # fmt: skip
-        assert {"shop.py", "test_shop.py"} == {path.name for path in tmp_path.iterdir()}
+    assert ["..", "2 passed"] == [line.split(" in ")[0].split("  ")[0].strip()
+                                  for line in said.splitlines() if line]  # fmt: skip
+    assert {"shop.py", "test_shop.py"} == {path.name for path in tmp_path.iterdir()}
+
+
+ERRORS = """
+from shop import app
+
+def test_errors():
+    client = app.test_client()
+    assert client.get("/").text == "fine"
+    assert client.get("/boom").status_code == 500
+"""
+NO_TELEMETRY = SHOP.replace("    setup_telemetry(app)\n", "")
+
+
+def test_flasks_own_handler_prints_what_it_did(tmp_path: Path) -> None:
+    """Where pytest does not take the records, a suite's author sees the lines of before."""
+    said = []
+    for name, shop in (("without", NO_TELEMETRY), ("with", SHOP)):
+        (tmp_path / name).mkdir()
+        plain = ("--capture=no", "-p", "no:logging")  # Flask adds none beside pytest's handler
+        lines = run(tmp_path / name, ERRORS, *plain, shop=shop).splitlines()
+        # without times, and without the traceback's frames, of which one is ours
+        said.append([re.sub(r"[\d:.,-]+s?", "", x) for x in lines if not x.startswith(" ")])
+
+    assert said[0] == said[1]
+    assert 1 == sum(" in shop " in line for line in said[0])
 
 
 def test_what_is_asked_for_is_written(tmp_path: Path) -> None:

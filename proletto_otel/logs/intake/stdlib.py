@@ -181,18 +181,19 @@ class Installed:
         if self.handler not in self._root.handlers:
             self._root.addHandler(self.handler)
 
-    def adopt(self, app: Any, *, access_log: bool) -> None:
+    def adopt(self, app: Any, *, access_log: bool, mute_default: bool = True) -> None:
         """Take over what Flask and werkzeug print by themselves.
 
         Args:
             app: The Flask application.
             access_log: Whether ours is on; werkzeug's line per request is dropped then.
+            mute_default: Whether Flask's default handler prints nothing any more.
         """
         self.handler.frameworks.adopt(app, access_log=access_log)
         default = getattr(sys.modules.get("flask.logging"), "default_handler", None)
         if default is None:
             return
-        if not any(isinstance(old, Muted) for old in default.filters):
+        if mute_default and not any(isinstance(old, Muted) for old in default.filters):
             mute = Muted()
             default.addFilter(mute)
             self._muted.append((default, mute))
