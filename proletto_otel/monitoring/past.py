@@ -1,7 +1,13 @@
-"""What monitoring reads of the past, and the overview that is prepared from it."""
+"""What monitoring stores and reads of the past, and the overview that is prepared from it."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+
+from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.alerts.readings import Reading
+from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.monitoring.overview import Overview, OverviewStore
 from proletto_otel.monitoring.shares import Shares
@@ -19,6 +25,18 @@ class Past:
         self.requests = RequestSeries(inputs.store)
         self.lives = WorkerLives(inputs.store)
         self._overviews = OverviewStore(inputs.store)
+
+    def keep(self, reading: Reading | None, gauges: Iterable[str]) -> None:
+        """Store the requests' indicators and the registered *gauges*, for `samples`."""
+        # There is no reading before the first evaluation.
+        if reading is None or self._inputs.keep is None:
+            return
+        # One process writes each series: two would store two different values for one time.
+        names = [name for name in gauges if f"gauge:{name}" in self._shares]
+        if "samples:requests" in self._shares:
+            names += [i.name for i in INDICATORS.values() if i.requests]
+        values = {name: reading.value(Threshold(metric=name, warning=0)) for name in names}
+        self._inputs.keep(time.time(), values)
 
     def samples(self, metric: str, begin: float) -> list[tuple[float, float]]:
         """Samples of a metric since a unix time."""

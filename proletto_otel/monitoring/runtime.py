@@ -14,7 +14,7 @@ from typing import Any
 
 from proletto_otel.alerts import defaults
 from proletto_otel.alerts.evaluator import Evaluator, Watched
-from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, UNEVALUATED
+from proletto_otel.alerts.indicators import HEALTH_PREFIX, UNEVALUATED
 from proletto_otel.alerts.notices import Origin
 from proletto_otel.alerts.readings import Readings
 from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence
@@ -274,18 +274,7 @@ class Runtime:
         return time.time() - last <= max(3 * self.inputs.config.alert_interval_s, UNEVALUATED_S)
 
     def _keep_samples(self) -> None:
-        """Remember the requests' indicators and the registered gauges for `history`."""
-        reading, keep = self.evaluator.last, self.inputs.keep
-        # One process writes each series: two would store two different values for one time.
-        names = [name for name in self._registrations.gauges if f"gauge:{name}" in self.shares]
-        if "samples:requests" in self.shares:
-            names += [i.name for i in INDICATORS.values() if i.requests]
-        # There is no reading before the first evaluation.
-        if reading is not None and keep is not None:
-            keep(
-                time.time(),
-                {name: reading.value(Threshold(metric=name, warning=0)) for name in names},
-            )
+        self.past.keep(self.evaluator.last, self._registrations.gauges)
 
 
 def _engine(inputs: Inputs, shares: Shares) -> HealthEngine:

@@ -40,7 +40,7 @@ MAX_PER_BUCKET = 200
 """Routes with a row of their own in one bucket; further ones share a row. With 352,000 rows of
 about 100 bytes the table ends at 35 MB."""
 MAX_ROUTES = 2000
-"""Routes that are told apart at all, as in `request.route_stats`."""
+"""Routes that have numbers of their own, as in `request.route_stats`."""
 ALL = 0
 """In place of a route's number: all of the application's requests, without probes and admin pages.
 Written each minute even without any request, so that a time without a row is one that nobody
@@ -184,9 +184,9 @@ def _step(
         # were read before another leader's, and the same requests are not to be counted again.
         anew = now.start_ns > before.start_ns
         return (now, now) if anew else (None, before)
-    # Fine durations come from other files than counts, and may be behind for a moment.
-    behind = durations.grown(now.durations, before.durations) is None
-    return more, replace(now, durations=before.durations) if behind else now
+    # Fine durations come from other files than counts, and may be a little older.
+    is_older = durations.grown(now.durations, before.durations) is None
+    return more, replace(now, durations=before.durations) if is_older else now
 
 
 def _remember(

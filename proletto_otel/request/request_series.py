@@ -201,7 +201,7 @@ def _fit(
     """The tier to read, seconds of a column, and where the first one begins."""
     wanted_s = max(end - start, 1.0) / min(max(points, 1), MAX_POINTS)
     tiers = [tier for tier, _ in TIERS]
-    # the coarsest whose buckets are fine enough: the fewest rows to read
+    # the coarsest with buckets that are fine enough: the fewest rows to read
     fits = max((tier for tier in tiers if tier <= wanted_s), default=tiers[0])
     tier = next((t for t in tiers if t >= fits and _reaches(t, start, oldest)), fits)
     step = tier * max(1, -int(-wanted_s // tier))

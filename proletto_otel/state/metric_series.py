@@ -76,7 +76,7 @@ class MetricSeries:
         a little later shows the same ones.
         """
         wanted_s = max(end - start, 1.0) / min(max(points, 1), MAX_POINTS)
-        # the coarsest whose buckets are fine enough: the fewest rows to read
+        # the coarsest with buckets that are fine enough: the fewest rows to read
         fits = max(tier for tier in _TIERS if tier <= wanted_s)
         tier = self._reaching(metric, start, fits)
         unit = tier or 1

@@ -28,7 +28,7 @@ MAX_LIVES = 1000
 """The latest workers; service managers that replace one a minute fill it in 16 hours."""
 MAX_DEPLOYS = 200
 SEEN_S = 10.0
-"""How often the store is told that a worker still lives."""
+"""How often a worker writes to the store that it lives."""
 MAX_VERSION = 100
 DEPLOY, STARTED, ENDED = "deploy", "worker_started", "worker_ended"
 
