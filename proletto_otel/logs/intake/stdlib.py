@@ -48,9 +48,7 @@ class PipelineHandler(OwnHandler):
     def handle(self, record: logging.LogRecord) -> bool:
         """Hand *record* over unless its level is too low or a filter says no."""
         try:
-            # five comparisons of types, so that nothing below has to expect odd ones
-            if not _is_usual(record):
-                record = _usual(record)
+            record = _usual(record)
             if self._is_left_out(record) or not self._passes(record):
                 return False
             self.emit(record)
@@ -73,7 +71,7 @@ class PipelineHandler(OwnHandler):
         return False
 
     def _passes(self, record: logging.LogRecord) -> bool:
-        """What the filters say that a program put on this handler; one that fails says nothing."""
+        """Whether the filters on this handler let *record* pass; one that raises lets it pass."""
         try:
             return not self.filters or bool(self.filter(record))
         except Exception:
@@ -102,19 +100,17 @@ class PipelineHandler(OwnHandler):
         self._pipeline.emit_from(call_site, event, fields, error, _time_ns(record))
 
 
-def _is_usual(record: logging.LogRecord) -> bool:
-    """Whether it says who speaks and where as the standard library does."""
-    return (
+def _usual(record: logging.LogRecord) -> logging.LogRecord:
+    """*record*, or a corrected copy of one that was made by hand or came over a network."""
+    # Five comparisons of types, so that nothing after this has to expect odd ones.
+    if (
         type(record.name) is str
         and type(record.levelno) is int
         and type(record.pathname) is str
         and type(record.lineno) is int
         and type(record.funcName) in _FUNCTION_NAMES
-    )
-
-
-def _usual(record: logging.LogRecord) -> logging.LogRecord:
-    """A copy of a record that was made by hand, or came over a network, that does."""
+    ):
+        return record
     usual = logging.makeLogRecord(record.__dict__)
     level, line = record.levelno, record.lineno
     usual.levelno = level_number(level) if isinstance(level, (int, str)) else logging.INFO
@@ -126,8 +122,8 @@ def _usual(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _time_ns(record: logging.LogRecord) -> int:
-    """When it was made, unix time; 0 (now) for a time that is none, as code that makes records by
-    hand may leave it."""
+    """When the record was made, unix time; 0 (now) when its time is no time: code that makes
+    records by hand may leave it out."""
     try:
         time_ns = int(record.created * 1e9)
     except (TypeError, ValueError, OverflowError):
@@ -158,7 +154,7 @@ def _event(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
 
 
 class Installed:
-    """What `install` did to the standard library's loggers, and how to undo it."""
+    """The changes to the standard library's loggers; `undo` reverts them."""
 
     def __init__(self, to: Pipeline, level: int) -> None:
         self.handler = PipelineHandler(to)
@@ -170,14 +166,14 @@ class Installed:
         self.attach()
 
     def attach(self) -> None:
-        """Be on the root logger (again, if a `dictConfig` swept it clean)."""
+        """Add the handler to the root logger, and lower the root logger's level to ours."""
         if self.handler not in self._root.handlers:
             self._root.addHandler(self.handler)
         if self._root.level > self._level or self._root.level == logging.NOTSET:
             self._root.setLevel(self._level)
 
     def watch(self) -> None:
-        """Come back where a `dictConfig` swept the root logger; its level is the program's."""
+        """Add the handler again after a `dictConfig` removed it; the level is the program's."""
         if self.handler not in self._root.handlers:
             self._root.addHandler(self.handler)
 
@@ -227,7 +223,7 @@ class Installed:
             handler.removeFilter(mute)
 
     def findings(self) -> list[str]:
-        """One sentence for each handler that repeats what the pipeline does."""
+        """One sentence for each handler on the root logger that repeats the pipeline's output."""
         found: list[str] = []
         for kind in map(type, self._root.handlers):
             on_root = f"{kind.__module__}.{kind.__qualname__} on the root logger"
