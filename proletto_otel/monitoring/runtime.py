@@ -245,7 +245,13 @@ class Runtime:
         prepare = partial(prepare_overview.job, self)
         every(PREPARE_S, OVERVIEW, prepare, when=self._leads)
         if self.inputs.keep is not None:
-            every(config.monitor_sample_interval, KEEP, self._keep_samples, when=self._leads)
+            own = self._registrations
+            every(
+                config.monitor_sample_interval,
+                KEEP,
+                lambda: self.past.keep(self.evaluator.last, own.gauges),
+                when=self._leads,
+            )
 
     def _leads(self) -> bool:
         return self.shares.leads
@@ -272,9 +278,6 @@ class Runtime:
         """Whether some process evaluated it lately; a process that just began waits a while."""
         last = max(state.evaluated_at, self._began)
         return time.time() - last <= max(3 * self.inputs.config.alert_interval_s, UNEVALUATED_S)
-
-    def _keep_samples(self) -> None:
-        self.past.keep(self.evaluator.last, self._registrations.gauges)
 
 
 def _engine(inputs: Inputs, shares: Shares) -> HealthEngine:
