@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.health.states import CheckState, Transition
     from proletto_otel.logs.search.search import LogSearch
-    from proletto_otel.monitoring.report import Alert, GaugeReport, HealthReport
+    from proletto_otel.monitoring.report import Alert, ChannelReport, GaugeReport, HealthReport
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.runtime.lifecycle import Component
 
@@ -153,6 +153,20 @@ class Monitor(PastReads):
     def get_silences(self) -> list[Silence]:
         """Silences and acknowledgements that hold."""
         return runtime.alert_store.silences() if (runtime := self.live()) is not None else []
+
+    # --- channels -------------------------------------------------------------------------------
+    def get_channels(self) -> list[ChannelReport]:
+        """The ways to reach people, as this process sees them."""
+        return runtime.channels() if (runtime := self.live()) is not None else []
+
+    def test_channel(self, name: str, by: str) -> None:
+        """Send a test message through a channel; *by* is named in it.
+
+        Raises:
+            ConfigError: for a channel that is not set up.
+        """
+        if (runtime := self.live()) is not None:
+            runtime.test_channel(name, by)
 
     # --- for set-up and tests -------------------------------------------------------------------
     def running(self) -> Runtime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from proletto_otel.alerts.indicators import Indicator
@@ -11,6 +11,7 @@ from proletto_otel.alerts.states import AlertState
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.severity import OK
 from proletto_otel.health.states import CheckState
+from proletto_otel.notify.notification import ALERT, FIRING, Notification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,18 @@ class GaugeReport:
     """What went wrong the last time it was read; empty when nothing did."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelReport:
+    """One way to reach people, as this process sees it."""
+
+    name: str
+    queued: int
+    """Messages that wait here."""
+
+    last_error: str
+    """Type of what went wrong last; empty when nothing did."""
+
+
 def alert(
     threshold: Threshold, indicator: Indicator, state: AlertState, silences: Iterable[Silence],
     *, evaluated: bool = True,
@@ -150,3 +163,22 @@ def check(state: CheckState, uptime_24h: float | None) -> CheckReport:
         message=state.message,
         uptime_24h=uptime_24h,
     )
+
+
+def channel(name: str, status: Mapping[str, object]) -> ChannelReport:
+    """The report of one channel."""
+    queued = status.get("queued")
+    return ChannelReport(
+        name=name,
+        queued=queued if isinstance(queued, int) else 0,
+        last_error=str(status.get("last_error") or ""),
+    )
+
+
+def test_message(service: str, by: str, at: float) -> Notification:
+    """What arrives when somebody tries a channel."""
+    return Notification(
+        kind=ALERT, event=FIRING, severity="warning", title=f"TEST · {service}",
+        summary=f"A test that {by} asked for: nothing is wrong.", since=at, at=at,
+        data={"test": True},
+    )  # fmt: skip

@@ -21,6 +21,7 @@ from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence
 from proletto_otel.alerts.states import AlertState
 from proletto_otel.alerts.store import AlertStore
 from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.severity import RANK
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check
@@ -43,6 +44,7 @@ from proletto_otel.monitoring.request_summary import (
 from proletto_otel.monitoring.shares import DEFAULT, REGISTERED, Registered, Shares
 from proletto_otel.notify import channels
 from proletto_otel.notify.notifier import Notifier
+from proletto_otel.notify.outbox import OutboxEntry
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import StoreUnavailable
 
@@ -174,6 +176,22 @@ class Runtime:
             if not self._is_evaluated(states.get(t.name) or AlertState(name=t.name))
         }
         return tuple(sorted(late.union(self.shares.missing())))
+
+    def channels(self) -> list[report.ChannelReport]:
+        """The ways to reach people."""
+        return [report.channel(n.name, n.status()) for n in self.notifiers]
+
+    def test_channel(self, name: str, by: str) -> None:
+        """Send a test message through one channel, past the outbox.
+
+        Raises:
+            ConfigError: for a channel that is not set up.
+        """
+        found = {n.name: n for n in self.notifiers}
+        if name not in found:
+            raise ConfigError.of("channel", name, f"one of {', '.join(found)}")
+        made = report.test_message(self.inputs.config.service_name, by, time.time())
+        found[name].put(OutboxEntry(None, name, made.at, made))
 
     def errors(self, limit: int) -> list[Mapping[str, Any]]:
         """The latest error groups."""

@@ -64,6 +64,9 @@ def attach(
         access=Access(config, authorize),
         exposition=requests.page,
         status=status,
+        families=components.snapshots.merged,
+        groups=components.errors,
+        store=components.store,
     )
     middleware = TelemetryMiddleware(
         before.middleware.wsgi_app if before is not None else app.wsgi_app,

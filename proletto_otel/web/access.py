@@ -1,9 +1,10 @@
 """Who may see what: the one rule for admin pages, their JSON, details of `/health` and `/metrics`.
 
 Admin pages open for an `authorize` callable that says so, for a Flask-Login admin, or for the
-token: as a bearer, or as the password that a browser asks for. Where nobody configured any of these
-they open to this machine alone, where something besides a default value says that this is
-development, and do not exist anywhere else; Flask-Login changes nothing for that developer.
+token: as a bearer, as a Basic password, or in the login form that a browser gets (`web.login`).
+Where nobody configured any of these they open to this machine alone, where something besides a
+default value says that this is development, and do not exist anywhere else; Flask-Login changes
+nothing for that developer.
 `/metrics` opens for its token; without one to this machine. A token that is configured is asked of
 everybody.
 """
@@ -24,10 +25,11 @@ from werkzeug.exceptions import HTTPException
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import count_failure
+from proletto_otel.web.visitor import OPERATOR, VIEWER, Visitor
 
 Authorize = Callable[..., Any]
-"""Called in the request, with the request if it takes an argument; truthy lets in. It may also
-return a response (a redirect to a login page) or call `flask.abort`."""
+"""Called in the request, with the request if it takes an argument; truthy lets in, `"viewer"` for
+reading only. It may also return a response (a redirect to a login page) or call `flask.abort`."""
 
 ALLOWED = 200
 LOGIN = 401
@@ -66,21 +68,42 @@ class Access:
 
     def admin(self) -> int | Response:
         """The status for this visitor of the admin pages: 200, 401, 403, 404; or a response."""
-        if _token_matches(request, self._config.admin_token.reveal()):
-            return ALLOWED
+        found = self.visitor()
+        return ALLOWED if isinstance(found, Visitor) else found
+
+    def visitor(self) -> Visitor | int | Response:
+        """Who this is; or the status or response that keeps them out."""
+        found = self._by_token(request)
+        if found is not None:
+            return found
         verdict = self._by_the_rules()
-        if verdict == LOGIN and self._config.admin_token and _is_browser(request):
-            return _asking_for_a_password()
         if verdict == FORBIDDEN and self._is_developer(request, current_app):
             return Response(HOW_TO_OPEN, FORBIDDEN, mimetype="text/plain")
         return verdict
 
-    def _by_the_rules(self) -> int | Response:
+    def _by_token(self, asked: Request) -> Visitor | None:
+        """Who gave the token: as a bearer, as a password, or earlier in the login form."""
+        token = self._config.admin_token.reveal()
+        if not token:
+            return None
+        if _token_matches(asked, token):
+            kind = asked.headers.get("Authorization", "").partition(" ")[0].lower()
+            user = asked.authorization.username if asked.authorization else None
+            return Visitor(name=user or "token", role=OPERATOR, way=kind)
+        if "Cookie" not in asked.headers:
+            return None
+        from proletto_otel.web import session as sessions
+
+        return sessions.visitor(asked, token)
+
+    def _by_the_rules(self) -> Visitor | int | Response:
         if self._authorize is not None:
             return self._ask()
         default = self._without_a_rule(request, current_app)
         if _has_login(current_app) and default != ALLOWED:
             return _login_status()
+        if default == ALLOWED:
+            return Visitor(name="developer", role=OPERATOR, way="local")
         return default
 
     def sees_details(self, asked: Request, app: Flask) -> bool:
@@ -105,7 +128,7 @@ class Access:
             return ALLOWED if _bearer_matches(asked, token) else LOGIN
         return ALLOWED if is_this_machine(asked) else FORBIDDEN
 
-    def _ask(self) -> int | Response:
+    def _ask(self) -> Visitor | int | Response:
         assert self._authorize is not None
         try:
             answer = self._authorize(request) if self._takes_request else self._authorize()
@@ -116,9 +139,10 @@ class Access:
             return FORBIDDEN
         if isinstance(answer, Response):
             return answer
-        return (
-            ALLOWED if answer is True or (answer and not isinstance(answer, tuple)) else FORBIDDEN
-        )
+        if not answer or isinstance(answer, tuple):
+            return FORBIDDEN
+        role = VIEWER if answer == VIEWER else OPERATOR
+        return Visitor(name=_user_name() or "authorized", role=role, way="authorize")
 
     def _without_a_rule(self, asked: Request, app: Flask) -> int:
         """The status where only the token, or nothing, is configured."""
@@ -194,28 +218,31 @@ def _token_matches(asked: Request, token: str) -> bool:
     return hmac.compare_digest(password, token.encode())
 
 
-def _is_browser(asked: Request) -> bool:
-    """Whether a person can answer a question for a password: programs accept `*/*`."""
-    return asked.method == "GET" and "text/html" in asked.headers.get("Accept", "").lower()
+def is_browser(asked: Request) -> bool:
+    """Whether a person can fill in a form: programs accept `*/*`."""
+    return "text/html" in asked.headers.get("Accept", "").lower()
 
 
-def _asking_for_a_password() -> Response:
-    answer = Response("closed\n", LOGIN, mimetype="text/plain")
-    answer.headers.add("WWW-Authenticate", 'Basic realm="monitoring", charset="UTF-8"')
-    answer.headers.add("WWW-Authenticate", "Bearer")
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+def _user_name() -> str:
+    """What Flask-Login calls the user, where it is used."""
+    if not _has_login(current_app):
+        return ""
+    from flask_login import current_user
+
+    return str(current_user.get_id() or "") if current_user else ""
 
 
 def _has_login(app: Flask) -> bool:
     return getattr(app, "login_manager", None) is not None
 
 
-def _login_status() -> int | Response:
+def _login_status() -> Visitor | int | Response:
     from flask_login import current_user
 
     if getattr(current_user, "is_authenticated", False):
-        return ALLOWED if _is_admin(current_user) else FORBIDDEN
+        if not _is_admin(current_user):
+            return FORBIDDEN
+        return Visitor(name=_user_name(), role=OPERATOR, way="login")
     if "_user_id" in session:  # somebody is logged in who does not exist any more
         return FORBIDDEN
     manager: Any = current_app.login_manager  # type: ignore[attr-defined]  # Flask-Login sets it

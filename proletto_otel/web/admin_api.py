@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, request
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.web.render import Asked
 from proletto_otel.web.site import Page, Site, json_answer
 
 MAX_ROWS = 200
@@ -60,9 +61,9 @@ ENDPOINTS = (
 
 
 def _view(endpoint: Endpoint) -> Callable[..., Response]:
-    def view(site: Site, **captured: str) -> Response:
+    def view(asked: Asked, **captured: str) -> Response:
         try:
-            return json_answer(endpoint.read(site, **captured))
+            return json_answer(endpoint.read(asked.site, **captured))
         except ConfigError as error:
             return json_answer({"error": str(error)}, 404)
 

@@ -6,29 +6,30 @@ says that a request for a page has come, it gets our rule, before the applicatio
 functions; so sessions, logins and error pages work as for its own views.
 
 A route of the application's own with the same path and method wins, in whichever order the two
-were added. Endpoints for machines need no route: see `web.probes`.
+were added. Endpoints for machines need no route: see `web.probes`. The pages themselves are in
+`web.catalog`, which the first request for one of them imports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, abort, current_app, request
+from flask import Flask, request
 from flask.signals import request_started
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
+from werkzeug.routing import RequestRedirect, Rule
 
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
-from proletto_otel.web import admin_api, overview
-from proletto_otel.web.access import ALLOWED, LOGIN
-from proletto_otel.web.site import Page, Site, text_answer
+from proletto_otel.web.site import Site
+
+if TYPE_CHECKING:
+    from proletto_otel.web.catalog import Routes
 
 ADMIN = "proletto_monitoring"
 """What our endpoints begin with; an application's `extensions` keep its site under this name."""
 PREFIX = f"{ADMIN}_prefix"
-READING = ("GET", "HEAD")
+ROUTES = f"{ADMIN}_routes"
 NOTHING = f"{ADMIN}_nothing"
 NO_ROUTE = (NotFound, MethodNotAllowed, RequestRedirect)
 """What Flask's routing says where the application does not answer itself."""
@@ -55,31 +56,38 @@ def _give_rule(app: Flask, prefix: str) -> None:
     with suppressed("web.routes"):
         if request.path != prefix and not request.path.startswith(f"{prefix.rstrip('/')}/"):
             return
-        ours, captured = _match(prefix.rstrip("/"), request.path)
+        routes = _routes(app, prefix.rstrip("/"))
+        ours, captured = _match(routes, request.path)
         if _is_theirs(ours, prefix):
             return
-        app.view_functions.setdefault(ours.endpoint, VIEWS[ours.endpoint])
+        app.view_functions.setdefault(ours.endpoint, routes.views[ours.endpoint])
+        _exempt(app, ours.endpoint)
         request.url_rule, request.view_args, request.routing_exception = ours, dict(captured), None
 
 
-def _match(prefix: str, path: str) -> tuple[Rule, Mapping[str, Any]]:
+def _routes(app: Flask, prefix: str) -> Routes:
+    """All pages below *prefix*; made at the first request for one: that takes about 50 ms."""
+    found: Routes | None = app.extensions.get(ROUTES)
+    if found is None:
+        from proletto_otel.web.catalog import Routes
+
+        found = app.extensions[ROUTES] = Routes(prefix, app.extensions[ADMIN])
+    return found
+
+
+def _match(routes: Routes, path: str) -> tuple[Rule, Mapping[str, Any]]:
     """The rule for *path*; paths that do not exist answer strangers as those that do."""
-    adapter, nothing = _rules(prefix)
     try:
-        return adapter.match(path, "GET", return_rule=True)
+        return routes.adapter.match(path, "GET", return_rule=True)
     except HTTPException:
-        return nothing, {}
+        return routes.nothing, {}
 
 
-@lru_cache(maxsize=4)
-def _rules(prefix: str) -> tuple[MapAdapter, Rule]:
-    """All pages below *prefix* and the rule for the rest; made at the first request for a page.
-
-    Shared by the applications of a process: making the rules takes about 50 ms.
-    """
-    nothing = Rule(f"{prefix}/<path:rest>", endpoint=NOTHING)
-    rules = [Rule(f"{prefix}{page.path}" or "/", endpoint=_endpoint(page)) for page in PAGES]
-    return Map([*rules, nothing], merge_slashes=False).bind("localhost"), nothing
+def _exempt(app: Flask, endpoint: str) -> None:
+    """Let our forms pass Flask-WTF's `CSRFProtect`: they have a token of their own (`web.csrf`)."""
+    exempt = getattr(app.extensions.get("csrf"), "exempt", None)
+    if request.method == "POST" and callable(exempt):
+        exempt(app.view_functions[endpoint])
 
 
 def _is_theirs(ours: Rule, prefix: str) -> bool:
@@ -94,50 +102,3 @@ def _is_theirs(ours: Rule, prefix: str) -> bool:
             f"route {ours.rule}", "the app has its own route %s: it is used", ours.rule
         )
     return theirs.rule == ours.rule
-
-
-def _view(page: Page) -> Callable[..., Any]:
-    """What Flask calls for *page*: only an admin sees it, and only GET and HEAD are answered.
-
-    A page that is hidden answers 404 to every method: a 405 would tell that it exists.
-    """
-
-    def view(**captured: str) -> Any:
-        site: Site = current_app.extensions[ADMIN]
-        verdict = site.access.admin()
-        if verdict != ALLOWED:
-            return _refusal(verdict)
-        return page.view(site, **captured) if request.method in READING else _not_allowed()
-
-    return view
-
-
-def _not_allowed() -> Response:
-    answer = text_answer("only GET\n", 405)
-    answer.headers["Allow"] = ", ".join(READING)
-    return answer
-
-
-def _refusal(verdict: int | Response) -> Response:
-    if isinstance(verdict, Response):
-        return verdict
-    if verdict == 404:
-        abort(404)
-    answer = text_answer("closed\n", verdict)
-    if verdict == LOGIN:
-        answer.headers["WWW-Authenticate"] = "Bearer"
-    return answer
-
-
-def _nothing(site: Site, **captured: str) -> Response:
-    abort(404)
-
-
-def _endpoint(page: Page) -> str:
-    return f"{ADMIN}_{page.name}"
-
-
-PAGES = (*overview.PAGES, *admin_api.PAGES)
-VIEWS = {_endpoint(page): _view(page) for page in PAGES} | {
-    NOTHING: _view(Page("/<path:rest>", "nothing", _nothing))
-}

@@ -15,19 +15,31 @@ from proletto_otel.web.access import Access
 if TYPE_CHECKING:
     from proletto_otel.alerts.notices import Notice
     from proletto_otel.alerts.silences import Silence
+    from proletto_otel.core.metrics.registry import Family
+    from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.health.states import CheckState, Transition
-    from proletto_otel.monitoring.report import Alert, HealthReport
+    from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
+    from proletto_otel.state.store import Store
+    from proletto_otel.web.audit import Audit
+    from proletto_otel.web.own_pages import MonitoringPage
 
 CSP = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-PAGE_HEADERS = {**HEADERS, "Content-Security-Policy": CSP, "X-Frame-Options": "DENY"}
+PAGE_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": CSP,
+    "X-Frame-Options": "DENY",
+    # with `no-referrer` browsers send `Origin: null` with forms, and the Origin is checked
+    "Referrer-Policy": "same-origin",
+}
+READING = ("GET", "HEAD")
 
 
 class MonitorView(Protocol):
@@ -43,6 +55,13 @@ class MonitorView(Protocol):
     def get_errors(self, limit: int = 50) -> Sequence[Mapping[str, Any]]: ...
     def history(self, metric: str, since: float = 3600.0) -> Sequence[tuple[float, float]]: ...
     def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
+    def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None: ...
+    def acknowledge(
+        self, name: str, by: str, seconds: float = 14400.0, reason: str = ""
+    ) -> Silence | None: ...
+    def unsilence(self, name: str) -> bool: ...
+    def get_channels(self) -> Sequence[ChannelReport]: ...
+    def test_channel(self, name: str, by: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +73,10 @@ class Page:
     name: str
     view: Callable[..., Any]
     """Called with the site and what the path captured."""
+    method: str = "GET"
+    """`GET` (and `HEAD`), or `POST` for what changes something."""
+    open_to: Callable[[Site], bool] | None = None
+    """Says whether visitors who are not let in get it nevertheless: the login form, the assets."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,6 +92,29 @@ class Site:
 
     status: Callable[[], Mapping[str, Any]]
     """What telemetry says about itself: sinks, queues, losses."""
+
+    families: Callable[[], Sequence[Family]] = tuple
+    """Every metric of all workers, merged."""
+
+    groups: ErrorGroups | None = None
+    """The host's error groups; None: there are none to show."""
+
+    store: Store | None = None
+    """The host's store, for the audit; None: changes are in the log alone."""
+
+    pages: Sequence[MonitoringPage] = ()
+    """Pages of the application's own."""
+
+    _audit: Audit | None = None
+
+    @property
+    def audit(self) -> Audit:
+        """Where changes are written down; made with the first page."""
+        from proletto_otel.web.audit import Audit
+
+        if self._audit is None:
+            self._audit = Audit(self.store)
+        return self._audit
 
 
 def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -369,21 +370,25 @@ def test_malformed_basic_credentials_open_nothing(
         assert {status} == statuses(app, environ=FAR, Authorization=word, **BROWSER)
 
 
-def test_only_a_browser_is_asked_for_a_password(
+def test_only_a_browser_gets_the_login_form(
     make: Callable[..., tuple[Flask, Bound]],
 ) -> None:
-    """By GET, for HTML, where a token is configured."""
+    """By GET, for HTML, where a token is configured: one body on every path."""
     app, _ = make(admin_token="t0ken", environment="production")
     client = app.test_client()
     asked = [
-        client.open(ADMIN, method=method, headers=headers).headers.getlist("WWW-Authenticate")
-        for method in ("GET", "POST")
+        client.open(ADMIN, method=method, headers=headers)
+        for method in ("GET", "PUT")
         for headers in (BROWSER, {"Accept": "*/*"})
     ]
     hidden, _ = make(environment="production")
 
-    assert [['Basic realm="monitoring", charset="UTF-8"', "Bearer"], *[["Bearer"]] * 3] == asked
+    assert [401] * 4 == [answer.status_code for answer in asked]
+    assert [["Bearer"]] * 4 == [a.headers.getlist("WWW-Authenticate") for a in asked]
+    assert [True, False, False, False] == ['type="password"' in answer.text for answer in asked]
+    assert {(401, asked[0].data)} == sweep(app, **BROWSER)
     assert "WWW-Authenticate" not in get(hidden, ADMIN, **BROWSER).headers
+    assert {(404, get(hidden, "/no/such/page", **BROWSER).data)} == sweep(hidden, **BROWSER)
 
 
 def test_a_403_tells_the_developer_what_to_set(
@@ -401,14 +406,17 @@ def test_a_403_tells_the_developer_what_to_set(
 def test_page_shows_what_is_known_and_runs_nothing(
     make: Callable[..., tuple[Flask, Bound]],
 ) -> None:
-    """Escaped, strict CSP, never stored, no script."""
+    """Escaped, strict CSP, never stored, no script but our own file."""
     app, bound = make()
     bound.monitor.register_health_check("db", lambda: {"status": "degraded", "message": "<script>"})
-    answer = get(app, ADMIN)
+    answer, health = get(app, ADMIN), get(app, f"{ADMIN}/health")
 
     assert "CPU usage</th><td>12.5 %" in answer.text
-    assert "&lt;script&gt;" in answer.text
-    assert "<script" not in answer.text
+    assert "&lt;script&gt;" in health.text
+    for page in (answer, health):
+        scripts = re.findall(r"<script(.*?)</script>", page.text, re.DOTALL)
+        assert [True] == [bool(re.fullmatch(r' src="[^"]+" defer>', found)) for found in scripts]
+        assert not re.search(r"<style|\sstyle=|\son\w+=", page.text)
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert ("no-store", "nosniff", "DENY") == tuple(
         answer.headers[h] for h in ("Cache-Control", "X-Content-Type-Options", "X-Frame-Options")

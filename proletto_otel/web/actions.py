@@ -1,0 +1,148 @@
+"""What operators change on the admin pages: one row per action, each written into the audit.
+
+A request changes something only when it is a POST of an operator, and one of our forms or a bearer
+token sent it (`web.csrf`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from flask import Response, request
+
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.web import csrf, login
+from proletto_otel.web.render import Asked
+from proletto_otel.web.site import json_answer, text_answer
+
+MAX_FORM = 16_384
+"""Bytes of a form that are read."""
+Form = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Action:
+    """One thing that can be changed."""
+
+    name: str
+    do: Callable[[Asked, Form], tuple[str, str]]
+    """Does it; returns what it was done to and a word more, for the audit. Raises `ConfigError`."""
+
+    back: Callable[[Form], str]
+    """The page that shows the result, below the prefix."""
+
+
+def _acknowledge(asked: Asked, form: Form) -> tuple[str, str]:
+    name, seconds = form.get("alert", ""), _seconds(form, 14_400)
+    reason = form.get("reason", "")
+    made = asked.site.monitor.acknowledge(name, asked.visitor.name, seconds, reason)
+    return name, _stored(made is not None, f"{seconds:.0f} s {reason}")
+
+
+def _silence(asked: Asked, form: Form) -> tuple[str, str]:
+    name, seconds = form.get("alert", ""), _seconds(form, 3600)
+    reason = form.get("reason", "")
+    made = asked.site.monitor.silence(name, seconds, asked.visitor.name, reason)
+    return name, _stored(made is not None, f"{seconds:.0f} s {reason}")
+
+
+def _unsilence(asked: Asked, form: Form) -> tuple[str, str]:
+    name = form.get("alert", "")
+    return name, "" if asked.site.monitor.unsilence(name) else "there was none"
+
+
+def _test_channel(asked: Asked, form: Form) -> tuple[str, str]:
+    name = form.get("channel", "")
+    asked.site.monitor.test_channel(name, asked.visitor.name)
+    return name, ""
+
+
+def _change_error(asked: Asked, form: Form) -> tuple[str, str]:
+    fingerprint, status = form.get("fingerprint", ""), form.get("status", "")
+    groups = asked.site.groups
+    if groups is None or not groups.change(fingerprint, status, asked.visitor.name):
+        raise ConfigError(f"fingerprint={fingerprint!r}: there is no such error, or no store")
+    return fingerprint, status
+
+
+def _log_out(asked: Asked, form: Form) -> tuple[str, str]:
+    return "", ""
+
+
+ACTIONS = {
+    action.name: action
+    for action in (
+        Action("acknowledge", _acknowledge, lambda form: "/alerts"),
+        Action("silence", _silence, lambda form: "/alerts"),
+        Action("unsilence", _unsilence, lambda form: "/alerts"),
+        Action("test-channel", _test_channel, lambda form: "/alerts"),
+        Action(
+            "error-status", _change_error,
+            lambda form: f"/errors/{quote(form.get('fingerprint', ''), safe='')}",
+        ),
+        Action("logout", _log_out, lambda form: ""),
+    )
+}  # fmt: skip
+
+
+def view(asked: Asked, action: str) -> Response:
+    """Do it, write it down, show the result."""
+    found = ACTIONS.get(action)
+    if found is None:
+        return _refused("there is no such action", 404)
+    refusal = _check(asked, action)
+    if refusal is not None:
+        return refusal
+    try:
+        target, detail = found.do(asked, request.form)
+    except ConfigError as error:
+        return _refused(str(error), 400)
+    asked.site.audit.add(asked.visitor, action, target, detail.strip())
+    if action == "logout":
+        return login.logout(asked.site)
+    if _wants_json():
+        return json_answer({"action": action, "target": target, "by": asked.visitor.name})
+    base = f"{request.script_root}{login.home(asked.site)}"
+    return login.redirect(f"{base}{found.back(request.form)}")
+
+
+def _check(asked: Asked, action: str) -> Response | None:
+    """Why this request changes nothing; None: it may."""
+    if (request.content_length or 0) > MAX_FORM:
+        return _refused("that form is too long", 413)
+    if asked.visitor.is_ambient:
+        if not csrf.is_same_origin(request, asked.site.config.dashboard_url):
+            return _refused(
+                "this form came from another site, or a proxy changes the host's name: let it pass"
+                " the Host header on, or set PROLETTO_DASHBOARD_URL", 403,
+            )  # fmt: skip
+        if not csrf.has_token(request):
+            return _refused("this form is too old: load the page again", 403)
+    if not asked.visitor.may_change and action != "logout":
+        return _refused("viewers change nothing: ask somebody who is an operator", 403)
+    return None
+
+
+def _refused(why: str, status: int) -> Response:
+    if _wants_json():
+        return json_answer({"error": why}, status)
+    return text_answer(f"{why}\n", status)
+
+
+def _wants_json() -> bool:
+    return "text/html" not in request.headers.get("Accept", "").lower()
+
+
+def _seconds(form: Form, default: float) -> float:
+    try:
+        return float(form.get("seconds", default))
+    except ValueError:
+        raise ConfigError.of("seconds", form.get("seconds"), "a number of seconds") from None
+
+
+def _stored(stored: bool, detail: str) -> str:
+    if not stored:
+        raise ConfigError("it could not be stored: the host's store cannot be written")
+    return detail

@@ -1,0 +1,224 @@
+"""All admin pages, their JSON, their actions and their assets as one table, and how they are run.
+
+Imported by the first request for one of them: nothing of it costs anything at set-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Response, abort, current_app, request
+from markupsafe import Markup
+from werkzeug.routing import Map, MapAdapter, Rule
+
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.internal_errors import count_failure
+from proletto_otel.web import actions, admin_api, assets, live, login, openapi, render
+from proletto_otel.web.access import LOGIN, is_browser
+from proletto_otel.web.own_pages import MonitoringPage
+from proletto_otel.web.pages import (
+    AdminPage,
+    alerts,
+    errors,
+    health,
+    overview,
+    requests,
+    system,
+    telemetry,
+)
+from proletto_otel.web.pages import request as request_page
+from proletto_otel.web.render import Asked
+from proletto_otel.web.site import READING, Page, Site, json_answer, text_answer
+from proletto_otel.web.visitor import Visitor
+
+ADMIN = "proletto_monitoring"
+"""What our endpoints begin with; an application's `extensions` keep its site under this name."""
+NOTHING = f"{ADMIN}_nothing"
+
+ADMIN_PAGES = (
+    overview.PAGE, errors.PAGE, errors.GROUP, requests.PAGE, requests.ENDPOINT, request_page.PAGE,
+    health.PAGE, alerts.PAGE, system.PAGE, telemetry.PAGE,
+)  # fmt: skip
+"""In the order of the navigation."""
+BY_NAME = {page.name: page for page in ADMIN_PAGES}
+
+
+def _html(shown: AdminPage) -> Callable[..., Response]:
+    def view(asked: Asked, **captured: str) -> Response:
+        data = shown.read(asked, **captured)
+        if data is None:
+            return render.page(asked, MISSING, {"what": captured or dict(asked.query)}, 404)
+        return render.page(asked, shown, data)
+
+    return view
+
+
+def _json(shown: AdminPage) -> Callable[..., Response]:
+    def view(asked: Asked, **captured: str) -> Response:
+        data = shown.read(asked, **captured)
+        return (
+            json_answer({"error": "not found"}, 404) if data is None else json_answer(plain(data))
+        )
+
+    return view
+
+
+def plain(data: Any) -> Any:
+    """The data of a page without what is drawn."""
+    if isinstance(data, Mapping):
+        return {k: plain(v) for k, v in data.items() if not isinstance(v, Markup)}
+    if isinstance(data, (list, tuple)):
+        return [plain(v) for v in data if not isinstance(v, Markup)]
+    return data
+
+
+def _own(shown: MonitoringPage, as_json: bool) -> Callable[..., Response]:
+    """A page of the application's own; its failure is its own, too."""
+    frame = AdminPage(
+        path=shown.path, name=f"own{shown.path}", label=shown.label,
+        description=shown.description, read=lambda asked: {}, template="own.html", interval_s=0,
+    )  # fmt: skip
+
+    def view(asked: Asked) -> Response:
+        try:
+            value, failed = shown.view(), ""
+        except Exception as error:
+            count_failure("admin.own_page", error)
+            value, failed = None, type(error).__name__
+        if as_json:
+            status = 500 if failed else 200
+            return json_answer({"error": failed} if failed else value, status)
+        return render.page(asked, frame, {"value": value, "failed": failed}, 500 if failed else 200)
+
+    return view
+
+
+def _search(asked: Asked) -> Response:
+    path, query = request_page.target(asked.query.get("q", ""))
+    if "range" in asked.query:
+        query["range"] = asked.query["range"]
+    from urllib.parse import quote, urlencode
+
+    found = f"{request.script_root}{login.home(asked.site)}{quote(path)}"
+    return login.redirect(found + (f"?{urlencode(query)}" if query else ""))
+
+
+MISSING = AdminPage(
+    path="", name="missing", label="Not found", description="", read=lambda asked: {},
+    template="missing.html", in_navigation=False, interval_s=0,
+)  # fmt: skip
+
+
+def _has_form(site: Site) -> bool:
+    return bool(site.config.admin_token)
+
+
+def _fixed_pages() -> list[Page]:
+    """Every page but the application's own."""
+    pages = [Page(p.path, p.name, _html(p)) for p in ADMIN_PAGES]
+    pages.append(Page("/", "overview_slash", _html(overview.PAGE)))
+    pages += [
+        Page(f"/api/pages/{p.name}{_tail(p)}", f"page_{p.name}", _json(p)) for p in ADMIN_PAGES
+    ]
+    pages += admin_api.PAGES
+    pages += [
+        Page("/api/live", "live", live.view),
+        Page("/api/openapi.json", "openapi", openapi.view),
+        Page("/search", "search", _search),
+        Page(
+            "/static/<digest>/<name>", "static",
+            lambda asked, **c: assets.serve(asked.site, **c), open_to=_has_form,
+        ),
+        Page("/login", "login", lambda asked: login.redirect(
+            f"{request.script_root}{login.home(asked.site)}")),
+        Page("/actions/<action>", "action", actions.view, method="POST"),
+    ]  # fmt: skip
+    return pages
+
+
+def _tail(page: AdminPage) -> str:
+    """What the path of a page captures."""
+    return page.path[page.path.index("/<") :] if "/<" in page.path else ""
+
+
+FIXED = _fixed_pages()
+
+
+def pages(site: Site) -> list[Page]:
+    """Every page of *site*."""
+    own = [Page(p.path, f"own_{p.path[1:]}", _own(p, False)) for p in site.pages]
+    twins = [
+        Page(f"/api/pages{p.path}", f"page_own_{p.path[1:]}", _own(p, True)) for p in site.pages
+    ]
+    return [*FIXED, *own, *twins]
+
+
+class Routes:
+    """The rules of one prefix, and the view of each; made at the first request for a page."""
+
+    def __init__(self, prefix: str, site: Site) -> None:
+        self.nothing = Rule(f"{prefix}/<path:rest>", endpoint=NOTHING)
+        found = pages(site)
+        rules = [Rule(f"{prefix}{page.path}" or "/", endpoint=_endpoint(page)) for page in found]
+        self.adapter: MapAdapter = Map([*rules, self.nothing], merge_slashes=False).bind(
+            "localhost"
+        )
+        self.views = {_endpoint(page): view_of(page) for page in found}
+        self.views[NOTHING] = view_of(Page("/<path:rest>", "nothing", _nothing))
+
+
+def view_of(page: Page) -> Callable[..., Any]:
+    """What Flask calls for *page*: only who is let in sees it, and only its methods are answered.
+
+    A page that is hidden answers 404 to every method: a 405 would tell that it exists.
+    """
+    methods = READING if page.method == "GET" else (page.method,)
+
+    def view(**captured: str) -> Any:
+        site: Site = current_app.extensions[ADMIN]
+        visitor = site.access.visitor()
+        if not isinstance(visitor, Visitor):
+            if page.open_to is None or request.method not in READING or not page.open_to(site):
+                return _refusal(site, visitor)
+            visitor = Visitor(name="", role="", way="")
+        if request.method not in methods:
+            return _not_allowed(methods)
+        try:
+            return page.view(Asked(site=site, visitor=visitor, query=request.args), **captured)
+        except ConfigError as error:
+            return text_answer(f"{error}\n", 400)
+
+    return view
+
+
+def _not_allowed(methods: tuple[str, ...]) -> Response:
+    answer = text_answer(f"only {methods[0]}\n", 405)
+    answer.headers["Allow"] = ", ".join(methods)
+    return answer
+
+
+def _refusal(site: Site, verdict: int | Response) -> Response:
+    """What somebody gets who is not let in: where a token would let them, the form for it."""
+    asks_for_login = request.path == f"{login.home(site).rstrip('/')}/login"
+    if site.config.admin_token and is_browser(request) and (verdict == LOGIN or asks_for_login):
+        if request.method == "POST":
+            return login.attempt(site)
+        if request.method in READING:
+            return login.form(site)
+    if isinstance(verdict, Response):
+        return verdict
+    if verdict == 404:
+        abort(404)
+    answer = text_answer("closed\n", verdict)
+    if verdict == LOGIN:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def _nothing(asked: Asked, **captured: str) -> Response:
+    abort(404)
+
+
+def _endpoint(page: Page) -> str:
+    return f"{ADMIN}_{page.name}"

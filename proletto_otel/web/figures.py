@@ -1,0 +1,99 @@
+"""Numbers, times and sizes as the pages write them: 3 significant digits, units, "–": unknown."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from markupsafe import Markup
+
+UNKNOWN = "–"
+_STEPS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_FORMATS = {"clock": "%H:%M", "day": "%d %b %H:%M", "milli": "%H:%M:%S.%f"}
+_BYTES = ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
+
+
+def number(value: float | None) -> str:
+    """1,240 · 12.5 · 0.004."""
+    if value is None:
+        return UNKNOWN
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def short(value: float | None) -> str:
+    """1.24 k: for tiles."""
+    if value is None:
+        return UNKNOWN
+    for size, word in _STEPS:
+        if abs(value) >= size:
+            return f"{value / size:.3g} {word}"
+    return number(value)
+
+
+def duration(seconds: float | None) -> str:
+    """`<1 ms`, `18 ms`, `1.9 s`, `4 min`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0.001:
+        return "<1 ms" if seconds > 0 else "0 ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    return long_duration(seconds)
+
+
+def long_duration(seconds: float | None) -> str:
+    """`45 s`, `5 min`, `2 h 10 min`, `3 d`."""
+    from proletto_otel.core.texts import human_duration
+
+    return UNKNOWN if seconds is None else human_duration(seconds)
+
+
+def size(value: float | None) -> str:
+    """Bytes in binary steps: `92.3 MB`."""
+    if value is None:
+        return UNKNOWN
+    for step, word in _BYTES:
+        if abs(value) >= step:
+            return f"{value / step:.3g} {word}"
+    return f"{value:.0f} B"
+
+
+def percent(value: float | None) -> str:
+    """*value* is per cent: `7.2 %`."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.3g} %" if value < 1000 else f"{value:,.0f} %"
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """*value* in *unit*: seconds, bytes and per cent in their own ways."""
+    if value is None:
+        return UNKNOWN
+    named = {"s": duration, "By": size, "B": size, "%": percent}
+    return named[unit](value) if unit in named else f"{number(value)} {unit}".rstrip()
+
+
+def time(at: float | None, style: str = "time") -> Markup:
+    """A `<time>` in UTC; the script shows the viewer's zone, and *style* `ago` how long ago."""
+    if not at:
+        return Markup(UNKNOWN)
+    moment = datetime.fromtimestamp(at, timezone.utc)
+    iso = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    shown = moment.strftime(_FORMATS.get(style, "%d %b %H:%M:%S UTC"))
+    made = '<time datetime="{}" title="{}" data-style="{}">{}</time>'
+    return Markup(made).format(iso, moment.strftime("%Y-%m-%d %H:%M:%S UTC"), style, shown)
+
+
+def ago(at: float | None) -> Markup:
+    """How long ago, once the script runs; the time without it."""
+    return time(at, "ago")
+
+
+def ratio(value: float | None) -> str:
+    """A share of 0 to 1 as per cent."""
+    if value is None:
+        return UNKNOWN
+    return percent(value * 100)

@@ -1,0 +1,135 @@
+"""The login form for `MONITOR_ADMIN_TOKEN`, and its rate limit.
+
+The form posts to the address that was asked for: no address to go on to is in the page, so every
+closed page has the same body and nothing redirects to another site.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from flask import Response, request
+
+from proletto_otel.web import csrf, session
+from proletto_otel.web.access import LOGIN
+from proletto_otel.web.site import PAGE_HEADERS, Site
+from proletto_otel.web.visitor import OPERATOR, Visitor
+
+MAX_FORM = 16_384
+"""Bytes of a form that are read."""
+
+
+class Attempts:
+    """Failed logins of this process: at most *limit* in *seconds*, whoever tries.
+
+    Counted in all and not by address: behind a proxy all visitors have one address, and an attacker
+    has many. Somebody who knows the token may use it as a bearer meanwhile.
+    """
+
+    def __init__(
+        self, limit: int = 10, seconds: float = 60.0, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._lock = threading.Lock()
+        self._failed: deque[float] = deque(maxlen=limit)
+
+    def wait_s(self) -> int:
+        """Seconds until the next attempt is looked at; 0: now."""
+        with self._lock:
+            if len(self._failed) < (self._failed.maxlen or 0):
+                return 0
+            return max(math.ceil(self._failed[0] + self._seconds - self._now()), 0)
+
+    def failed(self) -> None:
+        """Count one."""
+        with self._lock:
+            self._failed.append(self._now())
+
+
+ATTEMPTS = Attempts()
+
+
+def form(site: Site, message: str = "", status: int = LOGIN) -> Response:
+    """The form; the same on every page."""
+    from proletto_otel.web.render import template
+
+    body = template("login.html").render(site=site, message=message, **_assets(site))
+    answer = Response(body, status, dict(PAGE_HEADERS), content_type="text/html; charset=utf-8")
+    if status == LOGIN:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def attempt(site: Site) -> Response:
+    """Somebody sent the form."""
+    wait_s = ATTEMPTS.wait_s()
+    if wait_s:
+        answer = form(site, f"Too many attempts. Try again in {wait_s} s.", 429)
+        answer.headers["Retry-After"] = str(wait_s)
+        return answer
+    if (request.content_length or 0) > MAX_FORM:
+        return form(site, "That form is too long.", 413)
+    if not csrf.is_same_origin(request, site.config.dashboard_url):
+        return form(site, "This form was sent from another site.", 403)
+    token = site.config.admin_token.reveal()
+    given = request.form.get("token", "").strip()
+    if not token or not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
+        ATTEMPTS.failed()
+        site.audit.add(_somebody(), "login failed", "", request.remote_addr or "")
+        return form(site, "That is not the token.")
+    return _let_in(site, request.form.get("name", "").strip())
+
+
+def _let_in(site: Site, name: str) -> Response:
+    visitor = Visitor(name=name or "token", role=OPERATOR, way="session")
+    site.audit.add(visitor, "login", "", request.remote_addr or "")
+    here = request.path
+    target = home(site) if here.endswith("/login") or "/actions/" in here else request.full_path
+    answer = redirect(f"{request.script_root}{target.rstrip('?')}")
+    token = site.config.admin_token.reveal()
+    session.set_cookie(
+        answer, session.COOKIE, session.begin(token, visitor.name), request, cookie_path(site)
+    )
+    return answer
+
+
+def logout(site: Site) -> Response:
+    """End the session: the browser forgets the cookie."""
+    answer = redirect(f"{request.script_root}{home(site)}")
+    session.set_cookie(answer, session.COOKIE, "", request, cookie_path(site))
+    return answer
+
+
+def redirect(path: str) -> Response:
+    """On to a path of ours, which is read with GET."""
+    # one slash: `//host` would be another site
+    headers = {**PAGE_HEADERS, "Location": "/" + path.lstrip("/")}
+    return Response("", 303, headers, content_type="text/plain")
+
+
+def home(site: Site) -> str:
+    """The path of the first page, below the mount point."""
+    return "/" + site.config.admin_prefix.strip("/")
+
+
+def cookie_path(site: Site) -> str:
+    """Where browsers send our cookies."""
+    return f"{request.script_root}{home(site)}"
+
+
+def _somebody() -> Visitor:
+    return Visitor(name="somebody", role="", way="form")
+
+
+def _assets(site: Site) -> dict[str, str]:
+    from proletto_otel.web import assets
+
+    base = f"{request.script_root}{home(site)}"
+    names = {"stylesheet": "dashboard.css", "icon": "icon.svg"}
+    return {role: assets.url(base, name) for role, name in names.items()}

@@ -1,0 +1,75 @@
+"""The OpenAPI 3.1 document of the admin API, made of the table of pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, request
+
+from proletto_otel.web import admin_api
+from proletto_otel.web.login import home
+from proletto_otel.web.render import Asked
+from proletto_otel.web.site import Page, json_answer
+
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "api_errors": ("limit",),
+    "api_alerts": ("limit",),
+    "api_history_path_metric_": ("since",),
+    "api_health_check_history": ("since",),
+    "page_requests": ("sort", "text", "limit"),
+    "page_endpoint": ("method", "route"),
+    "page_errors": ("status", "text", "limit"),
+    "page_system": ("range",),
+    "page_health": ("range",),
+    "live": ("page", "range"),
+}
+"""Parameters of the address by page."""
+_CAPTURED = re.compile(r"<(?:path:)?(\w+)>")
+
+
+def view(asked: Asked) -> Response:
+    """The document, for the pages of this application."""
+    from proletto_otel.web.catalog import pages
+
+    base = f"{request.script_root}{home(asked.site)}".rstrip("/")
+    return json_answer(document(pages(asked.site), base))
+
+
+def document(pages: list[Page], base: str) -> dict[str, Any]:
+    """Everything below `api/`, and the actions."""
+    described = {f"/api/{e.path}": e.description for e in admin_api.ENDPOINTS}
+    shown = [p for p in pages if p.path.startswith(("/api/", "/actions/"))]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Monitoring", "version": "1"},
+        "servers": [{"url": base}],
+        "security": [{"token": []}],
+        "paths": {
+            _CAPTURED.sub(r"{\1}", page.path): {
+                page.method.lower(): _operation(page, described.get(page.path, ""))
+            }
+            for page in shown
+        },
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(page: Page, described: str) -> dict[str, Any]:
+    captured = _CAPTURED.findall(page.path)
+    text = {"type": "string"}
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": text} for name in captured
+    ] + [{"name": name, "in": "query", "schema": text} for name in PARAMETERS.get(page.name, ())]
+    answers = {
+        "200": {"description": "JSON", "content": {"application/json": {"schema": {}}}},
+        "401": {"description": "needs the token"},
+        "404": {"description": "not found, or closed"},
+    }
+    return {
+        "operationId": page.name,
+        "summary": described or f"What the page {page.name.removeprefix('page_')} shows",
+        "parameters": parameters,
+        "responses": answers,
+    }

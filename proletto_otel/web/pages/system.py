@@ -1,0 +1,106 @@
+"""System: is it the machine? Every metric of the host over time, and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from proletto_otel.alerts.indicators import INDICATORS, Indicator
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.monitoring.report import Alert
+from proletto_otel.web.charts import draw
+from proletto_otel.web.charts.series import Limit, Series, bucketed
+from proletto_otel.web.pages import AdminPage
+from proletto_otel.web.pages.workers import workers
+
+if TYPE_CHECKING:
+    from proletto_otel.web.render import Asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One metric now: the same reading on every page."""
+
+    name: str
+    title: str
+    value: float | None
+    unit: str
+    shown: str
+    warning: float | None
+    critical: float | None
+    state: str
+    """Severity of its alert: `ok`, `warning`, `critical`."""
+
+
+def read(asked: Asked) -> Mapping[str, Any]:
+    """Every system metric now and over the range."""
+    monitor, chosen = asked.site.monitor, asked.range
+    values, alerts = monitor.get_system_metrics(), monitor.get_alerts()
+    readings = [
+        reading(INDICATORS[name], value, alerts)
+        for name, value in values.items()
+        if name in INDICATORS
+    ]
+    return {
+        "readings": readings,
+        "charts": {
+            found.name: draw.line_chart(
+                found.title,
+                [series(asked, found.name, "mean", chosen.start, chosen.end, chosen.points)],
+                chosen.start, chosen.end, unit=found.unit,
+                limits=limits(asked, found.name, alerts),
+                top=100.0 if found.unit == "%" else 0.0,
+            )
+            for found in readings
+        },
+        "workers": workers(asked.site),
+    }  # fmt: skip
+
+
+def reading(indicator: Indicator, value: float | None, alerts: Sequence[Alert]) -> Reading:
+    """*value* with its unit, limits and state."""
+    alert = next((a for a in alerts if a.metric == indicator.name), None)
+    return Reading(
+        name=indicator.name,
+        title=indicator.title,
+        value=value,
+        unit=indicator.unit,
+        shown=indicator.show(value) if value is not None else "–",
+        warning=alert.warning if alert else None,
+        critical=alert.critical if alert else None,
+        state=alert.severity if alert else "ok",
+    )
+
+
+def series(
+    asked: Asked, metric: str, label: str, start: float, end: float, points: int, style: str = "s1"
+) -> Series:
+    """The past of *metric* as a line."""
+    try:
+        samples = asked.site.monitor.history(metric, start)
+    except ConfigError:  # a metric that nobody measures any more
+        samples = ()
+    return Series(label=label, points=bucketed(samples, start, end, points), style=style)
+
+
+def limits(asked: Asked, metric: str, alerts: Sequence[Alert] | None = None) -> list[Limit]:
+    """The thresholds of *metric*, to be drawn."""
+    found = asked.site.monitor.get_alerts() if alerts is None else alerts
+    return [
+        Limit(label, value, style)
+        for alert in found
+        if alert.metric == metric
+        for label, value, style in (
+            ("warning", alert.warning, "warn"),
+            ("critical", alert.critical, "bad"),
+        )
+        if value is not None
+    ]
+
+
+PAGE = AdminPage(
+    path="/system", name="system", label="System", key="s", json="system",
+    description="Is it the machine? Values of the host and its workers, with their limits.",
+    read=read, template="system.html",
+)  # fmt: skip

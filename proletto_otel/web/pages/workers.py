@@ -1,0 +1,65 @@
+"""The worker processes of the host: what each uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proletto_otel.core.conventions import (
+    PROCESS_CPU_UTILIZATION,
+    PROCESS_MEMORY_USAGE,
+    PROCESS_OPEN_FILES,
+    PROCESS_PID,
+    PROCESS_THREAD_COUNT,
+)
+
+if TYPE_CHECKING:
+    from proletto_otel.web.site import Site
+
+COLUMNS = {
+    PROCESS_CPU_UTILIZATION.name: "cpu",
+    PROCESS_MEMORY_USAGE.name: "memory",
+    PROCESS_OPEN_FILES.name: "files",
+    PROCESS_THREAD_COUNT.name: "threads",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One process."""
+
+    pid: int
+    started: float | None = None
+    """Unix seconds."""
+    cpu: float | None = None
+    """Share of one core, 0 to 1 and above."""
+    memory: float | None = None
+    """Resident bytes."""
+    files: float | None = None
+    threads: float | None = None
+
+
+def workers(site: Site) -> list[Worker]:
+    """Every process that publishes, in order of its ID."""
+    found: dict[int, Worker] = {}
+    for family in site.families():
+        column = COLUMNS.get(family.name)
+        if column is None:
+            continue
+        for point in family.points:
+            pid = dict(point.attributes).get(PROCESS_PID)
+            if isinstance(pid, int):
+                worker = found.setdefault(pid, Worker(pid=pid))
+                setattr(worker, column, point.value)
+    for worker in found.values():
+        worker.started = _started(worker.pid)
+    return [found[pid] for pid in sorted(found)]
+
+
+def _started(pid: int) -> float | None:
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
