@@ -38,7 +38,7 @@ def view(asked: Asked) -> Response:
 
 
 def document(pages: list[Page], base: str) -> dict[str, Any]:
-    """Everything below `api/`, and the actions."""
+    """Everything that is JSON, and the actions."""
     described = {f"/api/{e.path}": e.description for e in admin_api.ENDPOINTS}
     shown = [p for p in pages if p.path.startswith(("/api/", "/actions/"))]
     return {

@@ -41,7 +41,7 @@ class AdminPage:
     """How often the page asks for new values; 0: never."""
 
     json: str = ""
-    """Where its JSON is below `api/`; empty: nowhere else than in `api/pages/<name>`."""
+    """Its older JSON, below the prefix and `api`; every page has one at `api/pages` as well."""
 
 
 @dataclass(frozen=True, slots=True)
