@@ -12,7 +12,7 @@ from typing import Any
 
 from proletto_otel.export.memory import MemoryExporter
 from proletto_otel.setup import telemetry as front
-from proletto_otel.setup.components import TestDoubles
+from proletto_otel.setup.doubles import TestDoubles
 from proletto_otel.setup.telemetry import Telemetry
 
 Plain = dict[str, Any]

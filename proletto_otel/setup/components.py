@@ -6,10 +6,8 @@ Flask application gets lives in `setup.flask_app`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import exceptions
@@ -20,7 +18,6 @@ from proletto_otel.core.conventions import (
     HTTP_SERVER_STREAM_DURATION,
     SERVICE_VERSION,
 )
-from proletto_otel.core.metrics.push import MetricSource
 from proletto_otel.core.metrics.registry import Family, registry
 from proletto_otel.core.redaction import sanitise
 from proletto_otel.errors import groups, upkeep
@@ -35,6 +32,7 @@ from proletto_otel.request.route_summary import RouteSummary, summarise
 from proletto_otel.runtime.lifecycle import Component, Lifecycle
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.setup import logs
+from proletto_otel.setup.doubles import TestDoubles
 from proletto_otel.setup.history import Recording
 from proletto_otel.state import directory
 from proletto_otel.state.host_totals import HostTotals
@@ -43,8 +41,6 @@ from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.state.store import Store
 
 if TYPE_CHECKING:
-    from proletto_otel.export.exporter import OtlpExporter
-    from proletto_otel.export.memory import MemoryExporter
     from proletto_otel.logs.search.search import LogSearch
 
 PUBLISH_S = 0.5
@@ -55,45 +51,6 @@ FOLD_S = 2.0
 """How often the numbers of dead workers are moved into the totals."""
 UPKEEP_S = 60.0
 """How often rotated log files are compressed and aged."""
-
-SendSlack = Callable[..., None]
-SendEmail = Callable[[str, str, tuple[str, ...]], None]
-
-
-def _exporter(
-    config: Config, state: Path | None, resource: Resource, source: MetricSource
-) -> OtlpExporter:
-    from proletto_otel.export.exporter import OtlpExporter
-
-    exporter = OtlpExporter(config, state, resource=resource)
-    exporter.metrics(source)
-    exporter.observe()
-    return exporter
-
-
-def _slack(config: Config) -> SendSlack | None:
-    from proletto_otel.notify.slack.client import SlackClient
-
-    return SlackClient.of(config)
-
-
-@dataclass(frozen=True, eq=False)
-class TestDoubles:
-    """What sends data out of the process, so that tests can replace it."""
-
-    exporter: Callable[
-        [Config, Path | None, Resource, MetricSource], OtlpExporter | MemoryExporter
-    ] = _exporter
-    """Makes the OTLP exporter."""
-
-    slack: Callable[[Config], SendSlack | None] = _slack
-    """Makes what posts to Slack; None when it is not configured."""
-
-    email: Callable[[Config], SendEmail | None] = lambda _: None
-    """Makes what takes alert emails (subject, text, receivers) instead of the mail server."""
-
-    is_test: bool = False
-    """Whether open responses are remembered, for `Telemetry.settle`."""
 
 
 class Components:

@@ -24,7 +24,8 @@ from proletto_otel.request.labels import Ask
 from proletto_otel.request.propagation import outgoing_headers
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup import foreign_instrumentation
-from proletto_otel.setup.components import Components, TestDoubles
+from proletto_otel.setup.components import Components
+from proletto_otel.setup.doubles import TestDoubles
 from proletto_otel.setup.flask_app import attach, attachment, watch_login
 from proletto_otel.setup.requests import RequestTelemetry
 

@@ -23,7 +23,7 @@ from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.sinks.sink import Sink
 from proletto_otel.monitoring import monitor
 from proletto_otel.setup import under_test
-from proletto_otel.setup.components import TestDoubles
+from proletto_otel.setup.doubles import TestDoubles
 from proletto_otel.setup.flask_app import attachment
 from proletto_otel.setup.handle import Telemetry
 
