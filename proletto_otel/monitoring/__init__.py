@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         WorkerReport,
     )
     from proletto_otel.monitoring.report import Alert, CheckReport, HealthReport
+    from proletto_otel.request.request_examples import RequestExample
     from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Alert", "Annotation", "CheckReport", "DeployReport", "EndpointPoint", "HealthReport",
     "HealthResult", "Inputs", "LatencyHeatmap", "MetricPoint", "Monitor", "Overview",
-    "OverviewMetric", "RequestPoint", "Silence", "Threshold", "WorkerLife", "WorkerReport",
+    "OverviewMetric", "RequestExample", "RequestPoint", "Silence", "Threshold", "WorkerLife",
+    "WorkerReport",
     "collector_check", "database_check", "disk_check", "http_check", "monitor", "redis_check",
     "tcp_check",
 ]  # fmt: skip
@@ -51,6 +53,7 @@ _LATE = {
     "MetricPoint": "state.metric_series:MetricPoint",
     "Overview": "monitoring.overview:Overview",
     "OverviewMetric": "monitoring.overview:OverviewMetric",
+    "RequestExample": "request.request_examples:RequestExample",
     "RequestPoint": "request.request_series:RequestPoint",
     "WorkerLife": "state.worker_lives:WorkerLife",
     "WorkerReport": "monitoring.overview:WorkerReport",

@@ -11,6 +11,7 @@ from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.monitoring.overview import Overview, OverviewStore
 from proletto_otel.monitoring.shares import Shares
+from proletto_otel.request.request_examples import RequestExamples
 from proletto_otel.request.request_series import RequestSeries
 from proletto_otel.state.metric_series import MetricPoint
 from proletto_otel.state.worker_lives import WorkerLives
@@ -23,6 +24,7 @@ class Past:
         self._inputs = inputs
         self._shares = shares
         self.requests = RequestSeries(inputs.store)
+        self.examples = RequestExamples(inputs.store)
         self.lives = WorkerLives(inputs.store)
         self._overviews = OverviewStore(inputs.store)
 

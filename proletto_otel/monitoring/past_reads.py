@@ -10,6 +10,7 @@ from proletto_otel.monitoring.registrations import Registrations
 if TYPE_CHECKING:
     from proletto_otel.monitoring.overview import Overview
     from proletto_otel.monitoring.runtime import Runtime
+    from proletto_otel.request.request_examples import RequestExample
     from proletto_otel.request.request_series import (
         EndpointPoint,
         LatencyHeatmap,
@@ -104,6 +105,32 @@ class PastReads(Registrations):
         return (
             live.past.requests.heatmap(start, _end(end), route, method, columns) if live else None
         )
+
+    def slowest_requests(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, limit: int = 20,
+    ) -> tuple[RequestExample, ...]:  # fmt: skip
+        """The slowest requests of a time with their IDs: five of each route and hour are stored.
+
+        Args:
+            start: unix seconds.
+            end: unix seconds; None: now.
+            route: this template only; empty: requests that no route matched.
+            method: this method only.
+            limit: at most 500.
+        """
+        live = self.live()
+        asked = (start, _end(end), route, method, limit)
+        return live.past.examples.read(0, *asked) if live else ()
+
+    def failed_requests(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, limit: int = 20,
+    ) -> tuple[RequestExample, ...]:  # fmt: skip
+        """The requests that failed last, with their IDs; stored and asked as the slowest ones."""
+        live = self.live()
+        asked = (start, _end(end), route, method, limit)
+        return live.past.examples.read(1, *asked) if live else ()
 
     def annotations(self, start: float, end: float | None = None) -> tuple[Annotation, ...]:
         """Deploys, and workers that started or ended, oldest first; the latest 500 at most."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 
 from proletto_otel.core.internal_errors import log_rate_limited
-from proletto_otel.request import durations
+from proletto_otel.request import durations, gaps
 from proletto_otel.request.request_totals import RequestTotals, Route
+from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.state.store import Store, StoreUnavailable
 
 DDL = (
@@ -47,10 +48,13 @@ Written each minute even without any request, so that a time without a row is on
 watched."""
 OTHERS = -1
 """In place of a route's number: what had no row of its own."""
+GAP_S = 90.0
+"""After so long without a record the requests are put where they belong, not where it ends."""
+FALLEN_S = 30.0
+"""How long totals must be lower than before until they are taken for a new beginning."""
 JUST_S = 60.0
 """A series that is not known yet and began so shortly before the last record began since then."""
 PRUNE_BATCH = 1000
-PRUNE_S = 60.0
 
 _COLUMNS = "other, c1, c2, c3, c4, c5, errors, timed, seconds, durations"
 _PUT = f"INSERT OR REPLACE INTO request_points (tier, at, route, {_COLUMNS}) VALUES ({'?,' * 12}?)"
@@ -79,31 +83,52 @@ class RequestHistory:
         self._now = now
         self._generation = -1
         self._stored: dict[Route, tuple[int, RequestTotals]] = {}
-        self._pruned_at = 0.0
+        self._fallen: dict[Route, tuple[float, RequestTotals]] = {}
         store.define(*DDL)
 
-    def record(self, totals: Mapping[Route, RequestTotals]) -> None:
-        """Store what the *totals* of every route grew by since somebody did so last."""
+    def record(
+        self, totals: Mapping[Route, RequestTotals], sections: Iterable[RouteSection] = ()
+    ) -> None:
+        """Store what the *totals* of every route grew by since somebody did so last.
+
+        Args:
+            totals: Every route's, over all workers.
+            sections: The routes' statistics; after a time without a leader their counts per minute
+                say when the requests were.
+        """
         at = self._now()
         try:
             with self._store.transaction() as db:
-                since = self._load(db)
-                grown = self._grown(db, totals, at if since is None else since)
-                for tier, _ in TIERS:
-                    self._add(db, tier, int(at // tier * tier), grown)
-                self._generation += 1
-                db.execute(
-                    "INSERT OR REPLACE INTO request_clock VALUES (1, ?, ?)", (self._generation, at)
-                )
+                self._record(db, totals, sections, at)
         except StoreUnavailable:
             self._generation = -1  # what was not committed is read again
-            return
         except BaseException:
             self._generation = -1
             raise
-        if abs(at - self._pruned_at) >= PRUNE_S:
-            self._pruned_at = at
-            self._prune(at)
+
+    def _record(
+        self, db: sqlite3.Connection, totals: Mapping[Route, RequestTotals],
+        sections: Iterable[RouteSection], at: float,
+    ) -> None:  # fmt: skip
+        known_at = self._load(db)
+        since = at if known_at is None else known_at
+        grown = self._grown(db, totals, since, at)
+        if grown is None and at // 60 == since // 60 and known_at is not None:
+            return  # an idle service writes once a minute
+        grown = grown or {}
+        parts = {at: grown}
+        if at - since > GAP_S:
+            parts = gaps.spread(grown, self._missing(db, sections, since, at), at)
+        for moment, routes in parts.items():
+            everything = RequestTotals()
+            for route, more in routes.items():
+                if route[1] not in self._excluded:
+                    everything.add(more)
+            numbered = {self._stored[route][0]: more for route, more in routes.items()}
+            for tier, _ in TIERS:
+                self._add(db, tier, int(moment // tier * tier), {**numbered, ALL: everything})
+        self._generation += 1
+        db.execute("INSERT OR REPLACE INTO request_clock VALUES (1, ?, ?)", (self._generation, at))
 
     def _load(self, db: sqlite3.Connection) -> float | None:
         """When somebody recorded last (None: nobody ever), with the totals of that time."""
@@ -121,72 +146,97 @@ class RequestHistory:
         return float(row["at"])
 
     def _grown(
-        self, db: sqlite3.Connection, totals: Mapping[Route, RequestTotals], since: float
-    ) -> dict[int, RequestTotals]:
-        """What came to each route since the last record, by number; and to all of them."""
-        found: dict[int, RequestTotals] = {}
-        everything = RequestTotals()
+        self, db: sqlite3.Connection, totals: Mapping[Route, RequestTotals], since: float,
+        at: float,
+    ) -> dict[Route, RequestTotals] | None:  # fmt: skip
+        """What came to each route since the last record; None where no totals changed."""
+        found: dict[Route, RequestTotals] = {}
+        changed = False
         for route, now in totals.items():
             number, before = self._stored.get(route, (None, None))
             if before is not None and now == before:
                 continue
-            more, kept = _step(now, before, since)
             if number is None and len(self._stored) >= MAX_ROUTES:
                 log_rate_limited("request.history", "more than %d routes: no history", MAX_ROUTES)
                 continue
-            number = _remember(db, route, kept, number)
-            self._stored[route] = (number, kept)
+            if before is None:
+                # Nobody stored this route's totals. Did it begin since the last record, or is it
+                # from a time when an earlier release led, which stored none?
+                began = now.start_ns / 1e9 >= since - JUST_S
+                more, after = (now if began else None), now
+            else:
+                more, after = self._step(route, now, before, at)
+            if after is not before:
+                self._stored[route] = (_remember(db, route, after, number), after)
+                changed = True
             if more is not None:
-                found[number] = more
-                if route[1] not in self._excluded:
-                    everything.add(more)
-        return {**found, ALL: everything}
+                found[route] = more
+        return found if changed else None
+
+    def _step(
+        self, route: Route, now: RequestTotals, before: RequestTotals, at: float
+    ) -> tuple[RequestTotals | None, RequestTotals]:
+        """What was added to a route, and the totals to remember."""
+        more = now.since(before)
+        is_older = durations.grown(now.durations, before.durations) is None
+        if more is not None and not is_older:
+            self._fallen.pop(route, None)
+            return more, now
+        # Less than before. These totals were read before another leader's, or a worker's file could
+        # not be read just now: what is there already is not to be counted again. Or somebody
+        # removed the workers' files, and it stays so: then it goes on from what is left.
+        first_at, left = self._fallen.setdefault(route, (at, now))
+        if at - first_at >= FALLEN_S:
+            del self._fallen[route]
+            return now.since(left), now
+        if more is None:
+            return None, before
+        # Fine durations come from other files than counts, and may be a little older.
+        return more, replace(now, durations=before.durations)
+
+    def _missing(
+        self, db: sqlite3.Connection, sections: Iterable[RouteSection], since: float, at: float
+    ) -> dict[Route, dict[float, float]]:
+        """How many requests of each minute since the last record are not stored yet."""
+        found: dict[Route, dict[float, float]] = {}
+        for section in sections:
+            route = (section["method"], section["route"] or "")
+            if route in self._stored:
+                rows = db.execute(
+                    "SELECT * FROM request_points WHERE tier = 60 AND at >= ? AND route = ?",
+                    (since // 60 * 60, self._stored[route][0]),
+                )
+                stored = {row["at"]: row_totals(row).count for row in rows}
+                found[route] = {
+                    m * 60: max(0.0, n - stored.get(m * 60, 0))
+                    for m, n, *_ in section["minutes"]
+                    if since // 60 <= m <= at // 60
+                }
+        return found
 
     def _add(
         self, db: sqlite3.Connection, tier: int, at: int, grown: Mapping[int, RequestTotals]
     ) -> None:
-        there = {
-            r["route"]: r
-            for r in db.execute(
-                f"SELECT route, {_COLUMNS} FROM request_points WHERE tier = ? AND at = ?",
-                (tier, at),
-            )
-        }
+        rows = db.execute("SELECT * FROM request_points WHERE tier = ? AND at = ?", (tier, at))
+        there = {row["route"]: row for row in rows}
         made: dict[int, RequestTotals] = {}
         for route, more in grown.items():
-            fits = route in there or route == ALL or len(there.keys() | made) < MAX_PER_BUCKET
+            own = (there.keys() | made) - {ALL, OTHERS}
+            fits = route in there or route == ALL or len(own) < MAX_PER_BUCKET
             row = route if fits else OTHERS
             if row not in made:
                 made[row] = row_totals(there[row]) if row in there else RequestTotals()
             made[row].add(more)
         db.executemany(_PUT, [(tier, at, row, *_values(total)) for row, total in made.items()])
 
-    def _prune(self, at: float) -> None:
+    def prune(self, at: float) -> None:
+        """Delete what is too old at *at*."""
         # In batches: after a long stop they would hold the write lock for too long.
         self._store.write(
             "DELETE FROM request_points WHERE (tier, at, route) IN (SELECT tier, at, route"
             " FROM request_points WHERE tier = ? AND at < ? LIMIT ?)",
             [(tier, at - stored_s, PRUNE_BATCH) for tier, stored_s in TIERS],
         )
-
-
-def _step(
-    now: RequestTotals, before: RequestTotals | None, since: float
-) -> tuple[RequestTotals | None, RequestTotals]:
-    """What was added to a route, and the totals to remember."""
-    if before is None:
-        # Nobody stored this route's totals. Did it begin since the last record, or is it from a
-        # time when an earlier release led, which stored none?
-        return (now if now.start_ns / 1e9 >= since - JUST_S else None), now
-    more = now.since(before)
-    if more is None:
-        # Less than before: somebody removed the workers' files and all began anew, or these totals
-        # were read before another leader's, and the same requests are not to be counted again.
-        anew = now.start_ns > before.start_ns
-        return (now, now) if anew else (None, before)
-    # Fine durations come from other files than counts, and may be a little older.
-    is_older = durations.grown(now.durations, before.durations) is None
-    return more, replace(now, durations=before.durations) if is_older else now
 
 
 def _remember(

@@ -23,7 +23,11 @@ MAX_ROUTES = 2000
 MINUTES = 60
 """How far back the counts per minute go."""
 SLOWEST = 5
-"""Slow requests remembered per route."""
+"""Slow requests remembered per route; of an hour, and of the minute under way."""
+FAILURES = 5
+"""Failed requests remembered per route."""
+LATELY_NS = 10_000_000_000
+"""How long the slow requests of a minute stay after it: the leader asks every two seconds."""
 RECENT_MINUTES = 6
 """Minutes with durations of their own: the window of five, and the one that is under way."""
 MINUTE_NS = 60_000_000_000
@@ -50,6 +54,12 @@ class LastError(TypedDict):
     time_ns: int
 
 
+class Failure(LastError):
+    """A failed request."""
+
+    duration_s: float
+
+
 class RouteSection(TypedDict):
     """One route's statistics as they travel between processes."""
 
@@ -57,6 +67,10 @@ class RouteSection(TypedDict):
     route: str | None
     last_error: LastError | None
     slowest: list[Slow]
+    lately: list[Slow]
+    """The slowest of the minute that is under way, for the history of the host."""
+    failures: list[Failure]
+    """The latest failures, oldest first."""
     minutes: list[list[float]]
     """Unix minute, requests, failures, seconds in all; oldest first."""
     recent: list[durations.Minute]
@@ -69,8 +83,8 @@ class RouteActivity:
     """What one route of this process remembers. `add` is called at the end of each request."""
 
     __slots__ = (
-        "_durations", "_floor", "_lock", "_now", "_older", "_recent", "last_error", "method",
-        "minutes", "route", "slowest",
+        "_durations", "_floor", "_lately", "_lock", "_now", "_older", "_recent", "failures",
+        "last_error", "method", "minutes", "route", "slowest",
     )  # fmt: skip
 
     def __init__(self, method: str, route: str | None) -> None:
@@ -83,6 +97,8 @@ class RouteActivity:
         self._lock = Lock()
         self.last_error: LastError | None = None
         self.slowest: list[Slow] = []
+        self._lately: list[Slow] = []
+        self.failures: deque[Failure] = deque(maxlen=FAILURES)
         self.minutes: deque[list[float]] = deque(maxlen=MINUTES)
         self._now: list[float] = [0, 0, 0, 0.0]
         self._durations = durations.empty()
@@ -102,7 +118,8 @@ class RouteActivity:
         now[1] += 1
         if failed:
             now[2] += 1
-            self.last_error = _last_error(exchange)
+            self.last_error = error = _last_error(exchange)
+            self.failures.append({**error, "duration_s": exchange.duration_s})
         if exchange.streams:  # how long somebody listened is no latency
             return
         duration = exchange.duration_s
@@ -121,6 +138,8 @@ class RouteActivity:
                 "route": self.route,
                 "last_error": self.last_error,
                 "slowest": list(self.slowest),
+                "lately": list(self._lately),
+                "failures": list(self.failures),
                 "minutes": [list(m) for m in self.minutes],
                 "recent": [[m, durations.sparse(counts)] for m, counts in self._recent],
                 "older": dict(self._older),
@@ -137,7 +156,10 @@ class RouteActivity:
                     gone = durations.sparse(self._recent.popleft()[1])
                     self._older = durations.added((self._older, gone))
                 oldest = (minute - MINUTES) * MINUTE_NS
-                self._keep([s for s in self.slowest if s["time_ns"] >= oldest])
+                self._remember(
+                    [s for s in self.slowest if s["time_ns"] >= oldest],
+                    _lately(self._lately, minute),
+                )
             return self._now
 
     def _slow(self, exchange: Exchange) -> None:
@@ -148,11 +170,12 @@ class RouteActivity:
             "time_ns": exchange.end_ns,
         }
         with self._lock:
-            self._keep(_slowest([*self.slowest, made]))
+            self._remember(_slowest([*self.slowest, made]), _slowest([*self._lately, made]))
 
-    def _keep(self, slowest: list[Slow]) -> None:
-        self.slowest = slowest
-        self._floor = slowest[-1]["duration_s"] if len(slowest) >= SLOWEST else 0.0
+    def _remember(self, slowest: list[Slow], lately: list[Slow]) -> None:
+        self.slowest, self._lately = slowest, lately
+        is_full = len(slowest) >= SLOWEST <= len(lately)
+        self._floor = min(slowest[-1]["duration_s"], lately[-1]["duration_s"]) if is_full else 0.0
 
 
 def _last_error(exchange: Exchange) -> LastError:
@@ -170,6 +193,13 @@ def _last_error(exchange: Exchange) -> LastError:
 
 def _slowest(found: Iterable[Slow]) -> list[Slow]:
     return sorted(found, key=lambda s: -s["duration_s"])[:SLOWEST]
+
+
+def _lately(found: list[Slow], minute: int = 0) -> list[Slow]:
+    """The slowest of the minute under way: *minute*, or the newest there is."""
+    newest = max((s["time_ns"] // MINUTE_NS for s in found), default=0)
+    first = max(newest, minute) * MINUTE_NS - LATELY_NS
+    return _slowest(s for s in found if s["time_ns"] >= first)
 
 
 class RouteStats:
@@ -218,6 +248,7 @@ def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
     # by the newest, not by the clock: a host without requests for an hour still shows its last ones
     newest = max((s["time_ns"] for s in [*a["slowest"], *b["slowest"]]), default=0)
     slowest = [s for s in [*a["slowest"], *b["slowest"]] if s["time_ns"] > newest - RECENT_NS]
+    failures = [*a.get("failures", ()), *b.get("failures", ())]
     # what another release wrote has no durations
     recent = durations.by_minute([*a.get("recent", ()), *b.get("recent", ())])
     gone = [found for _, found in recent[:-RECENT_MINUTES]]
@@ -226,6 +257,8 @@ def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
         "route": a["route"],
         "last_error": max(errors, key=lambda e: e["time_ns"], default=None),
         "slowest": _slowest(slowest),
+        "lately": _lately([*a.get("lately", ()), *b.get("lately", ())]),
+        "failures": sorted(failures, key=lambda e: (e["time_ns"], e["request_id"]))[-FAILURES:],
         "minutes": [minutes[m] for m in sorted(minutes)][-MINUTES:],
         "recent": recent[-RECENT_MINUTES:],
         "older": durations.added((a.get("older", {}), b.get("older", {}), *gone)),

@@ -5,12 +5,14 @@ Reading it back: `state.metric_series` here, the rest in `monitoring.past`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import SERVICE_VERSION
 from proletto_otel.metrics.system_metrics import OLDEST_S, SystemSampler
 from proletto_otel.monitoring.request_summary import OwnRoutes
+from proletto_otel.request.request_examples import RequestExamples
 from proletto_otel.request.request_history import RequestHistory
 from proletto_otel.request.request_totals import totals
 from proletto_otel.request.route_stats import merge
@@ -21,6 +23,7 @@ from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.state.store import Store
 from proletto_otel.state.worker_lives import OwnLife, WorkerLives
 
+PRUNE_S = 60.0
 RECORD_S = 2.0
 """How late the history knows of a request, and of a worker that began or ended."""
 
@@ -47,6 +50,7 @@ class Recording:
         self._lives = WorkerLives(store)
         own_routes = OwnRoutes(config.metrics_path, config.admin_prefix)
         self._requests = RequestHistory(store, excluded=own_routes)
+        self._examples = RequestExamples(store)
         snapshots.section("worker", self.own_life.section)
 
     def schedule(
@@ -55,6 +59,7 @@ class Recording:
     ) -> None:  # fmt: skip
         """Let the leader's ticker do it."""
         ticker.every(RECORD_S, "history.record", self.record, leader=True)
+        ticker.every(PRUNE_S, "history.prune", self.prune, leader=True)
         if not self._config.monitor_system_metrics:
             return
 
@@ -81,7 +86,15 @@ class Recording:
         self._gather()
         families, sections = self._snapshots.merged_with("requests", "worker")
         self._lives.record(sections["worker"])
-        self._requests.record(totals(families, merge(sections["requests"])))
+        routes = merge(sections["requests"])
+        self._requests.record(totals(families, routes), routes)
+        self._examples.record(routes)
+
+    def prune(self) -> None:
+        """Delete what is too old."""
+        now = time.time()
+        self._requests.prune(now)
+        self._examples.prune(now)
 
 
 def is_built_in(metric: str) -> bool:

@@ -1,0 +1,315 @@
+"""The past of the requests: exact counts in buckets, whoever leads, whatever ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core import internal_errors
+from proletto_otel.core.conventions import (
+    HTTP_SERVER_REQUEST_DURATION,
+    HTTP_SERVER_STREAM_DURATION,
+)
+from proletto_otel.core.metrics.registry import Family, Histogram, Point
+from proletto_otel.request import durations
+from proletto_otel.request.request_history import MAX_PER_BUCKET, TIERS, RequestHistory
+from proletto_otel.request.request_series import RequestSeries
+from proletto_otel.request.request_totals import RequestTotals, Route, totals
+from proletto_otel.state.store import Store
+
+BEGIN = 1_700_000_100.0 - 1_700_000_100.0 % 10_800
+ITEM: Route = ("GET", "/item")
+DAY = 86_400
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    yield store
+    store.stop(time.monotonic() + 1)
+
+
+@pytest.fixture
+def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in production: a failure of ours is counted, not raised."""
+    monkeypatch.setattr(internal_errors, "strict", False)
+
+
+class Service:
+    """Workers whose totals grow, and a leader that stores them."""
+
+    def __init__(self, store: Store, at: float = BEGIN, excluded: tuple[str, ...] = ()) -> None:
+        self.at = at
+        self.began_ns = int(at * 1e9)
+        self.totals: dict[Route, RequestTotals] = {}
+        self.history = RequestHistory(store, excluded, now=lambda: self.at)
+
+    def serve(self, route: Route = ITEM, n: int = 1, status: int = 2, seconds: float = 0.1) -> None:
+        """Answer *n* requests."""
+        known = _copy(self.totals.get(route) or RequestTotals(start_ns=self.began_ns))
+        more = RequestTotals(start_ns=self.began_ns, timed=n, seconds=n * seconds)
+        more.classes[status] = n
+        more.errors = n if status == 5 else 0
+        fine = durations.empty()
+        fine[next(i for i, edge in enumerate(durations.EDGES) if edge >= seconds)] = n
+        more.durations = durations.sparse(fine)
+        known.add(more)
+        self.totals = {**self.totals, route: known}
+
+    def record(self, after: float = 2.0) -> None:
+        """Let the leader's job run, so many seconds later."""
+        self.at += after
+        self.history.record(self.totals)
+
+
+def _copy(of: RequestTotals) -> RequestTotals:
+    made = RequestTotals(start_ns=of.start_ns)
+    made.add(of)
+    return made
+
+
+def test_requests_are_counted_by_bucket(store: Store) -> None:
+    """Counts, failures, statuses and durations of each minute."""
+    service = Service(store)
+    service.serve(n=9, seconds=0.1)
+    service.serve(n=1, status=5, seconds=2.0)
+    service.record()
+    service.serve(n=4, status=4, seconds=0.01)
+    service.record(after=60)
+
+    first, second = RequestSeries(store).points(BEGIN, BEGIN + 3600, points=60)
+
+    assert (first.time, first.count, first.errors) == (BEGIN, 10, 1)
+    assert (second.time, second.count, second.errors) == (BEGIN + 60, 4, 0)
+    assert first.by_status == {"2xx": 9, "5xx": 1}
+    assert second.by_status == {"4xx": 4}
+    assert first.mean == pytest.approx(0.29)
+    assert first.p50 == pytest.approx(0.1, rel=0.04)
+    assert first.p99 == pytest.approx(2.0, rel=0.04)
+    assert first.max == pytest.approx(2.0, rel=0.04)
+    assert first.min == pytest.approx(0.1, rel=0.04)
+
+
+def test_every_tier_has_every_request(store: Store) -> None:
+    """An hour, a day or a quarter of a year add up to the same."""
+    service = Service(store)
+    for _ in range(100):
+        service.serve(n=7)
+        service.record(after=30)
+
+    for tier, _ in TIERS:
+        rows = store.query(
+            "SELECT sum(c2) FROM request_points WHERE tier = ? AND route > 0", (tier,)
+        )
+        assert 700 == rows[0][0]
+
+
+def test_the_next_leader_counts_nothing_twice(store: Store, tmp_path: Path) -> None:
+    """The totals of the last record are in the store: another process goes on from there."""
+    service = Service(store)
+    service.serve(n=10)
+    service.record()
+    other = Store(tmp_path)
+    second = Service(other, at=service.at)
+    second.totals = service.totals
+    second.serve(n=5)
+    second.record()
+    service.at, service.totals = second.at, second.totals
+    service.serve(n=2)
+    service.record()  # the first one leads again; what it remembers is old
+
+    assert 17 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 3600))
+    other.stop(time.monotonic() + 1)
+
+
+def test_totals_read_before_another_leaders_count_nothing(store: Store, tmp_path: Path) -> None:
+    """A leader that hung comes late with old numbers: nothing is taken back or added."""
+    service = Service(store)
+    service.serve(n=10)
+    service.record()
+    old = service.totals
+    service.serve(n=5)
+    service.record()
+    other = Store(tmp_path)
+    hung = Service(other, at=service.at)
+    hung.totals = old
+    hung.record()
+    service.record()
+
+    assert 15 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 3600))
+    other.stop(time.monotonic() + 1)
+
+
+def test_a_file_that_cannot_be_read_once_changes_nothing(store: Store) -> None:
+    """Totals that fall for a moment, because a worker's file was not readable, are no new ones."""
+    service = Service(store)
+    service.serve(n=100)
+    service.record()
+    whole = service.totals
+    service.totals = {ITEM: RequestTotals(classes=[0, 0, 40, 0, 0, 0], timed=40, start_ns=1)}
+    service.record()
+    service.totals = whole
+    service.record()
+
+    assert 100 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 3600))
+
+
+def test_totals_that_begin_again_are_followed(store: Store) -> None:
+    """Somebody removed the workers' files: from half a minute later it counts on."""
+    service = Service(store)
+    service.serve(n=100)
+    service.record()
+    service.totals = {}
+    service.serve(n=3)
+    service.record()
+    service.record(after=31)
+    service.serve(n=4)
+    service.record()
+
+    assert 104 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 3600))
+
+
+def test_what_an_earlier_release_counted_is_no_peak(store: Store) -> None:
+    """The first record finds the totals of weeks: they are no requests of now."""
+    service = Service(store, at=BEGIN - 30 * DAY)
+    service.serve(n=1_000_000)
+    service.at = BEGIN
+    service.record()
+    service.serve(n=3)
+    service.record()
+
+    assert 3 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 3600))
+
+
+def test_what_nobody_recorded_is_put_where_it_was(store: Store) -> None:
+    """Ten minutes without a leader: the requests are in their minutes, not in a peak at the end."""
+    service = Service(store)
+    service.serve(n=10)
+    service.record()
+    service.serve(n=30)
+    minute = int(BEGIN // 60)
+    section = {
+        "method": "GET", "route": "/item",
+        "minutes": [[minute, 12, 0, 1.2], [minute + 3, 28, 0, 2.8]],
+    }  # fmt: skip
+    service.at += 600
+    service.history.record(service.totals, [section])  # type: ignore[list-item]
+
+    found = RequestSeries(store).points(BEGIN, BEGIN + 3600, "/item", points=60)
+    assert [(BEGIN, 12), (BEGIN + 180, 28)] == [(p.time, p.count) for p in found if p.count]
+    assert 40 == sum(sum(c) for c in RequestSeries(store).heatmap(BEGIN, BEGIN + 3600).counts)
+
+
+def test_probes_and_admin_pages_are_not_the_applications(store: Store) -> None:
+    """They can be asked for by their route, but are no part of all."""
+    service = Service(store, excluded=("/metrics",))
+    service.serve(("GET", "/metrics"), n=50)
+    service.serve(n=5)
+    service.record()
+    series = RequestSeries(store)
+
+    assert [5] == [p.count for p in series.points(BEGIN, BEGIN + 3600)]
+    assert [50] == [p.count for p in series.points(BEGIN, BEGIN + 3600, "/metrics")]
+    assert [("/metrics", 50), ("/item", 5)] == [
+        (e.route, e.total.count) for e in series.endpoints(BEGIN, BEGIN + 3600)
+    ]
+
+
+def test_a_quiet_time_is_zero_and_an_unwatched_one_is_a_gap(store: Store) -> None:
+    """No request while somebody watched is a point of zero; a stopped service has no points."""
+    service = Service(store)
+    service.serve(n=1)
+    service.record()
+    for _ in range(3):
+        service.record(after=60)
+    service.record(after=600)
+
+    found = RequestSeries(store).points(BEGIN, BEGIN + 3600, points=60)
+
+    assert [1, 0, 0, 0, 0] == [p.count for p in found]
+    assert [0, 1, 2, 3, 13] == [(p.time - BEGIN) // 60 for p in found]
+
+
+def test_a_flood_of_routes_shares_one_row(store: Store) -> None:
+    """A bucket has so many rows at most; no request is lost by it."""
+    service = Service(store)
+    for i in range(MAX_PER_BUCKET + 100):
+        service.serve(("GET", f"/r{i}"))
+    service.record()
+
+    rows = store.query("SELECT count(*) FROM request_points WHERE tier = 60")[0][0]
+    everything = RequestSeries(store).total(BEGIN, BEGIN + 3600)
+    assert MAX_PER_BUCKET + 2 == rows  # all of them, and the rest, too
+    assert MAX_PER_BUCKET + 100 == everything.count
+
+
+def test_old_buckets_go_a_thousand_at_once(store: Store) -> None:
+    """What is older than its tier is deleted, in steps that hold nobody up."""
+    service = Service(store)
+    for _ in range(3 * 60):
+        service.serve()
+        service.record(after=60)
+    for _ in range(3):
+        service.history.prune(BEGIN + 10 * 3600)
+
+    left = {t: store.query("SELECT count(*) FROM request_points WHERE tier = ?", (t,))[0][0]
+            for t, _ in TIERS}  # fmt: skip
+    assert 0 == left[60]
+    assert left[900] > 0 < left[10_800]
+
+
+def test_a_heat_map_has_a_row_for_each_doubling(store: Store) -> None:
+    """Fifteen rows: below 2 ms, a row for each doubling, above 16 s."""
+    service = Service(store)
+    for seconds in (0.001, 0.003, 0.1, 20.0):
+        service.serve(n=2, seconds=seconds)
+    service.record()
+
+    found = RequestSeries(store).heatmap(BEGIN, BEGIN + 3600)
+
+    assert [(0.002, 16.384)] == [(found.edges[0], found.edges[-1])]
+    (column,) = found.counts
+    assert 15 == len(column)
+    assert {0: 2, 1: 2, 6: 2, 14: 2} == {row: n for row, n in enumerate(column) if n}
+
+
+def test_streams_are_counted_but_are_no_latency() -> None:
+    """A WebSocket of an hour is a request, and no slow one."""
+    names = {"http.request.method": "GET", "http.route": "/live", "http.response.status_code": 101}
+    key = tuple(names.items())
+    families = [
+        Family(m.name, "histogram", "s", "", [Point(key, Histogram((1,), [0, n], 9.0, n), 1)])
+        for m, n in ((HTTP_SERVER_REQUEST_DURATION, 2), (HTTP_SERVER_STREAM_DURATION, 3))
+    ]  # fmt: skip
+
+    found = totals(families, [])["GET", "/live"]
+
+    assert (5, 2, 9.0) == (found.count, found.timed, found.seconds)
+
+
+@pytest.mark.parametrize("counts", [{}, {"0": 1}, {"5": 3, "140": 100_000}, {"193": 1, "194": 2}])
+def test_durations_survive_the_store(counts: dict[str, int]) -> None:
+    """What is packed comes back."""
+    assert counts == durations.unpacked(durations.packed(counts))
+
+
+def test_damaged_bytes_are_no_error() -> None:
+    """Half a number at the end is left out."""
+    assert {"5": 3} == durations.unpacked(durations.packed({"5": 3}) + b"\x80")
+
+
+def test_a_locked_store_costs_nothing_but_time(tmp_path: Path, lenient: None) -> None:
+    """Somebody else writes for long: the requests are stored once it is free again."""
+    store, other = Store(tmp_path), Store(tmp_path)
+    service = Service(store)
+    service.serve(n=3)
+    with other.transaction():
+        service.record()
+    service.record()
+
+    assert 3 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 3600))
+    for each in (store, other):
+        each.stop(time.monotonic() + 1)
