@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -153,6 +154,18 @@ def _event(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
     return text_of(record.msg, arguments_of(record)), fields
 
 
+def has_foreign_handler(logger: logging.Logger) -> bool:
+    """What Flask's `has_level_handler` says, but for handlers of ours."""
+    level, current = logger.getEffectiveLevel(), logger
+    while True:
+        for handler in current.handlers:
+            if handler.level <= level and not isinstance(handler, OwnHandler):
+                return True
+        if not current.propagate or current.parent is None:
+            return False
+        current = current.parent
+
+
 class Installed:
     """The changes to the standard library's loggers; `undo` reverts them."""
 
@@ -160,7 +173,7 @@ class Installed:
         self.handler = PipelineHandler(to)
         self._root = logging.getLogger()
         self._old_level = self._root.level
-        self._added: list[tuple[logging.Logger, logging.Handler]] = []
+        self._asked_before: Callable[[logging.Logger], bool] | None = None
         self._muted: list[tuple[logging.Handler, logging.Filter]] = []
         self._level = level
         self.attach()
@@ -193,34 +206,22 @@ class Installed:
             mute = Muted()
             default.addFilter(mute)
             self._muted.append((default, mute))
-        # The handler stays in its place, or comes to it: `if not app.logger.handlers: add one` is
-        # how programs ask. Not by `app.logger`: Flask makes it at its first use, and reads
-        # `app.debug` then.
-        logger = logging.getLogger(app.name)
-        if not self._has_handler(logger):
-            logger.addHandler(default)
-            self._added.append((logger, default))
-
-    @staticmethod
-    def _has_handler(logger: logging.Logger) -> bool:
-        """As Flask asks before it adds its own handler, but for ours."""
-        level, current = logger.getEffectiveLevel(), logger
-        while True:
-            for handler in current.handlers:
-                if handler.level <= level and not isinstance(handler, OwnHandler):
-                    return True
-            if not current.propagate or current.parent is None:
-                return False
-            current = current.parent
+        # Flask adds its handler when it makes `app.logger`, unless somebody has one; `if not
+        # app.logger.handlers: add one` is how programs ask. Not at the set-up: the program may add
+        # a handler to root later, and making `app.logger` here would read `app.debug` too early.
+        module: Any = sys.modules["flask.logging"]
+        if module.has_level_handler is not has_foreign_handler:
+            self._asked_before = module.has_level_handler
+            module.has_level_handler = has_foreign_handler
 
     def undo(self) -> None:
         """Leave the loggers as they were."""
         self._root.removeHandler(self.handler)
         self._root.setLevel(self._old_level)
-        for logger, handler in self._added:
-            logger.removeHandler(handler)
         for handler, mute in self._muted:
             handler.removeFilter(mute)
+        if self._asked_before is not None:
+            sys.modules["flask.logging"].has_level_handler = self._asked_before  # type: ignore[attr-defined]
 
     def findings(self) -> list[str]:
         """One sentence for each handler on the root logger that repeats the pipeline's output."""

@@ -230,3 +230,17 @@ def test_handlers_of_an_app_stay(room: Install, monkeypatch: pytest.MonkeyPatch)
     made.logs.stdlib.undo()
 
     assert [] == default_handler.filters
+    assert flask.logging.has_level_handler.__module__ == "flask.logging"
+
+
+def test_a_handler_that_root_gets_later_counts(
+    room: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without us: Flask adds none of its own where root has one when `app.logger` is made."""
+    app = flask.Flask("shop_with_late_root")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    made = room()
+    made.logs.adopt(app)
+    logging.getLogger().addHandler(logging.NullHandler())
+
+    assert [] == app.logger.handlers
