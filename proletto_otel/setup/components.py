@@ -52,6 +52,9 @@ FOLD_S = 2.0
 UPKEEP_S = 60.0
 """How often rotated log files are compressed and aged."""
 
+INDEX_S = 1.0
+"""How often a few megabytes of log files are indexed for searches."""
+
 
 class Components:
     """All components of one process.
@@ -114,6 +117,7 @@ class Components:
         )
         self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
         self.ticker.every(UPKEEP_S, "logs.upkeep", self.logs.upkeep.run, leader=True)
+        self.ticker.every(INDEX_S, "logs.index", lambda: self.log_search.index_some(), leader=True)
 
     def _set_up_errors(self) -> None:
         attributes = self.config.resource_attributes

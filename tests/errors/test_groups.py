@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,8 @@ from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.state.store import Store
 from tests.corpus import secrets
-from tests.logs.conftest import Room
 
 log = get_logger("shop")
-
-
-@pytest.fixture
-def groups(room: Callable[..., Room], tmp_path: Path) -> Iterator[ErrorGroups]:
-    """Groups that listen to the pipeline."""
-    room(log_console=False, log_files=False)
-    made = ErrorGroups(Store(tmp_path / "state"))
-    pipeline.listen(made.count)
-    yield made
-    pipeline.unlisten(made.count)
 
 
 def fail(message: str = "card refused") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import zlib
@@ -16,6 +17,8 @@ from proletto_otel.logs.sinks.files.rotation import SizeNames
 
 MAX_FILES = 200
 """Files read; of more, the oldest are not."""
+TRIES = 10
+"""A rotation takes less than a millisecond; files of some lines rotate again at once."""
 MARK_BYTES = 64
 """Shorter than any line: they hold time, level and logger of the first one."""
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -65,12 +68,17 @@ def opened(path: Path) -> Iterator[OpenFiles]:
     """The files of the log *path*; they stay readable until the end, whatever rotates meanwhile."""
     found = OpenFiles()
     try:
-        # A rotation between listing and opening can hide a file; then all is done again.
-        for _ in range(3):
-            _close(found)
+        # A rotation meanwhile can hide a file that is renamed from a name that was not opened yet
+        # to one that was: then all is done again.
+        names = _inodes(path)
+        for _ in range(TRIES):
             found = _open_all(path)
-            if _is_current(path, found):
+            before, names = names, _inodes(path)
+            if before == names:
                 break
+            _close(found)
+        else:
+            found = _open_all(path)
         yield found
     finally:
         _close(found)
@@ -80,12 +88,14 @@ def _open_all(path: Path) -> OpenFiles:
     found = OpenFiles()
     try:
         backups = [backup.path for backup in SizeNames(path, 0).backups()]
+    except FileNotFoundError:
+        backups = []
     except OSError as error:
         found.problem = _why(path, error)
         return found
     packed = [backup.name for backup in backups if backup.suffix == ".gz"]
     if packed:
-        found.notes.append(f"{len(packed)} compressed files are not searched ({packed[0]}, …)")
+        found.notes.append(f"compressed and not searched: {len(packed)} files ({packed[0]})")
     names = [path, *(backup for backup in backups if backup.suffix != ".gz")]
     if len(names) > MAX_FILES:
         found.notes.append(f"only the newest {MAX_FILES} files are searched")
@@ -116,12 +126,14 @@ def _add(found: OpenFiles, name: Path, active: bool) -> None:
     )
 
 
-def _is_current(path: Path, found: OpenFiles) -> bool:
-    try:
-        inode = os.stat(path).st_ino
-    except OSError:
-        return True
-    return not found.files or found.files[0].inode == inode or not found.files[0].active
+def _inodes(path: Path) -> dict[str, int]:
+    """Which file each name of the log leads to."""
+    found: dict[str, int] = {}
+    with contextlib.suppress(OSError):
+        for name in (path, *(backup.path for backup in SizeNames(path, 0).backups())):
+            with contextlib.suppress(OSError):
+                found[name.name] = name.stat().st_ino
+    return found
 
 
 def _why(path: Path, error: OSError) -> str:

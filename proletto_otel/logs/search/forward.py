@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator, Sequence
 
 from proletto_otel.logs.search import blocks
-from proletto_otel.logs.search.blocks import BLOCK, MAX_LINE
+from proletto_otel.logs.search.blocks import BLOCK, Block
 from proletto_otel.logs.search.files import LogFile
 from proletto_otel.logs.search.query import Matcher
 from proletto_otel.logs.search.results import LogLine, LogPage
 from proletto_otel.logs.search.walk import parsed
 
-QUIET_S = 0.5
-"""Other workers write into a rotated file for up to 0.1 s: it is left when it is quiet so long."""
+QUIET_S = 2.0
+"""Other workers write into a rotated file for 0.1 s, and longer on a loaded machine: a tail leaves
+it when it was quiet so long."""
 MAX_AROUND = 8
 """Blocks read on each side of a line."""
 
@@ -25,22 +26,17 @@ def tail(files: Sequence[LogFile], offset: int, matcher: Matcher, most: int) -> 
     left, unreadable = most, 0
     for file in reversed(files):
         while left > 0 and offset < file.size:
-            text = os.pread(file.fd, min(left, BLOCK, file.size - offset), offset)
-            whole = text[: text.rfind(b"\n") + 1]
-            if not whole:
-                skipped = _over_long(file, offset)
-                if not skipped:
-                    break
-                whole, unreadable = b"", unreadable + 1
-                offset, left = offset + skipped, left - skipped
-                continue
-            for start, line in blocks.Block(whole, offset).forwards():
+            block, end = _next_lines(file, offset, left)
+            if end == offset:
+                break  # the last line is being written
+            unreadable += block.too_long
+            for start, line in block.forwards():
                 made = parsed(file, start, line)
                 if made is None:
                     unreadable += 1
                 elif matcher.matches(made):
                     lines.append(made)
-            offset, left = offset + len(whole), left - len(whole)
+            offset, left = end, left - (end - offset)
         rotated = file is not files[0]
         if left <= 0 or not rotated or time.time() - file.modified < QUIET_S:
             break
@@ -55,18 +51,24 @@ def tail(files: Sequence[LogFile], offset: int, matcher: Matcher, most: int) -> 
     )
 
 
-def _over_long(file: LogFile, offset: int) -> int:
-    """Bytes of a line that is longer than a block; 0 when it is not finished."""
+def _next_lines(file: LogFile, offset: int, most: int) -> tuple[Block, int]:
+    """Whole lines from *offset* on, about *most* bytes but at least one, and where they end."""
+    text = os.pread(file.fd, min(BLOCK, file.size - offset), offset)
+    end = text.rfind(b"\n", 0, max(most, 1)) + 1 or text.find(b"\n") + 1
+    if end:
+        return Block(text[:end], offset), offset + end
+    # a line that is longer than a block
+    block = blocks.read(file.fd, offset, offset + 1)
+    if block.text:
+        return block, offset + len(block.text)
     at = offset
-    while at < min(file.size, offset + 64 * MAX_LINE):
+    while block.too_long and at < file.size:
         some = os.pread(file.fd, BLOCK, at)
         found = some.find(b"\n") + 1
         if found:
-            return at + found - offset
-        if not some:
-            return 0
+            return block, at + found
         at += len(some)
-    return 0
+    return block, offset
 
 
 def around(file: LogFile, offset: int, before: int, after: int) -> list[LogLine]:

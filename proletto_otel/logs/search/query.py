@@ -65,14 +65,16 @@ class Needle:
 
     def positions(self, text: bytes) -> list[int]:
         """Where it stands in *text*, last first."""
+        # Forwards and not with `rfind`: several times as fast where there is nothing.
         found: list[int] = []
         for needle in self.alternatives:
-            at = text.rfind(needle)
+            at = text.find(needle)
             while at >= 0:
                 found.append(at)
-                # on to the line before: another one in the same line says nothing new
-                at = text.rfind(needle, 0, text.rfind(b"\n", 0, at) + 1)
-        return sorted(found, reverse=True) if len(self.alternatives) > 1 else found
+                # on to the next line: another one in the same line says nothing new
+                end = text.find(b"\n", at)
+                at = text.find(needle, end) if end >= 0 else -1
+        return sorted(found, reverse=True)
 
     def within(self, line: bytes) -> bool:
         """Whether *line* has it."""
@@ -95,6 +97,13 @@ class Matcher:
         self.needles = tuple(self._needles())
         """The most selective first."""
 
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """IDs that a line must have."""
+        q = self.query
+        found = (q.identifier, q.request_id, q.trace_id, q.fingerprint)
+        return tuple(identifier for identifier in found if identifier)
+
     def _needles(self) -> Iterator[Needle]:
         q = self.query
         ids = (c.REQUEST_ID, c.TRACE_ID, c.LOG_FINGERPRINT)
@@ -107,7 +116,9 @@ class Matcher:
             bare = (f'"{c.USER}":{q.user}'.encode(),) if q.user.isdecimal() else ()
             yield Needle((*_members(c.USER, q.user), *bare))
         if self.text:
-            run = max(_ASCII_RUN.findall(self.text), key=len, default="")
+            # "ss" is left out, as folding makes it of an "ß"
+            runs = (run for part in self.text.split("ss") for run in _ASCII_RUN.findall(part))
+            run = max(runs, key=len, default="")
             if run:
                 yield Needle((quoted(run)[1:-1].encode(),), folded=True)
         if q.component:

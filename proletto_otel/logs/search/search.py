@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proletto_otel.logs.search import blocks, files, forward
 from proletto_otel.logs.search.block_index import Indexes
@@ -21,6 +22,9 @@ from proletto_otel.logs.search.files import OpenFiles
 from proletto_otel.logs.search.query import LogQuery, Matcher
 from proletto_otel.logs.search.results import LogPage
 from proletto_otel.logs.search.walk import Walk
+
+if TYPE_CHECKING:
+    from proletto_otel.logs.search.indexer import Indexer
 
 BUDGET_S = 0.15
 """Time of one call; then it returns what it has and where to go on."""
@@ -54,6 +58,7 @@ class LogSearch:
         self.problem = problem
         """Why nothing can be searched, whatever is asked; empty when it can."""
         self._indexes = indexes or Indexes(None)
+        self._indexer: Indexer | None = None
         self._clock = clock
         self._running, self._pid = threading.Lock(), os.getpid()
 
@@ -169,6 +174,16 @@ class LogSearch:
                 return replace(_nowhere(position), cursor=_end_of(found))
             most = min(max(max_bytes, 1), 4 * MAX_TAIL_BYTES)
             return forward.tail(found.files[: place + 1], position.offset, matcher, most)
+
+    def index_some(self) -> bool:
+        """Index a few megabytes more; whether there is more to do. For the leader's ticker."""
+        if self.path is None:
+            return False
+        if self._indexer is None:
+            from proletto_otel.logs.search.indexer import Indexer
+
+            self._indexer = Indexer(self.path, self._indexes)
+        return self._indexer.step()
 
     @contextmanager
     def _opened(self) -> Iterator[OpenFiles | LogPage]:
