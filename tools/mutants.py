@@ -5,8 +5,11 @@
 Of each room (a folder of `proletto_otel`) a random sample of changes is tried in a copy of the
 repository: a comparison shifted by one or turned round, a condition negated, a call left out, a
 result replaced by None, a limit set to zero. The tests of the room, and others that import the
-changed module, run until the first failure. A change that no test notices is printed; a change that
-makes no difference to anybody belongs, with its reason, into `tools/mutants_without_effect.txt`.
+changed module, run until the first failure. They run once without a change before, so that a test
+that fails by itself, or a slow machine, counts for nothing. A change that no test notices is
+printed; one that makes no difference to anybody belongs, with its reason, into
+`tools/mutants_without_effect.txt`. With `--only FILE` the changes that are "not noticed" in FILE,
+which an earlier run printed, are tried again.
 The exit status is 1 when fewer than 85 of 100 are noticed in some room.
 """
 
@@ -20,7 +23,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +33,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "proletto_otel"
 WITHOUT_EFFECT = Path(__file__).with_name("mutants_without_effect.txt")
 WANTED = 0.85
-LIMIT_S = 240
-"""A mutant that makes the tests run for longer counts as noticed."""
+LIMIT_S = 600
+"""Longest run of a room's tests without a change."""
+HANGS_AFTER = 4
+"""A mutant hangs when its tests take this many times as long as without it, and a minute more."""
 NOT_RUN = ("stack", "peers", "matrix", "long")
+NOT_NOTICED = "  not noticed: "
 SWAPS: dict[type[ast.AST], str] = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
     ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in",
@@ -48,21 +56,11 @@ class Mutant:
     start: int
     end: int
     text: str
-    what: str
+    name: str
+    """The file, the line as it was and the change, without line numbers, which move."""
 
-    @property
-    def source(self) -> str:
-        """The line that is changed."""
-        return self.path.read_text().splitlines()[self.line - 1].strip()
-
-    @property
-    def name(self) -> str:
-        """The file and the change, without line numbers, which move."""
-        return f"{self.path.relative_to(ROOT)} | {self.source} | {self.what}"
-
-    def applied(self) -> str:
-        """The file with the change."""
-        text = self.path.read_text()
+    def applied(self, text: str) -> str:
+        """The file's *text* with the change."""
         return text[: self.start] + self.text + text[self.end :]
 
 
@@ -78,11 +76,15 @@ class Finder:
 
     def mutants(self) -> Iterator[Mutant]:
         """Every change, in the order of the file."""
+        known: Counter[str] = Counter()
         for node in self._reachable(ast.parse(self.text)):
-            for text, what, target in _changes(node, self.text):
-                start = self._offset(target.lineno, target.col_offset)
-                end = self._offset(target.end_lineno or 0, target.end_col_offset or 0)
-                yield Mutant(self.path, target.lineno, start, end, text, what)
+            for text, what, target in _changes(node, self._source):
+                line = self.text[self._lines[target.lineno - 1] : self._lines[target.lineno]]
+                name = f"{self.path.relative_to(ROOT)} | {line.strip()} | {what}"
+                known[name] += 1
+                if known[name] > 1:  # two comparisons in one line, or the same line again
+                    name += f" ({known[name]})"
+                yield Mutant(self.path, target.lineno, *self._span(target), text, name)
 
     def _reachable(self, tree: ast.AST) -> Iterator[ast.AST]:
         """Every node but annotations, decorators' text and what only type checkers read."""
@@ -92,18 +94,25 @@ class Finder:
             yield child
             yield from self._reachable(child)
 
+    def _source(self, node: ast.expr) -> str:
+        """The text of a node; `ast.get_source_segment` splits the file anew each time."""
+        start, end = self._span(node)
+        return self.text[start:end]
+
+    def _span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+        end = self._offset(node.end_lineno or 0, node.end_col_offset or 0)
+        return self._offset(node.lineno, node.col_offset), end
+
     def _offset(self, line: int, column: int) -> int:
         start = self._lines[line - 1]
         before = self.text[start : self._lines[line]].encode()[:column]
         return start + len(before.decode())
 
 
-def _changes(node: ast.AST, text: str) -> Iterator[tuple[str, str, ast.expr | ast.stmt]]:
+def _changes(
+    node: ast.AST, source: Callable[[ast.expr], str]
+) -> Iterator[tuple[str, str, ast.expr | ast.stmt]]:
     """What this node could become: its new text, the change in words, and the node replaced."""
-
-    def source(part: ast.AST) -> str:
-        return ast.get_source_segment(text, part) or ""
-
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         swap = SWAPS[type(node.ops[0])]
         changed = f"({source(node.left)} {swap} {source(node.comparators[0])})"
@@ -141,14 +150,13 @@ def without_effect() -> set[str]:
 def sample(room: str, size: int, seed: int) -> list[Mutant]:
     """A random sample of a room's changes, the same for the same *seed*."""
     skipped = without_effect()
-    folder = PACKAGE / room
-    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
+    files = sorted((PACKAGE / room).rglob("*.py"))
     found = [m for path in files for m in Finder(path).mutants()]
     random.Random(f"{room} {seed}").shuffle(found)
     return [m for m in found if m.name not in skipped][:size]
 
 
-def tests_of(mutant: Mutant, room: str) -> list[str]:
+def tests_of(mutant: Mutant, room: str, root: Path) -> list[str]:
     """The tests that may notice: those that import the module, then the rest of the room's."""
     relative = mutant.path.relative_to(ROOT).with_suffix("")
     package, module = ".".join(relative.parts[:-1]), relative.parts[-1]
@@ -157,11 +165,11 @@ def tests_of(mutant: Mutant, room: str) -> list[str]:
         f"from {package} import {module}",
         f"{package}.{module}",
     )
-    files = [p for p in sorted((ROOT / "tests").rglob("test_*.py")) if p.parts[-2] not in NOT_RUN]
+    files = [p for p in sorted((root / "tests").rglob("test_*.py")) if p.parts[-2] not in NOT_RUN]
     near = [p for p in files if any(text in p.read_text() for text in importing)]
-    own = [p for p in files if room in p.relative_to(ROOT / "tests").parts[:1]]
+    own = [p for p in files if room in p.relative_to(root / "tests").parts[:1]]
     chosen = sorted(near, key=lambda p: p not in own) + [p for p in own if p not in near]
-    return [str(p.relative_to(ROOT)) for p in chosen]
+    return [str(p.relative_to(root)) for p in chosen]
 
 
 def copy_repository(target: Path) -> None:
@@ -176,34 +184,83 @@ def copy_repository(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
-def passes(copy: Path, tests: list[str]) -> bool:
-    """Whether *tests* pass in the copy, which is imported from there."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+@dataclass(frozen=True)
+class Room:
+    """A room's tests in a copy of the repository, as they are without a change."""
+
+    name: str
+    copy: Path
+    broken: tuple[str, ...]
+    """Tests that fail without any change: they notice nothing."""
+    took_s: float
+
+    @classmethod
+    def measured(cls, name: str, copy: Path, mutants: list[Mutant]) -> Room:
+        """Run every test that a mutant of the room may run, once, without a change."""
+        tests = sorted({test for mutant in mutants for test in tests_of(mutant, name, copy)})
+        began = time.monotonic()
+        output = run_tests(copy, tests, LIMIT_S, first_only=False)
+        if output is None:
+            raise SystemExit(f"{name}: the tests take over {LIMIT_S} s without a change")
+        broken = tuple(failed_in(output))
+        for test in broken:
+            print(f"  fails without a change, left out: {test}", flush=True)
+        return cls(name, copy, broken, time.monotonic() - began)
+
+    def noticed(self, mutant: Mutant) -> str:
+        """The test that fails with *mutant* applied, "a hang", or nothing."""
+        place = self.copy / mutant.path.relative_to(ROOT)
+        before = place.read_text()
+        place.write_text(mutant.applied(before))
+        try:
+            limit_s = HANGS_AFTER * self.took_s + 60
+            output = run_tests(
+                self.copy, tests_of(mutant, self.name, self.copy), limit_s, self.broken
+            )
+        finally:
+            place.write_text(before)
+        if output is None:
+            return "a hang"
+        return next(iter(failed_in(output)), output.strip().splitlines()[-1] if output else "")
+
+
+def run_tests(
+    copy: Path, tests: list[str], limit_s: float, without: tuple[str, ...] = (), *,
+    first_only: bool = True,
+) -> str | None:  # fmt: skip
+    """What pytest prints about tests that fail in the copy; None when they take too long."""
+    command = [sys.executable, "-m", "pytest", "-rfE", "--tb=no", "-p", "no:cacheprovider"]
+    command += ["-x"] if first_only else []
+    command += [f"--deselect={test}" for test in without]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_S, check=False
-        )
+            [*command, *tests], cwd=copy, env=environment, capture_output=True, text=True,
+            timeout=limit_s, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return None
+    return (done.stdout + done.stderr).strip() or "no output" if done.returncode else ""
 
 
-def try_room(copy: Path, room: str, mutants: list[Mutant]) -> float:
+def failed_in(output: str) -> list[str]:
+    """Names of the tests that pytest's summary calls failed."""
+    lines = (line.split(" - ")[0].split(" ", 1) for line in output.splitlines())
+    return [line[1] for line in lines if line[0] in ("FAILED", "ERROR") and len(line) > 1]
+
+
+def try_room(copy: Path, name: str, mutants: list[Mutant]) -> float:
     """Try *mutants*, print those that nobody noticed, and return the share of the others."""
+    room = Room.measured(name, copy, mutants)
+    print(f"{name}: {room.took_s:.0f} s without a change", flush=True)
     noticed = 0
     for mutant in mutants:
-        place = copy / mutant.path.relative_to(ROOT)
-        place.write_text(mutant.applied())
-        try:
-            survived = passes(copy, tests_of(mutant, room))
-        finally:
-            shutil.copy2(mutant.path, place)
-        noticed += not survived
-        if survived:
-            print(f"  not noticed: {mutant.name}  (line {mutant.line})", flush=True)
+        by = room.noticed(mutant)
+        noticed += bool(by)
+        word = f"  noticed by {by}: " if by else NOT_NOTICED
+        print(f"{word}{mutant.name}  (line {mutant.line})", flush=True)
     share = noticed / len(mutants) if mutants else 1.0
-    print(f"{room}: {noticed} of {len(mutants)} noticed ({share:.0%})", flush=True)
+    print(f"{name}: {noticed} of {len(mutants)} noticed ({share:.0%})", flush=True)
     return share
 
 
@@ -214,11 +271,17 @@ def main() -> int:
     parser.add_argument("room", nargs="*", help=f"one of {', '.join(rooms)}; all by default")
     parser.add_argument("--sample", type=int, default=20, help="changes per room")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--only", type=Path, help="a file with lines that name changes: try these")
     parser.add_argument("--list", action="store_true", help="print the changes, try none")
     chosen = parser.parse_args()
     if unknown := [room for room in chosen.room if not (PACKAGE / room).is_dir()]:
         parser.error(f"no such room: {', '.join(unknown)}; there are {', '.join(rooms)}")
-    samples = {r: sample(r, chosen.sample, chosen.seed) for r in chosen.room or rooms}
+    size = sys.maxsize if chosen.only else chosen.sample
+    samples = {r: sample(r, size, chosen.seed) for r in chosen.room or rooms}
+    if chosen.only:
+        lines = chosen.only.read_text().splitlines()
+        wanted = {x.partition(NOT_NOTICED)[2].rpartition("  (line ")[0] for x in lines}
+        samples = {room: [m for m in s if m.name in wanted] for room, s in samples.items()}
     print(f"seed {chosen.seed}", flush=True)
     if chosen.list:
         print(*(m.name for found in samples.values() for m in found), sep="\n")
