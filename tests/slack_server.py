@@ -66,6 +66,15 @@ class SlackServer:
             def do_POST(self) -> None:
                 outer._serve(self)
 
+            def do_GET(self) -> None:
+                """A page, as the target of a redirect has one; it takes no message."""
+                outer.requests.append(Received(self.path, {}, time.monotonic(), 299))
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", "12")
+                self.end_headers()
+                self.wfile.write(b'{"ok": true}')
+
             def log_message(self, *args: Any) -> None:
                 """Quiet."""
 

@@ -111,6 +111,23 @@ def test_wrong_credentials(slack: SlackServer) -> None:
         assert caught.value.permanent
 
 
+@pytest.mark.parametrize("kind", ["webhook", "bot"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_neither_followed_nor_delivered(
+    slack: SlackServer, kind: str, status: int
+) -> None:
+    """Where it leads gets no token, and its 200 would be of a page, not of the message."""
+    made = by_bot(slack) if kind == "bot" else by_webhook(slack.webhook_url)
+    slack.answer(status, {"Location": "/elsewhere"})
+
+    with pytest.raises(SlackRefused, match=f"Slack answered {status}") as caught:
+        made.post("hello", BLOCKS)
+    assert not caught.value.permanent
+    assert [status] == [request.status for request in slack.requests]
+    made.post("hello again", BLOCKS)
+    assert ["hello again"] == [message.body["text"] for message in slack.messages]
+
+
 def test_nobody_answers() -> None:
     """A refused connection names neither URL nor secret."""
     url = f"http://127.0.0.1:{free_port()}/services/T0/B0/hidden-part"

@@ -123,9 +123,9 @@ class SlackClient:
 
     def _post_by_webhook(self, text: str, blocks: Blocks) -> None:
         if self._client is None:
-            from slack_sdk.webhook import WebhookClient
+            from proletto_otel.notify.slack.connections import Webhook
 
-            self._client = WebhookClient(
+            self._client = Webhook(
                 self._webhook.reveal(), timeout=self._timeout_s, logger=_mute, retry_handlers=[]
             )
         answer = self._client.send(
@@ -138,9 +138,9 @@ class SlackClient:
         from slack_sdk.errors import SlackApiError
 
         if self._client is None:
-            from slack_sdk import WebClient
+            from proletto_otel.notify.slack.connections import Bot
 
-            self._client = WebClient(
+            self._client = Bot(
                 token=self._token.reveal(), base_url=self._api_url, timeout=self._timeout_s,
                 logger=_mute, retry_handlers=[],
             )  # fmt: skip
