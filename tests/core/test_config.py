@@ -1,5 +1,7 @@
 """Settings: where a value comes from, and what a bad one does."""
 
+from typing import Any
+
 import pytest
 
 from proletto_otel.core.config import SETTINGS, Config, load
@@ -114,6 +116,40 @@ def test_a_level_that_is_none_is_refused(value: object) -> None:
 
     assert 20 == config.log_level
     assert (1 if value != "" else 0) == len(warnings)
+
+
+INTEGERS = [row for row in SETTINGS if "whole number" in row.parser.expected]
+NUMBERS = [row for row in SETTINGS if row.parser.expected.startswith("a number")]
+
+
+@pytest.mark.parametrize("row", [*INTEGERS, *NUMBERS], ids=lambda row: row.name)
+@pytest.mark.parametrize("value", ["inf", "nan", "-1e999", True])
+def test_a_number_that_is_endless_or_none_is_refused(row: Any, value: object) -> None:
+    """Neither an interval that never ends nor a limit that no value reaches can be set."""
+    config, warnings = load({}, {row.env[0]: value}, {})
+
+    assert row.default == getattr(config, row.name)
+    assert [f"{row.env[0]}={value!r}: expected {row.parser.expected}; using {row.default!r}"] == (
+        warnings
+    )
+
+
+@pytest.mark.parametrize("row", INTEGERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("value", ["587.9", 587.9, 587.0, "5e2"])
+def test_a_whole_number_is_not_rounded(row: Any, value: object) -> None:
+    """Port 587.9 is a slip, and connecting to 587 would hide it."""
+    config, warnings = load({}, {row.env[0]: value}, {})
+
+    assert row.default == getattr(config, row.name)
+    assert 1 == len(warnings)
+    with pytest.raises(ConfigError, match=f"{row.name}={value!r}: expected "):
+        load({row.name: value}, {}, {})
+
+
+def test_the_numbers_that_are_tried_are_there() -> None:
+    """The two tests above would pass without a setting."""
+    assert {"smtp_port", "monitor_max_samples"} <= {row.name for row in INTEGERS}
+    assert {"monitor_sample_interval", "slack_window_s"} <= {row.name for row in NUMBERS}
 
 
 def test_secrets_are_never_shown() -> None:

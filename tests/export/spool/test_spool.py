@@ -149,6 +149,25 @@ def test_old_payloads_are_dropped_and_counted(world: World) -> None:
     assert {"spool_expired": 4} == world.dropped()
 
 
+def test_metrics_over_an_hour_old_are_dropped_and_counted(tmp_path: Path) -> None:
+    """Prometheus takes none of them; logs and traces of the same age are still delivered."""
+    world = World(tmp_path, max_age_s=48 * 3600)
+    for signal in ("metrics", "logs", "traces"):
+        world.spool.write(signal, Payload(b"old", 4))
+    world.now += 3500
+    world.spool.write("metrics", Payload(b"new", 1))
+    world.now += 101
+    world.spool.sweep()
+    claims = {s: world.spool.claim(s) for s in ("metrics", "logs", "traces")}
+
+    assert {"metrics": b"new", "logs": b"old", "traces": b"old"} == {
+        signal: claim and claim.payload.body for signal, claim in claims.items()
+    }
+    assert world.spool.claim("metrics") is None
+    assert {"spool_expired": 4} == world.ledger.totals()["otlp_metrics"]["dropped"]
+    assert {} == world.dropped()
+
+
 def test_deleted_directory_is_counted_and_made_again(world: World) -> None:
     """Somebody removes the spool: what was in it is counted as lost, and it goes on."""
     world.spool.write("logs", Payload(b"x", 3))
