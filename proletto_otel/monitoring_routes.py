@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from proletto_otel.setup.telemetry import Telemetry, setup_telemetry
+from proletto_otel.web.own_pages import MonitoringPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from proletto_otel.setup.settings import Settings
 
-__all__ = ["init_app"]
+__all__ = ["MonitoringPage", "init_app"]
 
 
 def init_app(app: Flask, db: Any = None, **settings: Unpack[Settings]) -> Telemetry:

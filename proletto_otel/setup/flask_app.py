@@ -7,7 +7,7 @@ process share the components; each has a middleware of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from proletto_otel.web.site import Site
 if TYPE_CHECKING:
     from flask import Flask
     from flask.templating import Environment
+
+    from proletto_otel.web.own_pages import MonitoringPage
 
 ATTACHMENT = "proletto_otel.attachment"
 """Under this name `app.extensions` holds what was added to the application."""
@@ -52,6 +54,7 @@ def attach(
     requests: RequestTelemetry,
     status: Callable[[], Any],
     authorize: Authorize | None,
+    pages: Sequence[MonitoringPage] = (),
 ) -> TelemetryMiddleware:
     """Wrap *app* and add its routes; what an earlier set-up added is used again."""
     config = components.config
@@ -65,8 +68,8 @@ def attach(
         exposition=requests.page,
         status=status,
         families=components.snapshots.merged,
-        groups=components.errors,
         store=components.store,
+        pages=pages,
     )
     middleware = TelemetryMiddleware(
         before.middleware.wsgi_app if before is not None else app.wsgi_app,

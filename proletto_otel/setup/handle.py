@@ -6,7 +6,7 @@ Who makes it, and when, lives in `setup.telemetry`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.logs.search.search import LogSearch
+    from proletto_otel.web.own_pages import MonitoringPage
 
 EXTENSION = "proletto_otel"
 """Under this name `app.extensions` holds the handle."""
@@ -152,6 +153,7 @@ class Telemetry:
         app: Flask,
         authorize: Callable[..., Any] | None = None,
         request_labels: Ask | None = None,
+        monitoring_pages: Sequence[MonitoringPage] = (),
     ) -> None:
         """Wrap *app*; a second time does nothing."""
         if request_labels is not None:
@@ -161,7 +163,9 @@ class Telemetry:
         app.extensions[EXTENSION] = self
         self.apps.add(app)
         monitor.binding.use_context(app.app_context)
-        middleware = attach(app, self.components, self.requests, self.status, authorize)
+        middleware = attach(
+            app, self.components, self.requests, self.status, authorize, monitoring_pages
+        )
         if self._is_test:
             middleware.remember_open()
 

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from proletto_otel.setup.settings import Settings
+    from proletto_otel.web.own_pages import MonitoringPage
 
 __all__ = ["Telemetry", "current_telemetry", "setup_telemetry"]
 
@@ -51,6 +52,7 @@ def setup_telemetry(
     db: Any = None,
     authorize: Callable[..., Any] | None = None,
     request_labels: Callable[[dict[str, Any]], Mapping[str, Any] | None] | None = None,
+    monitoring_pages: Sequence[MonitoringPage] = (),
     **arguments: Unpack[Settings],
 ) -> Telemetry:
     """Switch telemetry on: traces, metrics, logs and errors of this process.
@@ -67,6 +69,7 @@ def setup_telemetry(
         request_labels: Labels to add to the request metrics, such as the tenant: called with the
             WSGI environ of each finished request, for all apps of the process; at most four
             labels, and 200 different sets of them in a process.
+        monitoring_pages: Pages of the app's own among the admin pages.
         arguments: Any setting of the configuration table by its name (`log_dir="…"`).
 
     Returns:
@@ -81,7 +84,7 @@ def setup_telemetry(
         telemetry = _made(app, chosen)
         try:
             if app is not None:
-                telemetry.add(app, authorize, request_labels)
+                telemetry.add(app, authorize, request_labels, monitoring_pages)
             else:
                 telemetry.provide()
             if db is None and telemetry.config.database_url:

@@ -61,8 +61,7 @@ def _test_channel(asked: Asked, form: Form) -> tuple[str, str]:
 
 def _change_error(asked: Asked, form: Form) -> tuple[str, str]:
     fingerprint, status = form.get("fingerprint", ""), form.get("status", "")
-    groups = asked.site.groups
-    if groups is None or not groups.change(fingerprint, status, asked.visitor.name):
+    if not asked.site.monitor.errors.change(fingerprint, status, asked.visitor.name):
         raise ConfigError(f"fingerprint={fingerprint!r}: there is no such error, or no store")
     return fingerprint, status
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from flask import Response, abort, current_app, request
 from markupsafe import Markup
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, MapAdapter, Rule
 
+from proletto_otel.core import internal_errors
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.web import actions, admin_api, assets, live, login, openapi, render
@@ -22,6 +24,7 @@ from proletto_otel.web.pages import (
     alerts,
     errors,
     health,
+    logs,
     overview,
     requests,
     system,
@@ -38,7 +41,7 @@ NOTHING = f"{ADMIN}_nothing"
 
 ADMIN_PAGES = (
     overview.PAGE, errors.PAGE, errors.GROUP, requests.PAGE, requests.ENDPOINT, request_page.PAGE,
-    health.PAGE, alerts.PAGE, system.PAGE, telemetry.PAGE,
+    logs.PAGE, health.PAGE, alerts.PAGE, system.PAGE, telemetry.PAGE,
 )  # fmt: skip
 """In the order of the navigation."""
 BY_NAME = {page.name: page for page in ADMIN_PAGES}
@@ -125,6 +128,8 @@ def _fixed_pages() -> list[Page]:
     pages += [
         Page("/api/live", "live", live.view),
         Page("/api/openapi.json", "openapi", openapi.view),
+        Page("/api/logs/tail", "logs_tail", logs.tail),
+        Page("/logs/download", "logs_download", logs.download),
         Page("/search", "search", _search),
         Page(
             "/static/<digest>/<name>", "static",
@@ -184,12 +189,31 @@ def view_of(page: Page) -> Callable[..., Any]:
             visitor = Visitor(name="", role="", way="")
         if request.method not in methods:
             return _not_allowed(methods)
+        asked = Asked(site=site, visitor=visitor, query=request.args)
         try:
-            return page.view(Asked(site=site, visitor=visitor, query=request.args), **captured)
+            return page.view(asked, **captured)
         except ConfigError as error:
             return text_answer(f"{error}\n", 400)
+        except HTTPException:
+            raise
+        except Exception as error:  # not the application's error: it is not reported as one
+            count_failure(f"admin.{page.name}", error)
+            if internal_errors.strict:
+                raise
+            return _failed(asked, page, error)
 
     return view
+
+
+def _failed(asked: Asked, page: Page, error: Exception) -> Response:
+    """What a page says that failed itself; the others work."""
+    name = type(error).__name__
+    if page.path.startswith(("/api/", "/logs/")):
+        return json_answer({"error": f"this page failed: {name}"}, 500)
+    try:
+        return render.page(asked, MISSING, {"failed": name}, 500)
+    except Exception:  # the frame around all pages is what fails
+        return text_answer(f"this page failed: {name}\n", 500)
 
 
 def _not_allowed(methods: tuple[str, ...]) -> Response:

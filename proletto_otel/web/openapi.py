@@ -10,6 +10,7 @@ from flask import Response, request
 
 from proletto_otel.web import admin_api
 from proletto_otel.web.login import home
+from proletto_otel.web.pages.logs import FIELDS as LOG_FIELDS
 from proletto_otel.web.render import Asked
 from proletto_otel.web.site import Page, json_answer
 
@@ -18,11 +19,14 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "api_alerts": ("limit",),
     "api_history_path_metric_": ("since",),
     "api_health_check_history": ("since",),
-    "page_requests": ("sort", "text", "limit"),
-    "page_endpoint": ("method", "route"),
-    "page_errors": ("status", "text", "limit"),
+    "page_requests": ("sort", "text", "range", "limit"),
+    "page_endpoint": ("method", "route", "range"),
+    "page_errors": ("state", "text", "sort", "version", "range", "limit"),
+    "page_error": ("occurrence", "range"),
     "page_system": ("range",),
     "page_health": ("range",),
+    "page_logs": ("range", "cursor", "at", "limit", *LOG_FIELDS),
+    "logs_tail": ("cursor", *LOG_FIELDS),
     "live": ("page", "range"),
 }
 """Parameters of the address by page."""

@@ -104,7 +104,7 @@ def render(
     """The page's HTML and its cards."""
     cards = Cards()
     html = template(shown.template).render(
-        **frame(asked, shown), **data, card=cards.card, csrf_token=csrf.token(cookie)
+        {**data, **frame(asked, shown)}, card=cards.card, csrf_token=csrf.token(cookie)
     )
     return html, cards
 
@@ -114,14 +114,13 @@ def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:
     from proletto_otel.web.pages import navigation
     from proletto_otel.web.pages.completeness import completeness
 
-    site, base = asked.site, f"{request.script_root}{home(asked.site)}".rstrip("/")
-    kept = {"range": asked.query["range"]} if "range" in asked.query else {}
+    site, base, kept = asked.site, base_of(asked), kept_of(asked)
     return {
         "page": shown,
         "base": base,
         "navigation": navigation(site),
         "kept": f"?{urlencode(kept)}" if kept else "",
-        "link": _linker(base, kept),
+        "link": linker(asked),
         "visitor": asked.visitor,
         "can": asked.visitor.may_change,
         "range": asked.range,
@@ -138,7 +137,20 @@ def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:
     }
 
 
-def _linker(base: str, kept: Mapping[str, str]) -> Callable[..., str]:
+def base_of(asked: Asked) -> str:
+    """Where the pages begin: the mount point and the prefix."""
+    return f"{request.script_root}{home(asked.site)}".rstrip("/")
+
+
+def kept_of(asked: Asked) -> dict[str, str]:
+    """What every link keeps of the address: the time range."""
+    return {"range": asked.query["range"]} if "range" in asked.query else {}
+
+
+def linker(asked: Asked) -> Callable[..., str]:
+    """Makes the addresses of pages."""
+    base, kept = base_of(asked), kept_of(asked)
+
     def link(path: str, **query: Any) -> str:
         """The address of a page, with the range of this one."""
         found = {k: str(v) for k, v in {**kept, **query}.items() if v not in (None, "")}

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from proletto_otel.core.metrics.registry import Family
     from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.health.states import CheckState, Transition
+    from proletto_otel.logs.search.search import LogSearch
+    from proletto_otel.monitoring.overview import Overview
     from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
+    from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.store import Store
+    from proletto_otel.state.worker_lives import Annotation, WorkerLife
     from proletto_otel.web.audit import Audit
     from proletto_otel.web.own_pages import MonitoringPage
 
@@ -54,6 +59,31 @@ class MonitorView(Protocol):
     def get_silences(self) -> Sequence[Silence]: ...
     def get_errors(self, limit: int = 50) -> Sequence[Mapping[str, Any]]: ...
     def history(self, metric: str, since: float = 3600.0) -> Sequence[tuple[float, float]]: ...
+    def series(
+        self, metric: str, start: float, end: float | None = None, points: int = 120
+    ) -> Sequence[MetricPoint]: ...
+    def request_series(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, points: int = 120,
+    ) -> Sequence[RequestPoint]: ...  # fmt: skip
+    def request_total(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None,
+    ) -> RequestPoint | None: ...  # fmt: skip
+    def request_endpoints(
+        self, start: float, end: float | None = None, points: int = 30
+    ) -> Sequence[EndpointPoint]: ...
+    def latency_heatmap(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, columns: int = 60,
+    ) -> LatencyHeatmap | None: ...  # fmt: skip
+    def annotations(self, start: float, end: float | None = None) -> Sequence[Annotation]: ...
+    def get_workers(self) -> Sequence[WorkerLife]: ...
+    def overview(self) -> Overview: ...
+    @property
+    def errors(self) -> ErrorGroups: ...
+    @property
+    def logs(self) -> LogSearch: ...
     def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
     def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None: ...
     def acknowledge(
@@ -95,9 +125,6 @@ class Site:
 
     families: Callable[[], Sequence[Family]] = tuple
     """Every metric of all workers, merged."""
-
-    groups: ErrorGroups | None = None
-    """The host's error groups; None: there are none to show."""
 
     store: Store | None = None
     """The host's store, for the audit; None: changes are in the log alone."""

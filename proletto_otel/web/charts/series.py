@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -59,24 +59,6 @@ class Mark:
 
     at: float
     label: str
-
-
-def bucketed(
-    samples: Iterable[tuple[float, float]], start: float, end: float, points: int
-) -> list[Point]:
-    """Samples (unix time, value) as at most *points* buckets with least, mean and greatest value.
-
-    Buckets without samples are absent: a gap in the line is where nothing was measured.
-    """
-    width = (end - start) / points
-    buckets: dict[int, list[float]] = {}
-    for at, value in samples:
-        if start <= at <= end and math.isfinite(value):
-            buckets.setdefault(min(int((at - start) / width), points - 1), []).append(value)
-    return [
-        Point(start + index * width, sum(values) / len(values), min(values), max(values))
-        for index, values in sorted(buckets.items())
-    ]
 
 
 def ceiling(value: float) -> float:

@@ -7,82 +7,63 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS
-from proletto_otel.web.charts import draw
-from proletto_otel.web.charts.series import Series
-from proletto_otel.web.pages import AdminPage, request_minutes, system
+from proletto_otel.web.pages import AdminPage, past, system
 from proletto_otel.web.pages.errors import groups
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
+    from proletto_otel.request.request_series import RequestPoint
     from proletto_otel.web.render import Asked
 
 SHOWN = 6
+HOUR_S = 3600.0
+BARS = 60
 
 
 def read(asked: Asked) -> Mapping[str, Any]:
-    """Everything at a glance."""
-    monitor = asked.site.monitor
-    found = request_minutes.endpoints(asked.site)
-    counted = request_minutes.minutes(found)
-    values = monitor.get_system_metrics()
+    """Everything at a glance: the big numbers are of the last five minutes, charts of an hour."""
+    monitor, now = asked.site.monitor, time.time()
+    prepared = monitor.overview()
     alerts = monitor.get_alerts()
+    endpoints = monitor.request_endpoints(now - HOUR_S, now, 1)
+    end = (now // 60 + 1) * 60
     return {
+        "prepared": prepared,
+        "recent": prepared.recent,
+        "per_minute": _per_minute(prepared.requests[-5:]),
+        "trend": _trend(prepared.requests),
         "health": monitor.get_health(),
         "alerts": alerts,
         "firing": [a for a in alerts if a.state in ("firing", "unevaluated")],
-        "tiles": _tiles(asked, counted),
-        "charts": _charts(asked, counted),
+        "charts": past.request_charts(asked, end - HOUR_S, end, BARS),
         "system": [
             system.reading(INDICATORS[name], value, alerts)
-            for name, value in values.items()
+            for name, value in monitor.get_system_metrics().items()
             if name in INDICATORS
         ],
-        "endpoints": sorted(found, key=lambda e: (-e["errors"], -(e["p95_s"] or 0)))[:SHOWN],
-        "endpoint_count": len(found),
-        "groups": groups(asked, status="open", limit=SHOWN),
+        "endpoints": sorted(endpoints, key=lambda e: (-e.total.errors, -(e.total.p95 or 0)))[
+            :SHOWN
+        ],
+        "endpoint_count": len(endpoints),
+        "groups": groups(asked, SHOWN),
+        "error_problem": monitor.errors.problem,
         "workers": workers(asked.site),
     }
 
 
-def _tiles(asked: Asked, counted: Mapping[int, tuple[float, float, float]]) -> dict[str, Any]:
-    """The big numbers: of the last five whole minutes, with the last hour beside them."""
-    monitor, now = asked.site.monitor, time.time()
-    last = [counted.get(int(now // 60) - ago, (0.0, 0.0, 0.0)) for ago in range(6)]
-    # the minute that is under way would show too little; alone it is all there is
-    recent = last[1:] if any(count for count, _, _ in last[1:]) else last[:1]
-    count, errors = sum(r[0] for r in recent), sum(r[1] for r in recent)
+def _per_minute(points: tuple[RequestPoint, ...]) -> float | None:
+    """Requests per minute of the time that somebody watched."""
+    seconds = sum(p.seconds for p in points)
+    return 60 * sum(p.count for p in points) / seconds if seconds else None
+
+
+def _trend(points: tuple[RequestPoint, ...]) -> dict[str, list[float | None]]:
+    """The last hour for the sparklines of the tiles."""
     return {
-        "per_minute": count / len(recent),
-        "error_share": 100 * errors / count if count else None,
-        "requests": request_minutes.last_hour(counted, 0, now),
-        "errors": request_minutes.last_hour(counted, 1, now),
-        **{
-            name: {
-                "now": past[-1][1] if (past := monitor.history(name, 3600.0)) else None,
-                "past": [value for _, value in past],
-            }
-            for name in ("response_time_avg", "response_time_p95")
-        },
+        "requests": [60 * p.count / p.seconds if p.seconds else 0.0 for p in points],
+        "errors": [100 * p.errors / p.count if p.count else None for p in points],
+        **{name: [getattr(p, name) for p in points] for name in ("p50", "p95", "p99")},
     }
-
-
-def _charts(asked: Asked, counted: Mapping[int, tuple[float, float, float]]) -> dict[str, Any]:
-    """Requests by result, and how long they took: the last hour, minute by minute."""
-    end = (time.time() // 60 + 1) * 60
-    start = end - 3600
-    hour = {m: found for m, found in counted.items() if m * 60 >= start}
-    averages = Series(label="average", points=request_minutes.average(hour), style="s3")
-    p95 = system.series(asked, "response_time_p95", "95 %", start, end, 60, "s2")
-    return {
-        "requests": draw.bar_chart(
-            "Requests per minute, by result", request_minutes.by_result(hour), start, end,
-            width_s=60,
-        ),
-        "times": draw.line_chart(
-            "Response time", [averages, p95], start, end, unit="s",
-            limits=system.limits(asked, "response_time_p95"),
-        ),
-    }  # fmt: skip
 
 
 PAGE = AdminPage(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.errors.group_rows import ErrorGroup
-from proletto_otel.web.pages import AdminPage, request_minutes
-from proletto_otel.web.pages.errors import facts
+from markupsafe import Markup
+
+from proletto_otel.logs.search.results import LogLine
+from proletto_otel.web.pages import AdminPage
 
 if TYPE_CHECKING:
     from proletto_otel.web.render import Asked
@@ -16,41 +17,62 @@ if TYPE_CHECKING:
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_FIELD = re.compile(r"(level|logger|user|component|text):(\S.{0,199})")
+AXIS_W, AXIS_H = 720, 24
 
 
 def read(asked: Asked, request_id: str) -> Mapping[str, Any]:
     """Everything that is known of one request, by its ID or its trace's."""
-    group = _group_of(asked, request_id)
+    monitor, config = asked.site.monitor, asked.site.config
+    found = monitor.errors.occurrences_of_request(request_id)
     timing = _timing(asked, request_id)
-    config = asked.site.config
+    near = found[0].at if found else timing["at"] if timing else None
+    logs = monitor.logs.of_request(request_id, near=near)
+    facts: dict[str, Any] = {}
+    for record in (*logs.lines, *found):
+        facts |= record.request
+        for name in ("user", "process_id", "trace_id", "environment"):
+            if getattr(record, name):
+                facts[name] = getattr(record, name)
+    trace = str(facts.get("trace_id") or request_id)
     return {
         "request_id": request_id,
-        "group": group,
-        "sample": (group.sample or {}) if group else {},
-        "facts": facts(group.sample or {}) if group else {},
+        "occurrences": found,
+        "logs": logs,
+        "axis": axis(logs.lines),
+        "began": logs.lines[0].at if logs.lines else None,
+        "facts": facts,
         "timing": timing,
         "trace_url": (
-            config.trace_url.replace("{trace_id}", request_id)
-            if config.trace_url and TRACE_ID.fullmatch(request_id)
+            config.trace_url.replace("{trace_id}", trace)
+            if config.trace_url and TRACE_ID.fullmatch(trace)
             else ""
         ),
-        "found": bool(group or timing),
+        "is_known": bool(found or timing or logs.lines),
     }
 
 
-def _group_of(asked: Asked, request_id: str) -> ErrorGroup | None:
-    """The error group whose latest occurrence was in this request."""
-    if asked.site.groups is None:
-        return None
-    for group in asked.site.groups.groups(limit=200):
-        if request_id in (group.request_id, group.trace_id):
-            return asked.site.groups.get(group.fingerprint)
-    return None
+def axis(lines: Sequence[LogLine]) -> Markup:
+    """The log lines of a request on one axis of time."""
+    if len(lines) < 2 or lines[-1].at <= lines[0].at:
+        return Markup("")
+    began, took = lines[0].at, lines[-1].at - lines[0].at
+    ticks = Markup("").join(
+        Markup('<path class="tick {}" d="M{} 2V{}"><title>{} {}</title></path>').format(
+            line.level, round(4 + (AXIS_W - 8) * (line.at - began) / took), AXIS_H - 2,
+            line.level, line.message[:200],
+        )
+        for line in lines
+    )  # fmt: skip
+    return Markup(
+        '<svg class="axis" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
+        ' aria-label="{} log lines in {} ms"><path class="grid" d="M0 12H{}"/>{}</svg>'
+    ).format(AXIS_W, AXIS_H, len(lines), round(took * 1000), AXIS_W, ticks)
 
 
 def _timing(asked: Asked, request_id: str) -> dict[str, Any] | None:
     """What the endpoints remember of it: the slowest requests, and the last that failed."""
-    for endpoint in request_minutes.endpoints(asked.site):
+    for endpoint in asked.site.monitor.get_api_metrics()["endpoints"]:
         last = endpoint["last_error"]
         found = next((s for s in endpoint["slowest"] if s["request_id"] == request_id), None)
         if found is None and last is not None and last["request_id"] == request_id:
@@ -67,9 +89,12 @@ def target(text: str) -> tuple[str, dict[str, str]]:
         return f"/errors/{text}", {}
     if text.startswith("/"):
         return "/requests", {"text": text}
+    field = _FIELD.fullmatch(text)
+    if field is not None:
+        return "/logs", {field[1]: field[2]}
     if REQUEST_ID.fullmatch(text) and any(c.isdigit() for c in text):
         return f"/request/{text}", {}
-    return "/errors", {"text": text, "status": "all"}
+    return "/logs", {"text": text}
 
 
 PAGE = AdminPage(

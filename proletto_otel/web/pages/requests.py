@@ -2,102 +2,89 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.web.charts import draw
-from proletto_otel.web.charts.series import Series
-from proletto_otel.web.pages import AdminPage, listed, request_minutes
+from proletto_otel.web.charts.heatmap import heatmap
+from proletto_otel.web.pages import AdminPage, listed, past
 
 if TYPE_CHECKING:
+    from proletto_otel.request.request_series import EndpointPoint
     from proletto_otel.web.render import Asked
 
-COLUMNS = {
-    "route": "Endpoint", "count": "Requests", "errors": "Errors", "error_rate": "Error rate",
-    "average_s": "Average", "min_s": "Least", "p95_s": "p95", "p99_s": "p99", "max_s": "Greatest",
-    "per_minute": "Per minute",
-}  # fmt: skip
+Sort = Callable[["EndpointPoint"], Any]
+COLUMNS: Mapping[str, tuple[str, Sort]] = {
+    "route": ("Endpoint", lambda e: (e.route or "", e.method)),
+    "count": ("Requests", lambda e: -e.total.count),
+    "errors": ("Errors", lambda e: -e.total.errors),
+    "rate": ("Error rate", lambda e: -e.total.errors / max(e.total.count, 1)),
+    "mean": ("Average", lambda e: -(e.total.mean or 0)),
+    "min": ("Least", lambda e: -(e.total.min or 0)),
+    "p95": ("p95", lambda e: -(e.total.p95 or 0)),
+    "p99": ("p99", lambda e: -(e.total.p99 or 0)),
+    "max": ("Greatest", lambda e: -(e.total.max or 0)),
+    "per_minute": ("Per minute", lambda e: -e.total.count),
+}
 """What the table can be sorted by."""
+FIRST = "count"
 
 
 def read(asked: Asked) -> Mapping[str, Any]:
-    """The table, sorted as the address says."""
-    now = time.time()
-    found = [_row(e, now) for e in request_minutes.endpoints(asked.site)]
-    by, text = asked.query.get("sort", "count"), asked.query.get("text", "").strip().lower()
-    by = by if by in COLUMNS else "count"
-    shown = [r for r in found if text in f"{r['method']} {r['route']}".lower()]
-    if by == "route":
-        shown.sort(key=lambda r: (r["route"] or "", r["method"]))
-    else:
-        shown.sort(key=lambda r: -(r[by] if r[by] is not None else -1))
+    """The table of the time, sorted as the address says."""
+    chosen = asked.range
+    found = asked.site.monitor.request_endpoints(chosen.start, chosen.end)
+    by, text = asked.query.get("sort", FIRST), asked.query.get("text", "").strip()[:200]
+    by = by if by in COLUMNS else FIRST
+    shown = [e for e in found if text.lower() in f"{e.method} {e.route or ''}".lower()]
+    shown.sort(key=COLUMNS[by][1])
     limit = listed(asked, "limit", 50)
-    counted = request_minutes.minutes(found)
     return {
-        "total": {
-            "count": sum(r["count"] for r in found),
-            "errors": sum(r["errors"] for r in found),
-        },
-        "columns": COLUMNS,
+        "columns": {name: label for name, (label, _) in COLUMNS.items()},
         "sort": by,
         "text": text,
         "endpoints": shown[:limit],
         "matching": len(shown),
-        **_charts(counted, "All endpoints"),
+        "charts": past.request_charts(asked, chosen.start, chosen.end, chosen.points),
     }
 
 
 def read_endpoint(asked: Asked) -> Mapping[str, Any] | None:
     """One endpoint: `?method=GET&route=/orders/<id>`; no route: requests that matched none."""
-    method, route = asked.query.get("method", ""), asked.query.get("route") or None
-    found = [
+    chosen, monitor = asked.range, asked.site.monitor
+    method, route = asked.query.get("method") or None, asked.query.get("route", "")
+    known = [
         e
-        for e in request_minutes.endpoints(asked.site)
-        if e["route"] == route and method in ("", e["method"])
+        for e in monitor.get_api_metrics()["endpoints"]
+        if (e["route"] or "") == route and method in (None, e["method"])
     ]
-    if not found:
+    total = monitor.request_total(chosen.start, chosen.end, route, method)
+    if not known and not (total and total.count):
         return None
-    endpoint = _row(found[0], time.time())
-    counted = request_minutes.minutes(found[:1])
-    groups = asked.site.groups.groups(search="", limit=200) if asked.site.groups else []
-    ids = {s["request_id"] for s in endpoint["slowest"]}
-    ids |= {endpoint["last_error"]["request_id"]} if endpoint["last_error"] else set()
+    remembered = known[0] if known else {"slowest": [], "last_error": None}
+    heat = monitor.latency_heatmap(chosen.start, chosen.end, route, method)
     return {
-        "endpoint": endpoint,
-        "related": [g for g in groups if g.request_id in ids],
-        **_charts(counted, f"{endpoint['method']} {endpoint['route'] or '(no route)'}"),
-    }
-
-
-def _row(endpoint: Mapping[str, Any], now: float) -> dict[str, Any]:
-    counted = request_minutes.minutes([endpoint])
-    trend = request_minutes.last_hour(counted, 0, now)
-    return {
-        **endpoint,
-        "per_minute": sum(trend[-6:-1]) / 5,
-        "trend": trend,
-        "error_trend": request_minutes.last_hour(counted, 1, now),
-    }
-
-
-def _charts(counted: Mapping[int, tuple[float, float, float]], what: str) -> dict[str, Any]:
-    """Requests, share of failures and average time: the last hour, minute by minute."""
-    end = (time.time() // 60 + 1) * 60
-    start = end - 3600
-    hour = {m: found for m, found in counted.items() if m * 60 >= start}
-    share = Series(label="failed", points=request_minutes.error_share(hour), style="bad")
-    averages = Series(label="average", points=request_minutes.average(hour), style="s3")
-    return {
-        "charts": {
-            "requests": draw.bar_chart(
-                f"{what}: requests per minute", request_minutes.by_result(hour), start, end,
-                width_s=60,
-            ),
-            "errors": draw.line_chart("Share of failed requests", [share], start, end, unit="%"),
-            "times": draw.line_chart("Response time", [averages], start, end, unit="s"),
-        }
+        "method": method or "",
+        "route": route,
+        "total": total,
+        "slowest": remembered["slowest"],
+        "last_error": remembered["last_error"],
+        "error_group": _group(asked, remembered["last_error"]),
+        "charts": past.request_charts(
+            asked, chosen.start, chosen.end, chosen.points, "This endpoint", route, method
+        ),
+        "heatmap": heatmap(
+            "How long requests took", heat.times, heat.seconds, heat.edges, heat.counts,
+            chosen.start, chosen.end,
+        ) if heat else "",
     }  # fmt: skip
+
+
+def _group(asked: Asked, last: Mapping[str, Any] | None) -> str:
+    """Fingerprint of the error of the latest failure; empty when it is not known."""
+    if last is None:
+        return ""
+    found = asked.site.monitor.errors.occurrences_of_request(last["request_id"], 1)
+    return found[0].group if found else ""
 
 
 PAGE = AdminPage(

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS, Indicator
-from proletto_otel.core.errors import ConfigError
 from proletto_otel.monitoring.report import Alert
 from proletto_otel.web.charts import draw
-from proletto_otel.web.charts.series import Limit, Series, bucketed
-from proletto_otel.web.pages import AdminPage
+from proletto_otel.web.charts.series import Limit
+from proletto_otel.web.pages import AdminPage, past
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
     """Every system metric now and over the range."""
     monitor, chosen = asked.site.monitor, asked.range
     values, alerts = monitor.get_system_metrics(), monitor.get_alerts()
+    deploys = past.marks(asked, chosen.start, chosen.end)
     readings = [
         reading(INDICATORS[name], value, alerts)
         for name, value in values.items()
@@ -47,9 +47,9 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "charts": {
             found.name: draw.line_chart(
                 found.title,
-                [series(asked, found.name, "mean", chosen.start, chosen.end, chosen.points)],
+                [past.metric(asked, found.name, "mean", chosen.start, chosen.end, chosen.points)],
                 chosen.start, chosen.end, unit=found.unit,
-                limits=limits(asked, found.name, alerts),
+                limits=limits(asked, found.name, alerts), marks=deploys,
                 top=100.0 if found.unit == "%" else 0.0,
             )
             for found in readings
@@ -71,17 +71,6 @@ def reading(indicator: Indicator, value: float | None, alerts: Sequence[Alert]) 
         critical=alert.critical if alert else None,
         state=alert.severity if alert else "ok",
     )
-
-
-def series(
-    asked: Asked, metric: str, label: str, start: float, end: float, points: int, style: str = "s1"
-) -> Series:
-    """The past of *metric* as a line."""
-    try:
-        samples = asked.site.monitor.history(metric, start)
-    except ConfigError:  # a metric that nobody measures any more
-        samples = ()
-    return Series(label=label, points=bucketed(samples, start, end, points), style=style)
 
 
 def limits(asked: Asked, metric: str, alerts: Sequence[Alert] | None = None) -> list[Limit]:

@@ -29,6 +29,8 @@ class Worker:
     """One process."""
 
     pid: int
+    version: str = ""
+    """Of the application; empty where it is not set."""
     started: float | None = None
     """Unix seconds."""
     cpu: float | None = None
@@ -51,15 +53,7 @@ def workers(site: Site) -> list[Worker]:
             if isinstance(pid, int):
                 worker = found.setdefault(pid, Worker(pid=pid))
                 setattr(worker, column, point.value)
-    for worker in found.values():
-        worker.started = _started(worker.pid)
+    for life in site.monitor.get_workers():
+        if life.pid in found:
+            found[life.pid].started, found[life.pid].version = life.started, life.version
     return [found[pid] for pid in sorted(found)]
-
-
-def _started(pid: int) -> float | None:
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None

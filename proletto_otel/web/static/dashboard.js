@@ -147,6 +147,7 @@
     else if (event.key === "?" && help) help.showModal();
     else if (event.key === "j") selectRow(1);
     else if (event.key === "k") selectRow(-1);
+    else if (event.key === "[" || event.key === "]") { const link = all("a[data-step]").find((a) => a.dataset.step === event.key); if (link) link.click(); }
     else if (event.key === "c" && $("#markdown")) copy($("#markdown"));
   });
 
@@ -205,6 +206,51 @@
     // a tenth of jitter, and longer while the server does not answer
     timer = setTimeout(poll, Math.min(interval * 2 ** failures, 60000) * (0.9 + 0.2 * Math.random()));
   };
+  // --- following the log ---------------------------------------------------------------------------
+  const follow = $("#follow");
+  if (follow) {
+    let cursor = follow.dataset.cursor, waiting = [], running = false;
+    const lines = $("#lines"), news = document.createElement("p");
+    news.className = "note fresh";
+    news.innerHTML = "<button type=button></button>";
+    news.hidden = true;
+    lines.before(news);
+    // new lines wait for a click when somebody has scrolled: nothing moves below the pointer
+    const put = () => {
+      const made = document.createElement("template");
+      made.innerHTML = waiting.join("");
+      prepare(made.content);
+      lines.prepend(made.content);
+      while (lines.children.length > 1000) lines.lastElementChild.remove();
+      waiting = [];
+      news.hidden = true;
+    };
+    news.firstChild.addEventListener("click", put);
+    const step = async () => {
+      if (!running) return;
+      if (!document.hidden) {
+        const query = new URLSearchParams(location.search);
+        query.delete("cursor");
+        if (cursor) query.set("cursor", cursor);
+        try {
+          const answer = await (await fetch(`${body.dataset.base}/api/logs/tail?${query}`, { cache: "no-store" })).json();
+          cursor = answer.cursor || cursor;
+          waiting = [...(answer.lines || []), ...waiting].slice(0, 1000);
+          if (waiting.length && window.scrollY < 200) put();
+          else if (waiting.length) { news.firstChild.textContent = `${waiting.length} new`; news.hidden = false; }
+        } catch { /* the next step tries again */ }
+      }
+      setTimeout(step, 2000);
+    };
+    follow.hidden = false;
+    follow.addEventListener("click", () => {
+      running = !running;
+      follow.setAttribute("aria-pressed", running);
+      follow.textContent = running ? "Stop following" : "Follow";
+      step();
+    });
+  }
+
   prepare();
   setInterval(() => { showTimes(); show(); }, 5000);
   if (start) {

@@ -1,0 +1,89 @@
+"""Logs: who said something then? Search of the structured file and its rotated files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from flask import Response
+
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.logs.search.query import LEVELS, LogQuery
+from proletto_otel.logs.search.results import LogPage
+from proletto_otel.web.pages import AdminPage, listed
+from proletto_otel.web.site import HEADERS, json_answer
+
+if TYPE_CHECKING:
+    from proletto_otel.web.render import Asked
+
+FIELDS = ("level", "text", "logger", "identifier", "component", "user", "pattern")
+"""Parameters that say what lines must have."""
+AROUND = 20
+"""Lines before and after a hit."""
+MAX_DOWNLOAD = 1000
+
+
+def wanted(asked: Asked) -> LogQuery:
+    """What the address asks for. A time range holds only when it is asked for."""
+    fields: dict[str, Any] = {n: asked.query.get(n, "").strip()[:500] for n in FIELDS}
+    return LogQuery(**fields, since=asked.range.start if "range" in asked.query else None)
+
+
+def read(asked: Asked) -> Mapping[str, Any]:
+    """The lines, newest first; or around one line, `?at=<position>`."""
+    logs, at = asked.site.monitor.logs, asked.query.get("at", "")
+    problem = ""
+    try:
+        if at:
+            page = logs.around(at, AROUND, AROUND)
+        else:
+            page = logs.search(
+                wanted(asked),
+                cursor=asked.query.get("cursor") or None,
+                limit=listed(asked, "limit", 50),
+            )
+    except ConfigError as error:  # a level or an expression that does not fit
+        page, problem = LogPage(complete=True), str(error)
+    return {
+        "found": page,
+        "at": at,
+        "problem": problem or page.problem,
+        "fields": {name: asked.query.get(name, "") for name in FIELDS},
+        "is_filtered": any(asked.query.get(name) for name in FIELDS),
+        "levels": LEVELS,
+    }
+
+
+def tail(asked: Asked) -> Response:
+    """What was written since `?cursor=`: for the live view, as HTML of each line."""
+    from proletto_otel.web.render import linker, template
+
+    try:
+        page = asked.site.monitor.logs.tail(asked.query.get("cursor") or None, wanted(asked))
+    except ConfigError as error:
+        return json_answer({"error": str(error)}, 400)
+    row = template("log_line.html").module.row  # type: ignore[attr-defined]  # its macro
+    return json_answer({
+        "cursor": page.cursor,
+        "busy": page.busy,
+        "gone": page.gone,
+        "lines": [str(row(linker(asked), line, line.cursor)) for line in reversed(page.lines)],
+    })  # fmt: skip
+
+
+def download(asked: Asked) -> Response:
+    """What the page shows, up to a thousand lines, as JSON lines."""
+    page = asked.site.monitor.logs.search(
+        wanted(asked), cursor=asked.query.get("cursor") or None, limit=MAX_DOWNLOAD, budget_s=1.0
+    )
+    body = b"".join(orjson.dumps(line.record) + b"\n" for line in page.lines)
+    headers = {**HEADERS, "Content-Disposition": 'attachment; filename="log.ndjson"'}
+    return Response(body, 200, headers, content_type="application/x-ndjson")
+
+
+PAGE = AdminPage(
+    path="/logs", name="logs", label="Logs", key="l", interval_s=0,
+    description="Who said something then? The structured log, rotated files included.",
+    read=read, template="logs.html",
+)  # fmt: skip

@@ -1,0 +1,103 @@
+"""The past as charts: metrics, requests by result and duration, deploys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from proletto_otel.core.errors import ConfigError
+from proletto_otel.web.charts import draw
+from proletto_otel.web.charts.series import Limit, Mark, Point, Series
+
+if TYPE_CHECKING:
+    from proletto_otel.request.request_series import RequestPoint
+    from proletto_otel.web.render import Asked
+
+BAD = ("5xx", "other")
+PERCENTILES = (("p50", "p50", "s1"), ("p95", "p95", "s2"), ("p99", "p99", "s4"))
+"""Field, label and style."""
+
+
+def metric(
+    asked: Asked, name: str, label: str, start: float, end: float, points: int, style: str = "s1"
+) -> Series:
+    """The past of a metric as a line with its band of lowest to highest value."""
+    try:
+        found = asked.site.monitor.series(name, start, end, points)
+    except ConfigError:  # a metric that nobody measures any more
+        found = ()
+    return Series(
+        label=label, style=style, points=[Point(p.time, p.mean, p.min, p.max) for p in found]
+    )
+
+
+def marks(asked: Asked, start: float, end: float) -> list[Mark]:
+    """Deploys, to be drawn as vertical lines."""
+    found = asked.site.monitor.annotations(start, end)
+    return [Mark(a.time, f"deploy {a.version}".strip()) for a in found if a.kind == "deploy"]
+
+
+def requests_by_result(points: Sequence[RequestPoint]) -> list[Series]:
+    """Requests per minute: answered, refused (4xx), failed."""
+
+    def rate(point: RequestPoint, count: int) -> Point:
+        value = 60 * count / point.seconds if point.seconds else 0.0
+        return Point(point.time, value, value, value)
+
+    refused = [rate(p, p.by_status.get("4xx", 0)) for p in points]
+    failed = [rate(p, p.errors) for p in points]
+    good = [rate(p, max(p.count - p.errors - p.by_status.get("4xx", 0), 0)) for p in points]
+    return [
+        Series(label="answered", points=good, style="s1"),
+        Series(label="4xx", points=refused, style="warn"),
+        Series(label="failed", points=failed, style="bad"),
+    ]
+
+
+def error_share(points: Sequence[RequestPoint]) -> Series:
+    """Per cent of the requests that failed, where there were any."""
+    found = [(p.time, 100 * p.errors / p.count) for p in points if p.count]
+    return Series(label="failed", style="bad", points=[Point(at, v, v, v) for at, v in found])
+
+
+def durations(points: Sequence[RequestPoint]) -> list[Series]:
+    """p50, p95 and p99."""
+    made = []
+    for name, label, style in PERCENTILES:
+        found = [(p.time, value) for p in points if (value := getattr(p, name)) is not None]
+        made.append(
+            Series(label=label, style=style, points=[Point(at, v, v, v) for at, v in found])
+        )
+    return made
+
+
+def request_charts(
+    asked: Asked, start: float, end: float, count: int, what: str = "",
+    route: str | None = None, method: str | None = None,
+) -> dict[str, Markup]:  # fmt: skip
+    """Requests per minute by result, share of failures, response times."""
+    points = asked.site.monitor.request_series(start, end, route, method, count)
+    drawn = marks(asked, start, end)
+    width = points[0].seconds if points else 60.0
+    title = f"{what}: requests per minute" if what else "Requests per minute, by result"
+    return {
+        "requests": draw.bar_chart(
+            title, requests_by_result(points), start, end, width_s=width, marks=drawn
+        ),
+        "errors": draw.line_chart(
+            "Share of failed requests", [error_share(points)], start, end, unit="%", marks=drawn
+        ),
+        "times": draw.line_chart(
+            "Response time", durations(points), start, end, unit="s", marks=drawn,
+            limits=() if route is not None else limits_of_p95(asked),
+        ),
+    }  # fmt: skip
+
+
+def limits_of_p95(asked: Asked) -> list[Limit]:
+    """The thresholds of response times."""
+    from proletto_otel.web.pages.system import limits
+
+    return limits(asked, "response_time_p95")

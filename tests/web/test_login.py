@@ -1,0 +1,248 @@
+"""The login form, roles and changes: who may do what, and that it is written down."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from flask import Flask, session
+from flask.testing import FlaskClient
+from flask_login import LoginManager
+from flask_talisman import Talisman
+from flask_wtf.csrf import CSRFProtect
+
+from proletto_otel.testing import TelemetryCapture
+from proletto_otel.web import login
+from proletto_otel.web import session as sessions
+from tests.web.dashboard import ADMIN, BROWSER, SAME_ORIGIN, TOKEN, csrf_of, shop, traffic
+
+pytestmark = pytest.mark.usefixtures("telemetry_capture")
+SILENCE = f"{ADMIN}/actions/silence"
+EVERYTHING = {"alert": "*", "seconds": "600", "reason": "test"}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "ATTEMPTS", login.Attempts())
+
+
+def closed_shop(**settings: Any) -> Flask:
+    """Only the token opens it."""
+    return shop(**({"environment": "production", "admin_token": TOKEN} | settings))
+
+
+def logged_in(app: Flask, path: str = ADMIN, mount: str = "") -> FlaskClient:
+    """A browser that sent the form."""
+    client = app.test_client()
+    answer = client.post(
+        path, data={"token": TOKEN, "name": "anna"}, headers=SAME_ORIGIN,
+        environ_overrides={"SCRIPT_NAME": mount},
+    )  # fmt: skip
+    assert (303, f"{mount}{path}") == (answer.status_code, answer.headers["Location"])
+    return client
+
+
+def test_token_in_the_form_opens_the_page_that_was_asked_for() -> None:
+    """By a signed cookie that no script and no other site can use."""
+    client = logged_in(closed_shop(), f"{ADMIN}/alerts")
+    cookie = client.get_cookie(sessions.COOKIE, path=ADMIN)
+
+    assert cookie is not None
+    assert (True, "Strict", ADMIN) == (cookie.http_only, cookie.same_site, cookie.path)
+    assert "anna" in client.get(f"{ADMIN}/alerts").text
+
+
+def test_no_secret_key_is_needed_and_the_applications_session_is_left_alone() -> None:
+    """The key comes from the token."""
+    app = closed_shop()
+    assert app.secret_key is None
+    client = logged_in(app)
+
+    assert 200 == client.get(ADMIN).status_code
+    with app.test_request_context():
+        assert not session
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], "é", TOKEN + "x"])
+def test_another_token_opens_nothing(token: str) -> None:
+    """The form again, without a cookie."""
+    client = closed_shop().test_client()
+    answer = client.post(ADMIN, data={"token": token}, headers=SAME_ORIGIN)
+
+    assert (401, True) == (answer.status_code, "not the token" in answer.text)
+    assert "Set-Cookie" not in answer.headers
+    assert 401 == client.get(ADMIN).status_code
+
+
+def test_guessing_is_slowed_down() -> None:
+    """Ten wrong ones in a minute; then even the right one waits."""
+    client = closed_shop().test_client()
+    for _ in range(10):
+        client.post(ADMIN, data={"token": "guess"}, headers=SAME_ORIGIN)
+    answer = client.post(ADMIN, data={"token": TOKEN}, headers=SAME_ORIGIN)
+
+    assert 429 == answer.status_code
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert 200 == client.get(ADMIN, headers={"Authorization": f"Bearer {TOKEN}"}).status_code
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda v: v[:-1] + ("0" if v[-1] != "0" else "1"), lambda v: "9" + v, lambda v: "x.y.z.w",
+     lambda v: v.replace(".", ""), lambda v: "é", lambda v: "." * 600],
+)  # fmt: skip
+def test_a_forged_cookie_opens_nothing(change: Any) -> None:
+    """Any other byte, any other form."""
+    value = change(sessions.begin(TOKEN, "anna"))
+    client = closed_shop().test_client()
+    answer = client.get(ADMIN, headers={"Cookie": f"{sessions.COOKIE}={value}"})
+
+    assert 401 == answer.status_code
+
+
+@pytest.mark.parametrize(("token", "ago"), [("older-token", 0.0), (TOKEN, 13 * 3600.0)])
+def test_a_cookie_ends_with_its_token_and_after_twelve_hours(token: str, ago: float) -> None:
+    """A new token ends every session."""
+    import time
+
+    value = sessions.begin(token, "anna", time.time() - ago)
+    client = closed_shop().test_client()
+
+    answer = client.get(ADMIN, headers={"Cookie": f"{sessions.COOKIE}={value}"})
+
+    assert 401 == answer.status_code
+
+
+def test_logout_ends_the_session() -> None:
+    """The form in the header of every page."""
+    client = logged_in(closed_shop())
+    token = csrf_of(client.get(ADMIN))
+    answer = client.post(f"{ADMIN}/actions/logout", data={"csrf": token}, headers=SAME_ORIGIN)
+
+    assert (303, ADMIN) == (answer.status_code, answer.headers["Location"])
+    assert 401 == client.get(ADMIN).status_code
+
+
+@pytest.mark.parametrize(
+    ("headers", "with_token", "status"),
+    [
+        (SAME_ORIGIN, True, 303),
+        (SAME_ORIGIN, False, 403),
+        (BROWSER, True, 403),
+        ({**BROWSER, "Origin": "http://evil.example"}, True, 403),
+        ({**BROWSER, "Origin": "null"}, True, 403),
+        ({**BROWSER, "Referer": "http://localhost/x"}, True, 303),
+        ({**SAME_ORIGIN, "Sec-Fetch-Site": "cross-site"}, True, 403),
+        ({**SAME_ORIGIN, "Sec-Fetch-Site": "same-site"}, True, 403),
+        ({**BROWSER, "Sec-Fetch-Site": "same-origin"}, True, 303),
+    ],
+)
+def test_only_our_own_forms_change_something(
+    headers: dict[str, str], with_token: bool, status: int
+) -> None:
+    """W2: Origin and token, both."""
+    client = logged_in(closed_shop())
+    token = csrf_of(client.get(f"{ADMIN}/alerts")) if with_token else "0" * 40
+    answer = client.post(SILENCE, data={**EVERYTHING, "csrf": token}, headers=headers)
+
+    assert status == answer.status_code
+    silences = client.get(f"{ADMIN}/api/alerts").get_json()["silences"]
+    assert (status == 303) == bool(silences)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_nothing_changes_but_by_post(method: str) -> None:
+    """W2: no GET writes."""
+    client = logged_in(closed_shop())
+    csrf_of(client.get(f"{ADMIN}/alerts"))
+    answer = client.open(f"{SILENCE}?alert=*&seconds=600", method=method, headers=SAME_ORIGIN)
+
+    assert (405, "POST") == (answer.status_code, answer.headers["Allow"])
+    assert [] == client.get(f"{ADMIN}/api/alerts").get_json()["silences"]
+
+
+def test_a_program_changes_with_its_bearer_alone() -> None:
+    """No browser adds one by itself; the answer is JSON."""
+    client = closed_shop().test_client()
+    key = {"Authorization": f"Bearer {TOKEN}"}
+    good = client.post(SILENCE, data=EVERYTHING, headers=key)
+    bad = client.post(SILENCE, data={"alert": "nope", "seconds": "5"}, headers=key)
+    odd = client.post(f"{ADMIN}/actions/explode", headers=key)
+
+    assert (200, "silence") == (good.status_code, good.get_json()["action"])
+    assert (400, True) == (bad.status_code, "expected * or one of" in bad.get_json()["error"])
+    assert 404 == odd.status_code
+
+
+def test_viewers_read_and_change_nothing() -> None:
+    """`authorize` returns "viewer"; no forms are offered, a POST is refused with the reason."""
+    app = shop(environment="production", authorize=lambda: "viewer")
+    client = app.test_client()
+    page = client.get(f"{ADMIN}/alerts")
+    answer = client.post(SILENCE, data=EVERYTHING, headers=SAME_ORIGIN)
+
+    assert (200, False) == (page.status_code, "actions/silence" in page.text)
+    assert 403 == answer.status_code
+
+
+def test_changes_are_shown_and_logged(telemetry_capture: TelemetryCapture) -> None:
+    """Who, how, what, to what."""
+    app = closed_shop()
+    traffic(app)
+    client = logged_in(app)
+    group = client.get(f"{ADMIN}/api/errors").get_json()[0]
+    token = csrf_of(client.get(f"{ADMIN}/errors/{group['fingerprint']}"))
+    client.post(
+        f"{ADMIN}/actions/error-status", headers=SAME_ORIGIN,
+        data={"csrf": token, "fingerprint": group["fingerprint"], "status": "resolved"},
+    )  # fmt: skip
+    page = client.get(f"{ADMIN}/errors/{group['fingerprint']}").text
+    logged = [r for r in telemetry_capture.logs if r["logger"] == "proletto.admin"]
+
+    assert "Reopen" in page
+    assert "by anna" in page
+    assert "error-status" in client.get(f"{ADMIN}/telemetry").text
+    assert ("admin: error-status", "anna", "session", group["fingerprint"]) == tuple(
+        logged[-1][name] for name in ("message", "who", "way", "target")
+    )
+    assert "INFO" == logging.getLevelName(logging.INFO) == logged[-1]["level"]
+
+
+@pytest.mark.parametrize("mount", ["", "/shop"])
+def test_works_beside_csrf_protect_talisman_and_below_a_mount_point(mount: str) -> None:
+    """Flask-WTF checks its own forms and not ours; links, cookies and redirects have the mount."""
+    app = closed_shop()
+    app.secret_key = "of the application"
+    CSRFProtect(app)
+    Talisman(app, force_https=False)
+    app.add_url_rule("/theirs", "theirs", lambda: "posted", methods=["POST"])
+    client = logged_in(app, f"{ADMIN}/alerts", mount)
+    at = {"SCRIPT_NAME": mount}
+    page = client.get(f"{ADMIN}/alerts", environ_overrides=at)
+    answer = client.post(
+        SILENCE, data={**EVERYTHING, "csrf": csrf_of(page)}, headers=SAME_ORIGIN,
+        environ_overrides=at,
+    )  # fmt: skip
+
+    assert f'href="{mount}{ADMIN}/static/' in page.text
+    assert (303, f"{mount}{ADMIN}/alerts") == (answer.status_code, answer.headers["Location"])
+    assert 400 == client.post("/theirs").status_code
+
+
+def test_login_page_is_there_beside_flask_login() -> None:
+    """Where the application sends strangers to its own login, the token has a page of its own."""
+    app = closed_shop()
+    app.secret_key = "of the application"
+    manager = LoginManager(app)
+    manager.login_view = "theirs"  # type: ignore[assignment]  # as its docs set it
+    manager.user_loader(lambda name: None)
+    app.add_url_rule("/theirs", "theirs", lambda: "")
+    client = app.test_client()
+
+    assert "/theirs" in client.get(ADMIN, headers=BROWSER).headers["Location"]
+    assert 'type="password"' in client.get(f"{ADMIN}/login", headers=BROWSER).text
+    assert 303 == client.post(
+        f"{ADMIN}/login", data={"token": TOKEN}, headers=SAME_ORIGIN
+    ).status_code  # fmt: skip
+    assert 200 == client.get(ADMIN, headers=BROWSER).status_code

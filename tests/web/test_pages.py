@@ -1,0 +1,203 @@
+"""The admin pages: what they show, their JSON, their files; and while everything else is down."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from proletto_otel.monitoring import monitor
+from proletto_otel.testing import TelemetryCapture
+from proletto_otel.web import assets
+from proletto_otel.web.catalog import ADMIN_PAGES, pages
+from proletto_otel.web.openapi import document
+from proletto_otel.web.own_pages import MonitoringPage
+from proletto_otel.web.pages.request import target
+from tests.web.dashboard import ADMIN, HOSTILE, shop, traffic
+
+pytestmark = pytest.mark.usefixtures("telemetry_capture")
+FIXED = [page for page in ADMIN_PAGES if "<" not in page.path and page.name != "endpoint"]
+EVERY = [p.path for p in FIXED] + ["/requests/endpoint?method=GET&route=/pay/<int:months>"]
+
+
+@pytest.fixture
+def app() -> Flask:
+    """A shop that some people used."""
+    made = shop()
+    traffic(made)
+    return made
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_pages_show_hostile_text_literally(app: Flask, path: str) -> None:
+    """I9: no markup of ours is made of a log message, an exception, a check or a user agent."""
+    answer = app.test_client().get(f"{ADMIN}{path}")
+
+    assert 200 == answer.status_code
+    assert "<img src=x" not in answer.text
+    assert 1 == answer.text.count("<script")
+    assert not re.search(r"<style|\sstyle=", answer.text)
+
+
+def test_group_shows_code_and_request(app: Flask) -> None:
+    """The failing line, library frames folded, the breadcrumb, the way to the request."""
+    client = app.test_client()
+    groups = client.get(f"{ADMIN}/api/errors").get_json()
+    group = next(g for g in groups if g["type"] == "ZeroDivisionError")
+    page = client.get(f"{ADMIN}/errors/{group['fingerprint']}").text
+
+    assert re.search(r'class="here"><i>\d+</i>\s+return str\(4900 // months\)', page)
+    assert "library frames</summary>" in page
+    assert "&lt;img src=x" in page
+    assert f"{ADMIN}/request/{group['request_id']}" in page
+
+
+def test_request_page_has_everything_of_one_request(app: Flask) -> None:
+    """By its ID: the error, the endpoint."""
+    request_id = traffic(app)
+    page = app.test_client().get(f"{ADMIN}/request/{request_id}")
+
+    assert 200 == page.status_code
+    assert "ZeroDivisionError" in page.text
+    assert "/pay/&lt;int:months&gt;" in page.text
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "query"),
+    [
+        ("10f7ef67ec713d25", "/errors/10f7ef67ec713d25", {}),
+        (" ba41cd8dda8010af73a5402247b3fd1c ", "/request/ba41cd8dda8010af73a5402247b3fd1c", {}),
+        ("/orders", "/requests", {"text": "/orders"}),
+        ("level:ERROR", "/logs", {"level": "ERROR"}),
+        ("payment failed", "/logs", {"text": "payment failed"}),
+        ("//evil.example", "/requests", {"text": "//evil.example"}),
+    ],
+)
+def test_search_box_knows_what_it_got(text: str, path: str, query: dict[str, str]) -> None:
+    """IDs, fingerprints, paths, fields, text."""
+    assert (path, query) == target(text)
+
+
+@pytest.mark.parametrize("text", ["//evil.example", "\\\\evil.example", "https://evil.example/1"])
+def test_search_redirects_to_no_other_site(app: Flask, text: str) -> None:
+    """W2: no open redirect."""
+    answer = app.test_client().get(f"{ADMIN}/search", query_string={"q": text})
+
+    assert answer.headers["Location"].startswith(f"{ADMIN}/")
+
+
+@pytest.mark.parametrize("path", ["/errors/nothing", "/requests/endpoint?route=/no", "/nothing"])
+def test_what_is_not_there_is_404(app: Flask, path: str) -> None:
+    """With a sentence, and as JSON."""
+    assert 404 == app.test_client().get(f"{ADMIN}{path}").status_code
+
+
+@pytest.mark.parametrize("page", FIXED, ids=lambda page: page.name)
+def test_every_page_has_its_json(app: Flask, page: object) -> None:
+    """Under `api/pages/`, without what is drawn."""
+    name = page.name  # type: ignore[attr-defined]  # parametrized
+    answer = app.test_client().get(f"{ADMIN}/api/pages/{name}")
+
+    assert (200, "application/json") == (answer.status_code, answer.content_type)
+    assert "<svg" not in answer.text
+
+
+def test_openapi_document_names_every_route(app: Flask) -> None:
+    """Everything that is JSON and every action, with the parameters of its path."""
+    found = app.test_client().get(f"{ADMIN}/api/openapi.json").get_json()
+    site = app.extensions["proletto_monitoring"]
+    expected = {
+        re.sub(r"<(?:path:)?(\w+)>", r"{\1}", page.path)
+        for page in pages(site)
+        if page.path.startswith(("/api/", "/actions/"))
+    }
+
+    assert ("3.1.0", expected) == (found["openapi"], set(found["paths"]))
+    assert found == document(pages(site), ADMIN)
+    for path, operations in found["paths"].items():
+        parameters = [p for o in operations.values() for p in o["parameters"]]
+        captured = {p["name"] for p in parameters if p["in"] == "path"}
+        assert set(re.findall(r"{(\w+)}", path)) == captured
+
+
+def test_polls_of_a_page_that_is_the_same_are_304(app: Flask) -> None:
+    """A card that changed comes again."""
+    client = app.test_client()
+    query = f"{ADMIN}/api/live?page=alerts"
+    first = client.get(query)
+    again = client.get(query, headers={"If-None-Match": first.headers["ETag"]})
+    monitor.silence("*", 600, "anna")
+    changed = client.get(query, headers={"If-None-Match": first.headers["ETag"]})
+
+    assert [200, 200] == [first.status_code, changed.status_code]
+    assert (304, b"") == (again.status_code, again.data) or again.status_code == 200
+    assert "alerts" in changed.get_json()["cards"]
+
+
+def test_assets_are_immutable_and_small(app: Flask) -> None:
+    """By the hash of what they hold; another hash is not found."""
+    client = app.test_client()
+    for name in assets.TYPES:
+        answer = client.get(assets.url(ADMIN, name))
+        assert (200, True) == (answer.status_code, "immutable" in answer.headers["Cache-Control"])
+        assert len(answer.data) <= 24_000
+    assert 404 == client.get(f"{ADMIN}/static/0123456789abcdef/dashboard.css").status_code
+    assert 404 == client.get(f"{ADMIN}/static/x/..%2f..%2fsite.py").status_code
+
+
+def test_first_page_is_within_its_budget(app: Flask) -> None:
+    """HTML of at most 45 kB."""
+    assert len(app.test_client().get(ADMIN).data) <= 45_000
+
+
+def test_page_of_the_applications_own() -> None:
+    """In the navigation, with its JSON; a failure is its own and no error of the application's."""
+    rows = [{"queue": "mail", "waiting": 3}]
+    own = [
+        MonitoringPage(path="/queue", label="Queue", description="Jobs", view=lambda: rows),
+        MonitoringPage(path="/broken", label="Broken", description="", view=lambda: 1 // 0),
+    ]
+    client = shop(monitoring_pages=own).test_client()
+    page, twin = client.get(f"{ADMIN}/queue"), client.get(f"{ADMIN}/api/pages/queue")
+
+    assert ("<td>mail</td>" in page.text, rows) == (True, twin.get_json())
+    assert f'href="{ADMIN}/queue"' in client.get(ADMIN).text
+    assert (500, True) == (
+        client.get(f"{ADMIN}/broken").status_code,
+        "ZeroDivisionError" in client.get(f"{ADMIN}/broken").text,
+    )
+    assert [] == client.get(f"{ADMIN}/api/errors").get_json()
+
+
+def test_pages_work_while_everything_else_is_down(
+    telemetry_capture: TelemetryCapture, tmp_path: Path
+) -> None:
+    """The application's database is away, the store is rubbish, the log cannot be read."""
+    state = tmp_path / "state"
+    app = shop(state_dir=str(state), log_dir=str(tmp_path / "none" / "logs"))
+
+    def database() -> bool:
+        raise sqlite3.OperationalError("no such server")
+
+    monitor.register_health_check("database", database)
+    traffic(app)
+    client = app.test_client()
+    client.get(ADMIN)
+    for path in state.rglob("store.sqlite*"):
+        path.write_bytes(b"no database" * 1000)
+    found = {path: client.get(f"{ADMIN}{path}").status_code for path in EVERY}
+
+    assert set(found.values()) <= {200, 404}, found
+    assert 200 == found[""]
+    assert "database" in client.get(f"{ADMIN}/health").text
+
+
+def test_injected_log_lines_stay_text(app: Flask) -> None:
+    """In the JSON as they are, in the page escaped."""
+    client = app.test_client()
+    groups = client.get(f"{ADMIN}/api/errors").get_json()
+
+    assert HOSTILE in {g["message"] for g in groups}
