@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,16 @@ def total(routes: list[RouteSummary]) -> dict[str, Any]:
     }
 
 
-def _percentiles(routes: Iterable[RouteSummary]) -> dict[str, float | None]:
+def _percentiles(routes: list[RouteSummary]) -> dict[str, float | None]:
     found = [c for route in routes for c in (route.older, *(c for _, c in route.recent))]
     counts = durations.added(found)
-    return {name: durations.quantile_s(counts, q) for name, q in PERCENTILES.items()}
+    least = min((r.min_s for r in routes if r.min_s is not None), default=0.0)
+    most = max((r.max_s for r in routes if r.max_s is not None), default=math.inf)
+    # The counts' steps are up to 5 % wide: no percentile may lie outside of what was measured.
+    return {
+        name: None if value is None else min(max(value, least), most)
+        for name, value in ((n, durations.quantile_s(counts, q)) for n, q in PERCENTILES.items())
+    }
 
 
 def endpoint(route: RouteSummary) -> dict[str, Any]:
