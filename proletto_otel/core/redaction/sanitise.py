@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 from proletto_otel.core.config import Config
@@ -139,7 +140,10 @@ class Sanitiser:
                 else:
                     word = len(value) < self._short and value.isalnum()
                     clean[key] = value if word else self.text(value)
-            elif value is None or kind is bool or (kind is int and -BIG < value < BIG):
+            elif (
+                value is None or kind is bool
+                or (kind is int and -BIG < value < BIG) or (kind is float and isfinite(value))
+            ):  # fmt: skip
                 clean[key] = value
             else:
                 nested = nested or plain_values.PlainValues(self)
@@ -159,7 +163,10 @@ class Sanitiser:
                 word = len(value) < short and value.isalnum()
                 if not word and (len(value) > LONG or self.text(value) is not value):
                     return False
-            elif not (value is None or kind is bool or (kind is int and -BIG < value < BIG)):
+            elif not (
+                value is None or kind is bool
+                or (kind is int and -BIG < value < BIG) or (kind is float and isfinite(value))
+            ):  # fmt: skip
                 return False
         return True
 
