@@ -208,7 +208,8 @@ class Recorder:
         environ = exchange.environ
         scheme = "https" if environ.get("wsgi.url_scheme") == "https" else "http"
         labels = self.request_labels(environ) if self.request_labels is not None else ()
-        exchange.streams = streams = exchange.streams or is_websocket(environ, status)
+        upgrade = "HTTP_UPGRADE" in environ and is_websocket(environ, status)
+        exchange.streams = streams = exchange.streams or upgrade
         if streams and status == 0:
             status = exchange.status = 101
         # One dictionary look-up for what stock OpenTelemetry does anew for each request: attribute

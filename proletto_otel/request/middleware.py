@@ -112,14 +112,16 @@ class TelemetryMiddleware:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Body:
         """Serve one request."""
-        outer = _outer(environ)
-        if outer is not None:
-            path = environ.get("PATH_INFO", "")
+        path = environ.get("PATH_INFO", "")
+        outer = current_request()
+        if type(outer) is Exchange and _is_same(outer, environ):
             # Excluded here: the outer application counts it no more either.
             if outer.active is not None and self.exclusions.covers(path, environ):
                 outer.active.value -= 1
                 outer.active = None
-            return self._app(environ)(environ, start_response)
+            endpoint = self._endpoints.get(path)
+            app = self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
+            return app(environ, start_response)
         # Without telemetry the request is still answered: a failure of ours ends here.
         try:
             exchange = self.open(environ, start_response)
@@ -128,8 +130,12 @@ class TelemetryMiddleware:
                 raise
             return self.wsgi_app(environ, start_response)
         token, attached = enter_request(exchange), enter_trace(exchange.otel)
+        # By dictionary, before routing: probes cost the application nothing and answer while its own
+        # routes fail.
+        endpoint = self._endpoints.get(path)
         try:
-            body = self._app(environ)(environ, exchange.start_response)
+            app = self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
+            body = app(environ, exchange.start_response)
             return exchange.over(body, environ.get("wsgi.file_wrapper"))
         except BaseException as error:
             # Raised on: the server answers and logs as it would without us.
@@ -138,13 +144,6 @@ class TelemetryMiddleware:
         finally:
             leave_trace(attached)
             leave_request(token)
-
-    def _app(self, environ: Environ) -> WsgiApp:
-        """What answers: the application, or what answers in its place."""
-        # By dictionary, before routing: probes cost the application nothing and answer while its
-        # own routes fail.
-        endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
-        return self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
 
     def open(self, environ: dict[str, Any], start_response: StartResponse) -> Exchange:
         """Give the request its IDs and its span, and count it as active."""
@@ -188,11 +187,9 @@ class TelemetryMiddleware:
         self.recorder.gather()
 
 
-def _outer(environ: Environ) -> Exchange | None:
-    """The same request, where another application that was set up, too, mounts this one."""
-    found = current_request()
-    if type(found) is not Exchange or found.done:
-        return None
+def _is_same(outer: Exchange, environ: Environ) -> bool:
+    """Whether another application that was set up, too, mounts this one: it is one request."""
+    if outer.done:
+        return False
     # the input stream stays the same where a layer between copies the environ
-    same = found.environ.get("wsgi.input") is environ.get("wsgi.input", environ)
-    return found if same else None
+    return outer.environ.get("wsgi.input") is environ.get("wsgi.input", environ)

@@ -1,9 +1,9 @@
 """Admin pages and their JSON: found by a URL map of our own, run by Flask like any other view.
 
 The application's `url_map`, blueprints and templates stay its own: what lists them (`flask routes`,
-OpenAPI documents, template loaders) finds nothing of ours. After Flask's routing a request for a page
-gets our rule, before the application's `before_request` functions; so sessions, logins and error
-pages work as for its own views.
+OpenAPI documents, template loaders) finds nothing of ours. After Flask's routing a request for a
+page gets our rule, before the application's `before_request` functions; so sessions, logins and
+error pages work as for its own views.
 
 A route of the application's own with the same path and method wins, in whichever order the two
 were added. Endpoints for machines need no route: see `web.probes`. The pages themselves are in

@@ -23,27 +23,32 @@ _DIGITS = bytes(ord("0") if 48 <= i <= 57 else _BLANK for i in range(256))
 _LONG_RUN, _LONG_NUMBER = b"a" * 16, b"0" * 13
 
 
-def is_ordinary(text: str) -> bool:
-    """Whether a glance (under 1 µs on a log line) shows that nothing in *text* can be a secret."""
+MARKS, LONG_WORD, LONG_NUMBER, PHRASE = 1, 2, 4, 8
+"""What a glance finds: marks, a word as long as a token, a number as long as a card's, the
+beginning of an option or of a credential that needs no mark."""
+
+
+def at(text: str) -> int:
+    """What in *text* could be a secret (under 1 µs on a log line); 0: nothing."""
     raw = text.encode("ascii", "replace")
     kinds = raw.translate(_KINDS)
-    return not (
-        kinds.find(b"!") >= 0  # `in` takes three times as long on bytes, not on texts
-        or kinds.find(_LONG_RUN) >= 0
-        or raw.translate(_DIGITS, b" .-").find(_LONG_NUMBER) >= 0
-        or "--" in text
+    found = 0
+    if kinds.find(b"!") >= 0:  # `in` takes three times as long on bytes, not on texts
+        found = MARKS
+    if kinds.find(_LONG_RUN) >= 0:
+        found |= LONG_WORD
+    if raw.translate(_DIGITS, b" .-").find(_LONG_NUMBER) >= 0:
+        found |= LONG_NUMBER
+    if (
+        "--" in text
         or "earer " in text
         or "asic " in text
         or "EARER " in text
         or "oken " in text
         or "\uff1a" in text  # the colon of other scripts
-    )
-
-
-def long_runs(text: str) -> tuple[bool, bool]:
-    """Whether *text* has a word as long as a token, and a number as long as a card's."""
-    raw = text.encode("ascii", "replace")
-    return _LONG_RUN in raw.translate(_KINDS), _LONG_NUMBER in raw.translate(_DIGITS, b" .-")
+    ):
+        found |= PHRASE
+    return found
 
 
 _ASCII_LOWER = {ord("A") + i: ord("a") + i for i in range(26)}

@@ -83,7 +83,7 @@ class Redactor:
         self._emails = emails
         self._sql_literals = sql_literals
         own = [providers.Provider.of_setting(word) for word in tokens]
-        self._tokens = providers.compiled((*own, *providers.PROVIDERS)) if own else providers.TOKENS
+        self._tokens = providers.Tokens((*own, *providers.PROVIDERS)) if own else providers.TOKENS
         self._identifiers = identifiers
         self._levels: BoundedCache[int] = BoundedCache(self._decide, MAX_KNOWN_KEYS)
         self.thorough = bool(self._patterns or callback or emails or sql_literals or own)
@@ -114,8 +114,9 @@ class Redactor:
         """*text* with every secret replaced by `[redacted]`."""
         # Most lines hold nothing that could be a secret, and a glance (under 1 µs) shows it: no
         # detector has to run on them.
-        if not glance.is_ordinary(text):
-            text = self._scan(text)
+        seen = glance.at(text)
+        if seen:
+            text = self._scan(text, seen)
         elif _HINTS.search(low := lower(text)):
             scan = Scan(text)
             self._without_marks(scan, low)
@@ -125,7 +126,7 @@ class Redactor:
     def code(self, text: str) -> str:
         """A line of source code: literals are secrets, the names of variables are not."""
         scan = Scan(text, literals_only=True)
-        self._detect(scan)
+        self._detect(scan, glance.at(text))
         return self._own(scan.result())
 
     def _decide(self, name: str) -> int:
@@ -135,13 +136,13 @@ class Redactor:
             return NO
         return SECRET if joined in self._keys else secret_names.level(short, self._identifiers)
 
-    def _scan(self, text: str) -> str:
+    def _scan(self, text: str, seen: int) -> str:
         """Look into *text* and into what is encoded in it, within one budget."""
         # The text as it is, then what percent, JSON and HTML escapes in it stand for, layer by
         # layer. All layers share one budget of steps, so a text made to be slow is cut and not
         # waited for.
         scan = Scan(text)
-        self._detect(scan)
+        self._detect(scan, seen)
         # A form writes blanks as `+`: without this, `password+is+x` would be one word.
         plus = "+" in text and ("=" in text or "%" in text)
         if plus:
@@ -180,7 +181,7 @@ class Redactor:
         if not outer.spend(len(text) // _TEXT_STEPS, start):
             return
         scan = Scan(text, outer.steps)
-        self._detect(scan)
+        self._detect(scan, glance.at(text))
         outer.steps = scan.steps
         # What was found lies in the decoded text; it is cut out of the original, from the innermost
         # layer outwards, so everything else stays exactly as it was written.
@@ -189,16 +190,15 @@ class Redactor:
                 start, end = layer.raw_span(start, end)
             outer.spans.append((start, end, stand_in))
 
-    def _detect(self, scan: Scan) -> None:
-        """Run every detector that something in the text calls for."""
+    def _detect(self, scan: Scan, seen: int) -> None:
+        """Run every detector that something in the text calls for; *seen*: what a glance found."""
         # Each detector is called for by a few characters it cannot do without: `in` on a text takes
         # 20 to 50 ns, a regular expression over a line 1 to 17 µs.
         text = scan.text
         low = lower(text)
-        long_run, long_number = glance.long_runs(text)
-        if long_run:
+        if seen & glance.LONG_WORD:
             self._long_words(scan, low)
-        if long_number:
+        if seen & glance.LONG_NUMBER:
             for match in scan.each(shapes.CARD):
                 if shapes.is_card(match.group()):
                     scan.add(*match.span())
@@ -214,19 +214,22 @@ class Redactor:
                     scan.add(start, end)
         if _HINTS.search(low):
             self._without_marks(scan, low)
-        named_values.find(scan, self._levels.get, self.level)
+        # every name is set off from its value by a mark, or by a colon of another script
+        if seen & glance.MARKS or not text.isascii():
+            named_values.find(scan, self._levels.get, self.level)
         secret_contexts.find(scan, low, self.key)
 
     def _long_words(self, scan: Scan, low: str) -> None:
         text = scan.text
         # Tokens of providers, word by word, so that one very long word is paid for by its length.
-        for word in _LONG_WORD.finditer(text):
-            start, end = word.span()
-            if not scan.spend(1 + (end - start) // _WORD_STEPS, start):
-                return
-            for match in self._tokens.finditer(text, start, end):
-                if shapes.is_token(match.group()):
-                    scan.add(*match.span())
+        for pattern in self._tokens.asked(text):
+            for word in _LONG_WORD.finditer(text):
+                start, end = word.span()
+                if not scan.spend(1 + (end - start) // _WORD_STEPS, start):
+                    return
+                for match in pattern.finditer(text, start, end):
+                    if match.lastindex and shapes.is_token(match.group()):
+                        scan.add(*match.span())
         if "eyJ" in text:
             for match in scan.each(shapes.JWT):
                 if match.group(1) is not None:
@@ -241,7 +244,7 @@ class Redactor:
             for match in scan.each(shapes.NTLM):
                 scan.add(match.start() - 32, match.end())
         if "/" in text:
-            if "://" in text or ".com/" in text:
+            if ("://" in text or ".com/" in text) and shapes.may_be_hook(text):
                 for match in scan.each(shapes.HOOKS):
                     scan.add(*match.span(1))
             secret_contexts.links(scan, low)

@@ -52,6 +52,11 @@ HOOKS = re.compile(
     re.VERBOSE,
 )
 """Webhook URLs: whoever has one may post, so the path is the secret."""
+_HOOK_WORDS = (
+    "hook", "ifttt.com", "chat.googleapis", "pushover.net", "azure.com", "powerplatform.com",
+    "pagerduty.com", "hc-ping.com", "ntfy.sh", "pipedream.net",
+)  # fmt: skip
+"""Every alternative of `HOOKS` has one of these."""
 
 LINKS = re.compile(
     r"/(?:reset|forgot|recover|invit|verif|confirm|activat|magic|unsubscribe|accept|join"
@@ -112,6 +117,14 @@ def credentials(url: str) -> tuple[int, int] | None:
     if re.search(r"[/?#\[]", url[:colon]) or _PORT.match(url, colon + 1) or colon + 1 == at:
         return None  # a path before the colon, or a port after it
     return colon + 1, at
+
+
+def may_be_hook(text: str) -> bool:
+    """Whether `HOOKS` has to be asked: it takes 4 µs on a URL, these searches 0.4."""
+    for word in _HOOK_WORDS:  # noqa: SIM110  `any` with a generator takes three times as long
+        if word in text:
+            return True
+    return False
 
 
 def is_token(text: str) -> bool:
