@@ -130,8 +130,8 @@ class TelemetryMiddleware:
                 raise
             return self.wsgi_app(environ, start_response)
         token, attached = enter_request(exchange), enter_trace(exchange.otel)
-        # By dictionary, before routing: probes cost the application nothing and answer while its own
-        # routes fail.
+        # By dictionary, before routing: probes cost the application nothing and answer while its
+        # own routes fail.
         endpoint = self._endpoints.get(path)
         try:
             app = self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
