@@ -26,6 +26,8 @@ MAX_TYPES = 1024
 MAX_GROUP_TEXT = 65_536
 """Characters of an exception group's text, from its end, that are redacted."""
 MAX_NOTES = 20
+MAX_NOTES_TEXT = 16_384
+"""Characters of all notes of an error; the last lines of its traceback stay beside them."""
 MAX_REPEATED = 128
 """Errors that are cached, facts and rendered forms, for their next occurrence."""
 MAX_REPEATED_TEXT = 8192
@@ -222,12 +224,25 @@ def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
     links = _links(error)
     if any(_is_group(link) for link, _ in links):
         return _by_the_library(error)
+    clean = sanitise.get()
     parts: list[str] = []
-    for link, between in reversed(links):
-        own = frames.stack(link.__traceback__)
-        lines = _last_lines(link, _names[type(link)][0], sanitise.get().block(_safe_str(link)))
-        parts += (HEADER + own.text if own.frames else "", lines, between)
-    return sanitise.cut_head("".join(parts), sanitise.get().max_text)
+    length = 0
+    # Newest first, because the end is what stays of a long text: as soon as it is full, older links
+    # are no more than counted. So one record redacts 64 KB of messages, whatever the chain holds;
+    # 50 links with 32 KB each took half a second.
+    for link, between in links:
+        own, name = frames.stack(link.__traceback__), _names[type(link)][0]
+        head = HEADER + own.text if own.frames else ""
+        if link is error:
+            lines = last
+        elif length < clean.max_text:
+            lines = _last_lines(link, name, clean.block(_safe_str(link)))
+        else:
+            length += len(f"{head}{name}: {_safe_str(link)}\n{between}")
+            continue
+        parts += (between, lines, head)
+        length += len(between) + len(lines) + len(head)
+    return sanitise.cut_head("".join(reversed(parts)), clean.max_text, length)
 
 
 def _links(error: BaseException) -> list[tuple[BaseException, str]]:
@@ -263,11 +278,14 @@ def _last_lines(error: BaseException, name: str, message: str) -> str:
         return last
     if not isinstance(notes, (list, tuple)):
         return last + clean("<__notes__ that is no list>") + "\n"
-    shown_notes = (
-        clean(note if isinstance(note, str) else "<note that is no text>") + "\n"
-        for note in list(notes)[:MAX_NOTES]
-    )
-    return last + "".join(shown_notes)
+    left = MAX_NOTES_TEXT
+    for note in list(notes)[:MAX_NOTES]:
+        text = clean(note if isinstance(note, str) else "<note that is no text>")
+        last += f"{sanitise.cut(text, left)}\n"
+        left -= len(text)
+        if left <= 0:
+            break
+    return last
 
 
 def _is_group(error: BaseException) -> bool:

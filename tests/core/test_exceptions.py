@@ -14,6 +14,7 @@ import pytest
 from proletto_otel.core import exceptions, frames
 from proletto_otel.core.exceptions import describe, fingerprint
 from proletto_otel.core.redaction import sanitise
+from proletto_otel.core.redaction.redactor import Redactor
 from tests.corpus import secrets
 
 
@@ -315,6 +316,35 @@ def caught_in_chain(n: int) -> None:
     raise ShopError("x y " * 5000)
 
 
+@pytest.mark.parametrize("links", [2, 10, 50])
+def test_one_record_redacts_no_more_than_it_shows(links: int) -> None:
+    """However many long messages a chain has, those that are cut away are not redacted first."""
+    read: list[int] = []
+    redactor = Redactor(callback=lambda text: read.append(len(text)) or text)
+    sanitise.configure(sanitise.Sanitiser(redactor))
+
+    shown = describe(caught(lambda: caught_in_chain(links))).traceback
+
+    assert len(shown) == sanitise.MAX_TEXT
+    assert shown.endswith("the newest\n")
+    # one text, the message that reached its end, and the newest message for the facts
+    assert sum(size for size in read if size > 1000) <= 3 * sanitise.MAX_TEXT
+
+
+def test_notes_leave_room_for_the_traceback() -> None:
+    """Twenty notes of 20 KB are neither redacted nor shown in full; the first ones are."""
+    read: list[int] = []
+    redactor = Redactor(callback=lambda text: read.append(len(text)) or text)
+    sanitise.configure(sanitise.Sanitiser(redactor))
+    error = caught(plain)
+    error.__notes__ = ["first", *["x y " * 5000] * 19]  # type: ignore[attr-defined]
+
+    shown = describe(error).traceback
+
+    assert "\nValueError: boom\nfirst\n" in shown
+    assert sum(read) <= 3 * sanitise.MAX_TEXT
+
+
 def test_no_canary_in_messages() -> None:
     """Secrets in messages, notes and chains reach neither message nor traceback."""
     for canary in secrets.canaries():
@@ -343,8 +373,6 @@ def test_literal_secrets_of_source_lines() -> None:
 
 def test_other_rules_forget_kept_text() -> None:
     """When redaction changes, kept frames are made anew."""
-    from proletto_otel.core.redaction.redactor import Redactor
-
     before = describe(caught(plain)).traceback
     sanitise.configure(sanitise.Sanitiser(Redactor(patterns=["boom"])))
 

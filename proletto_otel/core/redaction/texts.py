@@ -33,11 +33,11 @@ def cut(text: str, limit: int, length: int = 0) -> str:
     return text[: max(limit - len(marker), 0)] + marker
 
 
-def cut_head(text: str, limit: int) -> str:
+def cut_head(text: str, limit: int, length: int = 0) -> str:
     """As `cut`, keeping the end: the last lines of a traceback say most."""
-    if len(text) <= limit:
+    if len(text) <= limit and length <= limit:
         return text
-    marker = f"[cut, {len(text)} characters]...\n"
+    marker = f"[cut, {max(length, len(text))} characters]...\n"
     return marker + text[len(text) - limit + len(marker) :]
 
 
