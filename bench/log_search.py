@@ -19,6 +19,7 @@ from proletto_otel.core import config
 from proletto_otel.core.context import RequestContext, enter, leave
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.search.block_index import Indexes
 from proletto_otel.logs.search.query import LogQuery
 from proletto_otel.logs.search.search import LogSearch
 from proletto_otel.setup import logs
@@ -49,7 +50,7 @@ def write(lines: int) -> list[str]:
 
 
 def measure(name: str, search: Callable[[], object], times: int = 5) -> None:
-    """Print the median of some runs, and what the last one said."""
+    """Print the median CPU time of some runs, and what the last one said."""
     took = []
     for _ in range(times):
         began = time.process_time()
@@ -89,7 +90,11 @@ def main() -> None:
     pipeline.hand_over()
     known = write(lines)
     pipeline.deferred.flush()
-    search = log_search(pipeline.sinks, directory / "state")
+    found = log_search(pipeline.sinks, directory / "state")
+    # CPU time also for the budget of a call: other programs on the machine do not count
+    search = LogSearch(
+        found.path, indexes=Indexes(directory / "state" / "log_index"), clock=time.process_time
+    )
     files = [path for path in directory.glob("*_structured.json*") if path.suffix != ".lock"]
     size = sum(path.stat().st_size for path in files)
     print(f"{lines:,} lines, {size / MB:.0f} MB in {len(files)} files")

@@ -19,13 +19,15 @@ MAX_RECENT = 50
 class ErrorCounter:
     """Occurrences in this process. `count` only grows, so no addition is lost."""
 
-    __slots__ = ("count", "first", "latest", "taken", "taken_at", "users")
+    __slots__ = ("count", "first", "latest", "stored", "taken", "taken_at", "users")
 
     def __init__(self, record: Record) -> None:
         self.first = self.latest = record
         self.count = 0
         self.taken = 0
         self.taken_at = time.monotonic()
+        self.stored: Record | None = None
+        """The latest one of the last write."""
         self.users: set[str] = set()
         """Seen since the last write, at most `MAX_USERS`."""
 

@@ -118,7 +118,7 @@ class ErrorGroups(ErrorReading, Component):
             if (count := counter.count - counter.taken)
         ]
         # `taken` grows only after the commit: what could not be written is tried again.
-        if waiting:
+        if waiting or recent:
             users = [tuple(counter.users) for counter, _, _ in waiting]
             try:
                 with self._store.transaction() as db:
@@ -139,20 +139,28 @@ class ErrorGroups(ErrorReading, Component):
     ) -> None:
         for counter, count, latest in waiting:
             self._add(db, counter, count, latest)
-        # the first one of a new group is stored with the group
-        known = {id(counter.first) for counter, _, _ in waiting if not counter.taken}
-        seen = known.union(map(id, recent))
-        latest_too = [latest for _, _, latest in waiting if id(latest) not in seen]
-        some = sorted((*recent, *latest_too), key=lambda record: record.time_ns)
-        writing.add_occurrences(db, [r for r in some if id(r) not in known], self.version)
+        # of each group at least its first and its latest one, however many others came between
+        some = {id(record): record for record in recent if not self._is_stored(record)}
+        for counter, _, latest in waiting:
+            some[id(latest)] = latest
+            if not counter.taken:
+                some[id(counter.first)] = counter.first
+        in_order = sorted(some.values(), key=lambda record: record.time_ns)
+        writing.add_occurrences(db, in_order, self.version)
         make_room(db)
+
+    def _is_stored(self, record: Record) -> bool:
+        """Whether it was the latest of its group when a write came between counting and adding."""
+        counter = self._counters.get(record.fingerprint)
+        return counter is not None and counter.stored is record
 
     def _taken(self, waiting: list[tuple[ErrorCounter, int, Record]]) -> None:
         """Remember what was written; forget what was quiet for long."""
         now = time.monotonic()
-        for counter, count, _ in waiting:
+        for counter, count, latest in waiting:
             counter.taken += count
             counter.taken_at = now
+            counter.stored = latest
         for key, counter in tuple(self._counters.items()):
             # A thread may hold the counter between finding it and adding one: the delay makes
             # sure that nobody adds to a counter that is no longer in the table.

@@ -22,9 +22,10 @@ MAX_FRAMES = 300
 MAX_RAISED = 50
 MAX_SOURCE_BYTES = 2_000_000
 """Larger files are not read for the lines around a frame."""
-_FRAME = re.compile(r'  File "([^"]{1,1000})", line (\d{1,9})(?:, in (.{1,500}))?$')
-_GROUP = re.compile(r"^(?:[ ]{2})*[+|][-+| 0-9]*")
+_FRAME = re.compile(r'  File "([^"\0]{1,1000})", line (\d{1,9})(?:, in (.{1,500}))?$')
+_GROUP = re.compile(r"^ *(?:\+-[-+ 0-9.]*|[|+] ?)")
 """What the standard library draws before the lines of an exception group."""
+_HEADINGS = ("Traceback (", "Exception Group Traceback (", "  [Previous line")
 _JOINS = {CAUSE.strip(): "cause", CONTEXT.strip(): "context"}
 
 
@@ -105,7 +106,7 @@ def _raised(lines: Iterable[str], leads_as: str) -> Raised:
             )
         elif frames and not rest and line.startswith("    "):
             frames[-1] = _with_code(frames[-1], line)
-        elif line.strip() and not line.startswith(("Traceback (", "  [Previous line", "  + Ex")):
+        elif line.strip() and not line.startswith(_HEADINGS):
             rest.append(line)
     return Raised(text="\n".join(rest), frames=tuple(frames), leads_as=leads_as)
 

@@ -28,8 +28,8 @@ def add_group(
     ).fetchone()
     db.execute(tables.UPSERT, row(latest, count, first.time_ns / 1e9))
     # the triggers made the row of the details
-    number, known = db.execute(
-        "SELECT number, stored FROM error_group_details WHERE fingerprint = ?", (key,)
+    (number,) = db.execute(
+        "SELECT number FROM error_group_details WHERE fingerprint = ?", (key,)
     ).fetchone()
     if version:
         set_first = "first_version = :version, " if before is None else ""
@@ -42,8 +42,6 @@ def add_group(
     if before is not None and before[0] != NO_SAMPLE:  # stored by an older release
         old = (int(before[1] * 1000), before[2], before[3], before[0].encode())
         occurrence_rows.store(db, number, [old])
-    elif not known:
-        occurrence_rows.store(db, number, [_occurrence(first, version)])
 
 
 def add_occurrences(db: sqlite3.Connection, records: Iterable[Record], version: str) -> None:

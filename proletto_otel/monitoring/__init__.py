@@ -16,6 +16,9 @@ from proletto_otel.monitoring.monitor import Monitor, monitor
 if TYPE_CHECKING:
     from proletto_otel.alerts.silences import Silence
     from proletto_otel.alerts.thresholds import Threshold
+    from proletto_otel.errors.group_rows import ErrorGroup
+    from proletto_otel.errors.groups import ErrorGroups
+    from proletto_otel.errors.occurrences import Occurrence
     from proletto_otel.health.ready_made.database import database as database_check
     from proletto_otel.health.ready_made.host import collector as collector_check
     from proletto_otel.health.ready_made.host import disk_space as disk_check
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from proletto_otel.health.ready_made.http import http_service as http_check
     from proletto_otel.health.ready_made.redis import redis as redis_check
     from proletto_otel.health.results import HealthResult
+    from proletto_otel.logs.search.query import LogQuery
+    from proletto_otel.logs.search.results import LogLine, LogPage
+    from proletto_otel.logs.search.search import LogSearch
     from proletto_otel.monitoring.overview import (
         DeployReport,
         Overview,
@@ -36,11 +42,38 @@ if TYPE_CHECKING:
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
 
 __all__ = [
-    "Alert", "Annotation", "CheckReport", "DeployReport", "EndpointPoint", "HealthReport",
-    "HealthResult", "Inputs", "LatencyHeatmap", "MetricPoint", "Monitor", "Overview",
-    "OverviewMetric", "RequestExample", "RequestPoint", "Silence", "Threshold", "WorkerLife",
+    "Alert",
+    "Annotation",
+    "CheckReport",
+    "DeployReport",
+    "EndpointPoint",
+    "ErrorGroup",
+    "ErrorGroups",
+    "HealthReport",
+    "HealthResult",
+    "Inputs",
+    "LatencyHeatmap",
+    "LogLine",
+    "LogPage",
+    "LogQuery",
+    "LogSearch",
+    "MetricPoint",
+    "Monitor",
+    "Occurrence",
+    "Overview",
+    "OverviewMetric",
+    "RequestExample",
+    "RequestPoint",
+    "Silence",
+    "Threshold",
+    "WorkerLife",
     "WorkerReport",
-    "collector_check", "database_check", "disk_check", "http_check", "monitor", "redis_check",
+    "collector_check",
+    "database_check",
+    "disk_check",
+    "http_check",
+    "monitor",
+    "redis_check",
     "tcp_check",
 ]  # fmt: skip
 
@@ -49,6 +82,13 @@ _LATE = {
     "Annotation": "state.worker_lives:Annotation",
     "DeployReport": "monitoring.overview:DeployReport",
     "EndpointPoint": "request.request_series:EndpointPoint",
+    "ErrorGroup": "errors.group_rows:ErrorGroup",
+    "ErrorGroups": "errors.groups:ErrorGroups",
+    "LogLine": "logs.search.results:LogLine",
+    "LogPage": "logs.search.results:LogPage",
+    "LogQuery": "logs.search.query:LogQuery",
+    "LogSearch": "logs.search.search:LogSearch",
+    "Occurrence": "errors.occurrences:Occurrence",
     "LatencyHeatmap": "request.request_series:LatencyHeatmap",
     "MetricPoint": "state.metric_series:MetricPoint",
     "Overview": "monitoring.overview:Overview",

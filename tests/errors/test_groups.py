@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -15,11 +16,12 @@ from proletto_otel.core.context import RequestContext, enter, leave
 from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.metrics.registry import registry
-from proletto_otel.errors import group_rows
+from proletto_otel.errors import group_rows, tables
 from proletto_otel.errors import groups as error_groups
 from proletto_otel.errors.groups import ErrorGroups
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.record.call_site import CodeLocation
 from proletto_otel.state.store import Store
 from tests.corpus import secrets
 
@@ -244,6 +246,10 @@ def test_no_canary_in_any_group(groups: ErrorGroups, tmp_path: Path) -> None:
     groups.stop(time.monotonic() + 1)
 
     raw = b"".join(path.read_bytes() for path in (tmp_path / "state").glob("store.sqlite*"))
+    found = groups.occurrences(groups.groups(query="ValueError")[0].fingerprint, limit=200)
+    bodies = [json.dumps(dict(o.record), ensure_ascii=False) for o in found]
+    assert len(bodies) > 50
+    raw += "\n".join((*bodies, *map(groups.as_markdown, found))).encode()
     assert b"ValueError" in raw
     assert [] == [c for c in canaries if c.secret.encode() in raw]
 
@@ -254,6 +260,7 @@ from pathlib import Path
 from proletto_otel.errors.groups import ErrorGroups
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.record.call_site import CodeLocation
 from proletto_otel.state.store import Store
 
 groups = ErrorGroups(Store(Path(sys.argv[1])))
@@ -276,3 +283,94 @@ def test_workers_share_groups(groups: ErrorGroups, tmp_path: Path) -> None:
 
     assert [0] * 4 == [worker.wait(30) for worker in workers]
     assert [800] == [group.count for group in groups.groups()]
+
+
+def fail_at(at: float, message: str = "stock is negative") -> None:
+    """Log an error that happened at a unix time."""
+    code = CodeLocation.of(fail_at.__code__)
+    pipeline.emit("shop", 40, message, {}, None, code, 1, time_ns=int(at * 1e9))
+
+
+def test_regressed(groups: ErrorGroups) -> None:
+    """A resolved error that comes again is regressed: open, told apart, and in its history."""
+    fail()
+    key = groups.groups()[0].fingerprint
+    groups.resolve(key, by="anna")
+    assert {"open": 0, "resolved": 1, "ignored": 0, "regressed": 0} == groups.count_groups()
+    fail()
+
+    group = groups.group(key)
+    assert group is not None
+    assert ("open", "regressed") == (group.status, group.state)
+    assert ["regressed", "resolved"] == [change.state for change in group.changes]
+    assert [key] == [g.fingerprint for g in groups.groups(state="regressed")]
+    assert [key] == [g.fingerprint for g in groups.groups(state="open")]
+    assert 1 == groups.count_groups(state="open")["regressed"]
+    groups.reopen(key, by="bob")
+    assert [] == groups.groups(state="regressed")
+    assert "open" == groups.groups()[0].state
+
+
+def test_new_since_a_deploy(groups: ErrorGroups, tmp_path: Path) -> None:
+    """The version an error came with, and the one it was last seen in."""
+    fail()
+    groups.write_down()
+    pipeline.unlisten(groups.count)
+    deployed = ErrorGroups(Store(tmp_path / "state"), version="2.0")
+    pipeline.listen(deployed.count)
+    fail()
+    other()
+
+    found = {group.type: group for group in deployed.groups()}
+    assert ("1.4.2", "2.0") == (found["ValueError"].first_version, found["ValueError"].last_version)
+    assert ["2.0"] == [g.first_version for g in deployed.groups(first_version="2.0")]
+    assert {"2.0", "1.4.2"} == {
+        o.version for o in deployed.occurrences(found["ValueError"].fingerprint)
+    }
+    pipeline.unlisten(deployed.count)
+
+
+def test_trends_and_orders(groups: ErrorGroups) -> None:
+    """24 bars by hour or by minute, from the rollups; orders by count, users, first and recent."""
+    now = time.time()
+    for hours in (0, 1, 1, 30):
+        fail_at(now - hours * 3600)
+        groups.write_down()
+    for days in (3, 4, 5, 6, 7):
+        fail_at(now - days * 86_400, "disk is slow")
+        groups.write_down()
+    day = {group.message: group for group in groups.groups()}
+
+    # written in turn: a group is never older than its latest occurrence, so 30 h ago counts as now
+    assert 4 == sum(day["stock is negative"].trend)
+    assert 24 == len(day["stock is negative"].trend)
+    assert 0 == sum(day["disk is slow"].trend)
+    week = {group.message: group for group in groups.groups(trend_s=8 * 86_400)}
+    assert (5, 8 * 3600.0) == (sum(week["disk is slow"].trend), week["disk is slow"].bar_s)
+    hour = {group.message: group for group in groups.groups(trend_s=3600)}
+    assert 180.0 == hour["stock is negative"].bar_s
+    assert 4 == sum(hour["stock is negative"].trend)
+    first = {order: groups.groups(sort=order)[0].message for order in ("count", "recent", "last")}
+    assert {
+        "count": "disk is slow", "recent": "stock is negative", "last": "stock is negative",
+    } == first  # fmt: skip
+    with pytest.raises(ConfigError, match="sort"):
+        groups.groups(sort="random; DROP TABLE")
+    assert 4 == sum(count for _, count in groups.per_minute())
+
+
+def test_rollups_age(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts by hour and minute go when they are old or too many; the group's count stays."""
+    now = time.time()
+    for days in range(120, 0, -10):
+        fail_at(now - days * 86_400)
+        groups.write_down()
+    groups.keep_within_limits()
+    rows = "SELECT count(*) FROM error_"
+    assert 8 <= groups._store.query(f"{rows}hours")[0][0] <= 9
+    assert 0 == groups._store.query(f"{rows}minutes")[0][0]
+    monkeypatch.setattr(tables, "MAX_HOUR_ROWS", 3)
+    groups.keep_within_limits()
+
+    assert 3 == groups._store.query(f"{rows}hours")[0][0]
+    assert 12 == groups.groups()[0].count
