@@ -18,10 +18,12 @@ import orjson
 from proletto_otel.notify.notification import Notification
 from proletto_otel.state.store import Store
 
+# AUTOINCREMENT: SQLite gives the ID of the last row again once that row is gone. A process that
+# still waited with the old entry would send that one again, and remove the new one unsent.
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS alert_outbox (
-        id INTEGER PRIMARY KEY, channel TEXT NOT NULL, at REAL NOT NULL, body BLOB NOT NULL,
-        claimed_by INTEGER, claimed_at REAL)""",
+        id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, at REAL NOT NULL,
+        body BLOB NOT NULL, claimed_by INTEGER, claimed_at REAL)""",
 )
 
 

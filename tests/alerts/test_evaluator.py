@@ -350,3 +350,23 @@ def test_p95_needs_enough_requests(stage: Stage) -> None:
     stage.readings.durations = lambda: {str(bisect_left(EDGES, 9.0)): 39}
 
     assert [] == stage.run(60)
+
+
+@pytest.mark.parametrize(
+    ("away_s", "said"), [(3600, []), (20 * 3600, []), (25 * 3600, ["warning firing"])]
+)
+def test_threshold_that_comes_back_the_same_day_is_not_told_again(
+    stage: Stage, away_s: float, said: list[str]
+) -> None:
+    """A release without it for an hour is no new alert; after a day it is one."""
+    other = Threshold(metric="memory_percent", warning=80, duration=60)
+    stage.thresholds = [CPU, other]
+    stage.values = {"cpu_percent": 90.0, "memory_percent": 10.0}
+    assert ["warning firing"] == stage.run(70, step=10)
+    stage.thresholds = [other]
+    stage.restart()
+    assert [] == stage.run(away_s, step=away_s / 4)
+    stage.thresholds = [CPU, other]
+    stage.restart()
+
+    assert said == stage.run(100, step=10)

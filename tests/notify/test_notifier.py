@@ -239,6 +239,25 @@ def test_entry_of_a_dead_process_is_sent_by_the_next(tmp_path: Path) -> None:
     assert 1 == len(channel.sent)
 
 
+def test_alert_written_after_one_that_another_process_sent_is_sent_itself(tmp_path: Path) -> None:
+    """A process that still waits with the first one never takes the second for it."""
+    post = Post(tmp_path, channel := Fake(*[OSError("down")] * 1000))
+    other = Post(tmp_path, rival := Fake())
+    entry = post.entry()
+    post.notifier.put(entry)
+    until(lambda: channel.asked)
+    other.notifier.put(entry)
+    assert other.notifier.flush(time.monotonic() + 10)
+    later = post.entry(made("warning"))
+    channel.answers.clear()
+    post.notifier.put(later)
+    assert post.notifier.flush(time.monotonic() + 10)
+
+    assert ["critical"] == [notification.severity for notification in rival.sent]
+    assert ["warning"] == [notification.severity for notification in channel.sent]
+    assert [] == post.shared.outbox.waiting()
+
+
 def test_putting_an_alert_never_waits(tmp_path: Path) -> None:
     """However long the receiver hangs, the evaluator goes on."""
     post = Post(tmp_path, channel := Fake())
