@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -219,6 +220,30 @@ def test_slack_comes_back(begin: Begin, slack: SlackServer) -> None:
 
     assert flushed(sink)
     assert 1 == len(slack.messages)
+    assert "" == sink.status()["last_error"]
+
+
+def test_locked_store_is_shown_and_waited_for(
+    begin: Begin, slack: SlackServer, tmp_path: Path
+) -> None:
+    """While the host's store cannot be written nothing is lost, and health says why."""
+    sink = begin()
+    log.critical("stock is negative")
+    assert flushed(sink)
+    locked = sqlite3.connect(tmp_path / "state" / "store.sqlite", isolation_level=None)
+    locked.execute("BEGIN EXCLUSIVE")
+    try:
+        fail()
+        until(lambda: sink.status()["last_error"], 20, what="the reason")
+        assert sink.status()["last_error"].startswith("store: ")
+        assert 1 == len(slack.messages)
+    finally:
+        locked.execute("ROLLBACK")
+        locked.close()
+
+    assert flushed(sink, 20)
+    assert 2 == len(slack.messages)
+    assert (2, 2) == balance("slack")
     assert "" == sink.status()["last_error"]
 
 

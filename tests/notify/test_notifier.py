@@ -499,10 +499,13 @@ def test_alert_arrives_as_json(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(429, Refused), (503, Refused), (400, Rejected), (302, Rejected)],
+    [
+        *((status, Refused) for status in (408, 425, 429, 500, 502, 503, 599)),
+        *((status, Rejected) for status in (301, 302, 307, 400, 401, 404, 410, 499)),
+    ],
 )
 def test_webhook_answers_decide(receiver: Receiver, status: int, kind: type[Exception]) -> None:
-    """Later for 429 and 5xx, never again for 4xx; a redirect is not followed."""
+    """Later for 408, 425, 429 and 5xx, never again for the rest; no redirect is followed."""
     receiver.status, receiver.headers = status, {"Retry-After": "7", "Location": "http://x/"}
     with pytest.raises(kind) as caught:
         WebhookChannel(receiver.url).send(made())

@@ -81,6 +81,29 @@ def test_bot_goes_first(slack: SlackServer) -> None:
     assert ["/api/chat.postMessage"] == [m.path for m in slack.messages]
 
 
+def test_bot_without_channel_leaves_it_to_the_webhook(slack: SlackServer) -> None:
+    """A token alone cannot post; with a webhook beside it nothing is missing."""
+    made = client(
+        slack_webhook_url=slack.webhook_url, slack_bot_token=TOKEN, slack_allow_insecure=True,
+        slack_api_url=slack.api_url,
+    )  # fmt: skip
+    assert made is not None
+    made.post("hello", BLOCKS)
+
+    assert ["/services/T0/B0/" + "x" * 24] == [message.path for message in slack.messages]
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://", "https:///x", "garbage"])
+def test_permission_for_any_host_is_none_for_any_text(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`PROLETTO_SLACK_ALLOW_INSECURE`: what is no URL of a host is said at the start."""
+    internal_errors.forget_logged()
+
+    assert client(slack_webhook_url=url, slack_allow_insecure=True) is None
+    assert "SLACK_WEBHOOK_URL='***': expected a URL" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["webhook", "bot"])
 def test_asked_to_wait(slack: SlackServer, kind: str) -> None:
     """429 tells how long to wait."""
