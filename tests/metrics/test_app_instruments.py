@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
@@ -99,6 +100,23 @@ def test_histograms_arrive(metrics: UserMetrics, meter: UserMeter) -> None:
 
     assert isinstance(value, Histogram)
     assert ((0.1, 1), [1, 1, 1], 3, 5.55) == (value.bounds, value.counts, value.count, value.sum)
+
+
+def test_a_measurement_in_a_sampled_trace_is_an_exemplar(
+    metrics: UserMetrics, meter: UserMeter
+) -> None:
+    """From a bucket of the dashboard one comes to the request; without a trace there is none."""
+    histogram = meter.create_histogram("shop.wait", explicit_bucket_boundaries_advisory=[0.1, 1])
+    histogram.record(0.05)
+    context = trace.SpanContext(0xA1, 0xB2, False, trace.TraceFlags(trace.TraceFlags.SAMPLED))
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        histogram.record(0.5)
+
+    value = only(metrics).points[0].value
+    assert isinstance(value, Histogram)
+    assert {1: (f"{0xA1:032x}", f"{0xB2:016x}", 0.5)} == {
+        bucket: found[:3] for bucket, found in value.exemplars.items()
+    }
 
 
 @pytest.mark.parametrize(

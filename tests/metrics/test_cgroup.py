@@ -86,6 +86,15 @@ def test_version_2_finds_its_own_group(tmp_path: Path) -> None:
     assert 0.9 == own_cgroup(tmp_path / "sys", own).memory()
 
 
+def test_lines_of_another_kernel_are_passed_over(tmp_path: Path) -> None:
+    """What is no name with a number says nothing; the lines beside it count."""
+    (tmp_path / "memory.max").write_text("1000")
+    (tmp_path / "memory.current").write_text("900")
+    (tmp_path / "memory.stat").write_text("anon\nslab max\n\nfile 1 2\ninactive_file 200\n")
+
+    assert 0.7 == own_cgroup(tmp_path, tmp_path / "none").memory()
+
+
 def test_this_machine_is_understood() -> None:
     """Whatever it has: a share from 0 up, or nothing."""
     own = own_cgroup()

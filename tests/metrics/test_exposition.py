@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION, Metric
 from proletto_otel.core.metrics.registry import Attributes, Family, Histogram, Point, Registry
+from proletto_otel.metrics import exposition
 from proletto_otel.metrics.exposition import OPEN_METRICS, TEXT, prefers_open_metrics, render
 
 PROMETHEUS_3 = (
@@ -210,3 +211,20 @@ def test_every_unit_is_read_back(unit: str, kind: str) -> None:
     body = render([family(kind, 1, unit=unit)], OPEN)[0]
 
     assert [key(metric.prometheus)] == list(samples(body, parse_open))
+
+
+def test_labels_that_come_and_go_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page with ever new workers on it keeps no more than what it shows, and stays right."""
+    monkeypatch.setattr(exposition, "MAX_CACHED", 20)
+    monkeypatch.setattr(exposition, "MAX_TEXTS", 10)
+    kept = exposition._prefixes, exposition._singles, exposition._texts
+    for cache in kept:
+        cache.clear()
+    for n in range(100):
+        worker = (("worker", str(n)),)
+        value = Histogram((0.1,), [1, 1], 1.5, 2)
+        wait = Family("shop.wait", "histogram", "s", "", [Point(worker, value)])
+        body, _ = render([wait, family("counter", n, worker)])
+        assert samples(body)[key("shop_wait_seconds_count", worker=str(n))] == 2
+
+        assert all(len(cache) <= 22 for cache in kept)

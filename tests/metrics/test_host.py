@@ -234,6 +234,7 @@ def test_no_limit_is_no_number(machine: Machine, tmp_path: Path, content: str) -
         (path / name).write_bytes(content.encode("latin-1"))
 
     assert {"host"} == set(host_of(machine, path).memory())
+    assert "container" not in host_of(machine, path).cpu()
 
 
 def test_a_worker_measures_itself() -> None:
