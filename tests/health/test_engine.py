@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from proletto_otel.health import probes
+from proletto_otel.health import store as health_store
 from proletto_otel.health.checks import Check, CheckFunction
 from proletto_otel.health.engine import RETRY_S, HealthEngine, Schedule
 from proletto_otel.health.results import Outcome
@@ -192,6 +193,27 @@ def test_changes_are_remembered_with_their_times(tmp_path: Path) -> None:
     assert ["healthy", "degraded", "unhealthy", "healthy"] == [c.status for c in changes]
     assert [120.0, 120.0, 60.0] == [b.at - a.at for a, b in pairwise(changes)]
     assert pytest.approx(300 / 360) == made.uptime(made.states()[0])
+
+
+def test_check_that_flaps_for_ever_fills_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest changes stay, those of more than a quarter of a year ago go."""
+    monkeypatch.setattr(health_store, "MAX_TRANSITIONS", 10)
+    service, clock = Service(), Time()
+    made = with_check(engine(tmp_path, clock), service)
+    for turn in range(30):
+        service.works = turn % 2 == 0
+        made.run_now()
+        clock.at += 60
+    changes = made.history("db")
+
+    assert 10 == len(changes)
+    assert clock.at - 60 == changes[-1].at
+    clock.at += 91 * 86400
+    service.works = True
+    made.run_now()
+    assert all(clock.at - change.at < 90 * 86400 + 60 for change in made.history("db"))
 
 
 def test_round_runs_off_the_callers_thread_and_alone() -> None:
