@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS, Indicator
 from proletto_otel.monitoring.report import Alert
+from proletto_otel.web import figures
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.series import Limit
 from proletto_otel.web.pages import AdminPage, past
@@ -66,7 +67,7 @@ def reading(indicator: Indicator, value: float | None, alerts: Sequence[Alert]) 
         title=indicator.title,
         value=value,
         unit=indicator.unit,
-        shown=indicator.show(value) if value is not None else "–",
+        shown=figures.with_unit(value, indicator.unit),
         warning=alert.warning if alert else None,
         critical=alert.critical if alert else None,
         state=alert.severity if alert else "ok",
