@@ -101,9 +101,10 @@ def one(store: Store, fingerprint: str, span_s: float, now: float) -> tuple[Erro
 def count(store: Store, wanted: Wanted) -> dict[str, int]:
     """How many groups are wanted, by state."""
     where, values = wanted.where()
+    tables = "FROM error_groups g" if wanted.first_version is None else _FROM
     rows = store.select(
         f"SELECT CASE WHEN status = 'open' AND changed_by = '{RECURRENCE}' THEN 'regressed'"
-        f" ELSE status END AS state, count(*) AS n {_FROM} WHERE {where} GROUP BY 1",
+        f" ELSE status END AS state, count(*) AS n {tables} WHERE {where} GROUP BY 1",
         values,
     )
     return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows}

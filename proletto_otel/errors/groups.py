@@ -97,7 +97,9 @@ class ErrorGroups(ErrorReading, Component):
     def write_down(self) -> bool:
         """Add what was counted to the store; False when it must wait: for a ticker job."""
         with self._writing:
-            return self._write()
+            written = self._write()
+            self._forget_quiet()
+            return written
 
     def write_within(self, wait_s: float) -> None:
         """As `write_down`, unless others keep it waiting longer: for pages."""
@@ -155,12 +157,15 @@ class ErrorGroups(ErrorReading, Component):
         return counter is not None and counter.stored is record
 
     def _taken(self, waiting: list[tuple[ErrorCounter, int, Record]]) -> None:
-        """Remember what was written; forget what was quiet for long."""
+        """Remember what was written."""
         now = time.monotonic()
         for counter, count, latest in waiting:
             counter.taken += count
             counter.taken_at = now
             counter.stored = latest
+
+    def _forget_quiet(self) -> None:
+        now = time.monotonic()
         for key, counter in tuple(self._counters.items()):
             # A thread may hold the counter between finding it and adding one: the delay makes
             # sure that nobody adds to a counter that is no longer in the table.

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-
 from proletto_otel.core.conventions import EXCEPTION, MESSAGE
 from proletto_otel.errors import tables
 from proletto_otel.logs.record.breadcrumbs import crumb
@@ -45,7 +43,7 @@ def body_of(record: Record, version: str) -> bytes:
 
 def _cut(body: bytes) -> bytes:
     """A body over the limit without what is largest in it."""
-    data = orjson.loads(body)
+    data = json.loads(body)
     known = ("timestamp", "level", "logger", "module", "function", "line", "request_id", "trace_id")
     data = {name: data[name] for name in (*known, EXCEPTION, VERSION) if name in data} | {
         MESSAGE: str(data.get(MESSAGE))[:2000],
@@ -59,7 +57,7 @@ def _cut(body: bytes) -> bytes:
             "message": str(error.get("message"))[:2000],
             "traceback": lines,
         }
-    return orjson.dumps(data)
+    return json.dumps(data).encode()
 
 
 def pack(body: bytes, first: bytes | None) -> bytes:

@@ -5,11 +5,10 @@ How occurrences are packed and which ones stay is decided in `errors.occurrence_
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from proletto_otel.core import conventions as c
 from proletto_otel.errors import stack_trace
@@ -140,7 +139,7 @@ def _read(store: Store, rows: Sequence[Any]) -> list[Occurrence]:
 
 def _occurrence(row: Any, body: bytes | None) -> Occurrence | None:
     try:
-        record = orjson.loads(body or b"")
+        record = json.loads(body or b"")  # and not orjson: it refuses NaN
     except ValueError:  # damaged: counted, but there is nothing to show
         return None
     return Occurrence(id=row["id"], group=row["fingerprint"], at=row["at"] / 1000, record=record)

@@ -5,9 +5,12 @@ Counts by hour and minute are written by the triggers of `errors.tables`.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 
+from proletto_otel.core.conventions import MESSAGE
+from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.errors import occurrence_rows, tables, upkeep
 from proletto_otel.errors.counting import ErrorCounter
 from proletto_otel.errors.group_rows import NO_SAMPLE, OPEN, RECURRENCE, remember, row
@@ -73,7 +76,11 @@ def reopen_recurred(db: sqlite3.Connection, fingerprint: str, now: float) -> Non
 
 
 def _occurrence(record: Record, version: str) -> tuple[int, str, str, bytes]:
-    body = occurrence_rows.body_of(record, version)
+    try:
+        body = occurrence_rows.body_of(record, version)
+    except Exception as error:  # a body that cannot be made must not stop the counts of all others
+        count_failure("errors.body", error)
+        body = json.dumps({MESSAGE: record.message[:2000], "truncated": True}).encode()
     return record.time_ns // 1_000_000, record.request_id, record.trace_id, body
 
 

@@ -251,3 +251,20 @@ def test_store_that_cannot_be_read(tmp_path: Path, room: Callable[..., Room]) ->
     assert [] == groups.groups()
     assert {"open": 0, "resolved": 0, "ignored": 0, "regressed": 0} == groups.count_groups()
     assert "" == groups.problem
+
+
+def test_one_bad_record(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record whose details cannot be made is counted, and so are all others."""
+
+    def broken(record: object, version: str) -> bytes:
+        raise RuntimeError("no body")
+
+    monkeypatch.setattr(occurrence_rows, "body_of", broken)
+    refuse(1)
+    assert groups.write_down()
+    monkeypatch.undo()
+    refuse(2)
+
+    (group,) = groups.groups()
+    assert 2 == group.count
+    assert [False, True] == [o.truncated for o in groups.occurrences(group.fingerprint)]

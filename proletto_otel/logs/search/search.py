@@ -19,6 +19,7 @@ from proletto_otel.logs.search import blocks, files, forward
 from proletto_otel.logs.search.block_index import Indexes
 from proletto_otel.logs.search.cursor import Cursor
 from proletto_otel.logs.search.files import OpenFiles
+from proletto_otel.logs.search.level_counts import Counting, LevelCounts
 from proletto_otel.logs.search.query import LogQuery, Matcher
 from proletto_otel.logs.search.results import LogPage
 from proletto_otel.logs.search.walk import Walk
@@ -128,6 +129,18 @@ class LogSearch:
             query = replace(query, since=near - 3600.0, until=near + 3600.0)
         page = self.search(query, limit=limit, budget_s=budget_s)
         return replace(page, lines=page.lines[::-1])
+
+    def level_counts(
+        self, since: float, until: float, bars: int = 60, budget_s: float = BUDGET_S
+    ) -> LevelCounts:
+        """Lines by level between two unix times, in at most 400 *bars*."""
+        counts = LevelCounts.empty(since, until, bars)
+        with self._opened() as found:
+            if isinstance(found, LogPage):
+                return replace(counts, problem=found.problem, busy=found.busy)
+            deadline = self._clock() + min(max(budget_s, 0.01), MAX_BUDGET_S)
+            Counting(counts, deadline, self._clock).run(found.files, self._indexes.of)
+        return counts
 
     def around(self, cursor: str, before: int = 10, after: int = 10) -> LogPage:
         """The line at *cursor* and its neighbours of the same file, oldest first."""

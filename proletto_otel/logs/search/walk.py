@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -28,9 +29,10 @@ def parsed(file: LogFile, offset: int, text: bytes) -> LogLine | None:
     try:
         record = orjson.loads(text)
     except ValueError:
-        try:  # bytes that are no UTF-8: somebody else wrote into the file
-            record = orjson.loads(text.decode("utf-8", "replace"))
-        except ValueError:
+        # bytes that are no UTF-8, as somebody else wrote them; NaN, as `json` writes it
+        try:
+            record = json.loads(text.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
             return None
     if not isinstance(record, dict):
         return None

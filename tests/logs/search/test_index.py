@@ -106,3 +106,28 @@ def test_indexes_of_deleted_files_go(log: Callable[..., Log], indexed: Log) -> N
 
     assert len(stored(indexed)) <= len(indexed.files) == 2
     assert not left.exists()
+
+
+def test_level_counts(indexed: Log) -> None:
+    """The strip above the log adds up to the lines there are, with index and without."""
+    first = indexed.search.search(LogQuery(text="cart loaded"), limit=1).lines[0]
+    oldest, cursor = first.at, None
+    counted = {"INFO": 0, "WARNING": 0}
+    for level in counted:
+        while True:
+            page = indexed.search.search(LogQuery(level=level), cursor=cursor, limit=1000)
+            counted[level] += sum(line.level == level for line in page.lines)
+            oldest = min([oldest, *(line.at for line in page.lines)])
+            cursor = page.cursor
+            if cursor is None:
+                break
+
+    for _ in range(2):
+        strip = indexed.search.level_counts(oldest, first.at + 60, bars=30, budget_s=2)
+        assert (30, None, "") == (len(strip.counts["INFO"]), strip.counted_back_to, strip.problem)
+        assert counted == {level: sum(strip.counts[level]) for level in counted}
+        assert 1 == sum(strip.counts["CRITICAL"])
+        for path in stored(indexed):
+            path.unlink()
+    later = indexed.search.level_counts(first.at + 3600, first.at + 7200)
+    assert 0 == sum(map(sum, later.counts.values()))

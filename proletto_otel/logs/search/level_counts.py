@@ -1,0 +1,104 @@
+"""How many lines of each level were written when: the strip above a log.
+
+Indexed blocks are not read, unless one covers several bars.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from proletto_otel.core import conventions as c
+from proletto_otel.logs.search import blocks
+from proletto_otel.logs.search.block_index import BlockFacts, BlockIndex
+from proletto_otel.logs.search.blocks import BLOCK
+from proletto_otel.logs.search.files import LogFile
+from proletto_otel.logs.search.query import LEVELS
+from proletto_otel.logs.search.walk import SLACK_S
+
+MAX_BARS = 400
+_LINE = re.compile(
+    b'^\\{"%s":"([^"]{19,32})","%s":"([^"]{1,30})"' % (c.TIMESTAMP.encode(), c.LEVEL.encode()),
+    re.MULTILINE,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class LevelCounts:
+    """Lines by level and time."""
+
+    begin: float
+    """Unix time of the first bar's start."""
+    bar_s: float
+    counts: dict[str, list[int]]
+    """For each level one number a bar, oldest first."""
+    counted_back_to: float | None = None
+    """Unix time; bars before it are not complete. None: all are."""
+    problem: str = ""
+    """Why there are none; empty when there are."""
+    busy: bool = False
+    """Whether another search ran in this worker."""
+
+    @classmethod
+    def empty(cls, since: float, until: float, bars: int) -> LevelCounts:
+        """Bars of nothing between two unix times."""
+        number = min(max(bars, 1), MAX_BARS)
+        return cls(
+            begin=since,
+            bar_s=max(until - since, 1.0) / number,
+            counts={name: [0] * number for name in LEVELS},
+        )
+
+
+@dataclass(slots=True)
+class Counting:
+    """The state of one count; newest block first, until the first bar or the deadline."""
+
+    into: LevelCounts
+    deadline: float
+    clock: Callable[[], float] = time.monotonic
+    _next: float = field(default=float("inf"))
+    """When the block after the present one begins."""
+
+    def run(
+        self, files: Sequence[LogFile], index_of: Callable[[LogFile], BlockIndex | None]
+    ) -> None:
+        """Count the lines of *files*."""
+        for file in files:
+            index = index_of(file)
+            known = index.blocks if index is not None else []
+            for number in range((file.size - 1) // BLOCK, -1, -1):
+                if self.clock() >= self.deadline:
+                    self.into.counted_back_to = self._next
+                    return
+                facts = known[number] if number < len(known) else None
+                self._count(file, number, facts)
+                if self._next < self.into.begin - SLACK_S:
+                    return
+
+    def _count(self, file: LogFile, number: int, facts: BlockFacts | None) -> None:
+        begin = facts.first_time if facts is not None else None
+        if facts is not None and begin is not None and self._bar(begin) == self._bar(self._next):
+            self._add(begin, dict(zip(LEVELS, facts.levels, strict=True)))
+            self._next = begin
+            return
+        end = min((number + 1) * BLOCK, file.size)
+        block = blocks.read(file.fd, number * BLOCK, end)
+        for when, level in _LINE.findall(block.text):
+            at = blocks.time_of(when)
+            if at is not None:
+                self._add(at, {level.decode("utf-8", "replace"): 1})
+        self._next = block.first_time() or self._next
+
+    def _bar(self, at: float) -> int:
+        far = at - self.into.begin
+        return -1 if far < 0 else int(min(far / self.into.bar_s, MAX_BARS + 1))
+
+    def _add(self, at: float, levels: dict[str, int]) -> None:
+        bar = self._bar(at)
+        for name, number in levels.items():
+            bars = self.into.counts.get(name)
+            if bars is not None and 0 <= bar < len(bars):
+                bars[bar] += number
