@@ -16,6 +16,7 @@ from proletto_otel.core.conventions import (
 from proletto_otel.core.metrics.registry import Family, Histogram
 from proletto_otel.core.texts import iso_time
 from proletto_otel.health import probes
+from proletto_otel.health.states import CheckState
 from proletto_otel.monitoring import report
 from proletto_otel.monitoring.overview import (
     DeployReport,
@@ -42,7 +43,12 @@ MAX_ERRORS = 200
 def prepare(runtime: Runtime, now: float) -> Overview:
     """The overview as of *now*."""
     inputs, requests = runtime.inputs, runtime.past.requests
-    states = runtime.engine.known()
+    known = {state.name: state for state in runtime.engine.known()}
+    # Without running one: a check that nobody ran lately is there as unknown, as elsewhere.
+    states = [
+        known.get(check.name) or CheckState(name=check.name, critical=check.critical)
+        for check in runtime.engine.checks
+    ]
     alerts = runtime.alerts()
     errors = runtime.errors(MAX_ERRORS)
     deploy = _deploy(runtime, errors, now)

@@ -9,6 +9,7 @@ addition, 0.2 µs (CPython 3.11).
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,10 @@ Sparse = Mapping[str, int]
 """The same as it travels between processes: only buckets that are not empty, by number."""
 Minute = list[Any]
 """A unix minute and its durations: a list of two, as JSON has no other pair."""
+
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_WIDTHS = {1: 255, 2: 65_535, 4: 2**32 - 1}
+"""Bytes of a packed count, and the largest one that fits."""
 
 
 def empty() -> Counts:
@@ -64,34 +69,36 @@ def quantile_s(counts: Sparse, q: float) -> float | None:
 
 
 def packed(counts: Sparse) -> bytes:
-    """The same as bytes for the store: for each bucket the step from the one before, the count."""
-    made, before = bytearray(), 0
-    for i in sorted(map(int, counts)):
-        for number in (i - before, counts[str(i)]):
-            left = number
-            while left > 127:  # seven bits a byte, the lowest first; the eighth bit: more follow
-                made.append(left & 127 | 128)
-                left >>= 7
-            made.append(left)
-        before = i
-    return bytes(made)
+    """The same as bytes for the store: width of a count, bucket numbers, counts."""
+    found = sorted((int(i), n) for i, n in counts.items() if 0 <= int(i) <= len(EDGES))
+    if not found:
+        return b""
+    largest = max(n for _, n in found)
+    width = next((w for w, most in _WIDTHS.items() if largest <= most), 8)
+    numbers = struct.pack(f"<{len(found)}{_CODES[width]}", *(n for _, n in found))
+    return bytes((width, *(i for i, _ in found))) + numbers
+
+
+def add_packed(counts: Counts, data: bytes) -> None:
+    """Add what `packed` made to *counts*; damaged bytes add nothing."""
+    # A page adds up 10,000 of these, so what can be read at once is: 3 µs instead of 25 with
+    # numbers of varying length.
+    code = _CODES.get(data[0]) if data else None
+    if code is None:
+        return
+    n, rest = divmod(len(data) - 1, 1 + data[0])
+    if rest or max(data[1 : 1 + n]) >= len(counts):
+        return
+    numbers = struct.unpack_from(f"<{n}{code}", data, 1 + n)
+    for bucket, more in zip(data[1 : 1 + n], numbers, strict=True):
+        counts[bucket] += more
 
 
 def unpacked(data: bytes) -> dict[str, int]:
-    """What `packed` made; of damaged bytes, what can be read."""
-    numbers, value, shift = [], 0, 0
-    for byte in data:
-        value |= (byte & 127) << shift
-        if byte < 128:
-            numbers.append(value)
-            value = shift = 0
-        else:
-            shift += 7
-    found, bucket = {}, 0
-    for step, n in zip(numbers[::2], numbers[1::2], strict=False):  # an odd one was cut off
-        bucket += step
-        found[str(bucket)] = n
-    return found
+    """What `packed` made."""
+    counts = empty()
+    add_packed(counts, data)
+    return sparse(counts)
 
 
 def grown(now: Sparse, before: Sparse) -> dict[str, int] | None:

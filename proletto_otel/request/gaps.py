@@ -21,14 +21,14 @@ def spread(
     parts: dict[float, dict[Route, RequestTotals]] = {at: {}}
     for route, more in grown.items():
         weights = {m: n for m, n in sorted(missing.get(route, {}).items()) if n > 0}
-        for moment, part in _split(more, weights or {at: 1.0}).items():
-            parts.setdefault(moment, {})[route] = part
+        for minute, part in _split(more, weights or {at: 1.0}).items():
+            parts.setdefault(minute, {})[route] = part
     return parts
 
 
 def _split(more: RequestTotals, weights: Mapping[float, float]) -> dict[float, RequestTotals]:
     whole, passed, found = sum(weights.values()), 0.0, {}
-    for moment, weight in weights.items():
+    for minute, weight in weights.items():
         low, passed = passed / whole, passed + weight
         high = passed / whole
 
@@ -36,7 +36,7 @@ def _split(more: RequestTotals, weights: Mapping[float, float]) -> dict[float, R
             # the ends are rounded, not the parts, so that these add up to the whole
             return round(n * high) - round(n * low)
 
-        found[moment] = RequestTotals(
+        found[minute] = RequestTotals(
             classes=[share(n) for n in more.classes],
             errors=share(more.errors),
             timed=share(more.timed),

@@ -119,14 +119,14 @@ class RequestHistory:
         parts = {at: grown}
         if at - since > GAP_S:
             parts = gaps.spread(grown, self._missing(db, sections, since, at), at)
-        for moment, routes in parts.items():
+        for minute, routes in parts.items():
             everything = RequestTotals()
             for route, more in routes.items():
                 if route[1] not in self._excluded:
                     everything.add(more)
             numbered = {self._stored[route][0]: more for route, more in routes.items()}
             for tier, _ in TIERS:
-                self._add(db, tier, int(moment // tier * tier), {**numbered, ALL: everything})
+                self._add(db, tier, int(minute // tier * tier), {**numbered, ALL: everything})
         self._generation += 1
         db.execute("INSERT OR REPLACE INTO request_clock VALUES (1, ?, ?)", (self._generation, at))
 

@@ -290,15 +290,19 @@ def test_streams_are_counted_but_are_no_latency() -> None:
     assert (5, 2, 9.0) == (found.count, found.timed, found.seconds)
 
 
-@pytest.mark.parametrize("counts", [{}, {"0": 1}, {"5": 3, "140": 100_000}, {"193": 1, "194": 2}])
+@pytest.mark.parametrize(
+    "counts", [{}, {"0": 1}, {"5": 3, "140": 100_000}, {"7": 2**40}, {"193": 1, "194": 2}]
+)
 def test_durations_survive_the_store(counts: dict[str, int]) -> None:
     """What is packed comes back."""
     assert counts == durations.unpacked(durations.packed(counts))
 
 
 def test_damaged_bytes_are_no_error() -> None:
-    """Half a number at the end is left out."""
-    assert {"5": 3} == durations.unpacked(durations.packed({"5": 3}) + b"\x80")
+    """They say nothing about durations; the counts beside them stay."""
+    whole = durations.packed({"5": 300})
+    for damaged in (whole[:-1], whole + b"x", b"\x03" + whole[1:], b"\x01\xff\x01"):
+        assert {} == durations.unpacked(damaged)
 
 
 def test_a_locked_store_costs_nothing_but_time(tmp_path: Path, lenient: None) -> None:

@@ -1,0 +1,117 @@
+"""The prepared overview: made by the leader, the same in every worker, with its age."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proletto_otel.core import internal_errors
+from proletto_otel.monitoring.overview import Overview
+from proletto_otel.request.request_history import RequestHistory
+from proletto_otel.request.request_totals import RequestTotals
+from proletto_otel.state.worker_lives import WorkerLives
+from tests.monitoring.bound import Bound
+
+
+@pytest.fixture
+def other(bound: Bound) -> Iterator[Bound]:
+    """Another worker of the host with the same registrations."""
+    made = Bound(bound.directory)
+    yield made
+    made.close()
+
+
+def serve(bound: Bound, n: int, failed: int) -> None:
+    """Let the leader store requests of now."""
+    totals = RequestTotals(
+        classes=[0, 0, n - failed, 0, 0, failed], errors=failed, timed=n, seconds=n / 10,
+        durations={"90": n}, start_ns=time.time_ns(),
+    )  # fmt: skip
+    RequestHistory(bound.store).record({("GET", "/item"): totals})
+
+
+def test_every_worker_shows_what_the_leader_prepared(bound: Bound, other: Bound) -> None:
+    """One row, one content: figures, alerts, checks, workers."""
+    for each in (bound, other):
+        each.monitor.register_health_check("stock", lambda: False)
+        each.monitor.register_threshold("cpu_percent", warning_threshold=10)
+    serve(bound, 100, failed=7)
+    WorkerLives(bound.store).record(
+        [{"pid": 7, "host": "h", "version": "1.0", "started": time.time()}]
+    )
+    for _ in range(2):
+        bound.tick()
+    other.tick()
+
+    found, same = bound.monitor.overview(), other.monitor.overview()
+
+    assert found == same
+    assert found.hour is not None
+    assert (100, 7) == (found.hour.count, found.hour.errors)
+    assert {"cpu_percent"} <= {a.name for a in found.alerts}
+    assert ["stock"] == [c.name for c in found.checks]
+    assert [(7, "1.0")] == [(w.pid, w.version) for w in found.workers]
+    assert "1.0" == found.version
+    assert found.deploy is not None
+    assert 0 <= found.age_s < 60
+    assert ("", 12.5) == (found.reason, found.system[0].value)
+
+
+def test_the_tag_changes_with_the_content_alone(bound: Bound) -> None:
+    """A poll that finds the same tag need not read on."""
+    bound.tick()
+    tag = bound.monitor.overview_etag()
+
+    assert tag == bound.monitor.overview_etag() == bound.monitor.overview().etag != ""
+    bound.tick()
+    assert tag != bound.monitor.overview_etag()
+
+
+def test_before_anything_is_prepared_it_says_so(bound: Bound) -> None:
+    """An empty page with a reason, not a wrong one."""
+    found = bound.monitor.overview()
+
+    assert ("nothing is prepared yet", 0.0, ()) == (found.reason, found.age_s, found.workers)
+    assert "" == bound.monitor.overview_etag()
+
+
+def test_an_unusable_store_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a directory is in the store's place, pages are of this process alone and say why."""
+    monkeypatch.setattr(internal_errors, "strict", False)
+    (tmp_path / "store.sqlite").mkdir()
+    bound = Bound(tmp_path)
+    try:
+        bound.tick()
+        found = bound.monitor.overview()
+        assert "" != found.reason
+        assert () == bound.monitor.annotations(0)
+        assert [] == [p for p in bound.monitor.request_series(0) if p.count]
+    finally:
+        bound.close()
+
+
+def test_a_corrupt_store_begins_anew(bound: Bound, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The damaged file is set aside; the next tick prepares again."""
+    monkeypatch.setattr(internal_errors, "strict", False)
+    bound.tick()
+    assert "" == bound.monitor.overview().reason
+    (bound.directory / "store.sqlite").write_bytes(b"no database" * 1000)
+    for _ in range(2):
+        bound.tick()
+
+    assert "" == bound.monitor.overview().reason
+    assert 0 < bound.monitor.overview().prepared_at
+
+
+def test_what_another_release_wrote_is_no_error(
+    bound: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During a rolling update a worker may find a document that it does not know."""
+    monkeypatch.setattr(internal_errors, "strict", False)
+    bound.tick()
+    bound.store.write("UPDATE overviews SET body = '{\"new\": 1}'")
+
+    assert Overview(reason="prepared by another release") == bound.monitor.overview()
