@@ -153,7 +153,8 @@ def _bars(
     found: dict[int, list[int]] = {}
     for number, at, counted in rows:
         bars = found.setdefault(number, [0] * BARS)
-        bars[int((at - begin) // bar_s)] += counted
+        bar = int((at - begin) // bar_s)
+        bars[bar] += counted
     return found
 
 

@@ -280,5 +280,6 @@ class _Endpoint:
 def _heat(total: RequestTotals) -> tuple[int, ...]:
     rows = [0] * (len(HEAT_EDGES_S) + 1)
     for bucket, n in total.durations.items():
-        rows[_HEAT_ROWS[min(int(bucket), len(_HEAT_ROWS) - 1)]] += n
+        row = _HEAT_ROWS[min(int(bucket), len(_HEAT_ROWS) - 1)]
+        rows[row] += n
     return tuple(rows)

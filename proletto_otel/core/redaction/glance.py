@@ -44,14 +44,15 @@ def at(text: str) -> int:
         or "earer " in text
         or "asic " in text
         or "EARER " in text
-        or "oken " in text
+        or "token " in text  # not the end of "broken", a word of many errors
+        or "Token " in text
         or "\uff1a" in text  # the colon of other scripts
     ):
         found |= PHRASE
     return found
 
 
-_WITHOUT_MARKS = ("earer", "asic", "oken", "igest", "egotia", "failing row")
+_WITHOUT_MARKS = ("earer", "asic", "token", "igest", "egotia", "failing row")
 """In lower case: what calls for a detector in a text without marks."""
 
 
