@@ -153,3 +153,53 @@ def test_hostile_text_runs_nothing_in_live_updates(chromium: Any) -> None:
         assert [] == visit.troubles
         assert "pwned" not in visit.page.title()
         visit.context.close()
+
+
+def test_keys_and_read_outs(chromium: Any) -> None:
+    """`/` finds the search box, `g e` goes to Errors, `j` selects; charts answer the arrow keys."""
+    app = shop()
+    traffic(app)
+    with served(app) as port:
+        visit = Visit(chromium, port)
+        page = visit.page
+        visit.open("/system")
+        page.keyboard.press("/")
+        assert "q" == page.evaluate("document.activeElement.name")
+        page.keyboard.press("Escape")
+        page.focus("#metric-cpu_percent .chart")
+        page.keyboard.press("ArrowLeft")
+        read = page.inner_text("#metric-cpu_percent .readout")
+        assert not read or "mean" in read  # nothing is measured yet, or it is read out
+        page.keyboard.press("Escape")
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("g")
+        page.keyboard.press("e")
+        page.wait_for_url("**/errors")
+        page.keyboard.press("j")
+        assert 1 == page.locator("tr.sel").count()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#stack")
+        assert [] == visit.troubles
+        visit.context.close()
+
+
+def test_log_is_searched_and_followed(chromium: Any, tmp_path: Any) -> None:
+    """Text, level, a link to one line with its neighbours; new lines come by themselves."""
+    app = shop(log_dir=str(tmp_path), log_files=True)
+    traffic(app)
+    with served(app) as port:
+        visit = Visit(chromium, port)
+        page = visit.page
+        visit.open("/logs?level=WARNING&text=img")
+        page.wait_for_selector("#lines li")
+        assert HOSTILE[:20] in page.inner_text("#lines li:first-child")
+        page.click("#lines li:first-child a.when")
+        assert 1 == page.locator("#lines li.hit").count()
+        assert "GET /orders/1" in page.inner_text("#lines")
+        visit.open("/logs?text=order")
+        before = page.locator("#lines li").count()
+        page.click("#follow")
+        app.test_client().get("/orders/2")
+        page.wait_for_selector(f"#lines li:nth-child({before + 1})")
+        assert [] == visit.troubles
+        visit.context.close()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.conventions import TELEMETRY_DROPPED
 
 if TYPE_CHECKING:
     from proletto_otel.web.site import Site
+
+SHOWN_S = 7 * 86_400.0
+"""How long pages tell of a store that was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,28 +32,46 @@ class Completeness:
     store_error: str
     """Why values of the past may be missing; empty: they are not."""
 
+    lost_before: float | None
+    """When a corrupt store was set aside and a new one begun, unix seconds; None: not lately."""
+
 
 def completeness(site: Site) -> Completeness:
     """What every page stands on now."""
     from proletto_otel.web.pages.workers import workers
 
     past = site.monitor.history("cpu_percent", 7 * 86_400.0)
-    store = site.status().get("store", {})
+    status = site.status()
+    store = status.get("store", {})
     error = str(store.get("last_error", ""))
     if not error and not store.get("shared", True):
-        error = "this worker has no store of its own host: it shows what it measured itself"
+        error = "no store is shared by the workers: this is what one of them measured itself"
     return Completeness(
         since=past[0][0] if past else None,
         workers=len(workers(site)),
         dropped=sum(dropped(site).values()),
         store_error=error,
+        lost_before=_set_aside(status.get("state_dir"), time.time()),
     )
+
+
+def _set_aside(state: Any, now: float) -> float | None:
+    """When `state.store` set a corrupt store aside; it names the file after the time."""
+    if not state:
+        return None
+    times = [
+        float(path.name.rpartition("-")[2])
+        for path in Path(str(state)).glob("store.sqlite.corrupt-*")
+        if path.name.rpartition("-")[2].isdecimal()
+    ]
+    newest = max(times, default=0.0)
+    return newest if newest > now - SHOWN_S else None
 
 
 def dropped(site: Site) -> dict[tuple[str, str], int]:
     """What telemetry dropped, by sink and reason, over all workers."""
     found: dict[tuple[str, str], int] = {}
-    for family in site.families():
+    for family in site.recent_families():
         if family.name == TELEMETRY_DROPPED.name:
             for point in family.points:
                 named = dict(point.attributes)

@@ -44,7 +44,7 @@ class Worker:
 def workers(site: Site) -> list[Worker]:
     """Every process that publishes, in order of its ID."""
     found: dict[int, Worker] = {}
-    for family in site.families():
+    for family in site.recent_families():
         column = COLUMNS.get(family.name)
         if column is None:
             continue
