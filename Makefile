@@ -8,7 +8,7 @@ EXTRAS ?= db,dev
 SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-random test-stack test-peers test-matrix test-long mutants backends bench check format lint types imports build clean
+.PHONY: help install demo screenshots test test-random test-stack test-peers test-matrix test-long mutants backends bench check format lint types imports build clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## Start the example shop with traffic; Ctrl-C ends it
 	$(BIN)/python examples/shop/demo.py
+
+screenshots: $(STAMP) ## Take the pictures of the dashboard for the docs (about three minutes; needs chromium)
+	$(BIN)/python tools/screenshots.py
 
 test: $(STAMP) ## Run the tests that need no Docker and no Go
 	$(BIN)/python -m pytest --ignore=tests/stack

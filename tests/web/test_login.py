@@ -244,3 +244,21 @@ def test_login_page_is_there_beside_flask_login() -> None:
         f"{ADMIN}/login", data={"token": TOKEN}, headers=SAME_ORIGIN
     ).status_code  # fmt: skip
     assert 200 == client.get(ADMIN, headers=BROWSER).status_code
+
+
+def test_token_opens_while_the_users_database_is_down() -> None:
+    """Flask-Login cannot say who this is: the form for the token is there, and no 500."""
+    app = closed_shop()
+    app.secret_key = "of the application"
+
+    def load(name: str) -> None:
+        raise ConnectionError("no such server")
+
+    LoginManager(app).user_loader(load)
+    client = app.test_client()
+    with client.session_transaction() as stored:
+        stored["_user_id"] = "1"
+
+    assert 'type="password"' in client.get(ADMIN, headers=BROWSER).text
+    client.post(ADMIN, data={"token": TOKEN}, headers=SAME_ORIGIN)
+    assert 200 == client.get(ADMIN, headers=BROWSER).status_code
