@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -602,6 +603,31 @@ def outage(exporter: OtlpExporter) -> None:
         flush(exporter)
         internal_errors.forget_logged()
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("host", "chosen", "encoding"),
+    [
+        ("127.0.0.1", "auto", ""), ("localhost", "auto", ""), ("collector.example", "auto", "gzip"),
+        ("127.0.0.1", "gzip", "gzip"), ("collector.example", "gzip", "gzip"),
+        ("127.0.0.1", "none", ""), ("collector.example", "none", ""),
+    ],
+)  # fmt: skip
+def test_compression_is_as_set_and_by_itself_for_other_machines(
+    start: Start, sink: OtlpSink, monkeypatch: pytest.MonkeyPatch, host: str, chosen: str,
+    encoding: str,
+) -> None:  # fmt: skip
+    """On this machine a byte is cheap; over a network a tenth of them goes out."""
+    here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", sink.port))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [here])
+    exporter = start(
+        EXPORTER_OTLP_ENDPOINT=f"http://{host}:{sink.port}", EXPORTER_OTLP_COMPRESSION=chosen
+    )
+    exporter.logs.put(record("x"))
+    assert flush(exporter)
+
+    assert {encoding} == {r.headers.get("content-encoding", "") for r in sink.requests if r.items}
+    assert ["x"] == names(sink.logs)
 
 
 def test_a_collector_that_nobody_configured_and_nobody_runs_is_no_news(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proletto_otel.core.config import SETTINGS, load
 from proletto_otel.notify.channels import CHANNELS, ChannelRow, Needs, build
+from proletto_otel.notify.notification import Notification
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "monitoring.md"
 ENVIRONMENT = {s.name: s.env[0] for s in SETTINGS}
@@ -37,3 +41,28 @@ def test_without_settings_only_the_log_speaks() -> None:
     made = build(Needs(config=load({}, {}, {})[0], log=lambda *_: None))
 
     assert ["alert_log"] == [channel.name for channel in made]
+
+
+@pytest.mark.parametrize(
+    ("severity", "event", "level"),
+    [
+        ("critical", "firing", logging.ERROR),
+        ("warning", "firing", logging.WARNING),
+        ("critical", "resolved", logging.INFO),
+        ("warning", "resolved", logging.INFO),
+    ],
+)
+def test_level_of_a_log_entry_is_that_of_the_alert(severity: str, event: str, level: int) -> None:
+    """ERROR at most, so that it is not sent to Slack twice; the end of an alert is no problem."""
+    written: list[tuple[int, str, Mapping[str, Any]]] = []
+    (channel,) = build(Needs(config=load({}, {}, {})[0], log=lambda *entry: written.append(entry)))
+    channel.send(
+        Notification(
+            kind="alert", event=event, severity=severity, title="Disk", summary="Disk is full",
+            rows=[], since=1.8e9, at=1.8e9, data={"alert": "DiskAlmostFull"},
+        )
+    )  # fmt: skip
+
+    ((logged, text, facts),) = written
+    assert (level, event) == (logged, facts["alert_event"])
+    assert "DiskAlmostFull: Disk is full" == text
