@@ -105,7 +105,10 @@ def test_without_a_schedule_answers_are_cached(tmp_path: Path) -> None:
     for _ in range(50):
         assert ("healthy", "healthy") == (status(one), status(two))
     assert 1 == service.asked
-    clock.at += 5.1
+    clock.at += 4.9
+    assert ("healthy", "healthy") == (status(one), status(two))
+    assert 1 == service.asked
+    clock.at += 1.1
     assert "healthy" == status(two)
 
     assert 2 == service.asked

@@ -261,6 +261,28 @@ def test_template_shows_the_request_id(telemetry_capture: TelemetryCapture) -> N
     assert response.text == response.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize("used_before", [True, False])
+def test_templates_are_as_the_application_set_them(
+    telemetry_capture: TelemetryCapture, used_before: bool
+) -> None:
+    """An environment that is there gets `request_id`; one to come is made when it is used."""
+    from flask import render_template_string
+
+    app = make_app()
+    if used_before:
+        app.jinja_options = {"variable_start_string": "[["}
+        app.jinja_env.globals["shop"] = "shoes"
+    setup_telemetry(app)
+    if not used_before:
+        app.jinja_options = {"variable_start_string": "[["}
+        app.jinja_env.globals["shop"] = "shoes"
+    app.add_url_rule("/", view_func=lambda: render_template_string("[[ shop }} [[ request_id() }}"))
+
+    response = app.test_client().get("/")
+
+    assert response.text == f"shoes {response.headers['X-Request-ID']}"
+
+
 def test_slack_and_email_are_captured(telemetry_capture: TelemetryCapture) -> None:
     """A CRITICAL record goes to Slack, a critical alert to Slack and email; tests see both."""
     telemetry = setup_telemetry(
