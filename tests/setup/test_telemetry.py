@@ -18,6 +18,7 @@ from proletto_otel.error_logging import logger
 from proletto_otel.monitoring import monitor
 from proletto_otel.monitoring_routes import init_app
 from proletto_otel.testing import TelemetryCapture, capture
+from tests.servers import until
 
 NAME = "http.server.request.duration"
 
@@ -100,6 +101,25 @@ def test_unhandled_error_is_one_record_with_its_stack_trace(
     assert ["ValueError"] == [line["attributes"]["exception.type"] for line in errors]
     assert "raise ValueError" in errors[0]["attributes"]["exception.stacktrace"]
     assert telemetry_capture.spans[0]["status"] == "ERROR"
+
+
+def test_an_error_is_counted_once(telemetry_capture: TelemetryCapture) -> None:
+    """Whoever raised it: the counter that the error alerts watch."""
+    app = make_app()
+    setup_telemetry(app)
+    app.test_client().get("/fail")
+    logger.error("payment refused", component="payment")
+
+    count = telemetry_capture.metric
+    assert (2, 1) == (count("proletto.errors"), count("proletto.errors", component="payment"))
+    assert 1 == count("proletto.errors", exception_type="ValueError")
+
+
+def test_a_process_alone_speaks_for_its_host(telemetry_capture: TelemetryCapture) -> None:
+    """The only worker leads: it measures the host, and the status says so."""
+    with setup_telemetry() as telemetry:
+        until(lambda: telemetry.status()["leader"] is True)
+        until(lambda: telemetry_capture.metric("system.memory.utilization"))
 
 
 def test_error_page_of_the_application_wins(telemetry_capture: TelemetryCapture) -> None:
