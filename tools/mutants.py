@@ -8,9 +8,8 @@ result replaced by None, a limit set to zero. The tests of the room, and others 
 changed module, run until the first failure. They run once without a change before, so that a test
 that fails by itself, or a slow machine, counts for nothing. A change that no test notices is
 printed; one that makes no difference to anybody belongs, with its reason, into
-`tools/mutants_without_effect.txt`. With `--only FILE` the changes that are "not noticed" in FILE,
-which an earlier run printed, are tried again.
-The exit status is 1 when fewer than 85 of 100 are noticed in some room.
+`tools/mutants_without_effect.txt`. With `--only FILE` the changes that an earlier run printed to
+FILE as not noticed are tried again. Exit status 1: fewer than 85 of 100 are noticed in some room.
 """
 
 from __future__ import annotations
@@ -148,11 +147,14 @@ def without_effect() -> set[str]:
     return {line.rsplit(" | ", 1)[0] for line in lines if line and not line.startswith("#")}
 
 
+def mutants_of(room: str) -> list[Mutant]:
+    """Every change that can be made to a room, in the order of its files."""
+    return [m for path in sorted((PACKAGE / room).rglob("*.py")) for m in Finder(path).mutants()]
+
+
 def sample(room: str, size: int, seed: int) -> list[Mutant]:
     """A random sample of a room's changes, the same for the same *seed*."""
-    skipped = without_effect()
-    files = sorted((PACKAGE / room).rglob("*.py"))
-    found = [m for path in files for m in Finder(path).mutants()]
+    skipped, found = without_effect(), mutants_of(room)
     random.Random(f"{room} {seed}").shuffle(found)
     return [m for m in found if m.name not in skipped][:size]
 
@@ -161,11 +163,7 @@ def tests_of(mutant: Mutant, room: str, root: Path) -> list[str]:
     """The tests that may notice: those that import the module, then the rest of the room's."""
     relative = mutant.path.relative_to(ROOT).with_suffix("")
     package, module = ".".join(relative.parts[:-1]), relative.parts[-1]
-    importing = (
-        f"{package}.{module} import",
-        f"from {package} import {module}",
-        f"{package}.{module}",
-    )
+    importing = (f"{package}.{module}", f"from {package} import {module}")
     files = [p for p in sorted((root / "tests").rglob("test_*.py")) if p.parts[-2] not in NOT_RUN]
     near = [p for p in files if any(text in p.read_text() for text in importing)]
     own = [p for p in files if room in p.relative_to(root / "tests").parts[:1]]
@@ -191,8 +189,8 @@ class Room:
 
     name: str
     copy: Path
-    broken: tuple[str, ...]
-    """Tests that fail without any change: they notice nothing."""
+    without: list[str]
+    """Options that leave out tests that fail without any change: they notice nothing."""
     took_s: float
 
     @classmethod
@@ -200,24 +198,21 @@ class Room:
         """Run every test that a mutant of the room may run, once, without a change."""
         tests = sorted({test for mutant in mutants for test in tests_of(mutant, name, copy)})
         began = time.monotonic()
-        output = run_tests(copy, tests, LIMIT_S, first_only=False)
+        output = run_tests(copy, tests, LIMIT_S)
         if output is None:
             raise SystemExit(f"{name}: the tests take over {LIMIT_S} s without a change")
-        broken = tuple(failed_in(output))
-        for test in broken:
+        for test in (broken := failed_in(output)):
             print(f"  fails without a change, left out: {test}", flush=True)
-        return cls(name, copy, broken, time.monotonic() - began)
+        return cls(name, copy, [f"--deselect={t}" for t in broken], time.monotonic() - began)
 
     def noticed(self, mutant: Mutant) -> str:
         """The test that fails with *mutant* applied, "a hang", or nothing."""
         place = self.copy / mutant.path.relative_to(ROOT)
         before = place.read_text()
         write(place, mutant.applied(before))
+        tests, limit_s = tests_of(mutant, self.name, self.copy), HANGS_AFTER * self.took_s + 60
         try:
-            limit_s = HANGS_AFTER * self.took_s + 60
-            output = run_tests(
-                self.copy, tests_of(mutant, self.name, self.copy), limit_s, self.broken
-            )
+            output = run_tests(self.copy, tests, limit_s, "-x", *self.without)
         finally:
             write(place, before)
         if output is None:
@@ -231,19 +226,14 @@ def write(path: Path, text: str) -> None:
     Path(cache_from_source(str(path))).unlink(missing_ok=True)
 
 
-def run_tests(
-    copy: Path, tests: list[str], limit_s: float, without: tuple[str, ...] = (), *,
-    first_only: bool = True,
-) -> str | None:  # fmt: skip
+def run_tests(copy: Path, tests: list[str], limit_s: float, *options: str) -> str | None:
     """What pytest prints about tests that fail in the copy; None when they take too long."""
-    command = [sys.executable, "-m", "pytest", "-rfE", "--tb=no", "-p", "no:cacheprovider"]
-    command += ["-x"] if first_only else []
-    command += [f"--deselect={test}" for test in without]
+    command = [sys.executable, "-m", "pytest", "-rfE", "--tb=no", *options, *tests]
     environment = {**os.environ, "PYTHONPATH": str(copy)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling everything anew is half the time
     try:
         done = subprocess.run(
-            [*command, *tests], cwd=copy, env=environment, capture_output=True, text=True,
+            command, cwd=copy, env=environment, capture_output=True, text=True,
             timeout=limit_s, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -259,15 +249,17 @@ def failed_in(output: str) -> list[str]:
 
 def try_room(copy: Path, name: str, mutants: list[Mutant]) -> float:
     """Try *mutants*, print those that nobody noticed, and return the share of the others."""
+    if not mutants:
+        return 1.0
     room = Room.measured(name, copy, mutants)
     print(f"{name}: {room.took_s:.0f} s without a change", flush=True)
     noticed = 0
     for mutant in mutants:
         by = room.noticed(mutant)
         noticed += bool(by)
-        word = f"  noticed by {by}: " if by else NOT_NOTICED
-        print(f"{word}{mutant.name}  (line {mutant.line})", flush=True)
-    share = noticed / len(mutants) if mutants else 1.0
+        print(f"  noticed by {by}: " if by else NOT_NOTICED, end="")
+        print(f"{mutant.name}  (line {mutant.line})", flush=True)
+    share = noticed / len(mutants)
     print(f"{name}: {noticed} of {len(mutants)} noticed ({share:.0%})", flush=True)
     return share
 
@@ -291,6 +283,8 @@ def main() -> int:
         wanted = {x.partition(NOT_NOTICED)[2].rpartition("  (line ")[0] for x in lines}
         samples = {room: [m for m in s if m.name in wanted] for room, s in samples.items()}
     print(f"seed {chosen.seed}", flush=True)
+    for name in sorted(without_effect() - {m.name for room in rooms for m in mutants_of(room)}):
+        print(f"  no such change any more, see {WITHOUT_EFFECT.name}: {name}")
     if chosen.list:
         print(*(m.name for found in samples.values() for m in found), sep="\n")
         return 0
