@@ -11,6 +11,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from proletto_otel.core.internal_errors import log_rate_limited
+
 BUSY_S = 2.0
 """How long a writer waits for another process's transaction."""
 MAX_PAGES = 65_536
@@ -84,3 +86,23 @@ def size_bytes(path: Path) -> int:
         with contextlib.suppress(OSError):
             total += os.stat(f"{path}{suffix}").st_size
     return total
+
+
+def set_aside(path: Path, known: tuple[int, int] | None) -> bool:
+    """Rename a corrupt database, unless another file than the *known* one is there by now.
+
+    Returns:
+        Whether the name is free for a new one, or leads to one.
+    """
+    aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
+    try:
+        if identity(path) != known:
+            return True  # another worker was faster: the new file is not the broken one
+        os.replace(path, aside)
+    except OSError:
+        return False
+    for suffix in COMPANIONS:
+        with contextlib.suppress(OSError):
+            os.unlink(f"{path}{suffix}")
+    log_rate_limited("store.corrupt", "the state store was corrupt: set aside as %s", aside.name)
+    return True

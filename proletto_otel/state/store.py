@@ -283,29 +283,13 @@ class Store(Component):
             return False
         corrupt = sqlite_file.is_corrupt(error)
         self._errors.cell(("corrupt" if corrupt else "unavailable",)).add(1)
-        if corrupt and self._path is not None and self._set_aside(self._path):
+        if corrupt and self._path is not None and sqlite_file.set_aside(self._path, self._identity):
             return True
         self._retry_at = time.monotonic() + RETRY_S
         log_rate_limited(
             "store", "the state store cannot be used (%s); trying again", self.last_error
         )
         return False
-
-    def _set_aside(self, path: Path) -> bool:
-        aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
-        try:
-            if sqlite_file.identity(path) != self._identity:
-                return True  # another worker was faster: the new file is not the broken one
-            os.replace(path, aside)
-        except OSError:
-            return False
-        for suffix in sqlite_file.COMPANIONS:
-            with contextlib.suppress(OSError):
-                os.unlink(f"{path}{suffix}")
-        log_rate_limited(
-            "store.corrupt", "the state store was corrupt: set aside as %s", aside.name
-        )
-        return True
 
 
 _abandoned: list[sqlite3.Connection] = []

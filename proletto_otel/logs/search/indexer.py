@@ -41,9 +41,14 @@ class Indexer:
             return False
         with suppressed("logs.index"), files.opened(self._path) as found:
             self._forget(directory, found.files)
-            for file in found.files:
+            # what is begun first: the file that grows would otherwise come between for ever
+            growing = self._growing[0] if self._growing is not None else None
+            for file in sorted(
+                found.files, key=lambda file: self._indexes.path_of(file) != growing
+            ):
                 if self._advance(file):
                     return True
+            self._growing = None
         return False
 
     def _advance(self, file: LogFile) -> bool:
@@ -51,12 +56,12 @@ class Indexer:
         path = self._indexes.path_of(file)
         assert path is not None  # there is a directory
         whole = file.size // BLOCK
-        if not file.active and file.size % BLOCK and time.time() - file.modified > QUIET_S:
+        if file.active:  # not for each block: its index would be written again and again
+            whole -= whole % STEP_BLOCKS
+        elif file.size % BLOCK and time.time() - file.modified > QUIET_S:
             whole += 1
         index = self._begun(path, file)
-        missing = whole - len(index.blocks)
-        # the file that grows: not for each block, its index would be written again and again
-        if missing <= 0 or (file.active and missing < STEP_BLOCKS):
+        if whole <= len(index.blocks):
             return False
         for number in range(len(index.blocks), min(whole, len(index.blocks) + STEP_BLOCKS)):
             block = blocks.read(file.fd, number * BLOCK, min((number + 1) * BLOCK, file.size))

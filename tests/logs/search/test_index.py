@@ -11,6 +11,7 @@ from proletto_otel.core.context import background
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.search import indexer
 from proletto_otel.logs.search.block_index import MAGIC, BlockIndex
+from proletto_otel.logs.search.blocks import BLOCK
 from proletto_otel.logs.search.query import LogQuery
 from tests.logs.search.conftest import Log
 from tests.logs.search.test_search import serve
@@ -44,6 +45,29 @@ def test_an_index_for_each_file(indexed: Log) -> None:
     assert len(stored(indexed)) > 3
     assert {0o600} == {path.stat().st_mode & 0o777 for path in stored(indexed)}
     assert not indexed.search.index_some()
+
+
+def test_it_comes_to_an_end(log: Callable[..., Log], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many blocks the file that grows has, each block is indexed once."""
+    monkeypatch.setattr(indexer, "STEP_BLOCKS", 2)
+    monkeypatch.setattr(indexer, "QUIET_S", -1.0)
+    made = log(log_json_max_bytes=1_000_000)
+    number = 0
+    while len(made.files) < 2 or structured_size(made) < 3.5 * BLOCK:
+        serve(number)
+        number += 1
+    steps = 0
+    while made.search.index_some():
+        steps += 1
+        assert steps < 10
+    assert 2 == len(stored(made))
+    assert 3 <= steps
+
+
+def structured_size(log: Log) -> int:
+    """Bytes of the file that grows."""
+    assert log.search.path is not None
+    return log.search.path.stat().st_size
 
 
 def test_less_is_read(indexed: Log) -> None:
