@@ -23,11 +23,12 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proletto_otel.core import conventions as c
-from proletto_otel.logs.search.query import LEVELS, Matcher, level_number
+from proletto_otel.logs.search.query import LEVELS, Matcher, key_of
 
 if TYPE_CHECKING:
     from proletto_otel.logs.search.blocks import Block
@@ -51,12 +52,6 @@ _OTHERS = tuple(
 )
 _LEVELS = tuple(f'","{c.LEVEL}":"{name}","{c.LOGGER_NAME}":"'.encode() for name in LEVELS)
 """As a line begins after its time, so that a fact of this name does not count."""
-_INDEXED = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-def key_of(identifier: bytes) -> int:
-    """32 bits of an ID: blocks that do not have them do not have the ID."""
-    return zlib.crc32(identifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +100,13 @@ class BlockIndex:
         if number >= len(self.blocks):
             return False
         facts = self.blocks[number]
-        for identifier in matcher.identifiers:
-            if _INDEXED.fullmatch(identifier):
-                key = key_of(identifier.encode())
-                at = bisect_left(facts.keys, key)
-                if at == len(facts.keys) or facts.keys[at] != key:
-                    return True
+        for key in matcher.index_keys:
+            at = bisect_left(facts.keys, key)
+            if at == len(facts.keys) or facts.keys[at] != key:
+                return True
         if not matcher.min_level:
             return False
-        wanted = [level_number(name) >= matcher.min_level for name in LEVELS]
-        high = sum(n for n, want in zip(facts.levels, wanted, strict=True) if want)
+        high = sum(compress(facts.levels, matcher.high_levels))
         # lines of other levels: a level of the application's own, or no JSON
         return high == 0 and facts.lines == sum(facts.levels)
 

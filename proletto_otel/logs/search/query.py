@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ NO_TEXT = frozenset(
     )
 )  # fmt: skip
 """Fields that a search for a text leaves out: a number is not meant to be a part of an ID."""
+_INDEXED = re.compile(r"[A-Za-z0-9._-]{1,128}")
+"""IDs that are written as they are; others may be quoted in several ways."""
 _ASCII_RUN = re.compile(r"[\x20-\x7e]+")
 
 
@@ -96,13 +99,16 @@ class Matcher:
         self.text = query.text.strip()[:MAX_TEXT].casefold()
         self.needles = tuple(self._needles())
         """The most selective first."""
+        self.index_keys = tuple(self._index_keys())
+        """Of IDs that a line must have, as the block index has them."""
+        self.high_levels = tuple(level_number(name) >= self.min_level for name in LEVELS)
+        """Which of `LEVELS` are looked for."""
 
-    @property
-    def identifiers(self) -> tuple[str, ...]:
-        """IDs that a line must have."""
+    def _index_keys(self) -> Iterator[int]:
         q = self.query
-        found = (q.identifier, q.request_id, q.trace_id, q.fingerprint)
-        return tuple(identifier for identifier in found if identifier)
+        for identifier in (q.identifier, q.request_id, q.trace_id, q.fingerprint):
+            if _INDEXED.fullmatch(identifier):
+                yield key_of(identifier.encode())
 
     def _needles(self) -> Iterator[Needle]:
         q = self.query
@@ -176,6 +182,11 @@ def _texts(value: Any, depth: int = 8) -> Iterator[str]:
             yield from _texts(member, depth - 1) if depth else ()
     elif value is not None:
         yield value if isinstance(value, str) else json.dumps(value)
+
+
+def key_of(identifier: bytes) -> int:
+    """32 bits of an ID: a block that does not have them does not have the ID."""
+    return zlib.crc32(identifier)
 
 
 def level_number(name: str, *, strict: bool = True) -> int:
