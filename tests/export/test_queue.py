@@ -91,6 +91,17 @@ def test_full_batch_wakes_the_sender(ledger: Ledger) -> None:
     assert 2 == len(woken)
 
 
+def test_full_batch_of_many_at_once_wakes_the_sender(ledger: Ledger) -> None:
+    """The way of spans and log lines: a storm is sent as it comes, and less waits its delay."""
+    woken = []
+    queue = ExportQueue(SINK, max_queue=9, max_items=3, ledger=ledger, wake=lambda: woken.append(1))
+    queue.put_many([b"0", b"1"])
+    assert [] == woken
+    queue.put_many([b"2", b"3"])
+
+    assert [1] == woken
+
+
 def test_batch_that_did_not_become_a_request_is_put_back(ledger: Ledger) -> None:
     """A sender that dies between queue and request loses nothing."""
     queue = ExportQueue(SINK, max_queue=9, max_items=3, ledger=ledger)

@@ -328,8 +328,8 @@ def test_slack_and_email_are_captured(telemetry_capture: TelemetryCapture) -> No
 
 def test_work_in_the_background_is_rare(tmp_path: Path) -> None:
     """No job of ours comes more than twice a second, whatever it does: an idle worker idles."""
-    handle = setup_telemetry(make_app(), log_dir=str(tmp_path), log_console=False)
-    jobs = handle.components.ticker._jobs
+    with capture(tmp_path):
+        jobs = setup_telemetry(make_app()).components.ticker._jobs
 
     assert {"snapshots.fold", "logs.watch", "errors.write", "requests.gather"} <= set(jobs)
     assert [] == [job.name for job in jobs.values() if job.seconds < 0.5]
