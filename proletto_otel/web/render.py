@@ -133,7 +133,6 @@ def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:
         "stylesheet": assets.url(base, "dashboard.css"),
         "icon": assets.url(base, "icon.svg"),
         "script": assets.url(base, "dashboard.js"),
-        "dashboard_config": site.config,
     }
 
 

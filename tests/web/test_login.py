@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from flask_wtf.csrf import CSRFProtect
 from proletto_otel.testing import TelemetryCapture
 from proletto_otel.web import login
 from proletto_otel.web import session as sessions
+from proletto_otel.web.catalog import pages
 from tests.web.dashboard import ADMIN, BROWSER, SAME_ORIGIN, TOKEN, csrf_of, shop, traffic
 
 pytestmark = pytest.mark.usefixtures("telemetry_capture")
@@ -262,3 +264,32 @@ def test_token_opens_while_the_users_database_is_down() -> None:
     assert 'type="password"' in client.get(ADMIN, headers=BROWSER).text
     client.post(ADMIN, data={"token": TOKEN}, headers=SAME_ORIGIN)
     assert 200 == client.get(ADMIN, headers=BROWSER).status_code
+
+
+def sample(path: str) -> str:
+    """A path that a rule matches."""
+    return f"{ADMIN}{re.sub('<[^>]*>', '1', path)}"
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+
+
+def test_hidden_rules_look_like_no_page_at_all() -> None:
+    """W1: every rule that is registered, by every method."""
+    app = shop(environment="production")
+    client = app.test_client()
+    for method in METHODS:
+        missing = client.open("/no/such/page", method=method)
+        for page in pages(app.extensions["proletto_monitoring"]):
+            answer = client.open(sample(page.path), method=method, headers=BROWSER)
+            assert (404, missing.data) == (answer.status_code, answer.data), page.path
+
+
+def test_no_rule_is_open_without_the_token() -> None:
+    """W1: every rule that is registered, by every method; only files of ours are for the form."""
+    app = closed_shop()
+    client = app.test_client()
+    for method in METHODS:
+        for page in pages(app.extensions["proletto_monitoring"]):
+            found = client.open(sample(page.path), method=method).status_code
+            assert found in ({401} if page.open_to is None else {401, 404}), page.path

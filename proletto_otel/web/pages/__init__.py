@@ -40,9 +40,6 @@ class AdminPage:
     interval_s: int = 15
     """How often the page asks for new values; 0: never."""
 
-    json: str = ""
-    """Its older JSON, below the prefix and `api`; every page has one at `api/pages` as well."""
-
 
 @dataclass(frozen=True, slots=True)
 class Tab:

@@ -35,7 +35,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
 
 
 PAGE = AdminPage(
-    path="/alerts", name="alerts", label="Alerts", key="a", json="alerts", interval_s=5,
+    path="/alerts", name="alerts", label="Alerts", key="a", interval_s=5,
     description="What is beyond its limit, since when, and who knows?",
     read=read, template="alerts.html",
 )  # fmt: skip

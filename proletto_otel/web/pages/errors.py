@@ -122,7 +122,7 @@ def shown(raised: Raised) -> Shown:
 
 
 PAGE = AdminPage(
-    path="/errors", name="errors", label="Errors", key="e", json="errors",
+    path="/errors", name="errors", label="Errors", key="e",
     description="What fails, for whom, and is it new?", read=read, template="errors.html",
 )  # fmt: skip
 GROUP = AdminPage(

@@ -67,7 +67,7 @@ def _lasting(changes: Sequence[Transition]) -> list[dict[str, Any]]:
 
 
 PAGE = AdminPage(
-    path="/health", name="health", label="Health", key="h", json="health",
+    path="/health", name="health", label="Health", key="h",
     description="Is it a dependency? Checks, their states and their history.",
     read=read, template="health.html",
 )  # fmt: skip

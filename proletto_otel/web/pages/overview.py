@@ -67,6 +67,6 @@ def _trend(points: tuple[RequestPoint, ...]) -> dict[str, list[float | None]]:
 
 
 PAGE = AdminPage(
-    path="", name="overview", label="Overview", key="o", interval_s=5, json="overview",
+    path="", name="overview", label="Overview", key="o", interval_s=5,
     description="Is it broken, since when, what changed?", read=read, template="overview.html",
 )  # fmt: skip

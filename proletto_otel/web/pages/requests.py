@@ -88,7 +88,7 @@ def _group(asked: Asked, last: Mapping[str, Any] | None) -> str:
 
 
 PAGE = AdminPage(
-    path="/requests", name="requests", label="Requests", key="r", json="requests",
+    path="/requests", name="requests", label="Requests", key="r",
     description="Which endpoint is slow or failing?", read=read, template="requests.html",
 )  # fmt: skip
 ENDPOINT = AdminPage(

@@ -90,7 +90,7 @@ def limits(asked: Asked, metric: str, alerts: Sequence[Alert] | None = None) -> 
 
 
 PAGE = AdminPage(
-    path="/system", name="system", label="System", key="s", json="system",
+    path="/system", name="system", label="System", key="s",
     description="Is it the machine? Values of the host and its workers, with their limits.",
     read=read, template="system.html",
 )  # fmt: skip

@@ -65,7 +65,7 @@ def _shown(value: Any, secret: bool) -> str:
 
 
 PAGE = AdminPage(
-    path="/telemetry", name="telemetry", label="Telemetry", key="t", json="telemetry",
+    path="/telemetry", name="telemetry", label="Telemetry", key="t",
     description="Can these pages be believed? What was written, what waits, what was lost.",
     read=read, template="telemetry.html",
 )  # fmt: skip
