@@ -14,14 +14,12 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, TypeVar
 
-from proletto_otel.core import frames
+from proletto_otel.core import exception_chain, frames
 from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.frames import in_app
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.redaction import sanitise
 
-MAX_CHAIN = 50
-"""Links of a chain (`raise … from …`) that are shown, the newest ones."""
 MAX_TYPES = 1024
 MAX_GROUP_TEXT = 65_536
 """Characters of an exception group's text, from its end, that are redacted."""
@@ -33,10 +31,6 @@ MAX_REPEATED = 128
 MAX_REPEATED_TEXT = 8192
 """Longest traceback that is cached, characters: about 40 KB of memory with its forms."""
 
-CAUSE = (
-    "\nThe above exception was the direct cause of the following exception:\n\n"  # as in traceback
-)
-CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 HEADER = "Traceback (most recent call last):\n"
 _ATTRIBUTE = "__proletto__"
 _BY_THE_LIBRARY = (SyntaxError, NameError, AttributeError, ImportError)
@@ -221,7 +215,7 @@ def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
     if error.__cause__ is None and error.__context__ is None and not _is_group(error):
         text = HEADER + stack.text + last if stack.frames else last
         return sanitise.cut_head(text, sanitise.get().max_text)
-    links = _links(error)
+    links = exception_chain.links(error)
     if any(_is_group(link) for link, _ in links):
         return _by_the_library(error)
     clean = sanitise.get()
@@ -243,25 +237,6 @@ def _chain(error: BaseException, stack: frames.Stack, last: str) -> str:
         parts += (between, lines, head)
         length += len(between) + len(lines) + len(head)
     return sanitise.cut_head("".join(reversed(parts)), clean.max_text, length)
-
-
-def _links(error: BaseException) -> list[tuple[BaseException, str]]:
-    """The chain, newest first, each with the sentence that follows it."""
-    # As the interpreter prints it: a cause wins over the context, `raise … from None` hides the
-    # context. By identity, because a chain may be a circle.
-    links: list[tuple[BaseException, str]] = [(error, "")]
-    seen = {id(error)}
-    step: BaseException | None = error
-    while step is not None and len(links) < MAX_CHAIN:
-        before, sentence = step.__cause__, CAUSE
-        if before is None or id(before) in seen:
-            before, sentence = (None if step.__suppress_context__ else step.__context__), CONTEXT
-        if before is None or id(before) in seen:
-            break
-        seen.add(id(before))
-        links.append((before, sentence))
-        step = before
-    return links
 
 
 def _last_lines(error: BaseException, name: str, message: str) -> str:

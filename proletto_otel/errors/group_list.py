@@ -1,4 +1,4 @@
-"""Reading error groups: the queries behind lists, filters and trends.
+"""Reading error groups: the queries of lists, filters and trends.
 
 Rollups answer them (counts by hour and minute, users by group), so no page counts occurrences.
 """

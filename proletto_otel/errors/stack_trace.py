@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proletto_otel.core.exceptions import CAUSE, CONTEXT
+from proletto_otel.core.exception_chain import CAUSE, CONTEXT
 from proletto_otel.core.frames import in_app
 from proletto_otel.core.redaction import sanitise
 

@@ -48,7 +48,7 @@ def add_group(
 
 
 def add_occurrences(db: sqlite3.Connection, records: Iterable[Record], version: str) -> None:
-    """Store the details of *records*, whose groups are there."""
+    """Store the details of *records*; their groups are there already."""
     if upkeep.stored_bytes(db) > tables.MAX_STORED_BYTES:
         upkeep.make_room(db)
     by_group: dict[str, list[Record]] = {}

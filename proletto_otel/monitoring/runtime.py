@@ -25,12 +25,11 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.severity import RANK
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check
-from proletto_otel.health.engine import RETRY_S, HealthEngine, Schedule
-from proletto_otel.health.states import Rules
-from proletto_otel.health.store import HealthStore
+from proletto_otel.health.engine import RETRY_S
 from proletto_otel.monitoring import prepare_overview, report
 from proletto_otel.monitoring.causes import Causes
 from proletto_otel.monitoring.exported_states import ExportedStates
+from proletto_otel.monitoring.health_checks import health_engine
 from proletto_otel.monitoring.inputs import Inputs
 from proletto_otel.monitoring.overview import PREPARE_S
 from proletto_otel.monitoring.past import Past
@@ -47,9 +46,6 @@ from proletto_otel.notify.notifier import Notifier
 from proletto_otel.notify.outbox import OutboxEntry
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import StoreUnavailable
-
-STALE_MARGIN_S = 10.0
-"""A scheduled result is believed for two intervals and this much more."""
 
 SHARE_S = 1.0
 """How soon another process takes over what a dead one evaluated."""
@@ -83,7 +79,7 @@ class Runtime:
         )
         # First: the engine and the evaluator ask the shares what this process evaluates.
         self.shares = Shares(inputs.state, self._registered)
-        self.engine = _engine(inputs, self.shares)
+        self.engine = health_engine(inputs, self.shares)
         self._began = time.time()
         for check in registrations.checks.values():
             self.engine.register(check)
@@ -296,18 +292,3 @@ class Runtime:
         """Whether some process evaluated it lately; a process that just began waits a while."""
         last = max(state.evaluated_at, self._began)
         return time.time() - last <= max(3 * self.inputs.config.alert_interval_s, UNEVALUATED_S)
-
-
-def _engine(inputs: Inputs, shares: Shares) -> HealthEngine:
-    config = inputs.config
-    interval = config.monitor_health_check_interval
-    rules = Rules(
-        failures=config.monitor_unhealthy_threshold, stale_after_s=2 * interval + STALE_MARGIN_S
-    )
-    schedule = Schedule(enabled=config.monitor_scheduled_checks, interval_s=interval)
-    return HealthEngine(
-        HealthStore(inputs.store, rules),
-        schedule,
-        redact=inputs.redact,
-        is_mine=lambda name: f"check:{name}" in shares,
-    )

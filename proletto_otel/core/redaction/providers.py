@@ -226,8 +226,8 @@ class Provider:
         """
         most = "" if self.most is None else str(self.most)
         end = "" if self.most is None else "(?![A-Za-z0-9])"
-        letters = ALPHABETS.get(self.alphabet, self.alphabet)
-        return f"{self.prefix}{letters}{{{self.least},{most}}}{end}"
+        characters = ALPHABETS.get(self.alphabet, self.alphabet)
+        return f"{self.prefix}{characters}{{{self.least},{most}}}{end}"
 
 
 PROVIDERS = tuple(Provider.of(row) for row in ROWS.strip().splitlines())
@@ -289,9 +289,8 @@ def _compiled(providers: Iterable[Provider]) -> re.Pattern[str]:
 
 def _spelled_out(pattern: str) -> list[str]:
     """*pattern* with an alternative or a class at its beginning written as one pattern for each."""
-    group = re.match(r"\(\?:([A-Za-z0-9|]+)\)(?!\?)", pattern) or re.match(
-        r"\[([A-Za-z]+)\](?![{?])", pattern
-    )
+    either, one_of = r"\(\?:([A-Za-z0-9|]+)\)(?!\?)", r"\[([A-Za-z]+)\](?![{?])"
+    group = re.match(either, pattern) or re.match(one_of, pattern)
     if group is None:
         return [pattern]
     rest, inner = pattern[group.end() :], group.group(1)

@@ -187,7 +187,7 @@ class Sanitiser:
         known = self._known.get(name)
         if known is not None:
             return known
-        # Remembered, because a program uses the same few hundred names; cleared as a whole when a
+        # Cached, because a program uses the same few hundred names; cleared as a whole when a
         # caller makes names of data, which costs the others one new decision each.
         decided = self.text(name[:MAX_KEY]), self.redactor.level(name)
         if len(name) <= MAX_KEY:

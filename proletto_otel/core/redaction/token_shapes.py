@@ -34,7 +34,7 @@ HASHES = re.compile(
       | md5(?<![A-Za-z0-9]md5)[0-9a-f]{32}(?![A-Za-z0-9])          # PostgreSQL""",
     re.VERBOSE,
 )
-"""Each alternative begins with a letter, so that the search passes over other characters."""
+"""Each alternative begins with A-Z or a-z, so that the search passes over other characters."""
 NTLM = re.compile(r":(?<=[0-9a-f]{32}:)[0-9a-f]{32}(?![A-Za-z0-9])")
 """Password hashes: whoever has one can try passwords at home."""
 

@@ -82,7 +82,7 @@ def is_pin(text: str) -> bool:
 
 
 def looks_generated(text: str) -> bool:
-    """Whether a part of *text* was made by a machine: letters and digits mixed, or changing case.
+    """Whether *text* was made by a machine: characters and digits mixed, or changing case.
 
     Slugs (`orders-2024`), dates, numbers and UPPER_CASE constants are not.
     """
@@ -90,15 +90,15 @@ def looks_generated(text: str) -> bool:
 
 
 def _is_generated(part: str) -> bool:
-    letters = sum(map(str.isalpha, part))
-    if 2 <= letters <= len(part) - 2:
+    alphabetic = sum(map(str.isalpha, part))
+    if 2 <= alphabetic <= len(part) - 2:
         return True
     inner = part[1:]
     mixed = inner != inner.lower() and inner != inner.upper()
     # Changing case is a sign unless four fifths of it are words: `AuthenticationManager`.
     words = sum(map(len, _HUMP.findall(part)))
     camel = words >= 0.8 * len(part)
-    return (mixed and len(part) >= 12 and not camel) or len(part) >= 40 > 20 + letters
+    return (mixed and len(part) >= 12 and not camel) or len(part) >= 40 > 20 + alphabetic
 
 
 _HUMP = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{2,5}(?=[A-Z][a-z]|$)")
@@ -106,9 +106,9 @@ _HUMP = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{2,5}(?=[A-Z][a-z]|$)")
 
 def looks_random(text: str) -> bool:
     """Whether *text*, after an authorization scheme, is a credential and no English word."""
-    letters = any(c.isalpha() for c in text)
+    has_alphabetic = any(c.isalpha() for c in text)
     if any(c.isdigit() for c in text):
-        return (letters and len(text) >= 8) or len(text) >= 12
+        return (has_alphabetic and len(text) >= 8) or len(text) >= 12
     inner = text[1:]
     mixed = inner != inner.lower() and inner != inner.upper()
     return len(text) >= 20 or (mixed and len(text) >= 8) or text.endswith("=")
