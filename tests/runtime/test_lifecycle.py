@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 import pytest
 
+from proletto_otel.runtime.lifecycle import Lifecycle
 from tests.state.scripts import pythons, run, run_until, terminate
 
 NAMES = {"signal": str(-signal.SIGTERM)}
@@ -338,3 +340,16 @@ os.waitpid(child, 0)
     assert {"good start parent", "good forked child", "good stop child", "good stop parent"} == set(
         said
     )
+
+
+def test_threads_that_come_after_the_end_do_not_wait() -> None:
+    """A request that is still served while the process ends is answered."""
+    lifecycle = Lifecycle()
+    lifecycle.activate()
+    lifecycle.shutdown(1.0)
+    late = threading.Thread(target=lifecycle.ensure, daemon=True)
+    late.start()
+    late.join(10)
+
+    assert not late.is_alive()
+    assert not lifecycle.active
