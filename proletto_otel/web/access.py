@@ -111,10 +111,10 @@ class Access:
         return default
 
     def sees_details(self, asked: Request, app: Flask) -> bool:
-        """Whether *asked*, which Flask does not know, may be told details of the service's health.
+        """Whether *asked*, which Flask does not know, may read details of the service's health.
 
         A probe without credentials never runs code of the application's: it may need the very
-        database whose state is asked for.
+        database of which the state is asked for.
         """
         if _token_matches(asked, self._config.admin_token.reveal()):
             return True
@@ -172,7 +172,7 @@ def is_this_machine(asked: Request) -> bool:
 
     A request that a proxy passed on comes from somewhere else, whatever its last hop. nginx adds no
     header by itself, but asks in HTTP/1.0 as no browser and no scraper does. A proxy that shows
-    neither cannot be told from this machine: behind one a token is needed.
+    neither cannot be distinguished from this machine: with one a token is needed.
     """
     environ = asked.environ
     original = environ.get("werkzeug.proxy_fix.orig") or {}

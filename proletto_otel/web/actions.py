@@ -14,7 +14,8 @@ from flask import Response, request
 
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.web import csrf, login
-from proletto_otel.web.render import Asked
+from proletto_otel.web.addresses import base_of
+from proletto_otel.web.asked import Asked
 from proletto_otel.web.site import json_answer, text_answer
 
 MAX_FORM = 16_384
@@ -103,8 +104,7 @@ def view(asked: Asked, action: str) -> Response:
         return login.logout(asked.site)
     if _wants_json():
         return json_answer({"action": action, "target": target, "by": asked.visitor.name})
-    base = f"{request.script_root}{login.home(asked.site)}"
-    return login.redirect(f"{base}{found.back(request.form)}")
+    return login.redirect(f"{base_of(asked)}{found.back(request.form)}")
 
 
 def _check(asked: Asked, action: str) -> Response | None:

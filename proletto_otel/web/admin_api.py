@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, request
 
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.web.render import Asked
+from proletto_otel.web.asked import Asked
 from proletto_otel.web.site import Page, Site, json_answer
 
 MAX_ROWS = 200
@@ -52,7 +52,7 @@ ENDPOINTS = (
     Endpoint("requests", "Requests in all and by endpoint", lambda s: s.monitor.get_api_metrics()),
     Endpoint("health", "The service's health and every check", lambda s: s.monitor.get_health()),
     Endpoint("health/<check>/history", "A check's changes of status", _health_history),
-    Endpoint("alerts", "Thresholds, silences, what people were told", _alerts),
+    Endpoint("alerts", "Thresholds, silences, who was notified", _alerts),
     Endpoint("errors", "The latest error groups", lambda s: s.monitor.get_errors(_limit())),
     Endpoint("history/<path:metric>", "Past values of a metric", _history),
     Endpoint("telemetry", "Sinks, queues and losses of the telemetry", lambda s: s.status()),

@@ -18,33 +18,22 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.web import actions, admin_api, assets, live, login, openapi, render
 from proletto_otel.web.access import LOGIN, is_browser
+from proletto_otel.web.addresses import base_of, home
+from proletto_otel.web.asked import Asked
 from proletto_otel.web.own_pages import MonitoringPage
 from proletto_otel.web.pages import (
     AdminPage,
-    alerts,
-    errors,
-    health,
     logs,
     overview,
-    requests,
-    system,
-    telemetry,
 )
 from proletto_otel.web.pages import request as request_page
-from proletto_otel.web.render import Asked
+from proletto_otel.web.pages.navigation import ADMIN_PAGES, MISSING
 from proletto_otel.web.site import READING, Page, Site, json_answer, text_answer
 from proletto_otel.web.visitor import Visitor
 
 ADMIN = "proletto_monitoring"
 """What our endpoints begin with; an application's `extensions` keep its site under this name."""
 NOTHING = f"{ADMIN}_nothing"
-
-ADMIN_PAGES = (
-    overview.PAGE, errors.PAGE, errors.GROUP, requests.PAGE, requests.ENDPOINT, request_page.PAGE,
-    logs.PAGE, health.PAGE, alerts.PAGE, system.PAGE, telemetry.PAGE,
-)  # fmt: skip
-"""In the order of the navigation."""
-BY_NAME = {page.name: page for page in ADMIN_PAGES}
 
 
 def _html(shown: AdminPage) -> Callable[..., Response]:
@@ -103,14 +92,13 @@ def _search(asked: Asked) -> Response:
         query["range"] = asked.query["range"]
     from urllib.parse import quote, urlencode
 
-    found = f"{request.script_root}{login.home(asked.site)}{quote(path)}"
+    found = f"{request.script_root}{home(asked.site)}{quote(path)}"
     return login.redirect(found + (f"?{urlencode(query)}" if query else ""))
 
 
-MISSING = AdminPage(
-    path="", name="missing", label="Not found", description="", read=lambda asked: {},
-    template="missing.html", in_navigation=False, interval_s=0,
-)  # fmt: skip
+def _openapi(asked: Asked) -> Response:
+    """The OpenAPI document of this application's pages."""
+    return json_answer(openapi.document(pages(asked.site), base_of(asked)))
 
 
 def _has_form(site: Site) -> bool:
@@ -127,7 +115,7 @@ def _fixed_pages() -> list[Page]:
     pages += admin_api.PAGES
     pages += [
         Page("/api/live", "live", live.view),
-        Page("/api/openapi.json", "openapi", openapi.view),
+        Page("/api/openapi.json", "openapi", _openapi),
         Page("/api/logs/tail", "logs_tail", logs.tail),
         Page("/logs/download", "logs_download", logs.download),
         Page("/search", "search", _search),
@@ -136,7 +124,7 @@ def _fixed_pages() -> list[Page]:
             lambda asked, **c: assets.serve(asked.site, **c), open_to=_has_form,
         ),
         Page("/login", "login", lambda asked: login.redirect(
-            f"{request.script_root}{login.home(asked.site)}")),
+            f"{request.script_root}{home(asked.site)}")),
         Page("/actions/<action>", "action", actions.view, method="POST"),
     ]  # fmt: skip
     return pages
@@ -224,7 +212,7 @@ def _not_allowed(methods: tuple[str, ...]) -> Response:
 
 def _refusal(site: Site, verdict: int | Response) -> Response:
     """What somebody gets who is not let in: where a token would let them, the form for it."""
-    asks_for_login = request.path == f"{login.home(site).rstrip('/')}/login"
+    asks_for_login = request.path == f"{home(site).rstrip('/')}/login"
     if site.config.admin_token and is_browser(request) and (verdict == LOGIN or asks_for_login):
         if request.method == "POST":
             return login.attempt(site)

@@ -80,11 +80,11 @@ def time(at: float | None, style: str = "time") -> Markup:
     """A `<time>` in UTC; the script shows the viewer's zone, and *style* `ago` how long ago."""
     if not at:
         return Markup(UNKNOWN)
-    moment = datetime.fromtimestamp(at, timezone.utc)
-    iso = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    shown = moment.strftime(_FORMATS.get(style, "%d %b %H:%M:%S UTC"))
+    at_utc = datetime.fromtimestamp(at, timezone.utc)
+    iso = at_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    shown = at_utc.strftime(_FORMATS.get(style, "%d %b %H:%M:%S UTC"))
     made = '<time datetime="{}" title="{}" data-style="{}">{}</time>'
-    return Markup(made).format(iso, moment.strftime("%Y-%m-%d %H:%M:%S UTC"), style, shown)
+    return Markup(made).format(iso, at_utc.strftime("%Y-%m-%d %H:%M:%S UTC"), style, shown)
 
 
 def ago(at: float | None) -> Markup:

@@ -1,6 +1,6 @@
 """New values for an open page: `api/live?page=overview&…`, answered 304 while nothing changed.
 
-The answer holds the page's cards; the script swaps those whose hash changed. The ETag is made of
+The answer holds the page's cards; the script swaps those with another hash. The ETag is made of
 these hashes, so that a page that looks the same costs a few bytes.
 """
 
@@ -11,14 +11,13 @@ import hashlib
 from flask import Response, request
 
 from proletto_otel.web import csrf, render
-from proletto_otel.web.render import Asked
+from proletto_otel.web.asked import Asked
+from proletto_otel.web.pages.navigation import BY_NAME
 from proletto_otel.web.site import HEADERS, json_answer
 
 
 def view(asked: Asked) -> Response:
     """The cards of the page that the address names, with the page's own parameters."""
-    from proletto_otel.web.catalog import BY_NAME
-
     shown = BY_NAME.get(asked.query.get("page", ""))
     if shown is None or not shown.interval_s:
         return json_answer({"error": "no such page"}, 404)

@@ -15,9 +15,11 @@ from collections.abc import Callable
 
 from flask import Response, request
 
-from proletto_otel.web import csrf, session
+from proletto_otel.web import assets, csrf, session
 from proletto_otel.web.access import LOGIN
+from proletto_otel.web.addresses import cookie_path, home
 from proletto_otel.web.site import PAGE_HEADERS, Site
+from proletto_otel.web.template_environment import template
 from proletto_otel.web.visitor import OPERATOR, Visitor
 
 MAX_FORM = 16_384
@@ -27,7 +29,7 @@ MAX_FORM = 16_384
 class Attempts:
     """Failed logins of this process: at most *limit* in *seconds*, whoever tries.
 
-    Counted in all and not by address: behind a proxy all visitors have one address, and an attacker
+    Counted in all and not by address: with a proxy all visitors have one address, and an attacker
     has many. Somebody who knows the token may use it as a bearer meanwhile.
     """
 
@@ -57,8 +59,6 @@ ATTEMPTS = Attempts()
 
 def form(site: Site, message: str = "", status: int = LOGIN) -> Response:
     """The form; the same on every page."""
-    from proletto_otel.web.render import template
-
     body = template("login.html").render(site=site, message=message, **_assets(site))
     answer = Response(body, status, dict(PAGE_HEADERS), content_type="text/html; charset=utf-8")
     if status == LOGIN:
@@ -113,23 +113,11 @@ def redirect(path: str) -> Response:
     return Response("", 303, headers, content_type="text/plain")
 
 
-def home(site: Site) -> str:
-    """The path of the first page, below the mount point."""
-    return "/" + site.config.admin_prefix.strip("/")
-
-
-def cookie_path(site: Site) -> str:
-    """Where browsers send our cookies."""
-    return f"{request.script_root}{home(site)}"
-
-
 def _somebody() -> Visitor:
     return Visitor(name="somebody", role="", way="form")
 
 
 def _assets(site: Site) -> dict[str, str]:
-    from proletto_otel.web import assets
-
     base = f"{request.script_root}{home(site)}"
     names = {"stylesheet": "dashboard.css", "icon": "icon.svg"}
     return {role: assets.url(base, name) for role, name in names.items()}

@@ -42,7 +42,7 @@ class SharedPage:
         """The page, with everything that was counted before this call.
 
         Raises:
-            Busy: no turn came within the time.
+            ScrapeBusy: no turn came within the time.
         """
         asked_ns = time.monotonic_ns()
         lock = self._lock

@@ -6,13 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, request
-
 from proletto_otel.web import admin_api
-from proletto_otel.web.login import home
 from proletto_otel.web.pages.logs import FIELDS as LOG_FIELDS
-from proletto_otel.web.render import Asked
-from proletto_otel.web.site import Page, json_answer
+from proletto_otel.web.site import Page
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "api_errors": ("limit",),
@@ -31,14 +27,6 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 }
 """Parameters of the address by page."""
 _CAPTURED = re.compile(r"<(?:path:)?(\w+)>")
-
-
-def view(asked: Asked) -> Response:
-    """The document, for the pages of this application."""
-    from proletto_otel.web.catalog import pages
-
-    base = f"{request.script_root}{home(asked.site)}".rstrip("/")
-    return json_answer(document(pages(asked.site), base))
 
 
 def document(pages: list[Page], base: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class MachineEndpoint:
     """One path; called with the environ of a request for it.
 
     Args:
-        app: The application, whose own route goes first.
+        app: The application; its own route goes first.
         path: Where it is, below the mount point.
         answer: Makes the response.
     """

@@ -6,13 +6,12 @@ returns is the page's JSON as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proletto_otel.web.render import Asked
-    from proletto_otel.web.site import Site
+    from proletto_otel.web.asked import Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +38,6 @@ class AdminPage:
     in_navigation: bool = True
     interval_s: int = 15
     """How often the page asks for new values; 0: never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tab:
-    """One entry of the navigation."""
-
-    path: str
-    name: str
-    label: str
-    key: str
-
-
-def navigation(site: Site) -> Sequence[Tab]:
-    """The pages in the order of the navigation, the application's own last."""
-    from proletto_otel.web.catalog import ADMIN_PAGES
-
-    ours = [Tab(p.path, p.name, p.label, p.key) for p in ADMIN_PAGES if p.in_navigation]
-    return [*ours, *(Tab(p.path, f"own{p.path}", p.label, "") for p in site.pages)]
 
 
 def listed(asked: Asked, name: str, default: int = 50, most: int = 200) -> int:

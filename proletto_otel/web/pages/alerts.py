@@ -1,4 +1,4 @@
-"""Alerts: who knows already? Thresholds, their states, silences, what people were told."""
+"""Alerts: who knows already? Thresholds, their states, silences, who was notified."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proletto_otel.alerts.indicators import anchor
 from proletto_otel.web.pages import AdminPage
 
 if TYPE_CHECKING:
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 SILENCES = {"30 minutes": 1800, "2 hours": 7200, "8 hours": 28_800, "3 days": 259_200}
 """What the form offers, seconds."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.conventions import TELEMETRY_DROPPED
+from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
     from proletto_otel.web.site import Site
@@ -24,7 +25,7 @@ class Completeness:
     """The oldest value that is stored, unix seconds."""
 
     workers: int
-    """Processes whose numbers are in what the page shows."""
+    """Processes with numbers in what the page shows."""
 
     dropped: int
     """Records and spans that telemetry dropped since the workers began."""
@@ -38,8 +39,6 @@ class Completeness:
 
 def completeness(site: Site) -> Completeness:
     """What every page stands on now."""
-    from proletto_otel.web.pages.workers import workers
-
     past = site.monitor.history("cpu_percent", 7 * 86_400.0)
     status = site.status()
     store = status.get("store", {})

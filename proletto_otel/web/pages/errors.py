@@ -13,7 +13,7 @@ from proletto_otel.errors.stack_trace import Raised, StackFrame
 from proletto_otel.web.pages import AdminPage, listed
 
 if TYPE_CHECKING:
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 MAX_SEARCH = 200
 SORTS = {"last": "Last seen", "first": "First seen", "count": "Times", "users": "Users",

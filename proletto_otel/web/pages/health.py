@@ -12,7 +12,7 @@ from proletto_otel.web.pages import AdminPage
 
 if TYPE_CHECKING:
     from proletto_otel.monitoring.report import CheckReport
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 CELLS = 90
 """Cells of a history strip."""

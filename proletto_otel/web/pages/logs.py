@@ -11,11 +11,13 @@ from flask import Response
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.logs.search.query import LEVELS, LogQuery
 from proletto_otel.logs.search.results import LogPage
+from proletto_otel.web.addresses import linker
 from proletto_otel.web.pages import AdminPage, listed
 from proletto_otel.web.site import HEADERS, json_answer
+from proletto_otel.web.template_environment import template
 
 if TYPE_CHECKING:
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 FIELDS = ("level", "text", "logger", "identifier", "component", "user", "pattern")
 """Parameters that say what lines must have."""
@@ -57,8 +59,6 @@ def read(asked: Asked) -> Mapping[str, Any]:
 
 def tail(asked: Asked) -> Response:
     """What was written since `?cursor=`: for the live view, as HTML of each line."""
-    from proletto_otel.web.render import linker, template
-
     try:
         page = asked.site.monitor.logs.tail(asked.query.get("cursor") or None, wanted(asked))
     except ConfigError as error:

@@ -10,10 +10,11 @@ from markupsafe import Markup
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.series import Limit, Mark, Point, Series
+from proletto_otel.web.pages.limits import limits
 
 if TYPE_CHECKING:
     from proletto_otel.request.request_series import RequestPoint
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 BAD = ("5xx", "other")
 PERCENTILES = (("p50", "p50", "s1"), ("p95", "p95", "s2"), ("p99", "p99", "s4"))
@@ -98,6 +99,4 @@ def request_charts(
 
 def limits_of_p95(asked: Asked) -> list[Limit]:
     """The thresholds of response times."""
-    from proletto_otel.web.pages.system import limits
-
     return limits(asked, "response_time_p95")

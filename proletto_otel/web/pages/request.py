@@ -12,7 +12,7 @@ from proletto_otel.logs.search.results import LogLine
 from proletto_otel.web.pages import AdminPage
 
 if TYPE_CHECKING:
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")

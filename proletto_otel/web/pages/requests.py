@@ -10,7 +10,7 @@ from proletto_otel.web.pages import AdminPage, listed, past
 
 if TYPE_CHECKING:
     from proletto_otel.request.request_series import EndpointPoint
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 Sort = Callable[["EndpointPoint"], Any]
 COLUMNS: Mapping[str, tuple[str, Sort]] = {

@@ -10,12 +10,12 @@ from proletto_otel.alerts.indicators import INDICATORS, Indicator
 from proletto_otel.monitoring.report import Alert
 from proletto_otel.web import figures
 from proletto_otel.web.charts import draw
-from proletto_otel.web.charts.series import Limit
 from proletto_otel.web.pages import AdminPage, past
+from proletto_otel.web.pages.limits import limits
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +72,6 @@ def reading(indicator: Indicator, value: float | None, alerts: Sequence[Alert]) 
         critical=alert.critical if alert else None,
         state=alert.severity if alert else "ok",
     )
-
-
-def limits(asked: Asked, metric: str, alerts: Sequence[Alert] | None = None) -> list[Limit]:
-    """The thresholds of *metric*, to be drawn."""
-    found = asked.site.monitor.get_alerts() if alerts is None else alerts
-    return [
-        Limit(label, value, style)
-        for alert in found
-        if alert.metric == metric
-        for label, value, style in (
-            ("warning", alert.warning, "warn"),
-            ("critical", alert.critical, "bad"),
-        )
-        if value is not None
-    ]
 
 
 PAGE = AdminPage(

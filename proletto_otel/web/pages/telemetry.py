@@ -12,7 +12,7 @@ from proletto_otel.web.pages.completeness import dropped
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
-    from proletto_otel.web.render import Asked
+    from proletto_otel.web.asked import Asked
 
 CHANGES = 50
 

@@ -1,0 +1,25 @@
+"""A request for an admin page, and who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proletto_otel.web import ranges
+from proletto_otel.web.site import Site
+from proletto_otel.web.visitor import Visitor
+
+
+@dataclass(kw_only=True, eq=False)
+class Asked:
+    """One request for an admin page, and who asks."""
+
+    site: Site
+    visitor: Visitor
+    query: Mapping[str, str]
+    """The parameters of the address."""
+
+    @property
+    def range(self) -> ranges.Range:
+        """The time range that the address asks for."""
+        return ranges.chosen(self.query)
