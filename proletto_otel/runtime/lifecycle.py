@@ -17,6 +17,7 @@ from typing import Protocol
 
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.runtime import process_hooks
+from proletto_otel.runtime.delayed_call import call_after
 
 GATE_WAIT_S = 1.0
 """Longest time a fork waits for our threads to finish what must not be torn."""
@@ -249,11 +250,8 @@ class Lifecycle:
     def _wait_and_activate(self) -> None:
         # A worker without traffic sends its heartbeat all the same. Not at once: a server that
         # loads the application before it forks (gunicorn --preload) would fork beside our threads.
-        timer = threading.Timer(self._auto_seconds, self._auto_activate)
-        timer.daemon = True
-        timer.name = "proletto-activate"
         with suppressed("activate.timer"):
-            timer.start()
+            call_after(self._auto_seconds, self._auto_activate)
 
     def _auto_activate(self) -> None:
         if not (self._closed or self._has_forked or process_hooks.only_supervises()):

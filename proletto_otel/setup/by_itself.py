@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 
 from proletto_otel.core import internal_errors
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.runtime.delayed_call import call_after
 
 WAIT_S = 10.0
 """Time that a program has for its imports between its first record and `setup_telemetry`."""
@@ -34,11 +34,8 @@ def expect() -> None:
 
 
 def _wait() -> None:
-    timer = threading.Timer(WAIT_S, _set_up)
-    timer.daemon = True
-    timer.name = "proletto-set-up"
     with suppressed("setup.by_itself"):
-        timer.start()
+        call_after(WAIT_S, _set_up)
 
 
 def _set_up() -> None:

@@ -301,6 +301,9 @@ TWO_LINES = """    import time
     return jsonify"""
 
 
+PATCHED_S = 4.0
+"""A process activates by itself after three seconds."""
+
 CONCURRENT = {
     "gthread": ("--worker-class", "gthread", "--threads", "8"),
     "gevent": ("--worker-class", "gevent"),
@@ -329,6 +332,20 @@ def test_requests_at_the_same_time_keep_their_ids_apart(
     assert own == {name: span["attributes"]["url.path"] for name, span in spans.items()}
     traces = {name: span["trace_id"] for name, span in spans.items()}
     assert [] == [line for line in lines if traces[line["request_id"]] != line["trace_id"]]
+
+
+@pytest.mark.parametrize("options", CONCURRENT.values(), ids=CONCURRENT)
+def test_a_worker_that_is_patched_after_the_fork_logs_nothing_of_its_own(
+    shop: Program, options: tuple[str, ...]
+) -> None:
+    """gevent's patch comes while our first thread waits: that thread ends without an error."""
+    start_gunicorn(shop, "--workers", "1", *options)
+    shop.ask(names(10), clients=1)
+    time.sleep(PATCHED_S)
+    shop.end()
+
+    odd = [line for line in shop.lines("shop") if line["message"] != "item asked for"]
+    assert [] == odd
 
 
 # --- no collector --------------------------------------------------------------------------------
