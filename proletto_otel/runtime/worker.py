@@ -148,6 +148,7 @@ class Worker:
                 time.sleep(POLL_S)  # a lock's timeout, as of `join`, follows the wall clock on 3.10
         elif not self._has_finished:  # the thread may have ended just before it was looked at
             self.run_here(self._last_turns, deadline)
+        self._has_finished = False  # what is opened from here on is closed by the next stop
         # From here on the thread's outcomes do not count: what it still holds is counted as lost
         # here, and a request that ends after all must not count the same items as delivered.
         with self.lock:

@@ -242,6 +242,20 @@ def test_the_end_comes_once_when_the_thread_is_faster_than_its_stop(
     assert [deadline] == ended
 
 
+def test_each_stop_finishes(worker: Made) -> None:
+    """What is opened after a stop, such as a connection, is closed by the next one."""
+    ended: list[float] = []
+    made = worker(lambda me: me.wait(60), finish=ended.append)
+    made.start()
+    until(lambda: made.running)
+    deadline = soon(30)
+    made.stop(deadline)
+    until(lambda: not made.running)
+    made.stop(deadline + 1)
+
+    assert [deadline, deadline + 1] == ended
+
+
 def test_stop_does_not_wait_for_a_thread_that_hangs(worker: Made) -> None:
     """At the deadline, less its reserve, the caller counts what is left and goes."""
     go, abandoned = threading.Event(), []
