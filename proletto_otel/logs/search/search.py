@@ -33,6 +33,8 @@ MAX_BUDGET_S = 2.0
 MAX_LINES = 1000
 MAX_TAIL_BYTES = 256 * 1024
 RETRY_S = 0.25
+STEPS = 5
+"""Steps of the indexer in one call, 4 MiB each."""
 """When to ask again while another search runs in this worker."""
 GONE = "the file of this position was deleted by rotation"
 UNKNOWN = "this is no position in the log"
@@ -189,14 +191,14 @@ class LogSearch:
             return forward.tail(found.files[: place + 1], position.offset, matcher, most)
 
     def index_some(self) -> bool:
-        """Index a few megabytes more; whether there is more to do. For the leader's ticker."""
+        """Index up to 20 MiB more; whether there is more to do. For the leader's ticker."""
         if self.path is None:
             return False
         if self._indexer is None:
             from proletto_otel.logs.search.indexer import Indexer
 
             self._indexer = Indexer(self.path, self._indexes)
-        return self._indexer.step()
+        return all(self._indexer.step() for _ in range(STEPS))
 
     @contextmanager
     def _opened(self) -> Iterator[OpenFiles | LogPage]:

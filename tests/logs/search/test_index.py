@@ -9,7 +9,7 @@ import pytest
 
 from proletto_otel.core.context import background
 from proletto_otel.logs.api.loggers import get_logger
-from proletto_otel.logs.search import indexer
+from proletto_otel.logs.search import indexer, search
 from proletto_otel.logs.search.block_index import MAGIC, BlockIndex
 from proletto_otel.logs.search.blocks import BLOCK
 from proletto_otel.logs.search.query import LogQuery
@@ -50,6 +50,7 @@ def test_an_index_for_each_file(indexed: Log) -> None:
 def test_it_comes_to_an_end(log: Callable[..., Log], monkeypatch: pytest.MonkeyPatch) -> None:
     """However many blocks the file that grows has, each block is indexed once."""
     monkeypatch.setattr(indexer, "STEP_BLOCKS", 2)
+    monkeypatch.setattr(search, "STEPS", 1)
     monkeypatch.setattr(indexer, "QUIET_S", -1.0)
     made = log(log_json_max_bytes=1_000_000)
     number = 0
