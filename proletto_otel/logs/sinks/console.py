@@ -34,6 +34,20 @@ _json_line = operator.attrgetter("json")
 Put = Callable[[Record], None]
 
 
+class _Output:
+    """Where lines go while `sys.stdout` is *chosen_for*; never changed once it is in use."""
+
+    __slots__ = ("chosen_for", "descriptor", "put", "stream")
+
+    def __init__(
+        self, chosen_for: object, stream: TextIO | None, put: Put, descriptor: int
+    ) -> None:
+        self.chosen_for = chosen_for
+        self.stream = stream
+        self.put = put
+        self.descriptor = descriptor
+
+
 class ConsoleSink(Sink):
     """Prints records; standard error stands in when there is no standard output."""
 
@@ -45,12 +59,12 @@ class ConsoleSink(Sink):
     def __init__(self, *, json: bool = False) -> None:
         self._line: Callable[[Record], bytes] = _json_line if json else _text_line
         self._is_json = json
-        self._known: object = self  # no stream is this object: the first record chooses the output
-        self._stream: TextIO | None = None
+        # No stream is this object: the first record chooses the output.
+        self._unchosen = _Output(self, None, self._nowhere, -1)
+        # Replaced as a whole, so that another thread never sees half of a choice.
+        self._output = self._unchosen
         self._writes_into_log: object = self
         """The stream in place of standard output that turns printed text into log records."""
-        self._put: Put = self._nowhere
-        self._descriptor = -1
         self._emitted = ledger.emitted_cell(self.name)
         self._delivered = ledger.delivered_cell(self.name)
 
@@ -58,13 +72,14 @@ class ConsoleSink(Sink):
         """Print *record*; a closed or broken output is counted, nothing more."""
         self._emitted.value += 1
         try:
-            stream = self._stream
+            output = self._output
+            stream = output.stream
             # One comparison finds a stream that somebody put in place of standard output.
-            if sys.stdout is not self._known or stream is None or stream.closed:
-                self._choose()
-            descriptor = self._descriptor
+            if sys.stdout is not output.chosen_for or stream is None or stream.closed:
+                output = self._choose()
+            descriptor = output.descriptor
             if descriptor < 0:
-                self._put(record)
+                output.put(record)
             else:
                 line = self._line(record)
                 # Past the stream's buffer and lock: a signal handler that logs amid a stream's
@@ -87,7 +102,8 @@ class ConsoleSink(Sink):
 
     def write_many(self, records: Sequence[Record]) -> None:
         """Print many records with one call where the output takes lines by its descriptor."""
-        if self._descriptor < 0 or sys.stdout is not self._known:
+        output = self._output
+        if output.descriptor < 0 or sys.stdout is not output.chosen_for:
             super().write_many(records)
             return
         try:
@@ -97,7 +113,7 @@ class ConsoleSink(Sink):
             return
         self._emitted.add(len(records))
         try:
-            write_all(self._descriptor, lines)
+            write_all(output.descriptor, lines)
         except OSError as error:
             # Some lines may have got through: counted as lost rather than as delivered.
             reason = "broken_pipe" if isinstance(error, BrokenPipeError) else "closed"
@@ -107,33 +123,34 @@ class ConsoleSink(Sink):
 
     def forked(self) -> None:
         """Choose the output anew with the next record."""
-        self._known = self
+        self._output = self._unchosen
 
     def _drop(self, reason: str, n: int = 1) -> None:
         self.last_error = f"standard output: {reason}"
-        self._known = self
+        self._output = self._unchosen
         ledger.dropped(self.name, reason, n)
 
-    def _choose(self) -> None:
-        self._known = sys.stdout
-        streams = (sys.stdout, sys.stderr)
-        if sys.stdout is self._writes_into_log:
+    def _choose(self) -> _Output:
+        chosen_for = sys.stdout
+        streams = (chosen_for, sys.stderr)
+        if chosen_for is self._writes_into_log:
             streams = (sys.__stdout__, sys.__stderr__)
-        self._stream = next((s for s in streams if _usable(s)), None)
-        self._descriptor = -1
-        self._put = self._put_to(self._stream)
+        stream = next((s for s in streams if _usable(s)), None)
+        self._output = _Output(chosen_for, stream, *self._way_to(stream))
+        return self._output
 
-    def _put_to(self, stream: TextIO | None) -> Put:
+    def _way_to(self, stream: TextIO | None) -> tuple[Put, int]:
+        """How a record gets to *stream*, and the descriptor that takes whole lines or -1."""
         if stream is None:
-            return self._nowhere
+            return self._nowhere, -1
         if stream.isatty() and not self._is_json:
             # whether the terminal and the person take colours: https://no-color.org
             colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-            return lambda record: _write_text(stream, pretty(record, colours=colours))
-        self._descriptor = own_descriptor(stream)
-        if self._descriptor >= 0 or stream in (sys.__stdout__, sys.__stderr__):
-            return lambda record: _write_text(stream, self._line(record).decode())
-        return lambda record: self._print_to_foreign(stream, record)
+            return lambda record: _write_text(stream, pretty(record, colours=colours)), -1
+        descriptor = own_descriptor(stream)
+        if descriptor >= 0 or stream in (sys.__stdout__, sys.__stderr__):
+            return lambda record: _write_text(stream, self._line(record).decode()), descriptor
+        return lambda record: self._print_to_foreign(stream, record), -1
 
     def _print_to_foreign(self, stream: TextIO, record: Record) -> None:
         """Print to a stream that somebody put in the place of standard output.
@@ -148,11 +165,11 @@ class ConsoleSink(Sink):
             this_thread.printing = False
         if this_thread.looped:
             self._writes_into_log = stream
-            self._choose()
-            if self._descriptor >= 0:
-                write_all(self._descriptor, self._line(record))
+            output = self._choose()
+            if output.descriptor >= 0:
+                write_all(output.descriptor, self._line(record))
             else:
-                self._put(record)
+                output.put(record)
 
     @staticmethod
     def _nowhere(_: Record) -> None:

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,35 @@ def test_closed_stdout_is_counted(room: Install, monkeypatch: pytest.MonkeyPatch
     assert 1 == ledger.totals()["console"]["dropped"]["closed"]
     assert (1, 1) == balance("console")
     assert ["nowhere"] == [line[MESSAGE] for line in made.lines]
+
+
+class AnotherThreadLogs(io.StringIO):
+    """A stream that is looked at for the first time just as another thread logs."""
+
+    looked_at = False
+
+    def isatty(self) -> bool:
+        """Log from another thread, amid the choice of the output."""
+        if not self.looked_at:
+            self.looked_at = True
+            thread = threading.Thread(target=logger.info, args=("from another thread",))
+            thread.start()
+            thread.join(10)
+        return False
+
+
+def test_thread_that_logs_amid_the_choice_of_the_output(
+    room: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first records of several threads are all printed."""
+    room()
+    stream = AnotherThreadLogs()
+    monkeypatch.setattr(sys, "stdout", stream)
+    logger.info("from the first thread")
+
+    assert 1 == stream.getvalue().count("INFO - from another thread\n")
+    assert 1 == stream.getvalue().count("INFO - from the first thread\n")
+    assert 0 == sum(ledger.totals()["console"]["dropped"].values())
 
 
 def test_stderr_stands_in_for_a_missing_stdout(
