@@ -15,6 +15,7 @@ from proletto_otel.core.config import Config
 from proletto_otel.core.metrics.registry import Family, registry
 from proletto_otel.state.metric_series import MetricPoint
 from proletto_otel.state.store import Store
+from proletto_otel.state.viewing import Viewing
 
 if TYPE_CHECKING:
     from proletto_otel.errors.groups import ErrorGroups
@@ -55,6 +56,9 @@ class Inputs:
 
     state: Path | None = None
     """The directory that the service's processes share; None: this process is for itself."""
+
+    viewing: Viewing = field(default_factory=lambda: Viewing(None))
+    """Whether somebody looks."""
 
     system: Callable[[], Mapping[str, float | None]] = dict
     """The host's values by indicator name and in the indicator's unit (per cent, not ratios), at

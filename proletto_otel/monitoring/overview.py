@@ -1,8 +1,9 @@
 """The prepared overview: everything the first page shows, made once and read by every worker.
 
-The leader makes it every five seconds and stores it as one row, so that a page that refreshes costs
-one look-up by primary key in whichever worker it asks. Processes with other registrations prepare
-their own (`monitoring.shares`).
+While somebody looks, the leader makes it every other second and stores it as one row, so that a
+page that refreshes costs one look-up by primary key in whichever worker it asks. The first look
+makes it where it is asked. Processes with other registrations prepare their own
+(`monitoring.shares`).
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ DDL = (
     "CREATE TABLE IF NOT EXISTS overviews (id TEXT PRIMARY KEY, generation INTEGER NOT NULL,"
     " at REAL NOT NULL, body BLOB NOT NULL)",
 )
-PREPARE_S = 5.0
+PREPARE_S = 2.0
 """How often the leader makes it: about 7 ms of CPU each time."""
+OLD_S = 10.0
+"""Age at which whoever asks makes it anew: nobody looked until now, or the leader is stuck."""
 FORGET_S = 3600.0
 """Age at which the overview of processes that are gone is deleted."""
 

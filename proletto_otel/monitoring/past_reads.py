@@ -143,16 +143,23 @@ class PastReads(Registrations):
         return live.past.lives.living() if live else ()
 
     def overview(self) -> Overview:
-        """The service at one glance, as the leader prepared it at most some seconds ago."""
+        """The service at one glance, as it was prepared at most some seconds ago."""
         from proletto_otel.monitoring.overview import Overview
 
         live = self.live()
-        return live.past.overview() if live else Overview(reason="telemetry is not set up")
+        if live is None:
+            return Overview(reason="telemetry is not set up")
+        from proletto_otel.monitoring import prepare_overview
+
+        return prepare_overview.read(live)
 
     def overview_etag(self) -> str:
         """The tag of `overview`, without reading it: for polls that find nothing new."""
         live = self.live()
-        return live.past.overview_etag() if live else ""
+        if live is None:
+            return ""
+        live.inputs.viewing.note()
+        return live.past.overview_etag()
 
 
 def _end(end: float | None) -> float:

@@ -19,6 +19,7 @@ from proletto_otel.health import probes
 from proletto_otel.health.states import CheckState
 from proletto_otel.monitoring import report
 from proletto_otel.monitoring.overview import (
+    OLD_S,
     DeployReport,
     Overview,
     OverviewMetric,
@@ -132,6 +133,18 @@ def _workers(living: Iterable[WorkerLife], families: Iterable[Family]) -> tuple[
         )
         for life in living
     )
+
+
+def read(runtime: Runtime) -> Overview:
+    """The prepared overview; the first look after a while prepares it here."""
+    runtime.inputs.viewing.note()
+    found = runtime.past.overview()
+    is_new = found.prepared_at and found.age_s <= OLD_S
+    # Before it takes part in the shares, a process does not know which overview is its own.
+    if is_new or not (runtime.shares.group or runtime.shares.leads):
+        return found
+    job(runtime)
+    return runtime.past.overview()
 
 
 def job(runtime: Runtime) -> None:

@@ -257,7 +257,8 @@ class Runtime:
             every(min(RETRY_S, seconds), RETRY, self.engine.retry_failing, when=self._leads)
         every(config.alert_interval_s, EVALUATE, self.evaluator.tick, when=self._leads)
         prepare = partial(prepare_overview.job, self)
-        every(PREPARE_S, OVERVIEW, prepare, when=self._leads)
+        viewing = self.inputs.viewing
+        every(PREPARE_S, OVERVIEW, prepare, when=lambda: self.shares.leads and viewing.lately())
         if self.inputs.keep is not None:
             own = self._registrations
             every(

@@ -39,6 +39,7 @@ from proletto_otel.state.host_totals import HostTotals
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.state.store import Store
+from proletto_otel.state.viewing import Viewing
 
 if TYPE_CHECKING:
     from proletto_otel.logs.search.search import LogSearch
@@ -82,6 +83,7 @@ class Components:
         self.exporter = doubles.exporter(config, self.state, self.resource, self.totals)
         self.slack, self.email = doubles.slack(config), doubles.email(config)
         self.store = Store(self.state)
+        self.viewing = Viewing(self.state)
         self.leader = Leader(self.state / "leader.lock" if self.state is not None else None)
         self.ticker = Ticker(self.leader)
         self._set_up_logs()
@@ -117,7 +119,13 @@ class Components:
         )
         self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
         self.ticker.every(UPKEEP_S, "logs.upkeep", self.logs.upkeep.run, leader=True)
-        self.ticker.every(INDEX_S, "logs.index", lambda: self.log_search.index_some(), leader=True)
+        self.ticker.every(
+            INDEX_S,
+            "logs.index",
+            lambda: self.log_search.index_some(),
+            leader=True,
+            when=self.viewing.lately,
+        )
 
     def _set_up_errors(self) -> None:
         attributes = self.config.resource_attributes
@@ -153,6 +161,7 @@ class Components:
             every=self.ticker.every,
             cancel=self.ticker.cancel,
             state=self.state,
+            viewing=self.viewing,
             system=self.host_system,
             families=self.snapshots.merged,
             routes=self.routes,
@@ -174,7 +183,7 @@ class Components:
         """Search of the structured log file; made when somebody asks for it."""
         from proletto_otel.setup.log_search import log_search
 
-        return log_search(pipeline.sinks, self.state)
+        return log_search(pipeline.sinks, self.state, self.viewing)
 
     def leads(self) -> bool:
         """Whether this process speaks for the host."""

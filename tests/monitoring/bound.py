@@ -14,6 +14,7 @@ from proletto_otel.request.route_summary import RouteSummary
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.store import Store
+from proletto_otel.state.viewing import Viewing
 
 
 class Bound:
@@ -30,6 +31,7 @@ class Bound:
         self.config, _ = load(settings, {}, {})
         self.directory = directory
         self.store = Store(directory)
+        self.viewing = Viewing(directory)
         self.leader = Leader(directory / "leader.lock")
         self.ticker = Ticker(self.leader)
         self.monitor = Monitor()
@@ -43,6 +45,7 @@ class Bound:
             every=self.ticker.every,
             cancel=self.ticker.cancel,
             state=self.directory,
+            viewing=self.viewing,
             system=lambda: self.values,
             routes=lambda: self.routes,
             history=lambda metric, since: [s for s in self.samples.get(metric, ()) if s[0] > since],

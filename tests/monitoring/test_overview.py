@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proletto_otel.core import internal_errors
-from proletto_otel.monitoring.overview import Overview
+from proletto_otel.monitoring import overview
 from proletto_otel.request.request_history import RequestHistory
 from proletto_otel.request.request_totals import RequestTotals
 from proletto_otel.state.worker_lives import WorkerLives
@@ -62,12 +62,55 @@ def test_every_worker_shows_what_the_leader_prepared(bound: Bound, other: Bound)
 
 def test_the_tag_changes_with_the_content_alone(bound: Bound) -> None:
     """A poll that finds the same tag need not read on."""
+    bound.viewing.note()
     bound.tick()
     tag = bound.monitor.overview_etag()
 
     assert tag == bound.monitor.overview_etag() == bound.monitor.overview().etag != ""
     bound.tick()
     assert tag != bound.monitor.overview_etag()
+
+
+def test_it_is_prepared_while_somebody_looks(bound: Bound, other: Bound) -> None:
+    """Nobody looks: it costs nothing. The first look makes it; from then on the leader does."""
+    for _ in range(2):
+        bound.tick()
+        other.tick()
+    assert [] == bound.store.query("SELECT id FROM overviews")
+
+    first = other.monitor.overview()
+
+    assert "" == first.reason
+    assert 1 == first.generation
+    bound.tick()
+    assert 2 == other.monitor.overview().generation
+    other.tick()  # it does not lead
+    assert 2 == bound.monitor.overview().generation
+
+
+def test_an_old_one_is_made_anew(
+    bound: Bound, other: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes back after a while sees the present, in whichever worker; and so a stuck
+    leader does no harm."""
+    for each in (bound, other):
+        each.tick()
+        each.tick()
+    before = bound.monitor.overview()
+    monkeypatch.setattr(overview, "time", Later(60.0))
+
+    assert before.prepared_at < other.monitor.overview().prepared_at
+
+
+class Later:
+    """The time, so many seconds later."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def time(self) -> float:
+        """Unix seconds."""
+        return time.time() + self._seconds
 
 
 def test_before_anything_is_prepared_it_says_so(bound: Bound) -> None:
@@ -112,6 +155,10 @@ def test_what_another_release_wrote_is_no_error(
     """During a rolling update a worker may find a document that it does not know."""
     monkeypatch.setattr(internal_errors, "strict", False)
     bound.tick()
+    bound.monitor.overview()
     bound.store.write("UPDATE overviews SET body = '{\"new\": 1}'")
 
-    assert Overview(reason="prepared by another release") == bound.monitor.overview()
+    found = bound.monitor.overview()
+
+    assert ("", 2) == (found.reason, found.generation)  # made anew
+    assert time.time() - 60 < found.prepared_at

@@ -47,6 +47,7 @@ class LogSearch:
         path: The structured log file; None: there is none.
         problem: Why there is none.
         indexes: Of the rotated files; None: there are none.
+        note: Called with each search.
         clock: Monotonic seconds.
     """
 
@@ -55,6 +56,7 @@ class LogSearch:
         path: Path | None,
         problem: str = "",
         indexes: Indexes | None = None,
+        note: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
@@ -62,7 +64,7 @@ class LogSearch:
         """Why nothing can be searched, whatever is asked; empty when it can."""
         self._indexes = indexes or Indexes(None)
         self._indexer: Indexer | None = None
-        self._clock = clock
+        self._note, self._clock = note, clock
         self._running, self._pid = threading.Lock(), os.getpid()
 
     def search(
@@ -203,6 +205,8 @@ class LogSearch:
     @contextmanager
     def _opened(self) -> Iterator[OpenFiles | LogPage]:
         """The files, or the page that says why there are none."""
+        if self._note is not None:
+            self._note()
         if os.getpid() != self._pid:  # a search of the parent's is not under way in this child
             self._running, self._pid = threading.Lock(), os.getpid()
         if self.path is None or self.problem:

@@ -9,6 +9,7 @@ import pytest
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.search.search import LogSearch
 from proletto_otel.setup.log_search import log_search
+from proletto_otel.state.viewing import Viewing
 from tests.logs.conftest import Room, room
 
 __all__ = ["room"]
@@ -34,6 +35,7 @@ def log(room: Callable[..., Room]) -> Callable[..., Log]:
 
     def make(**settings: object) -> Log:
         made = room(log_console=False, **settings)
-        return Log(made, log_search(pipeline.sinks, made.directory / "state"))
+        state = made.directory / "state"
+        return Log(made, log_search(pipeline.sinks, state, Viewing(state)))
 
     return make

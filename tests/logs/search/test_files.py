@@ -18,6 +18,7 @@ from proletto_otel.logs.search import blocks
 from proletto_otel.logs.search.query import LogQuery
 from proletto_otel.logs.search.search import GONE, LogSearch
 from proletto_otel.setup.log_search import log_search
+from proletto_otel.state.viewing import Viewing
 from tests.logs.search.conftest import Log
 from tests.logs.search.test_search import serve
 
@@ -290,7 +291,7 @@ def test_no_file(log: Callable[..., Log], tmp_path: Path) -> None:
     shop.info("event")
     structured(made).with_name("proletto_structured.json.3.gz").write_bytes(b"x")
     assert "compressed and not searched: 1" in made.search.search().notes[0]
-    off = log_search([], None)
+    off = log_search([], None, Viewing(None))
     assert "PROLETTO_LOG_FILES" in off.search().problem
     assert "PROLETTO_LOG_FILES" in off.tail().problem
     link = tmp_path / "proletto_structured.json"

@@ -13,6 +13,7 @@ from proletto_otel.logs.search import indexer, search
 from proletto_otel.logs.search.block_index import MAGIC, BlockIndex
 from proletto_otel.logs.search.blocks import BLOCK
 from proletto_otel.logs.search.query import LogQuery
+from proletto_otel.state.viewing import Viewing
 from tests.logs.search.conftest import Log
 from tests.logs.search.test_search import serve
 
@@ -156,3 +157,17 @@ def test_level_counts(indexed: Log) -> None:
             path.unlink()
     later = indexed.search.level_counts(first.at + 3600, first.at + 7200)
     assert 0 == sum(map(sum, later.counts.values()))
+
+
+def test_a_search_is_noted(log: Callable[..., Log]) -> None:
+    """The leader indexes while somebody searches, in whichever worker."""
+    made = log()
+    state = made.room.directory / "state"
+    state.mkdir(exist_ok=True)
+    viewing = Viewing(state)
+    shop.info("event")
+    assert not viewing.lately()
+
+    made.search.search()
+
+    assert viewing.lately()
