@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import re
+import struct
 import time
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ _NAME = re.compile(
 )
 _TEMPORARY = ".tmp-"
 _LOCK = ".lock"
+# In the lock file: when the spool's directories were read (monotonic seconds, the same for all
+# processes of a host), and the bytes that may be written since.
+_FREE = struct.Struct("<dq")
 LOCK_WAIT_S = 0.2
 """Some writes of others, with their `fsync`."""
 
@@ -141,12 +145,13 @@ def write_durably(directory: Path, name: str, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Keep other processes from doing the same; after `LOCK_WAIT_S` go on without.
+def locked(directory: Path) -> Iterator[int | None]:
+    """Keep other processes from doing the same; after `LOCK_WAIT_S` go on without: `None`.
 
     A holder that was stopped must not hold up the others: the lock is for a limit, not for safety.
     """
     with contextlib.ExitStack() as stack:
+        held = None
         with contextlib.suppress(OSError):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -154,15 +159,30 @@ def locked(directory: Path) -> Iterator[None]:
             stack.callback(os.close, descriptor)
             deadline = time.monotonic() + LOCK_WAIT_S
             # Asked again and again, because `flock` itself takes no time limit.
-            while True:
+            while held is None and time.monotonic() < deadline:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
+                    held = descriptor
                 except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        break
                     time.sleep(0.005)
-        yield
+        yield held
+
+
+def read_free(lock: int | None, now: float, max_age_s: float) -> tuple[float, int]:
+    """When a worker last read all directories, and the bytes free since; 0 if that is too old."""
+    with contextlib.suppress(OSError, struct.error):
+        if lock is not None:
+            read_at, free = _FREE.unpack(os.pread(lock, _FREE.size, 0))
+            if 0 <= now - read_at < max_age_s:
+                return read_at, free
+    return now, 0
+
+
+def write_free(lock: int | None, read_at: float, free: int) -> None:
+    """Tell the next holder of the lock how much it may write without a reading of its own."""
+    if lock is not None:
+        with contextlib.suppress(OSError):  # disk full: the payload is not written either
+            os.pwrite(lock, _FREE.pack(read_at, free), 0)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -23,9 +23,14 @@ from proletto_otel.export.spool import files as files
 from proletto_otel.export.spool.directory import SPOOL_FULL, Claim, SpoolDirectory
 
 RESERVE_BYTES = 64_000_000
-"""More than all workers of a host write between two readings of the directory, five seconds."""
+"""More than all workers of a host write in ten seconds: five between two readings of a worker far
+from the limit, and five for which those near it believe what one of them read."""
+FREE_FOR_S = 5.0
+"""What was free when somebody read the directories is not believed for longer."""
 SMALL_BYTES = 16_000_000
-"""Below this limit others could pass it before their files are seen, so each write looks anew."""
+"""Below this limit others could pass it before their files are seen, so no write counts as far."""
+CHUNK = 1 / 64
+"""Share of the limit that is freed at once, 8 MB of 512 MB: a reading then serves many writes."""
 REJECTED_MAX_BYTES = 16_000_000
 METRICS_MAX_AGE_S = 3600.0
 """Prometheus takes no sample older than its out-of-order window, an hour in our stack."""
@@ -81,7 +86,7 @@ class Spool:
     ) -> None:
         self.directory = directory
         self.max_bytes = max_bytes
-        self._clock = clock
+        self._clock, self._monotonic = clock, monotonic
         self._numbers = itertools.count(1)
         base = directory if directory is not None else Path(os.devnull)
         self._aside = base / REJECTED
@@ -113,17 +118,21 @@ class Spool:
             raise OSError(errno.EROFS, "there is no state directory")
         size = len(payload.body) + files.OVERHEAD
         # Far from the limit no lock is needed: all workers together do not write the rest between
-        # two readings of the directory. Near it each write reads thousands of names: from half of
-        # 512 MB on, four workers at 485 requests a second lost a tenth of their records in queues.
+        # two readings of the directory.
         known = sum(directory.bytes for directory in self._directories.values())
         reserve = min(self.max_bytes / 2, RESERVE_BYTES)
         if known + size <= self.max_bytes - reserve and self.max_bytes > SMALL_BYTES:
             self._directories[signal].write(payload)
             return
-        # Near the limit one worker at a time reads, makes room and writes: what this process knows
-        # may be five seconds old, and others write now.
-        with files.locked(self.directory):
-            self._make_room(size)
+        # Near the limit one worker at a time writes, and takes from the bytes that were free when
+        # one of them last read the directories. A reading by each write takes thousands of names:
+        # four workers at 485 requests a second lost a tenth of their records in queues meanwhile.
+        with files.locked(self.directory) as lock:
+            now = self._monotonic()
+            read_at, free = files.read_free(lock, now, FREE_FOR_S)
+            if free < size:
+                read_at, free = now, self._make_room(size)
+            files.write_free(lock, read_at, free - size)
             self._directories[signal].write(payload)
 
     def claim(self, signal: str) -> Claim | None:
@@ -168,17 +177,20 @@ class Spool:
             with contextlib.suppress(OSError):
                 _limit(self._aside, REJECTED_MAX_BYTES)
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, size: int) -> int:
+        """Drop the oldest files if *size* does not fit, for a chunk more; the bytes free then."""
         if size > self.max_bytes:
             raise OSError(errno.ENOSPC, "larger than the spool")
         waiting = [(e, d) for d in self._directories.values() for e in d.read(again=True)]
-        excess = sum(entry.size for entry, _ in waiting) + size - self.max_bytes
+        free = self.max_bytes - sum(entry.size for entry, _ in waiting)
+        wanted = size + int(self.max_bytes * CHUNK) if free < size else size
         # Names begin with the time, so the oldest of all signals go first.
         for entry, directory in sorted(waiting, key=lambda found: found[0].base):
-            if excess <= 0:
-                return
+            if free >= wanted:
+                break
             directory.drop(entry, SPOOL_FULL)
-            excess -= entry.size
+            free += entry.size
+        return free
 
 
 def _limit(directory: Path, max_bytes: int) -> None:

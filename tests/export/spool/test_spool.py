@@ -125,6 +125,41 @@ def test_oldest_is_dropped_over_the_cap_and_counted(tmp_path: Path) -> None:
     assert claim.payload.body == b"6" * 200
 
 
+def test_full_spool_is_read_once_for_many_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its limit a spool lists its directories for every 64th of the limit, not at each write."""
+    world = World(tmp_path, max_bytes=160_000)
+    workers = [world.spool, world.another()]
+    listings, scandir = [], os.scandir
+    for _ in range(520):
+        world.spool.write("logs", Payload(bytes(300), 2))
+    monkeypatch.setattr(os, "scandir", lambda path: listings.append(path) or scandir(path))
+    for i in range(300):
+        workers[i % 2].write("logs", Payload(bytes(300), 2))
+    monkeypatch.undo()
+    waiting = list(tmp_path.rglob("*.otlp"))
+    used = sum(file.stat().st_size for file in waiting)
+
+    assert 300 / 7 >= len(listings)  # a 64th is 8 files
+    assert 160_000 * 63 / 64 - 313 <= used <= 160_000
+    assert 2 * len(waiting) == world.spooled()
+    assert {"spool_full": 2 * 820 - 2 * len(waiting)} == world.dropped()
+
+
+def test_bytes_found_free_are_read_again_after_a_while(world: World) -> None:
+    """What a worker near the limit may write is not believed for long: others write as well."""
+    world.spool.write("logs", Payload(bytes(4000), 1))
+    assert world.directory is not None
+    (world.directory / "traces").mkdir()
+    name = files.new_entry(world.now, 1, "another", 1).base  # a version that takes no lock
+    (world.directory / "traces" / name).write_bytes(bytes(5000))
+    world.now += spool_module.FREE_FOR_S
+    world.spool.write("logs", Payload(bytes(2000), 1))
+
+    assert {"spool_full": 1} == world.dropped()
+
+
 def test_payload_larger_than_the_spool_is_refused(tmp_path: Path) -> None:
     """One huge payload does not push everything else out."""
     world = World(tmp_path, max_bytes=1000)
