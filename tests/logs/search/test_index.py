@@ -163,7 +163,7 @@ def test_a_search_is_noted(log: Callable[..., Log]) -> None:
     """The leader indexes while somebody searches, in whichever worker."""
     made = log()
     state = made.room.directory / "state"
-    state.mkdir(exist_ok=True)
+    state.mkdir(parents=True, exist_ok=True)
     viewing = Viewing(state)
     shop.info("event")
     assert not viewing.lately()
