@@ -124,6 +124,7 @@ class Settings(TypedDict, total=False):
 BY_PARSER = {
     parsing.level: "int | str",
     parsing.secret: "Secret | str",
+    parsing.secret_url: "Secret | str",
     parsing.path: "str | os.PathLike[str]",
     parsing.pairs: "Mapping[str, str] | str",
     parsing.headers: "Mapping[str, str] | str",

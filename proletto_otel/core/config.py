@@ -160,6 +160,10 @@ class Config:
     metrics_path: str = setting("PROLETTO_METRICS_PATH", "/metrics", p.optional_url_path, "Path of the Prometheus page; `none`: no page.")
     dashboard_url: str = setting("PROLETTO_DASHBOARD_URL", "", p.url, "Public address of the app's admin pages, for links in messages.")
     trace_url: str = setting("PROLETTO_TRACE_URL", "", p.text, "Link to a trace, with `{trace_id}` in it, for messages.")
+    prometheus_url: Secret = setting("PROLETTO_PROMETHEUS_URL", Secret(""), p.secret_url, "The Prometheus that has the metrics of all hosts: System and Requests can show them.")
+    prometheus_headers: dict[str, Secret] = setting("PROLETTO_PROMETHEUS_HEADERS", {}, p.headers, "Headers of requests to it, `key=value,key=value`: `Authorization=Bearer%20…`.")
+    loki_url: Secret = setting("PROLETTO_LOKI_URL", Secret(""), p.secret_url, "The Loki that has the logs of all hosts: the log viewer can show them.")
+    loki_headers: dict[str, Secret] = setting("PROLETTO_LOKI_HEADERS", {}, p.headers, "Headers of requests to it; `X-Scope-OrgID=…` names a tenant.")
     runbook_url: str = setting("PROLETTO_RUNBOOK_URL", "", p.text, "Base of runbook links in alerts; empty: this project's docs/runbook.md.")
 
     in_memory: bool = False
@@ -192,7 +196,7 @@ class Setting:
     @property
     def is_secret(self) -> bool:
         """Whether the value must not be shown."""
-        return self.parser in (p.secret, p.headers)
+        return self.parser in (p.secret, p.secret_url, p.headers)
 
 
 SETTINGS = tuple(Setting.of(row) for row in fields(Config) if row.metadata)

@@ -234,6 +234,12 @@ def secret(value: Any) -> Secret:
     return Secret(value)
 
 
+@_parser("a URL that begins with http:// or https://, with a user and a password if need be")
+def secret_url(value: Any) -> Secret:
+    """A URL that may hold a password."""
+    return Secret(url(value.reveal() if isinstance(value, Secret) else value))
+
+
 _header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _header_value = re.compile(r"[\t -~\x80-\xff]*").fullmatch
 

@@ -10,7 +10,7 @@ import base64
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from proletto_otel.core.config import Config
@@ -81,21 +81,35 @@ def endpoint(config: Config, signal: str, environ: Mapping[str, str] = os.enviro
     if not own:
         path = f"{parts.path.rstrip('/')}/v1/{signal}"
     headers = {**config.otlp_headers, **getattr(config, f"otlp_{signal}_headers")}
-    if parts.username is not None:
-        headers = {"authorization": _basic(parts), **headers}
-    scheme, host = parts.scheme.lower(), parts.hostname or "localhost"
-    peer = Peer(
-        scheme=scheme,
-        host=host,
-        port=parts.port or (443 if scheme == "https" else 80),
+    peer = replace(
+        _peer(parts, environ),
         certificate=config.otlp_certificate,
         client_certificate=config.otlp_client_certificate,
         client_key=config.otlp_client_key,
-        proxy=_proxy(scheme, host, environ),
     )
     # Some vendors take their key as a query; it goes with the request and is never shown.
     query = f"?{parts.query}" if parts.query else ""
-    return Endpoint(peer, path + query, headers)
+    return Endpoint(peer, path + query, _with_user(parts, headers))
+
+
+def query_endpoint(
+    url: Secret, headers: Mapping[str, Secret], environ: Mapping[str, str] = os.environ
+) -> Endpoint:
+    """A server that is asked: Prometheus, Loki; paths of its API are appended to the URL's."""
+    parts = urlsplit(url.reveal())
+    return Endpoint(_peer(parts, environ), parts.path.rstrip("/"), _with_user(parts, headers))
+
+
+def _peer(parts: SplitResult, environ: Mapping[str, str]) -> Peer:
+    scheme, host = parts.scheme.lower(), parts.hostname or "localhost"
+    port = parts.port or (443 if scheme == "https" else 80)
+    return Peer(scheme=scheme, host=host, port=port, proxy=_proxy(scheme, host, environ))
+
+
+def _with_user(parts: SplitResult, headers: Mapping[str, Secret]) -> dict[str, Secret]:
+    """*headers*, with the user and password of the URL unless they say who asks themselves."""
+    user = {} if parts.username is None else {"authorization": _basic(parts)}
+    return {**user, **headers}
 
 
 def is_configured(config: Config) -> bool:

@@ -45,6 +45,19 @@ class Answer:
     body: bytes = b""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    """One request."""
+
+    method: str
+    target: str
+    """Path and query."""
+    body: bytes | None
+    headers: Mapping[str, str]
+    most_bytes: int = MAX_ANSWER_BYTES
+    """Of the answer."""
+
+
 class HttpConnection:
     """A connection to one peer, made when needed; used by one thread.
 
@@ -88,41 +101,51 @@ class HttpConnection:
         Raises:
             Unreachable: no answer came.
         """
-        headers = _headers(endpoint, payload)
+        question = _Question("POST", endpoint.path, payload.body, _headers(endpoint, payload))
+        return self._ask(question, timeout_s)
+
+    def get(self, endpoint: Endpoint, target: str, timeout_s: float, most_bytes: int) -> Answer:
+        """Ask for *target* (path and query) with the headers of *endpoint*.
+
+        Raises:
+            Unreachable: no answer came.
+        """
+        question = _Question("GET", target, None, _own_headers(endpoint), most_bytes)
+        return self._ask(question, timeout_s)
+
+    def _ask(self, question: _Question, timeout_s: float) -> Answer:
         reused = self._connection is not None
         try:
             try:
-                return self._once(endpoint, payload, headers, timeout_s)
+                return self._once(question, timeout_s)
             except STALE:
                 if not reused:
                     raise
                 # The peer closed it while we were idle: nobody has read this request, so sending it
                 # again cannot deliver it twice. On a new connection the same error is an outage.
                 self.close()
-                return self._once(endpoint, payload, headers, timeout_s)
+                return self._once(question, timeout_s)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise Unreachable(_why(error)) from error
 
-    def _once(
-        self, endpoint: Endpoint, payload: Payload, headers: Mapping[str, str], timeout_s: float
-    ) -> Answer:
+    def _once(self, question: _Question, timeout_s: float) -> Answer:
         answer_s = min(self._read_timeout_s, timeout_s)
         connection = self._connected(min(CONNECT_TIMEOUT_S, timeout_s), answer_s)
         if connection.sock is not None:
             connection.sock.settimeout(answer_s)
         # A proxy of plain HTTP is asked for the whole URL; for HTTPS it passes a tunnel on.
-        target = endpoint.path
+        target = question.target
         if self.peer.proxy is not None and self.peer.scheme == "http":
-            target = self.peer.shown + endpoint.path
-        connection.request("POST", target, payload.body, dict(headers))
+            target = self.peer.shown + target
+        connection.request(question.method, target, question.body, dict(question.headers))
         # `http.client` reads status line and headers without a limit of time beyond the socket's,
         # which begins anew with every byte: a peer that sends one each second would hold the
         # thread.
         made: Any = partial(_response, time.monotonic() + answer_s)
         connection.response_class = made
         response = connection.getresponse()
-        body = response.read(MAX_ANSWER_BYTES)
+        body = response.read(question.most_bytes)
         # What is left of an answer would be read as the beginning of the next one.
         if response.will_close or not response.isclosed():
             self.close()
@@ -202,13 +225,20 @@ def _response(
 
 
 def _headers(endpoint: Endpoint, payload: Payload) -> dict[str, str]:
-    headers = {"content-type": "application/x-protobuf", "user-agent": "proletto-otel"}
+    headers = {"content-type": "application/x-protobuf"}
     if payload.encoding:
         headers["content-encoding"] = payload.encoding
+    # Last, so that what the user set wins.
+    return {**headers, **_own_headers(endpoint)}
+
+
+def _own_headers(endpoint: Endpoint) -> dict[str, str]:
+    """Headers of every request to *endpoint*."""
+    headers = {"user-agent": "proletto-otel"}
     proxy = endpoint.peer.proxy
     if proxy and proxy.authorization and endpoint.peer.scheme == "http":
         headers["proxy-authorization"] = proxy.authorization.reveal()
-    # Last, so that what the user set wins; in lower case, so that no header is sent twice.
+    # In lower case, so that no header is sent twice.
     headers.update({name.lower(): value.reveal() for name, value in endpoint.headers.items()})
     return headers
 

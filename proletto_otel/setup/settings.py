@@ -116,4 +116,8 @@ class Settings(TypedDict, total=False):
     metrics_path: str | None
     dashboard_url: str | None
     trace_url: str | None
+    prometheus_url: Secret | str | None
+    prometheus_headers: Mapping[str, str] | str | None
+    loki_url: Secret | str | None
+    loki_headers: Mapping[str, str] | str | None
     runbook_url: str | None

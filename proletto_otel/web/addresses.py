@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import request
+from markupsafe import Markup
 
 from proletto_otel.web.asked import Asked
 from proletto_otel.web.site import Site
@@ -28,8 +29,26 @@ def base_of(asked: Asked) -> str:
 
 
 def kept_of(asked: Asked) -> dict[str, str]:
-    """What every link keeps of the address: the time range."""
-    return {"range": asked.query["range"]} if "range" in asked.query else {}
+    """What every link keeps of the address: the time range, and whether all hosts are meant."""
+    return {name: asked.query[name] for name in ("range", "hosts") if name in asked.query}
+
+
+def kept_form(asked: Asked) -> Markup:
+    """The same as fields of a form."""
+    field = Markup('<input type="hidden" name="{}" value="{}">')
+    return Markup("").join(field.format(name, value) for name, value in kept_of(asked).items())
+
+
+def changer(asked: Asked) -> Callable[..., str]:
+    """Makes the address of this page with other parameters."""
+
+    def here(**changes: str | None) -> str:
+        """This page's address; None takes a parameter away."""
+        wanted = {**asked.query, **changes}
+        found = {name: value for name, value in wanted.items() if value is not None}
+        return f"{request.script_root}{request.path}" + (f"?{urlencode(found)}" if found else "")
+
+    return here
 
 
 def linker(asked: Asked) -> Callable[..., str]:

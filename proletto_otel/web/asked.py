@@ -9,6 +9,9 @@ from proletto_otel.web import ranges
 from proletto_otel.web.site import Site
 from proletto_otel.web.visitor import Visitor
 
+ALL = "all"
+"""Value of the parameter `hosts` that asks for all of them."""
+
 
 @dataclass(kw_only=True, eq=False)
 class Asked:
@@ -18,6 +21,11 @@ class Asked:
     visitor: Visitor
     query: Mapping[str, str]
     """The parameters of the address."""
+
+    @property
+    def all_hosts(self) -> bool:
+        """Whether the address asks for all hosts, where a page can show them."""
+        return self.query.get("hosts") == ALL
 
     @property
     def range(self) -> ranges.Range:

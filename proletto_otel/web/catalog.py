@@ -18,7 +18,7 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.web import actions, admin_api, assets, live, login, openapi, render
 from proletto_otel.web.access import LOGIN, is_browser
-from proletto_otel.web.addresses import base_of, home
+from proletto_otel.web.addresses import base_of, home, kept_of
 from proletto_otel.web.asked import Asked
 from proletto_otel.web.own_pages import MonitoringPage
 from proletto_otel.web.pages import (
@@ -88,8 +88,7 @@ def _own(shown: MonitoringPage, as_json: bool) -> Callable[..., Response]:
 
 def _search(asked: Asked) -> Response:
     path, query = request_page.target(asked.query.get("q", ""))
-    if "range" in asked.query:
-        query["range"] = asked.query["range"]
+    query.update(kept_of(asked))
     from urllib.parse import quote, urlencode
 
     found = f"{request.script_root}{home(asked.site)}{quote(path)}"

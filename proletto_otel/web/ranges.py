@@ -29,6 +29,8 @@ class Range:
     start: float
     """Unix seconds."""
     end: float
+    is_asked: bool = False
+    """Whether the address names it."""
 
     @property
     def seconds(self) -> float:
@@ -47,4 +49,4 @@ def chosen(query: Mapping[str, str], now: float | None = None) -> Range:
     name = name if name in RANGES else DEFAULT
     label, seconds = RANGES[name]
     end = time.time() if now is None else now
-    return Range(name=name, label=label, start=end - seconds, end=end)
+    return Range(name=name, label=label, start=end - seconds, end=end, is_asked="range" in query)

@@ -15,7 +15,7 @@ from flask import Response, request
 from markupsafe import Markup
 
 from proletto_otel.web import assets, csrf, ranges, session
-from proletto_otel.web.addresses import base_of, cookie_path, kept_of, linker
+from proletto_otel.web.addresses import base_of, changer, cookie_path, kept_form, kept_of, linker
 from proletto_otel.web.asked import Asked
 from proletto_otel.web.pages.completeness import completeness
 from proletto_otel.web.pages.navigation import navigation
@@ -77,12 +77,16 @@ def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:
         "base": base,
         "navigation": navigation(site),
         "kept": f"?{urlencode(kept)}" if kept else "",
+        "kept_form": kept_form(asked),
         "link": linker(asked),
+        "here": changer(asked),
         "visitor": asked.visitor,
         "can": asked.visitor.may_change,
         "range": asked.range,
         "ranges": ranges.RANGES,
         "query": asked.query,
+        "has_switch": shown.server in site.servers,
+        "all_hosts": asked.all_hosts and bool(shown.server),
         "service": site.config.service_name,
         "environment": site.config.environment,
         "version": site.config.resource_attributes.get("service.version", ""),

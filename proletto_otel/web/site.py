@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.store import Store
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
+    from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.audit import Audit
     from proletto_otel.web.own_pages import MonitoringPage
 
@@ -136,6 +137,7 @@ class Site:
     """Pages of the application's own."""
 
     _audit: Audit | None = None
+    _servers: Mapping[str, Backend] | None = None
     _families: tuple[float, Sequence[Family]] = (-FAMILIES_S, ())
 
     def recent_families(self) -> Sequence[Family]:
@@ -145,6 +147,15 @@ class Site:
             found = self.families()
             self._families = (time.monotonic(), found)
         return found
+
+    @property
+    def servers(self) -> Mapping[str, Backend]:
+        """Prometheus and Loki by name, where they are configured."""
+        from proletto_otel.web.all_hosts.servers import servers
+
+        if self._servers is None:
+            self._servers = servers(self.config)
+        return self._servers
 
     @property
     def audit(self) -> Audit:

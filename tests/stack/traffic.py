@@ -6,8 +6,9 @@ import http.client
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.stack.servers import ROOT, Server, free_port, wait_for
@@ -69,6 +70,8 @@ class Service:
     options: tuple[str, ...]
     port: int = 0
     metric_interval_ms: int = 1000
+    more: Mapping[str, str] = field(default_factory=dict)
+    """More environment variables."""
 
     def start(self) -> None:
         """Start gunicorn; it accepts connections when this returns or soon after."""
@@ -91,7 +94,7 @@ class Service:
             # As users run it: our own failures are counted, not raised.
             "PROLETTO_STRICT": "0",
         }
-        return {**os.environ, **env}
+        return {**os.environ, **env, **self.more}
 
     def call(self, request: Request) -> None:
         """Send one request; status and request ID of the answer must be right."""

@@ -32,6 +32,9 @@ class AdminPage:
     """Called with the request and what the path captured; None: there is nothing of that name."""
 
     template: str
+    server: str = ""
+    """What the page asks about all hosts, as `all_hosts.servers` calls it; empty: nothing."""
+
     key: str = ""
     """Key after `g` that goes there."""
 

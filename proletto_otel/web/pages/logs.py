@@ -12,7 +12,8 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.logs.search.query import LEVELS, LogQuery
 from proletto_otel.logs.search.results import LogPage
 from proletto_otel.web.addresses import linker
-from proletto_otel.web.pages import AdminPage, listed
+from proletto_otel.web.all_hosts.servers import LOKI
+from proletto_otel.web.pages import AdminPage, hosts, listed
 from proletto_otel.web.site import HEADERS, json_answer
 from proletto_otel.web.template_environment import template
 
@@ -35,19 +36,22 @@ def wanted(asked: Asked) -> LogQuery:
 def read(asked: Asked) -> Mapping[str, Any]:
     """The lines, newest first; or around one line, `?at=<position>`."""
     logs, at = asked.site.monitor.logs, asked.query.get("at", "")
-    problem = ""
+    problem, server, limit = "", None, listed(asked, "limit", 50)
     try:
-        if at:
+        if asked.all_hosts:
+            server, page = hosts.log_page(asked, wanted(asked), limit)
+        elif at:
             page = logs.around(at, AROUND, AROUND)
         else:
             page = logs.search(
                 wanted(asked),
                 cursor=asked.query.get("cursor") or None,
-                limit=listed(asked, "limit", 50),
+                limit=limit,
             )
     except ConfigError as error:  # a level or an expression that does not fit
         page, problem = LogPage(complete=True), str(error)
     return {
+        "server": server,
         "found": page,
         "at": at,
         "problem": problem or page.problem,
@@ -74,9 +78,15 @@ def tail(asked: Asked) -> Response:
 
 def download(asked: Asked) -> Response:
     """What the page shows, up to a thousand lines, as JSON lines."""
-    page = asked.site.monitor.logs.search(
-        wanted(asked), cursor=asked.query.get("cursor") or None, limit=MAX_DOWNLOAD, budget_s=1.0
-    )
+    if asked.all_hosts:
+        server, page = hosts.log_page(asked, wanted(asked), MAX_DOWNLOAD)
+        if server.problem:
+            return json_answer({"error": server.problem}, 502)
+    else:
+        page = asked.site.monitor.logs.search(
+            wanted(asked), cursor=asked.query.get("cursor") or None, limit=MAX_DOWNLOAD,
+            budget_s=1.0,
+        )  # fmt: skip
     body = b"".join(orjson.dumps(line.record) + b"\n" for line in page.lines)
     headers = {**HEADERS, "Content-Disposition": 'attachment; filename="log.ndjson"'}
     return Response(body, 200, headers, content_type="application/x-ndjson")
@@ -85,5 +95,5 @@ def download(asked: Asked) -> Response:
 PAGE = AdminPage(
     path="/logs", name="logs", label="Logs", key="l", interval_s=0,
     description="Who said something then? The structured log, rotated files included.",
-    read=read, template="logs.html",
+    read=read, template="logs.html", server=LOKI,
 )  # fmt: skip

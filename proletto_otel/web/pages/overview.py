@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS
-from proletto_otel.web.pages import AdminPage, past, system
+from proletto_otel.web.pages import AdminPage, past
 from proletto_otel.web.pages.errors import groups
+from proletto_otel.web.pages.readings import reading
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "firing": [a for a in alerts if a.state in ("firing", "unevaluated")],
         "charts": past.request_charts(asked, end - HOUR_S, end, BARS),
         "system": [
-            system.reading(INDICATORS[name], value, alerts)
+            reading(INDICATORS[name], value, alerts)
             for name, value in monitor.get_system_metrics().items()
             if name in INDICATORS
         ],

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from proletto_otel.request.request_series import RequestPoint
     from proletto_otel.web.asked import Asked
 
-BAD = ("5xx", "other")
+BY_RESULT = "Requests per minute, by result"
+FAILED = "Share of failed requests"
+TIMES = "Response time"
 PERCENTILES = (("p50", "p50", "s1"), ("p95", "p95", "s2"), ("p99", "p99", "s4"))
 """Field, label and style."""
 
@@ -82,16 +84,16 @@ def request_charts(
     points = asked.site.monitor.request_series(start, end, route, method, count)
     drawn = marks(asked, start, end)
     width = points[0].seconds if points else 60.0
-    title = f"{what}: requests per minute" if what else "Requests per minute, by result"
+    title = f"{what}: requests per minute" if what else BY_RESULT
     return {
         "requests": draw.bar_chart(
             title, requests_by_result(points), start, end, width_s=width, marks=drawn
         ),
         "errors": draw.line_chart(
-            "Share of failed requests", [error_share(points)], start, end, unit="%", marks=drawn
+            FAILED, [error_share(points)], start, end, unit="%", marks=drawn
         ),
         "times": draw.line_chart(
-            "Response time", durations(points), start, end, unit="s", marks=drawn,
+            TIMES, durations(points), start, end, unit="s", marks=drawn,
             limits=() if route is not None else limits_of_p95(asked),
         ),
     }  # fmt: skip

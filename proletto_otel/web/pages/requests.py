@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from proletto_otel.web.all_hosts.servers import PROMETHEUS
 from proletto_otel.web.charts.heatmap import heatmap
-from proletto_otel.web.pages import AdminPage, listed, past
+from proletto_otel.web.pages import AdminPage, hosts, listed, past
 
 if TYPE_CHECKING:
     from proletto_otel.request.request_series import EndpointPoint
@@ -31,8 +32,12 @@ FIRST = "count"
 
 def read(asked: Asked) -> Mapping[str, Any]:
     """The table of the time, sorted as the address says."""
-    chosen = asked.range
-    found = asked.site.monitor.request_endpoints(chosen.start, chosen.end)
+    chosen, of_all = asked.range, hosts.requests(asked) if asked.all_hosts else None
+    found = (
+        of_all.endpoints
+        if of_all is not None
+        else asked.site.monitor.request_endpoints(chosen.start, chosen.end)
+    )
     by, text = asked.query.get("sort", FIRST), asked.query.get("text", "").strip()[:200]
     by = by if by in COLUMNS else FIRST
     shown = [e for e in found if text.lower() in f"{e.method} {e.route or ''}".lower()]
@@ -44,7 +49,10 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "text": text,
         "endpoints": shown[:limit],
         "matching": len(shown),
-        "charts": past.request_charts(asked, chosen.start, chosen.end, chosen.points),
+        "server": of_all.server if of_all is not None else None,
+        "charts": of_all.charts
+        if of_all is not None
+        else past.request_charts(asked, chosen.start, chosen.end, chosen.points),
     }
 
 
@@ -90,6 +98,7 @@ def _group(asked: Asked, last: Mapping[str, Any] | None) -> str:
 PAGE = AdminPage(
     path="/requests", name="requests", label="Requests", key="r",
     description="Which endpoint is slow or failing?", read=read, template="requests.html",
+    server=PROMETHEUS,
 )  # fmt: skip
 ENDPOINT = AdminPage(
     path="/requests/endpoint", name="endpoint", label="Endpoint", in_navigation=False,

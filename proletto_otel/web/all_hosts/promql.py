@@ -1,0 +1,154 @@
+"""The questions for Prometheus: every query that a page asks, as one expression each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from proletto_otel.core import conventions as c
+from proletto_otel.core.config import Config
+from proletto_otel.core.conventions import label_name
+from proletto_otel.metrics import system_metrics
+from proletto_otel.metrics.system_metrics import SystemMetric
+
+KIND = "kind"
+"""Label that tells the parts of one answer from each other."""
+HOST = label_name(c.HOST_NAME)
+SCOPE = "scope"
+PID = label_name(c.PROCESS_PID)
+VERSION = label_name(c.SERVICE_VERSION)
+STATUS = label_name(c.HTTP_RESPONSE_STATUS_CODE)
+ROUTE = label_name(c.HTTP_ROUTE)
+METHOD = label_name(c.HTTP_REQUEST_METHOD)
+LIVING = "2m"
+"""A gauge of a worker that ended is forgotten after this: eight exports of 15 s."""
+LEAST_WINDOW_S = 60
+"""Four exports of 15 s: a rate over fewer jumps."""
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+WORKER_METRICS = {
+    "cpu": c.PROCESS_CPU_UTILIZATION,
+    "memory": c.PROCESS_MEMORY_USAGE,
+    "files": c.PROCESS_OPEN_FILES,
+    "threads": c.PROCESS_THREAD_COUNT,
+}
+_NAME = c.HTTP_SERVER_REQUEST_DURATION.prometheus
+TIMEOUT = "1s"
+"""Prometheus gives a query up then: nobody waits for it any longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The times of a chart: whole steps back from its end."""
+
+    end: int
+    step: int
+    count: int
+
+    @classmethod
+    def of(cls, start: float, end: float, points: int) -> Steps:
+        """At most *points* steps of 15 s or more; the end is a multiple of five seconds."""
+        step = max(-int(-(end - start) // points), 15)
+        return cls(int(end) // 5 * 5, step, max(int((end - start) // step), 1))
+
+    @property
+    def window(self) -> int:
+        """Seconds that each point looks back."""
+        return max(self.step, LEAST_WINDOW_S)
+
+
+def over_time(query: str, steps: Steps) -> str:
+    """The question for a chart."""
+    start = steps.end - (steps.count - 1) * steps.step
+    return "/api/v1/query_range?" + urlencode(
+        {"query": query, "start": start, "end": steps.end, "step": steps.step, "timeout": TIMEOUT}
+    )
+
+
+def at(query: str, when: int) -> str:
+    """The question for a table."""
+    return "/api/v1/query?" + urlencode({"query": query, "time": when, "timeout": TIMEOUT})
+
+
+def system(config: Config, steps: Steps) -> str:
+    """Every system metric of every host."""
+    return " or ".join(_system_metric(config, row, steps) for row in system_metrics.INDICATORS)
+
+
+def _system_metric(config: Config, row: SystemMetric, steps: Steps) -> str:
+    name = f"{row.metric.prometheus}{{{_service(config)}}}"
+    labels = f"{HOST}, {SCOPE}" if SCOPE in row.metric.attributes else HOST
+    if row.combine is system_metrics.added_up:  # all workers of a moment, and no highest of each
+        return _tagged(f"sum by ({labels}) (last_over_time({name}[{LIVING}]))", row.indicator)
+    window = max(steps.step, 120)
+    return _tagged(f"max by ({labels}) (max_over_time({name}[{window}s]))", row.indicator)
+
+
+def workers(config: Config) -> str:
+    """What each worker of each host uses now."""
+    labels = f"{HOST}, {PID}, {VERSION}"
+    return " or ".join(
+        _tagged(
+            f"max by ({labels})"
+            f" (last_over_time({metric.prometheus}{{{_service(config)}}}[{LIVING}]))",
+            kind,
+        )
+        for kind, metric in WORKER_METRICS.items()
+    )
+
+
+def requests(config: Config, steps: Steps) -> str:
+    """Requests per second by status, and percentiles."""
+    window = f"{steps.window}s"
+    parts = [_tagged(f"sum by ({STATUS}) (rate({_requests(config, 'count')}[{window}]))", "rate")]
+    buckets = f"sum by (le) (rate({_requests(config, 'bucket')}[{window}]))"
+    parts += [_tagged(f"histogram_quantile({q}, {buckets})", p) for p, q in QUANTILES.items()]
+    return " or ".join(parts)
+
+
+def endpoints(config: Config, seconds: int) -> str:
+    """Of each endpoint: requests, failures, seconds together, percentiles."""
+    window, labels = f"{max(seconds, LEAST_WINDOW_S)}s", f"{METHOD}, {ROUTE}"
+
+    def grown(part: str, *matchers: str) -> str:
+        return f"sum by ({labels}) (increase({_requests(config, part, *matchers)}[{window}]))"
+
+    buckets = f"sum by (le, {labels}) (rate({_requests(config, 'bucket')}[{window}]))"
+    parts = {
+        "count": grown("count"),
+        "errors": grown("count", f'{STATUS}=~"5.."'),
+        "seconds": grown("sum"),
+        **{p: f"histogram_quantile({q}, {buckets})" for p, q in QUANTILES.items()},
+    }
+    return " or ".join(_tagged(expression, kind) for kind, expression in parts.items())
+
+
+def quoted(text: str) -> str:
+    """A string of PromQL and LogQL."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _tagged(expression: str, kind: str) -> str:
+    return f'label_replace({expression}, "{KIND}", "{kind}", "", "")'
+
+
+def _service(config: Config) -> str:
+    """Matchers of this service in this environment."""
+    return (
+        f"{label_name(c.SERVICE_NAME)}={quoted(config.service_name)}, "
+        f"{label_name(c.DEPLOYMENT_ENVIRONMENT_NAME)}={quoted(config.environment)}"
+    )
+
+
+def _requests(config: Config, part: str, *matchers: str) -> str:
+    """The series of the requests, without probes and pages of ours."""
+    own = [*c.PROBE_PATHS, *filter(None, [config.metrics_path])]
+    prefix = "/" + config.admin_prefix.strip("/")
+    pattern = "|".join([*map(_literal, own), f"{_literal(prefix)}(/.*)?"])
+    selected = ", ".join([_service(config), f"{ROUTE}!~{quoted(pattern)}", *matchers])
+    return f"{_NAME}_{part}{{{selected}}}"
+
+
+def _literal(text: str) -> str:
+    """*text* in a regular expression."""
+    return "".join(f"\\{char}" if char in "\\.+*?()|[]{}^$" else char for char in text)

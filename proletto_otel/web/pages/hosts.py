@@ -1,0 +1,144 @@
+"""System, Requests and Logs of all hosts: what Prometheus and Loki say, or why they say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.logs.search.results import LogPage
+from proletto_otel.web.all_hosts import loki, prometheus
+from proletto_otel.web.all_hosts.backend import NoAnswer
+from proletto_otel.web.all_hosts.servers import LOKI, NAMES, PROMETHEUS
+from proletto_otel.web.charts import draw
+from proletto_otel.web.charts.series import Series
+from proletto_otel.web.pages import past
+from proletto_otel.web.pages.limits import limits
+from proletto_otel.web.pages.readings import Reading, reading
+
+if TYPE_CHECKING:
+    from proletto_otel.logs.search.query import LogQuery
+    from proletto_otel.monitoring.report import Alert
+    from proletto_otel.request.request_series import EndpointPoint
+    from proletto_otel.web.all_hosts.backend import Backend
+    from proletto_otel.web.asked import Asked
+
+MAX_LINES = len(prometheus.STYLES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What a page of all hosts says of where its numbers come from."""
+
+    shown: str = ""
+    """Its name and address."""
+    problem: str = ""
+    """Why nothing is shown; empty when there is something."""
+    hosts: int = 0
+    note: str = ""
+
+
+def _server(asked: Asked, name: str) -> Backend:
+    found = asked.site.servers.get(name)
+    if found is None:
+        raise NoAnswer(f"{NAMES[name]} is not known: PROLETTO_{name.upper()}_URL is not set.")
+    return found
+
+
+def system_page(asked: Asked) -> Mapping[str, Any]:
+    """Every system metric, a line for each host, and the workers of all."""
+    try:
+        server = _server(asked, PROMETHEUS)
+        found = prometheus.system(server, asked.site.config, asked.range)
+    except NoAnswer as error:
+        return {"server": Server(problem=str(error)), "readings": [], "charts": {}, "workers": []}
+    alerts = asked.site.monitor.get_alerts()
+    # as Prometheus answers in its own order, the order of the page is that of the table
+    lines = {name: found.lines[name] for name in INDICATORS if name in found.lines}
+    return {
+        "server": Server(
+            shown=server.shown, hosts=found.hosts,
+            note="Each line is a host: its highest value in each step."
+            + (f" The highest {MAX_LINES} are drawn." if found.hosts > MAX_LINES else ""),
+        ),
+        "readings": [_reading(name, hosts, alerts) for name, hosts in lines.items()],
+        "charts": {name: _chart(asked, name, hosts, alerts) for name, hosts in lines.items()},
+        "workers": found.workers,
+    }  # fmt: skip
+
+
+def _reading(name: str, hosts: Sequence[Series], alerts: Sequence[Alert]) -> Reading:
+    value = max((h.last for h in hosts if h.last is not None), default=None)
+    alert = next((a for a in alerts if a.metric == name), None)
+    state = "ok"
+    for severity in ("warning", "critical"):
+        limit = getattr(alert, severity, None)
+        if limit is not None and value is not None and value > limit:
+            state = severity
+    return reading(INDICATORS[name], value, alerts, state)
+
+
+def _chart(asked: Asked, name: str, hosts: Sequence[Series], alerts: Sequence[Alert]) -> Markup:
+    chosen, indicator = asked.range, INDICATORS[name]
+    return draw.line_chart(
+        indicator.title, hosts[:MAX_LINES], chosen.start, chosen.end, unit=indicator.unit,
+        limits=limits(asked, name, alerts), marks=past.marks(asked, chosen.start, chosen.end),
+        top=100.0 if indicator.unit == "%" else 0.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsPage:
+    """What the page of requests shows of all hosts."""
+
+    server: Server
+    charts: Mapping[str, Markup]
+    endpoints: Sequence[EndpointPoint] = ()
+
+
+def requests(asked: Asked) -> RequestsPage:
+    """Charts and endpoints of all hosts."""
+    chosen = asked.range
+    try:
+        server = _server(asked, PROMETHEUS)
+        found = prometheus.requests(server, asked.site.config, chosen)
+    except NoAnswer as error:
+        return RequestsPage(server=Server(problem=str(error)), charts={})
+    drawn = past.marks(asked, chosen.start, chosen.end)
+    time = (chosen.start, chosen.end)
+    return RequestsPage(
+        server=Server(
+            shown=server.shown,
+            note="Counts are Prometheus' estimates; least and greatest are not stored there.",
+        ),
+        charts={
+            "requests": draw.bar_chart(
+                past.BY_RESULT, found.results, *time, width_s=found.step, marks=drawn
+            ),
+            "errors": draw.line_chart(past.FAILED, [found.failed], *time, unit="%", marks=drawn),
+            "times": draw.line_chart(
+                past.TIMES, found.durations, *time, unit="s", marks=drawn,
+                limits=past.limits_of_p95(asked),
+            ),
+        },
+        endpoints=found.endpoints,
+    )  # fmt: skip
+
+
+def log_page(asked: Asked, query: LogQuery, limit: int) -> tuple[Server, LogPage]:
+    """Lines of all hosts.
+
+    Raises:
+        ConfigError: a level or an expression that does not fit.
+    """
+    cursor = asked.query.get("cursor", "")
+    try:
+        server = _server(asked, LOKI)
+        position = cursor if loki.is_position(cursor) else ""
+        found = loki.search(server, asked.site.config, query, position, limit)
+    except NoAnswer as error:
+        return Server(problem=str(error)), LogPage(complete=False)
+    return Server(shown=server.shown), found

@@ -1,0 +1,131 @@
+"""The dashboard of one host shows all hosts, out of the real Prometheus and the real Loki."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.stack.servers import wait_for
+from tests.stack.system import System
+from tests.stack.traffic import Service, requests
+
+ADMIN = "/admin/monitoring"
+HOSTS = ("web-1", "web-2")
+
+
+@pytest.fixture(scope="module")
+def services(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Service]]:
+    """One service on two hosts, each with traffic of its own."""
+    running = []
+    try:
+        for host in HOSTS:
+            more = {
+                "OTEL_RESOURCE_ATTRIBUTES": f"host.name={host}",
+                "PROLETTO_PROMETHEUS_URL": system.url("prometheus"),
+                "PROLETTO_LOKI_URL": system.url("loki"),
+                "MONITOR_ADMIN_TOKEN": "",
+                "FLASK_ENV": "development",
+                "MONITOR_SAMPLE_INTERVAL": "1",
+            }
+            folder = tmp_path_factory.mktemp(host)
+            service = Service("two-hosts", folder, system.otlp, ("--workers", "1"), more=more)
+            service.start()
+            running.append(service)
+            service.call_all(requests(f"th-{host}", 60))
+        yield running
+    finally:
+        for service in running:
+            service.server.stop()
+
+
+def page(service: Service, name: str, **query: str) -> dict[str, Any]:
+    """The JSON of a page about all hosts."""
+    asked = urlencode({"hosts": "all", "range": "15m", **query})
+    status, _, body = service.fetch("GET", f"{ADMIN}/api/pages/{name}?{asked}")
+    assert 200 == status, body
+    return dict(json.loads(body))
+
+
+def test_system_has_a_line_for_each_host(services: list[Service]) -> None:
+    """CPU, memory and disk of both hosts, and the workers of both."""
+
+    def look() -> dict[str, Any] | None:
+        found = page(services[0], "system")
+        return found if found["server"]["hosts"] == 2 and len(found["workers"]) == 2 else None
+
+    found = wait_for("both hosts", look, 60)
+
+    assert {"cpu_percent", "memory_percent", "disk_percent"} <= {
+        r["name"] for r in found["readings"]
+    }
+    assert set(HOSTS) == {worker["host"] for worker in found["workers"]}
+    assert all(worker["memory"] > 1e6 for worker in found["workers"])
+    memory = next(r["value"] for r in found["readings"] if r["name"] == "memory_percent")
+    assert 1 < memory < 100
+    _, _, html = services[0].fetch("GET", f"{ADMIN}/system?hosts=all&range=15m")
+    assert html.count("web-1 <b>") >= 5
+
+
+def test_requests_are_added_up_over_hosts(services: list[Service]) -> None:
+    """Counts of the endpoints are those of both hosts, one host alone has half of them."""
+    mine = f"{ADMIN}/api/pages/requests?range=15m"
+
+    def look() -> list[Any] | None:
+        found = page(services[1], "requests")["endpoints"]
+        return found if sum(e["total"]["count"] for e in found) >= 110 else None
+
+    found = wait_for("the requests of both", look, 60)
+
+    by_route = {(e["method"], e["route"]): e["total"] for e in found}
+    paid = by_route["POST", "/orders/<int:order_id>/payment"]
+    assert paid["errors"] == paid["count"] == pytest.approx(12, abs=2)
+    assert 0 < paid["p95"] < 5
+    alone = json.loads(services[1].fetch("GET", mine)[2])["endpoints"]
+    assert 60 == sum(e["total"]["count"] for e in alone)
+    assert not any(str(e["route"]).startswith(ADMIN) for e in found)
+
+
+def test_log_of_all_hosts_is_searched(services: list[Service]) -> None:
+    """By request ID, level, text and logger; older lines go on where a page ended."""
+    request_id = "th-web-2-0009"
+
+    def look() -> list[Any] | None:
+        lines = page(services[0], "logs", identifier=request_id)["found"]["lines"]
+        return lines if len(lines) >= 3 else None
+
+    lines = wait_for("the lines of a request on the other host", look, 60)
+
+    assert {"web-2"} == {line["record"]["host"] for line in lines}
+    assert {request_id} == {line["record"]["request_id"] for line in lines}
+    failed = next(line for line in lines if line["record"].get("exception"))
+    assert "PaymentDeclinedError" in failed["record"]["exception"]["type"]
+    assert any("shop.py" in text for text in failed["record"]["exception"]["traceback"])
+    severe = page(services[0], "logs", level="ERROR", text="Card Of Order")["found"]["lines"]
+    assert {"ERROR"} == {line["record"]["level"] for line in severe}
+    assert set(HOSTS) == {line["record"]["host"] for line in severe}
+    first = page(services[0], "logs", limit="5")["found"]
+    second = page(services[0], "logs", limit="5", cursor=first["cursor"])["found"]
+    assert first["lines"][-1]["at"] > second["lines"][0]["at"]
+    assert [] == page(services[0], "logs", logger="nobody")["found"]["lines"]
+    assert page(services[0], "logs", pattern="card of order [0-9]+ expired")["found"]["lines"]
+    assert [] == page(services[0], "logs", text='"} or {a="b')["found"]["lines"]
+
+
+def test_page_answers_while_prometheus_is_away(system: System, services: list[Service]) -> None:
+    """It says so within the deadline, and shows the hosts again when Prometheus is back."""
+    system.stop("prometheus")
+    try:
+        began = time.monotonic()
+        found = page(services[0], "system", range="1h")
+        assert "connection refused" in found["server"]["problem"]
+        assert time.monotonic() - began < 20  # a deadline that is not kept would be a hang
+        assert [] == found["readings"]
+    finally:
+        system.start_prometheus()
+
+    wait_for("both hosts", lambda: page(services[0], "system")["server"]["hosts"] == 2, 90)
