@@ -4,8 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= db,dev
-# `make test-random SEED=123` repeats an order.
-SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+# `make test-random SEED=123` repeats an order. Set once: `?=` would draw another number at each use.
+ifndef SEED
+SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+endif
+# The tests of `make check`: `test` or `test-random`.
+TESTS ?= test
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo screenshots test test-random test-stack test-peers test-matrix test-long mutants backends bench check format lint types imports build clean
@@ -32,9 +36,10 @@ screenshots: $(STAMP) ## Take the pictures of the dashboard for the docs (about 
 test: $(STAMP) ## Run the tests that need no Docker and no Go
 	$(BIN)/python -m pytest --ignore=tests/stack
 
-test-random: $(STAMP) ## The same in random order; the seed is printed
+test-random: $(STAMP) ## The same in random order; the seed is printed, SEED=123 repeats an order
 	@echo "order of the tests: make test-random SEED=$(SEED)"
-	$(BIN)/python -m pytest --ignore=tests/stack --random-order --random-order-seed=$(SEED)
+	@$(BIN)/python -m pytest --ignore=tests/stack --random-order --random-order-seed=$(SEED); \
+	  outcome=$$?; echo "order of the tests: make test-random SEED=$(SEED)"; exit $$outcome
 
 backends: ## Build collector, Prometheus and Loki into the cache (about ten minutes, once)
 	backends/build.sh
@@ -58,7 +63,7 @@ bench: $(STAMP) ## Measure what telemetry costs, beside OpenTelemetry and Sentry
 	$(BIN)/python bench/environments.py
 	$(BIN)/python bench/compare.py $(BENCH)
 
-check: format lint types imports test ## Format, lint, types, import floors, tests: run before a commit
+check: format lint types imports $(TESTS) ## Format, lint, types, import floors, tests: run before a commit
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .
