@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -130,13 +131,15 @@ def test_repetitions_are_summed_up(begin: Begin, slack: SlackServer) -> None:
     for _ in range(500):
         fail()
     assert flushed(sink)
-    until(lambda: len(slack.messages) == 3, what="first, summary, resolved")
+    until(lambda: "RESOLVED" in slack.messages[-1].title, what="first, summaries, resolved")
 
-    first, summary, resolved = (m.title for m in slack.messages)
+    first, *summaries, resolved = (m.title for m in slack.messages)
+    numbers = [re.fullmatch("🔴 CRITICAL ×([0-9]+) · shop: ValueError", s) for s in summaries]
     assert "🔴 CRITICAL · shop: ValueError" == first
-    assert "🔴 CRITICAL ×499 · shop: ValueError" == summary
+    # one summary, or more where the machine takes over a window for the 500
+    assert 499 == sum(int(number[1]) for number in numbers if number)
     assert "✅ RESOLVED · shop: ValueError" == resolved
-    assert "500 in all" in slack.messages[2].raw
+    assert "500 in all" in slack.messages[-1].raw
     assert (500, 500) == balance("slack")
 
 
