@@ -46,7 +46,11 @@ class AccessLog:
 
     def made(self, requests: Sequence[Finished]) -> Made:
         """The lines of *requests* (`None` for one that gets none), and their common targets."""
-        if self._pipeline.level > INFO:
+        to = self._pipeline
+        level, overrides = to.level, to.overrides
+        if overrides is not None:
+            level = overrides.level_of(self._logger, 0, level)
+        if level > INFO:
             return (), ()
         # empty tables in another process, or after another set-up
         process = self._process

@@ -16,6 +16,7 @@ from typing import Any
 from proletto_otel.core import internal_errors, parsing
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.fan_out import FanOut, Write
+from proletto_otel.logs.level_overrides import LevelOverrides
 from proletto_otel.logs.record.builder import Builder
 from proletto_otel.logs.record.call_site import (
     DEFAULT_ENVIRONMENT,
@@ -41,6 +42,8 @@ class Pipeline(FanOut):
         super().__init__()
         self.level = 20
         """Records below it are not recorded (`LOG_LEVEL`)."""
+        self.overrides: LevelOverrides | None = None
+        """Levels of single loggers that an operator set; None nearly always."""
         self.build = Builder()
         self.ready = False
         """Whether set-up has come; until then records are printed and wait."""
@@ -86,6 +89,7 @@ class Pipeline(FanOut):
         self._early.clear()
         self._lost_early = 0
         self.level = first_level()
+        self.overrides = None
         self.build = Builder()
         this_process.use_environment(DEFAULT_ENVIRONMENT)
         self.call_sites.forget()

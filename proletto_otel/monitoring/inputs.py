@@ -20,10 +20,12 @@ from proletto_otel.state.viewing import Viewing
 if TYPE_CHECKING:
     from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.logs.search.search import LogSearch
+    from proletto_otel.logs.shared_levels import SharedLevels
     from proletto_otel.notify.email.channel import SendMail
     from proletto_otel.notify.log.channel import Log
     from proletto_otel.notify.slack.channel import Post
     from proletto_otel.request.route_summary import RouteSummary
+    from proletto_otel.state.thread_dumps import ThreadDumps
 
 
 class Schedule(Protocol):
@@ -89,6 +91,12 @@ class Inputs:
 
     log_search: Callable[[], LogSearch] | None = None
     """Search of the structured log file; made at the first call."""
+
+    log_levels: SharedLevels | None = None
+    """Levels of loggers that operators change for all workers."""
+
+    thread_dumps: ThreadDumps | None = None
+    """Stacks of workers that operators ask for."""
 
     log: Log | None = None
     """Writes one log record under the logger `proletto.alerts`: level, message, facts."""

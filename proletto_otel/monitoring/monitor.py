@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.health.states import CheckState, Transition
     from proletto_otel.logs.search.search import LogSearch
+    from proletto_otel.logs.shared_levels import SharedLevels
     from proletto_otel.monitoring.report import Alert, ChannelReport, GaugeReport, HealthReport
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.runtime.lifecycle import Component
+    from proletto_otel.state.thread_dumps import ThreadDumps
 
 HOUR_S = 3600.0
 
@@ -98,6 +100,16 @@ class Monitor(PastReads):
         from proletto_otel.logs.search.search import LogSearch
 
         return LogSearch(None, "telemetry is not set up")
+
+    @property
+    def log_levels(self) -> SharedLevels | None:
+        """Levels of loggers for all workers, for a while; None before telemetry is set up."""
+        return runtime.inputs.log_levels if (runtime := self.live()) is not None else None
+
+    @property
+    def thread_dumps(self) -> ThreadDumps | None:
+        """Stacks of any worker's threads; None before telemetry is set up."""
+        return runtime.inputs.thread_dumps if (runtime := self.live()) is not None else None
 
     def health_history(self, check: str, since: float = 0.0) -> list[Transition]:
         """Changes of a check's status, oldest first; *since* is a unix time in seconds."""

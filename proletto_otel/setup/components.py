@@ -23,6 +23,7 @@ from proletto_otel.core.redaction import sanitise
 from proletto_otel.errors import groups, upkeep
 from proletto_otel.export.resource import Resource
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.shared_levels import SharedLevels
 from proletto_otel.metrics import system_metrics
 from proletto_otel.metrics.app_instruments import UserMetrics
 from proletto_otel.metrics.process_metrics import Source
@@ -35,10 +36,12 @@ from proletto_otel.setup import logs
 from proletto_otel.setup.doubles import TestDoubles
 from proletto_otel.setup.history import Recording
 from proletto_otel.state import directory
+from proletto_otel.state.control import HostControl
 from proletto_otel.state.host_totals import HostTotals
 from proletto_otel.state.leader import Leader
 from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.state.store import Store
+from proletto_otel.state.thread_dumps import ThreadDumps
 from proletto_otel.state.viewing import Viewing
 
 if TYPE_CHECKING:
@@ -87,6 +90,7 @@ class Components:
         self.leader = Leader(self.state / "leader.lock" if self.state is not None else None)
         self.ticker = Ticker(self.leader)
         self._set_up_logs()
+        self._set_up_control()
         self._set_up_errors()
         self._set_up_snapshots()
         self._set_up_host_metrics()
@@ -98,6 +102,7 @@ class Components:
         return [
             # The store first, as others write to it; the ticker last, as its jobs ask all others.
             self.store,
+            self.control,
             self.sampling,
             self.recording.own_life,
             self.user_metrics,
@@ -126,6 +131,13 @@ class Components:
             leader=True,
             when=self.viewing.lately,
         )
+
+    def _set_up_control(self) -> None:
+        self.control = HostControl(self.state)
+        self.log_levels = SharedLevels(self.store, self.control, pipeline)
+        self.thread_dumps = ThreadDumps(self.store, self.control, sanitise.get().code)
+        # As often as the job before it, so that it wakes nobody who would not be awake.
+        self.ticker.every(WATCH_S, "control", self.control.check)
 
     def _set_up_errors(self) -> None:
         attributes = self.config.resource_attributes
@@ -171,6 +183,8 @@ class Components:
             errors=self.errors.latest,
             error_groups=self.errors,
             log_search=lambda: self.log_search,
+            log_levels=self.log_levels,
+            thread_dumps=self.thread_dumps,
             log=log_alert,
             slack=self.slack,
             email=self.email,
@@ -240,6 +254,7 @@ class Components:
         # First: the components deliver through the sinks, which the next lines take away.
         self.lifecycle.shutdown()
         monitor.binding.release()
+        self.log_levels.end()
         self.logs.uninstall()
 
 

@@ -13,9 +13,12 @@ from urllib.parse import quote
 from flask import Response, request
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.texts import human_duration
+from proletto_otel.logs.shared_levels import DEFAULT_S
 from proletto_otel.web import csrf, login
 from proletto_otel.web.addresses import base_of
 from proletto_otel.web.asked import Asked
+from proletto_otel.web.pages.workers import workers
 from proletto_otel.web.site import json_answer, text_answer
 
 MAX_FORM = 16_384
@@ -33,6 +36,9 @@ class Action:
 
     back: Callable[[Form], str]
     """The page that shows the result, below the prefix."""
+
+    fields: tuple[str, ...] = ()
+    """What its form holds."""
 
 
 def _acknowledge(asked: Asked, form: Form) -> tuple[str, str]:
@@ -67,6 +73,32 @@ def _change_error(asked: Asked, form: Form) -> tuple[str, str]:
     return fingerprint, status
 
 
+def _set_log_level(asked: Asked, form: Form) -> tuple[str, str]:
+    levels = asked.site.monitor.log_levels
+    if levels is None:
+        raise ConfigError("telemetry is not set up")
+    made = levels.set(
+        form.get("logger", "").strip(), form.get("level", ""), asked.visitor.name,
+        _seconds(form, DEFAULT_S), unknown=form.get("unknown") == "1",
+    )  # fmt: skip
+    return made.name, f"{made.level} for {human_duration(made.until - made.at)}"
+
+
+def _reset_log_level(asked: Asked, form: Form) -> tuple[str, str]:
+    levels, name = asked.site.monitor.log_levels, form.get("logger", "")
+    return name, "" if levels is not None and levels.reset(name) else "it had its own level"
+
+
+def _ask_thread_dump(asked: Asked, form: Form) -> tuple[str, str]:
+    dumps, given = asked.site.monitor.thread_dumps, form.get("pid", "")
+    hosts = {str(life.pid): life.host for life in asked.site.monitor.get_workers()}
+    hosts |= {str(w.pid): "" for w in workers(asked.site) if str(w.pid) not in hosts}
+    if dumps is None or given not in hosts:
+        raise ConfigError.of("pid", given, f"a worker that lives: {', '.join(sorted(hosts))}")
+    dumps.ask(int(given), asked.visitor.name, hosts[given])
+    return f"process {given}", ""
+
+
 def _log_out(asked: Asked, form: Form) -> tuple[str, str]:
     return "", ""
 
@@ -74,14 +106,21 @@ def _log_out(asked: Asked, form: Form) -> tuple[str, str]:
 ACTIONS = {
     action.name: action
     for action in (
-        Action("acknowledge", _acknowledge, lambda form: "/alerts"),
-        Action("silence", _silence, lambda form: "/alerts"),
-        Action("unsilence", _unsilence, lambda form: "/alerts"),
-        Action("test-channel", _test_channel, lambda form: "/alerts"),
+        Action("acknowledge", _acknowledge, lambda form: "/alerts", ("alert", "seconds", "reason")),
+        Action("silence", _silence, lambda form: "/alerts", ("alert", "seconds", "reason")),
+        Action("unsilence", _unsilence, lambda form: "/alerts", ("alert",)),
+        Action("test-channel", _test_channel, lambda form: "/alerts", ("channel",)),
         Action(
             "error-status", _change_error,
             lambda form: f"/errors/{quote(form.get('fingerprint', ''), safe='')}",
+            ("fingerprint", "status"),
         ),
+        Action(
+            "log-level", _set_log_level, lambda form: "/telemetry",
+            ("logger", "level", "seconds", "unknown"),
+        ),
+        Action("log-level-reset", _reset_log_level, lambda form: "/telemetry", ("logger",)),
+        Action("thread-dump", _ask_thread_dump, lambda form: "/telemetry", ("pid",)),
         Action("logout", _log_out, lambda form: ""),
     )
 }  # fmt: skip

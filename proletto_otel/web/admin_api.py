@@ -47,6 +47,14 @@ def _health_history(site: Site, check: str) -> dict[str, Any]:
     return {"check": check, "transitions": site.monitor.health_history(check, _begin())}
 
 
+def _log_levels(site: Site) -> Any:
+    return site.monitor.log_levels.current() if site.monitor.log_levels is not None else []
+
+
+def _thread_dumps(site: Site) -> Any:
+    return site.monitor.thread_dumps.latest() if site.monitor.thread_dumps is not None else []
+
+
 ENDPOINTS = (
     Endpoint("system", "The host's present values", lambda s: s.monitor.get_system_metrics()),
     Endpoint("requests", "Requests in all and by endpoint", lambda s: s.monitor.get_api_metrics()),
@@ -55,6 +63,8 @@ ENDPOINTS = (
     Endpoint("alerts", "Thresholds, silences, who was notified", _alerts),
     Endpoint("errors", "The latest error groups", lambda s: s.monitor.get_errors(_limit())),
     Endpoint("history/<path:metric>", "Past values of a metric", _history),
+    Endpoint("log-levels", "Loggers with another level for a while", _log_levels),
+    Endpoint("thread-dumps", "Stacks of workers that were asked for", _thread_dumps),
     Endpoint("telemetry", "Sinks, queues and losses of the telemetry", lambda s: s.status()),
 )
 """Endpoints as data: routes and docs come from here."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proletto_otel.web import admin_api
+from proletto_otel.web.actions import ACTIONS
 from proletto_otel.web.pages.logs import FIELDS as LOG_FIELDS
 from proletto_otel.web.site import Page
 
@@ -59,9 +60,36 @@ def _operation(page: Page, described: str) -> dict[str, Any]:
         "401": {"description": "needs the token"},
         "404": {"description": "not found, or closed"},
     }
-    return {
+    operation = {
         "operationId": page.name,
         "summary": described or f"What the page {page.name.removeprefix('page_')} shows",
         "parameters": parameters,
         "responses": answers,
+    }
+    if page.method != "POST":
+        return operation
+    return {
+        **operation,
+        "summary": "Changes something; operators only",
+        "parameters": [{**p, "schema": {**text, "enum": list(ACTIONS)}} for p in parameters],
+        "requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": _forms()}}},
+        "responses": {
+            **answers,
+            "400": {"description": "a value does not fit: the answer says which and what fits"},
+            "403": {"description": "viewers change nothing"},
+        },
+    }
+
+
+def _forms() -> dict[str, Any]:
+    """What the form of each action holds."""
+    return {
+        "anyOf": [
+            {
+                "title": action.name,
+                "type": "object",
+                "properties": {field: {"type": "string"} for field in action.fields},
+            }
+            for action in ACTIONS.values()
+        ]
     }

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from proletto_otel.errors.groups import ErrorGroups
     from proletto_otel.health.states import CheckState, Transition
     from proletto_otel.logs.search.search import LogSearch
+    from proletto_otel.logs.shared_levels import SharedLevels
     from proletto_otel.monitoring.overview import Overview
     from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
     from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.store import Store
+    from proletto_otel.state.thread_dumps import ThreadDumps
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
     from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.audit import Audit
@@ -88,6 +90,10 @@ class MonitorView(Protocol):
     def errors(self) -> ErrorGroups: ...
     @property
     def logs(self) -> LogSearch: ...
+    @property
+    def log_levels(self) -> SharedLevels | None: ...
+    @property
+    def thread_dumps(self) -> ThreadDumps | None: ...
     def health_history(self, check: str, since: float = 0.0) -> Sequence[Transition]: ...
     def silence(self, name: str, seconds: float, by: str, reason: str = "") -> Silence | None: ...
     def acknowledge(

@@ -60,7 +60,9 @@ class Logger(StdlibInterface):
     def info(self, event: object = "", /, *args: object, **facts: Any) -> None:
         """Confirmation that things are working as expected."""
         # `isEnabledFor` written out: INFO is the level of most calls, and it saves a call
-        if (self._own_level or self._pipeline.level) <= 20:
+        to = self._pipeline
+        own = self._own_level or to.level if to.overrides is None else self.getEffectiveLevel()
+        if own <= 20:
             self._log(20, event, args, facts, _getframe(1))
 
     def warning(self, event: object = "", /, *args: object, **facts: Any) -> None:
@@ -119,7 +121,10 @@ class Logger(StdlibInterface):
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the standard library's name
         """Whether events of *level* are recorded."""
-        return level >= (self._own_level or self._pipeline.level)
+        to = self._pipeline
+        return level >= (
+            self._own_level or to.level if to.overrides is None else self.getEffectiveLevel()
+        )
 
     def setLevel(self, level: int | str) -> None:  # noqa: N802  the standard library's name
         """Record events of this logger from *level* on, whatever `LOG_LEVEL` says; 0 ends that."""
@@ -132,7 +137,10 @@ class Logger(StdlibInterface):
 
     def getEffectiveLevel(self) -> int:  # noqa: N802  the standard library's name
         """The lowest level that is recorded."""
-        return self._own_level or self._pipeline.level
+        to = self._pipeline
+        if to.overrides is not None:
+            return to.overrides.level_of(self.name, self._own_level, to.level)
+        return self._own_level or to.level
 
     # as the standard library's loggers: what holds one can be copied, or sent to another process
     def __copy__(self) -> Logger:

@@ -58,7 +58,9 @@ class PipelineHandler(OwnHandler):
         return True
 
     def _is_left_out(self, record: logging.LogRecord) -> bool:
-        lowest = self._pipeline.level
+        lowest, overrides = self._pipeline.level, self._pipeline.overrides
+        if overrides is not None:
+            lowest = min(lowest, overrides.level_of(record.name, 0, lowest))
         # in debug mode Flask sets `app.logger` to DEBUG: its records are what the program asks for
         if record.levelno < lowest and not (
             lowest <= logging.INFO and self.frameworks.debugs(record.name)

@@ -83,7 +83,10 @@ def _emit(target: Any, method: str, facts: dict[str, Any]) -> None:
     level = _LEVELS.get(method) or level_number(method)
     name = facts.pop("logger", None) or getattr(target, "name", None) or logger.name
     # Before anything is made of the facts: most DEBUG events end here.
-    if level < pipeline.level:
+    lowest = pipeline.level
+    if pipeline.overrides is not None:
+        lowest = pipeline.overrides.level_of(safe_str(name), 0, lowest)
+    if level < lowest:
         return
     text = text_of(facts.pop("event", ""), ())
     # usual processors add what a record has anyway, and what only they need

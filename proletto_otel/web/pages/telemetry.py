@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.config import SETTINGS
 from proletto_otel.core.parsing import Secret
+from proletto_otel.logs.level_overrides import known_loggers
+from proletto_otel.logs.shared_levels import LEVELS
 from proletto_otel.web.pages import AdminPage
 from proletto_otel.web.pages.completeness import dropped
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
+    from proletto_otel.state.thread_dumps import ThreadDump
     from proletto_otel.web.asked import Asked
 
 CHANGES = 50
+MAX_LOGGERS = 500
+"""Names that the form completes; any other one can be typed."""
+DURATIONS = {"30 minutes": 1800, "2 hours": 7200, "8 hours": 28_800, "24 hours": 86_400}
+"""For how long a logger may have another level, seconds."""
 
 
 def read(asked: Asked) -> Mapping[str, Any]:
@@ -35,7 +44,40 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "workers": workers(asked.site),
         "settings": _settings(asked),
         "audit": asked.site.audit.latest(CHANGES),
+        **_levels(asked),
+        "thread_dumps": _dumps(asked),
     }
+
+
+def _levels(asked: Asked) -> dict[str, Any]:
+    """Loggers with another level for a while, and what the form offers."""
+    shared, now = asked.site.monitor.log_levels, time.time()
+    held = shared.current() if shared is not None else []
+    return {
+        "log_levels": [{**asdict(level), "left_s": level.until - now} for level in held],
+        "levels": LEVELS,
+        "durations": DURATIONS,
+        "loggers": known_loggers()[:MAX_LOGGERS],
+    }
+
+
+def _dumps(asked: Asked) -> list[dict[str, Any]]:
+    """What was asked of workers; one that is gone does not answer any more."""
+    dumps = asked.site.monitor.thread_dumps
+    living = {life.pid for life in asked.site.monitor.get_workers() if life.ended is None}
+    living |= {worker.pid for worker in workers(asked.site)}
+    return [
+        {"dump": dump, "state": _state(dump, dump.pid in living)}
+        for dump in (dumps.latest() if dumps is not None else ())
+    ]
+
+
+def _state(dump: ThreadDump, lives: bool) -> str:
+    if dump.answered is not None:
+        return "answered"
+    if not lives:
+        return "worker gone"
+    return "no answer" if dump.overdue else "waiting"
 
 
 def _settings(asked: Asked) -> list[dict[str, Any]]:
@@ -67,5 +109,5 @@ def _shown(value: Any, secret: bool) -> str:
 PAGE = AdminPage(
     path="/telemetry", name="telemetry", label="Telemetry", key="t",
     description="Can these pages be believed? What was written, what waits, what was lost.",
-    read=read, template="telemetry.html",
+    read=read, template="telemetry.html", interval_s=5,
 )  # fmt: skip
