@@ -1,0 +1,137 @@
+"""What other requests of a gthread server notice while hostile texts are logged: p99, printed.
+
+    python -m bench.hostile_texts [--texts 5] [--posts 5] [--seconds 10]
+
+One worker with eight threads answers `/` 200 times a second; meanwhile bodies of 34 KB are posted
+and logged. Compared with ordinary texts of the same length, in turns: the slowest to redact.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from bench.redaction import cpu_ms
+from proletto_otel.core.redaction.redactor import Redactor
+from tests.corpus import near_misses, ordinary
+from tests.servers import free_port, until
+
+SIZE = 34_000
+RATE = 200
+CLIENTS = 4
+APP = """
+from flask import Flask, request
+from proletto_otel import setup_telemetry
+from proletto_otel.error_logging import logger
+
+app = Flask("shop")
+setup_telemetry(app)
+app.add_url_rule("/", "index", lambda: "ok")
+
+@app.post("/log")
+def log():
+    logger.info("received", body=request.get_data(as_text=True))
+    return "logged"
+"""
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=5)
+    parser.add_argument("--posts", type=float, default=5, help="a second")
+    parser.add_argument("--seconds", type=float, default=10, help="of each turn")
+    asked = parser.parse_args()
+    lines = itertools.cycle(ordinary.lines())
+    plain = " ".join(itertools.islice(lines, 2000))[:SIZE]
+    with tempfile.TemporaryDirectory() as directory:
+        port = free_port()
+        server = serve(Path(directory), port)
+        try:
+            print(f"{'p99 ms ordinary':>16} {'hostile':>8} {'ratio':>6}  text")
+            for name, text in slowest(asked.texts):
+                before, hostile, after = (
+                    p99_ms(port, body, asked.posts, asked.seconds) for body in (plain, text, plain)
+                )
+                base = (before + after) / 2
+                print(f"{base:>16.2f} {hostile:>8.2f} {hostile / base:>6.2f}  {name}", flush=True)
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def serve(directory: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start the server; its telemetry goes to files."""
+    (directory / "shop.py").write_text(APP)
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8"),
+            *("--bind", f"127.0.0.1:{port}", "shop:app"),
+        ],
+        cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until(lambda: ask(port, "GET", "/"), 30, "the server answers")
+    return server
+
+
+def ask(port: int, method: str, path: str, body: str | None = None) -> bool:
+    """One request on a connection of its own; whether it was answered well."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, body=body.encode() if body else None)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def slowest(count: int) -> list[tuple[str, str]]:
+    """The texts that take most CPU time to redact, with their names."""
+    redactor = Redactor()
+    measured = sorted(
+        (
+            (cpu_ms(redactor, text), f"{unit[:30]!r} {way}", text)
+            for unit in near_misses.UNITS
+            for way, text in near_misses.texts(unit, SIZE)
+        ),
+        reverse=True,
+    )
+    return [(name, text) for _, name, text in measured[:count]]
+
+
+def p99_ms(port: int, body: str, posts: float, seconds: float) -> float:
+    """99th percentile of `/` from the time it was due, in ms, while *body* is posted."""
+    end = time.monotonic() + seconds
+    taken: list[float] = []
+
+    def paced(rate: float, call: tuple[str, ...], times: list[float]) -> None:
+        due = time.monotonic()
+        while due < end:
+            time.sleep(max(0.0, due - time.monotonic()))
+            if not ask(port, *call):
+                raise RuntimeError(f"{call[:2]} was not answered")
+            times.append(time.monotonic() - due)
+            due += 1 / rate
+
+    threads = [
+        threading.Thread(target=paced, args=(RATE / CLIENTS, ("GET", "/"), taken))
+        for _ in range(CLIENTS)
+    ]
+    threads.append(threading.Thread(target=paced, args=(posts, ("POST", "/log", body), [])))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(taken)[int(len(taken) * 0.99)] * 1000
+
+
+if __name__ == "__main__":
+    main()
