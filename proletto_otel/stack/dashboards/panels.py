@@ -137,6 +137,8 @@ def timeseries(
     options = {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
     # From zero: cut off, a small change would look like a large one.
     defaults = {"min": 0, **more.pop("defaults", {})}
+    if defaults["min"] is None:
+        del defaults["min"]
     return Panel(
         kind="timeseries", title=title, description=description, targets=targets,
         options=options, custom=custom, defaults=defaults, **more,
