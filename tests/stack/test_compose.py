@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from tests.stack import otlp
+from tests.stack.demo_image import import_python, write_wheels
 from tests.stack.engine import engine
 from tests.stack.images import import_all
-from tests.stack.servers import COMPOSE, ROOT, free_port, wait_for
+from tests.stack.servers import COMPOSE, ROOT, compose_default, free_port, wait_for
 
 SERVICES = ("otel-collector", "prometheus", "loki", "tempo", "grafana", "stack-health")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-FILES = ("docker-compose.yml", "collector", "prometheus", "loki", "tempo", "grafana")
+FILES = ("docker-compose.yml", "collector", "prometheus", "loki", "tempo", "grafana", "demo-image")
 
 
 class Stack:
@@ -42,7 +43,7 @@ class Stack:
         """Run docker-compose in a copy of the shipped files."""
         done = subprocess.run(
             ["docker-compose", "-p", "proletto", *words], cwd=self.folder, env=self.env,
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=400,
         )  # fmt: skip
         assert 0 == done.returncode, done.stdout + done.stderr
         return done.stdout
@@ -183,3 +184,49 @@ def test_contact_point_is_chosen_in_env(stack: Stack, choice: str) -> None:
     )
 
     assert f"grafana/contact-points/{choice}.yaml" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def demo(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The `demo` profile, with the wheel of this tree."""
+    write_wheels(stack.folder / "demo-image")
+    arguments = COMPOSE["services"]["demo"]["build"]["args"]
+    name = f"python:{compose_default(arguments['PYTHON_VERSION'])}"
+    import_python(tmp_path_factory.mktemp("p"), stack.env, name)
+    stack.compose("--profile", "demo", "up", "-d", "--build", "demo")
+    wait_for("the demo", lambda: healthy(stack, "demo"), 90)
+    return stack
+
+
+@pytest.mark.timeout(500)
+def test_demo_fills_the_stack(demo: Stack) -> None:
+    """The shop of the wheel has traffic, and its lines, numbers and errors are in the stores."""
+    query = 'http_server_request_duration_seconds_count{service_name="shop",http_route="/orders"}'
+    url = f"http://prometheus:9090/api/v1/query?query={urllib.parse.quote(query)}"
+    demo.until(url, '"http_route":"/orders"')
+    lines = urllib.parse.quote('{service_name="shop"} | exception_type!=""')
+    demo.until(f"http://loki:3100/loki/api/v1/query_range?query={lines}", "exception_type")
+
+
+def test_demo_has_only_the_wheel(demo: Stack) -> None:
+    """Nothing of a clone is in the container: the package lies where pip put it."""
+    code = "import proletto_otel, os; print(proletto_otel.__file__, os.getcwd())"
+    container = demo.inspect("demo")["Id"]
+    done = subprocess.run(["docker", "exec", container, "python", "-c", code], env=demo.env,
+                          capture_output=True, text=True)  # fmt: skip
+
+    assert "site-packages/proletto_otel/__init__.py /tmp" in done.stdout, done.stderr
+
+
+def test_demo_is_hardened(demo: Stack) -> None:
+    """The same as every other part."""
+    test_hardening_is_in_force(demo, "demo")
+
+
+def test_demo_stays_within_its_memory(demo: Stack) -> None:
+    """Four fifths of its limit at most, log files in memory included."""
+    container = demo.inspect("demo")["Id"]
+    command = ["docker", "stats", "--no-stream", "--format", "{{.MemPerc}}", container]
+    share = subprocess.run(command, env=demo.env, capture_output=True, text=True).stdout
+
+    assert 0 < float(share.strip().rstrip("%")) < 80

@@ -35,6 +35,10 @@ def load(path: Path) -> Any:
 @pytest.mark.parametrize("service", SERVICES)
 def test_versions_agree(service: str) -> None:
     """The defaults of docker-compose.yml are the versions of backends/versions.env."""
+    if "build" in SERVICES[service]:
+        argument = SERVICES[service]["build"]["args"]["PYTHON_VERSION"]
+        assert f"#PYTHON_VERSION={compose_default(argument)}\n" in ENV_EXAMPLE
+        return
     name, _, tag = SERVICES[service]["image"].partition(":")
 
     assert f"${{{IMAGES[name]}:-{versions()[IMAGES[name]]}}}" == tag
@@ -128,6 +132,7 @@ def test_memory_fits_a_small_machine() -> None:
     ]
 
     assert sum(limits) <= 1600
+    assert f"Memory limits add up to {sum(limits):,} MB" in (ROOT / "docs/stack.md").read_text()
 
 
 def test_ports_are_on_loopback_only() -> None:
