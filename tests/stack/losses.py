@@ -1,0 +1,110 @@
+"""Traffic while something goes wrong, and the comparison of what was asked with what arrived."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from tests.stack.servers import get
+from tests.stack.system import System
+from tests.stack.traffic import CLIENTS, Request, Service, expected_counts, requests
+
+COUNT = "http_server_request_duration_seconds_count"
+SERVER = 2
+AT_ONCE = 1000
+"""Requests of one question to Loki, which answers with 5,000 lines at most."""
+
+
+@contextmanager
+def traffic(service: Service, rate: float) -> Iterator[list[Request]]:
+    """About *rate* requests a second while the block runs; the list holds those answered."""
+    over, made = threading.Event(), requests(service.name, 100_000)
+    answered: list[Request] = []
+
+    def ask(client: int) -> None:
+        begin = time.monotonic()
+        for turn, request in enumerate(made[client::CLIENTS]):
+            if over.wait(max(0.0, begin + turn * CLIENTS / rate - time.monotonic())):
+                return
+            service.call(request)
+            answered.append(request)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        asked = [pool.submit(ask, client) for client in range(CLIENTS)]
+        try:
+            yield answered
+        finally:
+            over.set()
+    for future in asked:
+        future.result()
+
+
+def assert_nothing_lost(system: System, service: Service, made: list[Request], s: float) -> None:
+    """Every request has its server span, its access line and its count, within *s* seconds."""
+    ids = {request.request_id for request in made}
+    _until(lambda: ids - _spans(system, service), s, "spans")
+    _until(lambda: ids - _lines(system, service, made), s, "lines")
+
+    def miscounted() -> Counter[tuple[str, str, str]]:
+        found: Counter[tuple[str, str, str]] = Counter()
+        for series in system.promql(f'{COUNT}{{service_name="{service.name}"}}'):
+            labels = series["metric"]
+            route, status = labels.get("http_route", ""), labels["http_response_status_code"]
+            found[labels["http_request_method"], route, status] += int(series["value"][1])
+        expected = expected_counts(made)
+        return (expected - found) + (found - expected)
+
+    _until(miscounted, s, "counts")
+
+
+def _until(lost: Callable[[], object], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while missing := lost():
+        assert time.monotonic() < deadline, f"{what} that did not arrive: {missing!r:.500}"
+        time.sleep(1)
+
+
+def _spans(system: System, service: Service) -> set[str]:
+    found = system.tempo.of(service.name)
+    return {span.attributes.get("request_id", "") for span in found if span.kind == SERVER}
+
+
+def _lines(system: System, service: Service, made: list[Request]) -> set[str]:
+    found: set[str] = set()
+    numbers = {int(request.request_id.rpartition("-")[2]) for request in made}
+    for thousand in sorted({number // AT_ONCE for number in numbers}):
+        picked = f"{service.name}-{thousand or '0'}[0-9]{{3}}"
+        query = f'{{service_name="{service.name}"}} | logger="shop.access" | request_id=~"{picked}"'
+        found |= {labels["request_id"] for labels, _ in system.logql(query)}
+    return found
+
+
+def kill_collector(system: System, times: int, pause_s: float) -> None:
+    """SIGKILL, start anew, and again."""
+    for _ in range(times):
+        time.sleep(pause_s)
+        server = system.servers.pop("collector")
+        server.process.kill()
+        server.process.wait(10)
+        system.start_collector()
+
+
+def without_stores(system: System, seconds: float) -> None:
+    """Loki and Prometheus are stopped for so long."""
+    for name in ("loki", "prometheus"):
+        system.stop(name)
+    time.sleep(seconds)
+    system.start_prometheus()
+    system.start_loki()
+
+
+def refused(system: System) -> float:
+    """Records that the collector said no to, as it counts them itself."""
+    text = (get(f"{system.url('collector_metrics')}/metrics") or b"").decode()
+    counts = r"(?m)^otelcol_exporter_enqueue_failed_\w+{.*} (\S+)$"
+    return sum(float(value) for value in re.findall(counts, text))
