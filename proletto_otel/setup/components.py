@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
+DAY_S = 86_400.0
 WATCH_S = 1.0
 """How long the standard library's records may miss the pipeline after a `dictConfig`."""
 FOLD_S = 2.0
@@ -122,6 +123,8 @@ class Components:
             # files of one name rotate under one lock, whichever service writes them
             lock_dir=directory.shared_locks(self.state),
         )
+        # Off the request path: the first text that looks like a token would wait for it.
+        self.ticker.every(DAY_S, "redaction.compile", sanitise.get().redactor.compile)
         self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
         self.ticker.every(UPKEEP_S, "logs.upkeep", self.logs.upkeep.run, leader=True)
         self.ticker.every(
