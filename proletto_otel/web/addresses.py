@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import request
 from markupsafe import Markup
 
 from proletto_otel.web.asked import Asked
+from proletto_otel.web.ranges import PARAMETERS
 from proletto_otel.web.site import Site
+
+_CAPTURED = re.compile(r"<(?:path:)?(\w+)>")
+"""What the rule of a page takes from the address."""
 
 
 def home(site: Site) -> str:
@@ -30,7 +35,7 @@ def base_of(asked: Asked) -> str:
 
 def kept_of(asked: Asked) -> dict[str, str]:
     """What every link keeps of the address: the time range, and whether all hosts are meant."""
-    return {name: asked.query[name] for name in ("range", "hosts") if name in asked.query}
+    return {name: asked.query[name] for name in (*PARAMETERS, "hosts") if name in asked.query}
 
 
 def kept_form(asked: Asked) -> Markup:
@@ -39,14 +44,19 @@ def kept_form(asked: Asked) -> Markup:
     return Markup("").join(field.format(name, value) for name, value in kept_of(asked).items())
 
 
-def changer(asked: Asked) -> Callable[..., str]:
-    """Makes the address of this page with other parameters."""
+def changer(asked: Asked, path: str) -> Callable[..., str]:
+    """Makes the address of this page, whose rule is *path*, with other parameters."""
+    query, found = dict(asked.query), f"{request.script_root}{request.path}"
+    if request.path.endswith("/api/live"):  # new values for a page: the address is that page's
+        query.pop("page", None)
+        captured = {name: query.pop(name, "") for name in _CAPTURED.findall(path)}
+        filled = _CAPTURED.sub(lambda match: quote(captured[match[1]], safe=""), path)
+        found = f"{base_of(asked)}{filled}"
 
     def here(**changes: str | None) -> str:
         """This page's address; None takes a parameter away."""
-        wanted = {**asked.query, **changes}
-        found = {name: value for name, value in wanted.items() if value is not None}
-        return f"{request.script_root}{request.path}" + (f"?{urlencode(found)}" if found else "")
+        wanted = {name: v for name, v in {**query, **changes}.items() if v is not None}
+        return found + (f"?{urlencode(wanted)}" if wanted else "")
 
     return here
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from proletto_otel.web import ranges
 from proletto_otel.web.site import Site
@@ -27,7 +28,7 @@ class Asked:
         """Whether the address asks for all hosts, where a page can show them."""
         return self.query.get("hosts") == ALL
 
-    @property
+    @cached_property
     def range(self) -> ranges.Range:
         """The time range that the address asks for."""
-        return ranges.chosen(self.query)
+        return ranges.chosen(self.query, last_deploy=lambda: self.site.past.last_deploy())

@@ -48,6 +48,8 @@ def _html(shown: AdminPage) -> Callable[..., Response]:
 
 def _json(shown: AdminPage) -> Callable[..., Response]:
     def view(asked: Asked, **captured: str) -> Response:
+        if asked.range.problem:
+            return json_answer({"error": asked.range.problem}, 400)
         data = shown.read(asked, **captured)
         return (
             json_answer({"error": "not found"}, 404) if data is None else json_answer(plain(data))

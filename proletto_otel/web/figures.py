@@ -87,6 +87,11 @@ def time(at: float | None, style: str = "time") -> Markup:
     return Markup(made).format(iso, at_utc.strftime("%Y-%m-%d %H:%M:%S UTC"), style, shown)
 
 
+def minute(at: float) -> str:
+    """As a field for date and time has it, in UTC: `2026-11-30T14:05`."""
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M")
+
+
 def ago(at: float | None) -> Markup:
     """How long ago, once the script runs; the time without it."""
     return time(at, "ago")

@@ -16,15 +16,19 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "api_alerts": ("limit",),
     "api_history_path_metric_": ("since",),
     "api_health_check_history": ("since",),
-    "page_requests": ("sort", "text", "range", "hosts", "limit"),
-    "page_endpoint": ("method", "route", "range"),
-    "page_errors": ("state", "text", "sort", "version", "range", "limit"),
-    "page_error": ("occurrence", "range"),
-    "page_system": ("range", "hosts"),
-    "page_health": ("range",),
-    "page_logs": ("range", "hosts", "cursor", "at", "limit", *LOG_FIELDS),
+    "page_requests": ("sort", "text", "range", "from", "to", "hosts", "limit"),
+    "page_endpoint": ("method", "route", "range", "from", "to"),
+    "page_errors": ("state", "text", "sort", "version", "range", "from", "to", "limit"),
+    "page_error": ("occurrence", "range", "from", "to"),
+    "page_system": ("range", "from", "to", "hosts"),
+    "page_health": (
+        "range",
+        "from",
+        "to",
+    ),
+    "page_logs": ("range", "from", "to", "hosts", "cursor", "at", "limit", *LOG_FIELDS),
     "logs_tail": ("cursor", *LOG_FIELDS),
-    "live": ("page", "range", "hosts"),
+    "live": ("page", "range", "from", "to", "hosts"),
 }
 """Parameters of the address by page."""
 _CAPTURED = re.compile(r"<(?:path:)?(\w+)>")

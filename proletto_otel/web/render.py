@@ -17,6 +17,7 @@ from markupsafe import Markup
 from proletto_otel.web import assets, csrf, ranges, session
 from proletto_otel.web.addresses import base_of, changer, cookie_path, kept_form, kept_of, linker
 from proletto_otel.web.asked import Asked
+from proletto_otel.web.charts.chart import Chart
 from proletto_otel.web.pages.completeness import completeness
 from proletto_otel.web.pages.navigation import navigation
 from proletto_otel.web.site import PAGE_HEADERS
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from proletto_otel.web.pages import AdminPage
 
 FOLDER = "proletto_monitoring"
+TABLE = "table"
+"""Value of the parameter `as` that shows the values of charts in place of the drawings."""
 
 
 @dataclass(eq=False)
@@ -72,6 +75,7 @@ def render(
 def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:
     """What the frame around every page shows."""
     site, base, kept = asked.site, base_of(asked), kept_of(asked)
+    here = changer(asked, shown.path)
     return {
         "page": shown,
         "base": base,
@@ -79,11 +83,14 @@ def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:
         "kept": f"?{urlencode(kept)}" if kept else "",
         "kept_form": kept_form(asked),
         "link": linker(asked),
-        "here": changer(asked),
+        "here": here,
+        "chart": _shower(asked, here),
         "visitor": asked.visitor,
         "can": asked.visitor.may_change,
         "range": asked.range,
-        "ranges": ranges.RANGES,
+        "choices": ranges.choices(asked.range.end, site.past.since(), site.past.last_deploy()),
+        "kept_since": site.past.since(),
+        "range_parameters": ranges.PARAMETERS,
         "query": asked.query,
         "has_switch": shown.server in site.servers,
         "all_hosts": asked.all_hosts and bool(shown.server),
@@ -95,3 +102,17 @@ def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:
         "icon": assets.url(base, "icon.svg"),
         "script": assets.url(base, "dashboard.js"),
     }
+
+
+def _shower(asked: Asked, here: Callable[..., str]) -> Callable[[Any], Markup]:
+    """Shows a chart of the page as a drawing or, with `?as=table`, as its values."""
+    as_table = asked.query.get("as") == TABLE
+    label, wanted = ("As chart", None) if as_table else ("As table", TABLE)
+    link = Markup('<p class="as"><a href="{}">{}</a></p>').format(here(**{"as": wanted}), label)
+
+    def show(chart: Any) -> Markup:
+        if not isinstance(chart, Chart):  # nothing was drawn
+            return Markup(chart)
+        return (chart.as_table() if as_table else chart) + link
+
+    return show

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.audit import Audit
     from proletto_otel.web.own_pages import MonitoringPage
+    from proletto_otel.web.stored_past import StoredPast
 
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -144,6 +145,7 @@ class Site:
 
     _audit: Audit | None = None
     _servers: Mapping[str, Backend] | None = None
+    _past: StoredPast | None = None
     _families: tuple[float, Sequence[Family]] = (-FAMILIES_S, ())
 
     def recent_families(self) -> Sequence[Family]:
@@ -162,6 +164,15 @@ class Site:
         if self._servers is None:
             self._servers = servers(self.config)
         return self._servers
+
+    @property
+    def past(self) -> StoredPast:
+        """How far back the pages can look."""
+        from proletto_otel.web.stored_past import StoredPast
+
+        if self._past is None:
+            self._past = StoredPast(self.monitor)
+        return self._past
 
     @property
     def audit(self) -> Audit:

@@ -26,7 +26,8 @@ def environment() -> Environment:
     made.filters.update(
         number=figures.number, short=figures.short, duration=figures.duration, size=figures.size,
         long_duration=figures.long_duration, percent=figures.percent, ratio=figures.ratio,
-        time=figures.time, ago=figures.ago, unit=figures.with_unit, words=_words,
+        time=figures.time, minute=figures.minute, ago=figures.ago,
+        unit=figures.with_unit, words=_words,
     )  # fmt: skip
     made.globals.update(
         sparkline=draw.sparkline, spark_bars=draw.spark_bars, strip=draw.strip, meter=draw.meter

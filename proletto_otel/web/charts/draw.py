@@ -15,6 +15,7 @@ import orjson
 from markupsafe import Markup, escape
 
 from proletto_otel.web import figures
+from proletto_otel.web.charts.chart import Chart, series_table
 from proletto_otel.web.charts.series import Limit, Mark, Point, Series, ceiling
 
 W, H = 720, 160
@@ -30,7 +31,7 @@ MAX_LIMIT = 3.0
 def line_chart(
     title: str, series: Sequence[Series], start: float, end: float, *, unit: str = "",
     limits: Sequence[Limit] = (), marks: Sequence[Mark] = (), top: float = 0.0,
-) -> Markup:  # fmt: skip
+) -> Chart:  # fmt: skip
     """Lines with their band of least to greatest value, limits and marks."""
     shown = [s for s in series if s.points]
     highest = max((s.high or 0.0 for s in shown), default=0.0)
@@ -51,7 +52,7 @@ def line_chart(
 def bar_chart(
     title: str, series: Sequence[Series], start: float, end: float, *, unit: str = "",
     width_s: float, marks: Sequence[Mark] = (),
-) -> Markup:  # fmt: skip
+) -> Chart:  # fmt: skip
     """Stacked bars, the first series at the bottom; each bar stands for *width_s* seconds."""
     stacked: dict[float, float] = {}
     for one in series:
@@ -214,7 +215,7 @@ def _band(scale: _Scale, series: Series) -> str:
 def _figure(
     title: str, parts: Sequence[str], series: Sequence[Series], scale: _Scale, unit: str,
     limits: Sequence[Limit],
-) -> Markup:  # fmt: skip
+) -> Chart:  # fmt: skip
     def write(value: float | None) -> str:
         return figures.with_unit(value, unit)
 
@@ -228,7 +229,7 @@ def _figure(
     times = [scale.start + (scale.end - scale.start) * i / 4 for i in range(5)]
     style = "clock" if scale.end - scale.start <= 86_400 else "day"
     empty = not any(one.points for one in series)
-    return FIGURE.format(
+    drawing = FIGURE.format(
         data=_data(series, scale, unit),
         title=title,
         ticks=_joined(Markup("<span>{}</span>").format(t) for t in ticks),
@@ -240,6 +241,8 @@ def _figure(
         times=_joined(figures.time(at, style) for at in times),
         legend=_joined(legend),
     )
+    seconds = scale.end - scale.start
+    return Chart.of(drawing, lambda: series_table(title, series, seconds, write))
 
 
 FIGURE = Markup(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from proletto_otel.web import figures
+from proletto_otel.web.charts.chart import Chart, table
 
 W, H = 720, 180
 STEPS = 7
@@ -19,11 +20,11 @@ STEPS = 7
 def heatmap(
     title: str, times: Sequence[float], seconds: float, edges: Sequence[float],
     counts: Sequence[Sequence[int]], start: float, end: float,
-) -> Markup:  # fmt: skip
+) -> Chart:  # fmt: skip
     """The map; *counts* by column, then by row, the fastest first."""
     most = max((count for column in counts for count in column), default=0)
-    rows = len(edges) + 1
-    height, width = H / rows, max(round(W * seconds / (end - start)), 2)
+    row_count = len(edges) + 1
+    height, width = H / row_count, max(round(W * seconds / (end - start)), 2)
     paths: list[list[str]] = [[] for _ in range(STEPS)]
     for at, column in zip(times, counts, strict=True):
         x = round(W * (at - start) / (end - start))
@@ -41,12 +42,17 @@ def heatmap(
     xs = Markup("").join(figures.time(start + (end - start) * i / 4, "clock") for i in range(5))
     total = sum(map(sum, counts))
     described = f"{title}: {total} requests, at most {most} in one cell"
-    return Markup(
+    drawing = Markup(
         '<figure class="heat"><figcaption>{}</figcaption><div class="plot"><div class="ys"'
         ' aria-hidden="true">{}</div><svg viewBox="0 0 {} {}" preserveAspectRatio="none"'
         ' role="img" aria-label="{}">{}</svg><div class="xs" aria-hidden="true">{}</div></div>'
         '<ul class="legend">{}</ul></figure>'
     ).format(title, ticks, W, H, described, Markup(body), xs, _legend(most))  # fmt: skip
+    # the slowest row first, as in the map; what lies between two edges is named by the lower one
+    names = [f"≥ {figures.duration(edge)}" for edge in reversed(edges)]
+    rows = [(at, tuple(reversed(column))) for at, column in zip(times, counts, strict=True)]
+    names.append("faster")
+    return Chart.of(drawing, lambda: table(title, names, reversed(rows), end - start))
 
 
 def _step(count: int, most: int) -> int:

@@ -39,14 +39,13 @@ class Completeness:
 
 def completeness(site: Site) -> Completeness:
     """What every page stands on now."""
-    past = site.monitor.history("cpu_percent", 7 * 86_400.0)
     status = site.status()
     store = status.get("store", {})
     error = str(store.get("last_error", ""))
     if not error and not store.get("shared", True):
         error = "no store is shared by the workers: this is what one of them measured itself"
     return Completeness(
-        since=past[0][0] if past else None,
+        since=site.past.since(),
         workers=len(workers(site)),
         dropped=sum(dropped(site).values()),
         store_error=error,

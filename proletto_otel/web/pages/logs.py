@@ -30,7 +30,11 @@ MAX_DOWNLOAD = 1000
 def wanted(asked: Asked) -> LogQuery:
     """What the address asks for. A time range holds only when it is asked for."""
     fields: dict[str, Any] = {n: asked.query.get(n, "").strip()[:500] for n in FIELDS}
-    return LogQuery(**fields, since=asked.range.start if "range" in asked.query else None)
+    return LogQuery(
+        **fields,
+        since=asked.range.start if asked.range.is_asked else None,
+        until=asked.range.end if asked.range.is_over else None,
+    )
 
 
 def read(asked: Asked) -> Mapping[str, Any]:

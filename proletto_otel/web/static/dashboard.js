@@ -111,6 +111,22 @@
     $("button", range.form).hidden = true;
   }
 
+  // The server reads fields without a zone as UTC; here they are the viewer's, and sent with it.
+  const between = $("#between form");
+  if (between) {
+    const local = (d) => `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}T${clock(d)}`;
+    for (const field of all("[data-at]", between)) field.value = local(new Date(field.dataset.at * 1000));
+    $(".zone", between).textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    between.addEventListener("submit", () => {
+      for (const field of all("[type=datetime-local]", between)) {
+        const at = field.value && new Date(field.value);
+        field.type = "text";
+        if (at) field.value = at.toISOString().replace(/:00\.000Z$/, "Z");
+        else field.disabled = true;
+      }
+    });
+  }
+
   // --- keys ----------------------------------------------------------------------------------------
   const help = $("#help"), off = $("#nokeys"), keysButton = $("#keys");
   const stored = (name, value) => {
