@@ -228,3 +228,20 @@ def test_pages_cost_nothing_at_set_up() -> None:
     )
 
     assert "[]" == found.stdout.strip(), found.stderr
+
+
+def test_levels_over_time_stand_above_the_log(tmp_path: Path) -> None:
+    """Lines by level, as a chart and as a table; around one line there is no strip."""
+    app = shop(log_dir=str(tmp_path), log_files=True)
+    traffic(app)
+    client = app.test_client()
+    page = client.get(f"{ADMIN}/logs?as=table&range=15m")
+
+    assert "<caption>Lines by level in the last 15 minutes</caption>" in page.text
+    strip = client.get(f"{ADMIN}/api/pages/logs").get_json()["strip"]
+    lines = client.get(f"{ADMIN}/api/pages/logs?limit=200").get_json()["found"]["lines"]
+    for level in ("INFO", "WARNING", "ERROR"):
+        written = sum(line["record"]["level"] == level for line in lines)
+        assert 0 < written == sum(strip["counts"]["counts"][level])
+    at = lines[0]["cursor"]
+    assert client.get(f"{ADMIN}/api/pages/logs?at={at}").get_json()["strip"] is None

@@ -14,6 +14,7 @@ from proletto_otel.logs.search.results import LogPage
 from proletto_otel.web.addresses import linker
 from proletto_otel.web.all_hosts.servers import LOKI
 from proletto_otel.web.pages import AdminPage, hosts, listed
+from proletto_otel.web.pages.level_strip import level_strip
 from proletto_otel.web.site import HEADERS, json_answer
 from proletto_otel.web.template_environment import template
 
@@ -56,6 +57,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         page, problem = LogPage(complete=True), str(error)
     return {
         "server": server,
+        "strip": None if at or server or problem else level_strip(asked),
         "found": page,
         "at": at,
         "problem": problem or page.problem,
