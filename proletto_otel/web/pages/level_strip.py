@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.logs.search.query import LEVELS
 from proletto_otel.web.charts import draw
-from proletto_otel.web.charts.chart import Chart
 from proletto_otel.web.charts.series import Point, Series
 
 if TYPE_CHECKING:
@@ -20,16 +19,11 @@ BUDGET_S = 0.1
 STYLES = dict(zip(LEVELS, ("s6", "s1", "warn", "bad", "s4"), strict=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelStrip:
-    """The strip, and what it is about."""
+def level_strip(asked: Asked) -> Mapping[str, Any] | None:
+    """The chart and the counts of every line of the range, whatever is searched for.
 
-    chart: Chart
-    counts: LevelCounts
-
-
-def level_strip(asked: Asked) -> LevelStrip | None:
-    """Of every line of the range, whatever is searched for; None where nothing can be counted."""
+    None where nothing can be counted.
+    """
     chosen = asked.range
     counts = asked.site.monitor.logs.level_counts(chosen.start, chosen.end, BARS, BUDGET_S)
     if counts.problem or counts.busy:
@@ -41,7 +35,7 @@ def level_strip(asked: Asked) -> LevelStrip | None:
     ]
     title = f"Lines by level {chosen.words}"
     chart = draw.bar_chart(title, series, chosen.start, chosen.end, width_s=counts.bar_s)
-    return LevelStrip(chart=chart, counts=counts)
+    return {"chart": chart, "counts": counts}
 
 
 def _points(counts: LevelCounts, numbers: list[int]) -> list[Point]:
