@@ -196,6 +196,24 @@ def test_groups_are_bounded(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch
     assert "ejm" == found[0].message
 
 
+def test_forgotten_group_comes_back_without_its_past(
+    groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error whose group went for room is a new one: nobody decided about it yet."""
+    monkeypatch.setattr(group_rows, "MAX_GROUPS", 1)
+    fail()
+    fingerprint = groups.groups()[0].fingerprint
+    assert groups.resolve(fingerprint, "ann")
+    other()
+    groups.write_down()
+    assert groups.get(fingerprint) is None
+    fail()
+
+    again = groups.get(fingerprint)
+    assert again is not None
+    assert ("open", 1, ()) == (again.status, again.count, again.changes)
+
+
 def test_waiting_errors_are_bounded(groups: ErrorGroups, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ever new errors between two writes do not fill the memory; the rest is counted as lost."""
     monkeypatch.setattr(error_groups, "MAX_WAITING", 5)

@@ -313,6 +313,18 @@ def test_threads_take_turns(make: Callable[..., Store]) -> None:
     assert 80 == len(texts(store))
 
 
+def test_a_stopped_store_still_serves_other_threads(make: Callable[..., Store]) -> None:
+    """A request that is late at the end of the process is not held up: it opens the store again."""
+    store = make()
+    store.stop(time.monotonic() + 1)
+    late = threading.Thread(target=store.write, args=(ADD, [("late",)]), daemon=True)
+    late.start()
+    late.join(30)
+
+    assert not late.is_alive()
+    assert ["late"] == [row["text"] for row in store.query("SELECT text FROM notes")]
+
+
 def test_the_store_is_private(make: Callable[..., Store], tmp_path: Path) -> None:
     """Nobody else on the host may read it."""
     make().write(ADD, [("one",)])

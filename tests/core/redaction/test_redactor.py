@@ -78,6 +78,15 @@ def test_ordinary_text_stays() -> None:
     assert [] == [(x, clean.block(x)) for x in ordinary.lines() if clean.block(x) != x]
 
 
+@pytest.mark.parametrize("word", ["Summer2024", "Hunter#Moon", "moon#2024"])
+def test_password_in_a_sentence_has_three_kinds_of_characters(word: str) -> None:
+    """Where nothing says that the word is the password, its characters tell."""
+    assert "wrong password [redacted] for bob" == Redactor().text(f"wrong password {word} for bob")
+    for ordinary_word in (word.lower().replace("#", ""), "mechanism"):
+        text = f"wrong password {ordinary_word} for bob"
+        assert text == Redactor().text(text)
+
+
 @pytest.mark.parametrize(("text", "shown"), ordinary.EXCEPTIONS)
 def test_listed_exceptions(text: str, shown: str) -> None:
     """What looks like `name: secret` is replaced; the list of such cases is kept."""

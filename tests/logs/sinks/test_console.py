@@ -94,16 +94,17 @@ def test_stderr_stands_in_for_a_missing_stdout(
     assert other.getvalue().endswith("INFO - there\n")
 
 
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", b"\\xe9"), ("latin-1", b"\xe9")])
 def test_encoding_that_lacks_a_character_gets_an_escape(
-    room: Install, monkeypatch: pytest.MonkeyPatch
+    room: Install, monkeypatch: pytest.MonkeyPatch, encoding: str, shown: bytes
 ) -> None:
-    """A console that cannot show a character shows its number."""
+    """A console that cannot show a character shows its number, and the others as they are."""
     room()
     raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
     logger.info("caf\u00e9 \U0001f600")
 
-    assert raw.getvalue().endswith(b"INFO - caf\\xe9 \\U0001f600\n")
+    assert raw.getvalue().endswith(b"INFO - caf" + shown + b" \\U0001f600\n")
 
 
 def test_console_can_be_switched_off(room: Install, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.api.loggers import logger
 from proletto_otel.logs.record.call_site import CallSite
 from proletto_otel.logs.record.record import Record
+from proletto_otel.logs.sinks.files.access import explain
 from proletto_otel.logs.sinks.files.daily import DailyFileSink
 from proletto_otel.logs.sinks.files.file_sink import SizedFileSink
 from proletto_otel.logs.sinks.files.rotation import day_of, next_midnight_ns
@@ -270,3 +271,11 @@ def test_lock_directory_is_private(tmp_path: Path) -> None:
     assert 0o700 == (tmp_path / ".state").stat().st_mode & 0o777
     assert 0 == sum(ledger.totals()["file"]["dropped"].values())
     sink.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a directory away")
+def test_user_without_a_name_is_told_by_number(tmp_path: Path) -> None:
+    """Containers run users that no file names: the warning about a directory says which one."""
+    os.chown(tmp_path, 54321, 54321)
+
+    assert f"{tmp_path} belongs to user 54321, drwx------; this is root" == explain(tmp_path)
