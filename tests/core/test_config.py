@@ -169,6 +169,16 @@ def test_service_name_defaults_to_app_name() -> None:
     assert load({}, {}, {"APP_NAME": "shop"})[0].service_name == "shop"
 
 
+def test_list_of_words_is_read_and_another_word_is_refused() -> None:
+    """A comma-separated list keeps its order; one word that does not fit costs the whole list."""
+    found, said = load({}, {}, {"OTEL_PROPAGATORS": "b3, tracecontext"})
+    default, (warning,) = load({}, {}, {"OTEL_PROPAGATORS": "b3,pigeon"})
+
+    assert (("b3", "tracecontext"), []) == (found.propagators, said)
+    assert ("tracecontext",) == default.propagators
+    assert "OTEL_PROPAGATORS='b3,pigeon': expected a comma-separated list of" in warning
+
+
 def test_empty_variable_counts_as_unset() -> None:
     """`LOG_LEVEL=` in an .env file means the default."""
     config, warnings = load({}, {}, {"LOG_LEVEL": ""})

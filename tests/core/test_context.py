@@ -1,6 +1,8 @@
 """Context: what ties a line to its request."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
 
 from proletto_otel.core import context
 
@@ -39,3 +41,20 @@ def test_facts_are_bounded() -> None:
         for i in range(1000):
             context.bind(**{f"fact_{i}": i})
         assert context.MAX_FACTS == len(context.bound())
+
+
+def test_facts_bound_outside_of_requests_add_up() -> None:
+    """A script or a thread binds one fact after the other, and takes them back by name."""
+    seen: list[dict[str, Any]] = []
+
+    def script() -> None:
+        context.bind(job="import")
+        context.bind(step=1)
+        seen.append(dict(context.bound()))
+        context.unbind("step")
+        seen.append(dict(context.bound()))
+
+    copy_context().run(script)
+
+    assert [{"job": "import", "step": 1}, {"job": "import"}] == seen
+    assert {} == context.bound()
