@@ -290,6 +290,17 @@ def test_states_are_exported_by_the_leader_alone(bound: Bound) -> None:
     assert {} == series()
 
 
+def test_scheduled_results_are_believed_for_two_rounds_and_ten_seconds(tmp_path: Path) -> None:
+    """One round that is late or lost makes no check unknown, whatever the interval is."""
+    bound = Bound(tmp_path, monitor_health_check_interval=20)
+    bound.monitor.register_health_check("db", lambda: True)
+    bound.tick()
+    believed = bound.engine.shared.rules.stale_after_s
+    bound.close()
+
+    assert 2 * 20 + 10 == believed
+
+
 def test_scheduled_checks_can_be_switched_off(tmp_path: Path) -> None:
     """MONITOR_SCHEDULED_CHECKS=0: nothing runs until somebody asks."""
     asked: list[int] = []
