@@ -7,7 +7,7 @@ and cached. Statistics beyond the histogram live in `request.route_stats`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident as _get_ident
 from typing import Any
 
@@ -89,6 +89,7 @@ class Recorder:
         defer: takes a finished request for `complete` and its line a little later; false if that
             cannot wait.
         report: called once with each unhandled exception.
+        callers: counts finished requests by who asked.
         source: where the histogram lives.
     """
 
@@ -102,6 +103,7 @@ class Recorder:
         access: Access = nothing,
         defer: Callable[[Exchange], bool] = never,
         report: Report = nothing,
+        callers: Callable[[Iterable[Exchange]], None] = nothing,
         source: Registry = registry,
     ) -> None:
         self.put = put
@@ -111,6 +113,7 @@ class Recorder:
         self.access = access
         self.defer = defer
         self.report = report
+        self.callers = callers
         self.epoch = 0
         """Grows with each fork; a request of the parent is not counted again by its child."""
         self.source = source
@@ -175,7 +178,7 @@ class Recorder:
             self.complete((exchange,))
             self.access(exchange)
 
-    def complete(self, exchanges: Iterable[Exchange]) -> None:
+    def complete(self, exchanges: Sequence[Exchange]) -> None:
         """Count finished requests and hand in their spans."""
         # One list for all of them: handing over spans takes the queue's lock once for each call.
         spans = []
@@ -196,6 +199,8 @@ class Recorder:
                     raise
         if self.put is not None and spans:
             self.put(spans)
+        with suppressed("request.callers"):
+            self.callers(exchanges)
 
     def series(self, exchange: Exchange) -> RequestSeries:
         """The shared part of requests like this one."""

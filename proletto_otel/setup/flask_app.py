@@ -68,6 +68,7 @@ def attach(
         exposition=requests.page,
         status=status,
         families=components.snapshots.merged,
+        callers=requests.all_callers,
         store=components.store,
         pages=pages,
     )

@@ -17,6 +17,7 @@ from proletto_otel.logs.intake.uncaught import raised_at
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record import already_logged
 from proletto_otel.metrics import exposition
+from proletto_otel.monitoring.request_summary import OwnRoutes
 from proletto_otel.request import flask_adapter
 from proletto_otel.request.attributes import RequestFacts
 from proletto_otel.request.completion import Recorder
@@ -26,6 +27,7 @@ from proletto_otel.request.middleware import Exclusions
 from proletto_otel.request.otel_setup import Tracing
 from proletto_otel.request.span import Limits
 from proletto_otel.request.span_start import RequestTracer
+from proletto_otel.request.top_callers import HourSection, TopCallers, merge
 from proletto_otel.runtime.deferred_writer import Made
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup.components import Components, sends_traces
@@ -60,6 +62,9 @@ class RequestTelemetry(Component):
         self.tracer = make_tracer(
             put, facts.values_at_start, trust_inbound=config.trust_inbound_trace, limits=limits
         )
+        self.callers = TopCallers(OwnRoutes(config.metrics_path, config.admin_prefix))
+        self._snapshots = components.snapshots
+        self._snapshots.section("callers", self.callers.section, merge)
         self.recorder = make_recorder(
             put,
             facts,
@@ -68,6 +73,7 @@ class RequestTelemetry(Component):
             access=access_writer(components),
             defer=partial(pipeline.deferred.submit, to=self._complete),
             report=lambda error, exchange: report(config, error, exchange),
+            callers=self.callers.add,
         )
         self.tracing = Tracing(
             config, self.tracer, queue, components.resource.attributes, components.lifecycle.flush
@@ -90,6 +96,12 @@ class RequestTelemetry(Component):
         self.recorder.gather()
         pipeline.deferred.flush()
 
+    def all_callers(self) -> list[list[HourSection]]:
+        """Users and clients of each worker; of this one up to the last request."""
+        self.gather()
+        self.callers.refresh()
+        return self._snapshots.sections("callers")
+
     def _complete(self, exchanges: list[Exchange]) -> Made:
         """Count finished requests, once, and make their access lines."""
         # The lines are made all the same: a failure to count must not cost the access log.
@@ -109,6 +121,7 @@ class RequestTelemetry(Component):
         """Reset in a child: new random IDs, and no request of the parent."""
         self.tracing.forked()
         self.recorder.forked()
+        self.callers.reset()
         self.page.forked()
 
 

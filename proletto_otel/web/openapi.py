@@ -16,7 +16,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "api_alerts": ("limit",),
     "api_history_path_metric_": ("since",),
     "api_health_check_history": ("since",),
-    "page_requests": ("sort", "text", "range", "from", "to", "hosts", "limit"),
+    "page_requests": ("sort", "callers", "text", "range", "from", "to", "hosts", "limit"),
     "page_endpoint": ("method", "route", "range", "from", "to"),
     "page_errors": ("state", "text", "sort", "version", "range", "from", "to", "limit"),
     "page_error": ("occurrence", "range", "from", "to"),

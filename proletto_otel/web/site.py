@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from proletto_otel.monitoring.overview import Overview
     from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
     from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.request.top_callers import HourSection
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.store import Store
     from proletto_otel.state.thread_dumps import ThreadDumps
@@ -136,6 +137,9 @@ class Site:
 
     families: Callable[[], Sequence[Family]] = tuple
     """Every metric of all workers, merged."""
+
+    callers: Callable[[], Sequence[list[HourSection]]] = tuple
+    """Users and clients that asked, of each worker."""
 
     store: Store | None = None
     """The host's store, for the audit; None: changes are in the log alone."""

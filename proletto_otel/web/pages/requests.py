@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from proletto_otel.web.all_hosts.servers import PROMETHEUS
 from proletto_otel.web.charts.heatmap import heatmap
 from proletto_otel.web.pages import AdminPage, hosts, listed, past
+from proletto_otel.web.pages.callers import callers
 
 if TYPE_CHECKING:
     from proletto_otel.request.request_series import EndpointPoint
@@ -49,6 +50,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "text": text,
         "endpoints": shown[:limit],
         "matching": len(shown),
+        "callers": None if of_all is not None else callers(asked),
         "server": of_all.server if of_all is not None else None,
         "charts": of_all.charts
         if of_all is not None

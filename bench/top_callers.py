@@ -1,0 +1,49 @@
+"""What counting users and clients costs a request: `python -m bench.top_callers`.
+
+Batches of 100 requests, as the background thread gets them: 200 users, then a new client each time.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+from proletto_otel.request.top_callers import TopCallers
+
+BATCH, BATCHES = 100, 2000
+SERIES = SimpleNamespace(failed=False)
+
+
+def batch(numbers: range, clients: int | None) -> list[Any]:
+    """Requests of these numbers."""
+    return [
+        SimpleNamespace(
+            route="/orders", series=SERIES, duration_s=0.01, streams=False,
+            user_id=f"user-{n % 200}" if clients else None,
+            client=f"10.0.{n % (clients or 10**9)}",
+        )
+        for n in numbers
+    ]  # fmt: skip
+
+
+def measure(name: str, clients: int | None) -> None:
+    """Print the CPU time of one request."""
+    counted, begin = TopCallers(), count(0, BATCH)
+    batches = [batch(range(n, n + BATCH), clients) for n in (next(begin) for _ in range(BATCHES))]
+    began = time.process_time()
+    for one in batches:
+        counted.add(one)
+    took = time.process_time() - began
+    began = time.process_time()
+    for _ in range(100):
+        counted.section()
+    section = (time.process_time() - began) / 100
+    each = 1e6 * took / BATCH / BATCHES
+    print(f"{name:24} {each:5.2f} µs a request, {1e6 * section:6.0f} µs a publication")
+
+
+if __name__ == "__main__":
+    measure("200 users, 300 clients", 300)
+    measure("a new client each time", None)
