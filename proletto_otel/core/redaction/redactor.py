@@ -17,7 +17,6 @@ from proletto_otel.core.redaction import (
     command_lines,
     glance,
     named_values,
-    providers,
     secret_contexts,
     secret_names,
     values,
@@ -25,6 +24,8 @@ from proletto_otel.core.redaction import (
 from proletto_otel.core.redaction import token_shapes as shapes
 from proletto_otel.core.redaction.decoding import Decoded, first_escape
 from proletto_otel.core.redaction.glance import lower
+from proletto_otel.core.redaction.provider_tokens import TOKENS, Tokens
+from proletto_otel.core.redaction.providers import PROVIDERS, Provider
 from proletto_otel.core.redaction.scan import REDACTED, Scan
 from proletto_otel.core.redaction.secret_names import LIKELY, NO, SECRET, WEAK
 
@@ -82,8 +83,8 @@ class Redactor:
         self._callback = callback
         self._emails = emails
         self._sql_literals = sql_literals
-        own = [providers.Provider.of_setting(word) for word in tokens]
-        self._tokens = providers.Tokens((*own, *providers.PROVIDERS)) if own else providers.TOKENS
+        own = [Provider.of_setting(word) for word in tokens]
+        self._tokens = Tokens((*own, *PROVIDERS)) if own else TOKENS
         self._identifiers = identifiers
         self._levels: BoundedCache[int] = BoundedCache(self._decide, MAX_KNOWN_KEYS)
         self.thorough = bool(self._patterns or callback or emails or sql_literals or own)
