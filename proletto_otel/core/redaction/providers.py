@@ -1,7 +1,8 @@
 """Tokens that begin as their provider made them: one row per kind of token.
 
 A row is a name, what the token begins with, the alphabet and the number of characters that follow
-(`36`, `20-60`, `20+`), and where the provider documents it. `core.redaction.provider_tokens` finds them.
+(`36`, `20-60`, `20+`), and where the provider documents it; `core.redaction.provider_tokens` finds
+them.
 """
 
 from __future__ import annotations

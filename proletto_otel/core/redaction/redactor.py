@@ -87,8 +87,7 @@ class Redactor:
         self._tokens = Tokens((*own, *PROVIDERS)) if own else TOKENS
         self._identifiers = identifiers
         self._levels: BoundedCache[int] = BoundedCache(self._decide, MAX_KNOWN_KEYS)
-        self.thorough = bool(self._patterns or callback or emails or sql_literals or own)
-        self.thorough = self.thorough or identifiers
+        self.thorough = any((self._patterns, callback, emails, sql_literals, own, identifiers))
         """Whether even an ordinary text must be scanned."""
         self.constant = callback is None
         """Whether the same text always gives the same: a callback may change its mind."""
