@@ -7,13 +7,38 @@ these hashes, so that a page that looks the same costs a few bytes.
 from __future__ import annotations
 
 import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import orjson
 from flask import Response, request
 
 from proletto_otel.web import csrf, render
 from proletto_otel.web.asked import Asked
+from proletto_otel.web.pages import overview
 from proletto_otel.web.pages.navigation import BY_NAME
 from proletto_otel.web.site import HEADERS, json_answer
+
+if TYPE_CHECKING:
+    from proletto_otel.web.pages import AdminPage
+
+SHARED_S = 2.0
+"""How long an answer is used for other polls, should nobody prepare the overview any more."""
+MAX_SHARED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAnswer:
+    """New values, ready to be sent."""
+
+    body: bytes
+    etag: str
+    at: float = field(default_factory=time.monotonic)
+
+    def is_old(self) -> bool:
+        """Whether it must not be sent any more."""
+        return time.monotonic() - self.at > SHARED_S
 
 
 def view(asked: Asked) -> Response:
@@ -21,23 +46,44 @@ def view(asked: Asked) -> Response:
     shown = BY_NAME.get(asked.query.get("page", ""))
     if shown is None or not shown.interval_s:
         return json_answer({"error": "no such page"}, 404)
+    cookie = csrf.cookie_of(request)
+    key = _shared_key(asked, shown, cookie)
+    known = asked.site.live.get(key) if key else None
+    if known is None or known.is_old():
+        made = _made(asked, shown, cookie)
+        if made is None:
+            return json_answer({"error": "not found"}, 404)
+        known = made
+        if key:
+            if len(asked.site.live) >= MAX_SHARED:
+                asked.site.live.clear()
+            asked.site.live[key] = known
+    headers = {**HEADERS, "ETag": f'"{known.etag}"'}
+    if known.etag in request.if_none_match:
+        return Response(status=304, headers=headers)
+    return Response(known.body, 200, headers, content_type="application/json")
+
+
+def _shared_key(asked: Asked, shown: AdminPage, cookie: str) -> tuple[str, ...]:
+    """What must be the same for a poll to get the answer of another one; empty: none may.
+
+    The overview is prepared once in two seconds for everybody: ten tabs show the same.
+    """
+    tag = asked.site.monitor.overview_etag() if shown.name == overview.PAGE.name else ""
+    if not tag:
+        return ()
+    query = sorted(f"{name}={value}" for name, value in asked.query.items())
+    return (tag, cookie, asked.visitor.name, asked.visitor.role, *query)
+
+
+def _made(asked: Asked, shown: AdminPage, cookie: str) -> LiveAnswer | None:
     captured = {
         n: asked.query.get(n, "") for n in ("fingerprint", "request_id") if f"<{n}>" in shown.path
     }
     data = shown.read(asked, **captured)
     if data is None:
-        return json_answer({"error": "not found"}, 404)
-    _, cards = render.render(asked, shown, data, csrf.cookie_of(request))
-    etag = _etag(cards)
-    if etag in request.if_none_match:
-        return Response(status=304, headers={**HEADERS, "ETag": f'"{etag}"'})
-    answer = json_answer({
-        "interval": shown.interval_s,
-        "cards": {name: str(html) for name, html in cards.html.items()},
-    })  # fmt: skip
-    answer.headers["ETag"] = f'"{etag}"'
-    return answer
-
-
-def _etag(cards: render.Cards) -> str:
-    return hashlib.sha256("".join(cards.html.values()).encode()).hexdigest()[:16]
+        return None
+    _, cards = render.render(asked, shown, data, cookie)
+    html = {name: str(card) for name, card in cards.html.items()}
+    etag = hashlib.sha256("".join(html.values()).encode()).hexdigest()[:16]
+    return LiveAnswer(orjson.dumps({"interval": shown.interval_s, "cards": html}), etag)

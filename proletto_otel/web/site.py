@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
     from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.audit import Audit
+    from proletto_otel.web.live import LiveAnswer
     from proletto_otel.web.own_pages import MonitoringPage
     from proletto_otel.web.stored_past import StoredPast
 
@@ -88,6 +89,7 @@ class MonitorView(Protocol):
     def annotations(self, start: float, end: float | None = None) -> Sequence[Annotation]: ...
     def get_workers(self) -> Sequence[WorkerLife]: ...
     def overview(self) -> Overview: ...
+    def overview_etag(self) -> str: ...
     @property
     def errors(self) -> ErrorGroups: ...
     @property
@@ -146,6 +148,9 @@ class Site:
 
     pages: Sequence[MonitoringPage] = ()
     """Pages of the application's own."""
+
+    live: dict[tuple[str, ...], LiveAnswer] = field(default_factory=dict)
+    """New values of the overview that other polls get, too."""
 
     _audit: Audit | None = None
     _servers: Mapping[str, Backend] | None = None

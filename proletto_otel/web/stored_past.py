@@ -38,8 +38,10 @@ class StoredPast:
     def last_deploy(self) -> LastDeploy | None:
         """The last deploy that is stored."""
         if self._clock() - self._asked_deploy > DEPLOY_FRESH_S:
-            deploy, self._asked_deploy = self._monitor.overview().deploy, self._clock()
-            self._deploy = LastDeploy(deploy.at, deploy.version) if deploy is not None else None
+            # not out of the overview: that is prepared while somebody looks at it
+            found = self._monitor.annotations(0.0)
+            deploys = [LastDeploy(a.time, a.version) for a in found if a.kind == "deploy"]
+            self._deploy, self._asked_deploy = deploys[-1] if deploys else None, self._clock()
         return self._deploy
 
     def since(self) -> float | None:

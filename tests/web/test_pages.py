@@ -7,17 +7,19 @@ import re
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from proletto_otel.monitoring import monitor
-from proletto_otel.web import assets, routes
+from proletto_otel.web import assets, live, routes
 from proletto_otel.web.access import Access
 from proletto_otel.web.catalog import ADMIN_PAGES, pages
 from proletto_otel.web.openapi import document
 from proletto_otel.web.own_pages import MonitoringPage
+from proletto_otel.web.pages import navigation, overview
 from proletto_otel.web.pages.request import target
 from proletto_otel.web.site import Site
 from tests.monitoring.bound import Bound
@@ -140,6 +142,31 @@ def test_polls_of_a_page_that_is_the_same_are_304(app: Flask) -> None:
     assert [200, 200] == [first.status_code, changed.status_code]
     assert (304, b"") == (again.status_code, again.data) or again.status_code == 200
     assert "alerts" in changed.get_json()["cards"]
+
+
+def test_polls_of_the_overview_share_an_answer(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten tabs cost one page; other people and other questions get their own."""
+    made: list[str] = []
+    read = overview.PAGE.read
+    tag = ["1-1"]
+    monkeypatch.setattr(monitor, "overview_etag", lambda: tag[0])
+    counted = replace(overview.PAGE, read=lambda asked: made.append("") or read(asked))
+    monkeypatch.setitem(navigation.BY_NAME, "overview", counted)
+    client = app.test_client()
+    query = f"{ADMIN}/api/live?page=overview"
+
+    first = client.get(query)
+    again = client.get(query, headers={"If-None-Match": first.headers["ETag"]})
+    assert (1, first.data) == (len(made), client.get(query).data)
+    assert (304, b"") == (again.status_code, again.data)
+    client.get(f"{query}&range=6h")
+    assert 2 == len(made)
+    tag[0] = "2-2"
+    assert "tile-errors" in client.get(query).get_json()["cards"]
+    assert 3 == len(made)
+    for number in range(40):
+        client.get(f"{query}&x={number}")
+    assert len(app.extensions[routes.ADMIN].live) <= live.MAX_SHARED
 
 
 def test_assets_are_immutable_and_small(app: Flask) -> None:
