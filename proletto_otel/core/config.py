@@ -22,6 +22,10 @@ DAY_S = 86_400
 """The longest interval: a longer one is a slip, and no clock of the system waits 1e300 s."""
 
 
+ARGUMENT, APP_CONFIG, ENVIRONMENT = "argument", "app.config", "environment"
+"""Where a value can come from, the strongest first."""
+
+
 def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
     """Declare a field of `Config`: environment names in order, default, parser, meaning."""
     metadata = {"env": tuple(env.split()), "parser": parser, "meaning": meaning}
@@ -156,6 +160,7 @@ class Config:
     # pages
     admin_prefix: str = setting("PROLETTO_ADMIN_PREFIX", "/admin/monitoring", p.url_path, "Path of the admin pages.")
     admin_token: Secret = setting("MONITOR_ADMIN_TOKEN", Secret(""), p.secret, "Token that opens the admin pages (Authorization: Bearer).")
+    viewer_token: Secret = setting("MONITOR_VIEWER_TOKEN", Secret(""), p.secret, "Another token that opens the admin pages for reading alone.")
     metrics_token: Secret = setting("PROLETTO_METRICS_TOKEN", Secret(""), p.secret, "Token that `/metrics` asks of everybody; without one only this machine may read.")
     metrics_path: str = setting("PROLETTO_METRICS_PATH", "/metrics", p.optional_url_path, "Path of the Prometheus page; `none`: no page.")
     dashboard_url: str = setting("PROLETTO_DASHBOARD_URL", "", p.url, "Public address of the app's admin pages, for links in messages.")
@@ -169,8 +174,13 @@ class Config:
     in_memory: bool = False
     """Whether nothing is kept on disk beside the log files (see `setup.under_test`)."""
 
-    configured: frozenset[str] = frozenset()
-    """Names of the fields that somebody set; the others hold their defaults."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where the value of each field that somebody set came from; the others hold their defaults."""
+
+    @property
+    def configured(self) -> frozenset[str]:
+        """Names of the fields that somebody set."""
+        return frozenset(self.origins)
 
     def __post_init__(self) -> None:
         if not self.service_name:
@@ -214,6 +224,7 @@ def load(
         ConfigError: for an argument that is unknown or does not fit.
     """
     values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     warnings: list[str] = []
     known = {row.name for row in SETTINGS}
     for name in arguments:
@@ -222,10 +233,32 @@ def load(
     for row in SETTINGS:
         if arguments.get(row.name) is not None:
             values[row.name] = _argument(row, arguments[row.name])
-        else:
-            _outside(row, app_config, environ, values, warnings)
-    made = Config(**values, configured=frozenset(values))
-    return made, warnings + _without_effect(made, environ)
+            origins[row.name] = f"{ARGUMENT} {row.name}"
+            continue
+        found = next(
+            (
+                (origin, variable, source[variable])
+                for origin, source in ((APP_CONFIG, app_config), (ENVIRONMENT, environ))
+                for variable in row.env
+                if source.get(variable) not in (None, "")
+            ),
+            None,
+        )
+        if found is not None:
+            origin, variable, value = found
+            try:
+                values[row.name] = row.parser(value)
+                origins[row.name] = f"{origin} {variable}"
+            except InvalidValue:
+                warnings.append(_misfit(row, variable, value))
+    made = Config(**values, origins=origins)
+    return made, warnings + _useless_token(made) + _without_effect(made, environ)
+
+
+def _useless_token(made: Config) -> list[str]:
+    same = made.viewer_token and made.viewer_token.reveal() == made.admin_token.reveal()
+    fits = "another token than MONITOR_ADMIN_TOKEN; it makes operators"
+    return [f"MONITOR_VIEWER_TOKEN='***': expected {fits}"] if same else []
 
 
 def _without_effect(made: Config, environ: Mapping[str, str]) -> list[str]:
@@ -261,19 +294,6 @@ def _argument(row: Setting, value: Any) -> Any:
         raise ConfigError(f"{row.name}={shown}: expected {row.parser.expected}") from None
 
 
-def _outside(
-    row: Setting, app_config: Mapping[str, Any], environ: Mapping[str, str],
-    values: dict[str, Any], warnings: list[str],
-) -> None:  # fmt: skip
-    for source in (app_config, environ):
-        for variable in row.env:
-            value = source.get(variable)
-            if value is None or value == "":
-                continue
-            try:
-                values[row.name] = row.parser(value)
-            except InvalidValue:
-                shown = "'***'" if row.is_secret else ascii(value)[:MAX_SHOWN]
-                expected = f"expected {row.parser.expected}; using {row.default!r}"
-                warnings.append(f"{variable}={shown}: {expected}")
-            return
+def _misfit(row: Setting, variable: str, value: Any) -> str:
+    shown = "'***'" if row.is_secret else ascii(value)[:MAX_SHOWN]
+    return f"{variable}={shown}: expected {row.parser.expected}; using {row.default!r}"

@@ -117,6 +117,8 @@ def _groups(store: Store, rows: Sequence[Any], span_s: float, now: float) -> lis
     bar_s = bar_seconds(span_s)
     for row in found:
         row.pop("sample", None)
+        if row["location"] == ":":  # of an earlier release: no code of the application's
+            row["location"] = ""
     return [
         ErrorGroup(**row, bar_s=bar_s, trend=tuple(trends.get(number) or [0] * BARS))
         for row, number in zip(found, numbers, strict=True)

@@ -56,7 +56,7 @@ class ErrorGroup:
     message: str
     """Of the latest occurrence."""
     location: str
-    """`file:function` of the innermost frame of the application."""
+    """`file:function` of the innermost frame of the application; `threshold <name>` of an alert."""
     level: str
     logger: str
     component: str
@@ -121,12 +121,11 @@ def state_of(status: str, by: str) -> str:
 def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
     """The row of *count* occurrences of which *record* is the latest."""
     error = record.exception
-    call_site = f"{record.module}:{record.function}"
     return {
         "fingerprint": record.fingerprint,
         "type": error.type if error else "",
         "message": (error.message if error else record.message)[:2000],
-        "location": (error.where if error else "") or call_site,
+        "location": (error.where if error else "") or _call_site(record),
         "level": record.level_name,
         "logger": record.logger,
         "component": str(record.fields.get(COMPONENT) or "")[:200],
@@ -137,6 +136,14 @@ def row(record: Record, count: int, first_seen: float) -> dict[str, Any]:
         "trace_id": record.trace_id,
         "sample": NO_SAMPLE,
     }
+
+
+def _call_site(record: Record) -> str:
+    """Where the record was made; for an alert, which no code of the application makes, of what."""
+    if record.module or record.function:
+        return f"{record.module}:{record.function}"
+    threshold = record.fields.get("alert_name")
+    return f"threshold {threshold}"[:200] if threshold else ""
 
 
 def remember(db: sqlite3.Connection, fingerprint: str, at: float, by: str, status: str) -> None:

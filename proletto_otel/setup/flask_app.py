@@ -21,6 +21,7 @@ from proletto_otel.setup.components import Components
 from proletto_otel.setup.requests import RequestTelemetry
 from proletto_otel.web import probes, routes
 from proletto_otel.web.access import Access, Authorize
+from proletto_otel.web.attempts import Attempts
 from proletto_otel.web.site import Site
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def attach(
     site = Site(
         config=config,
         monitor=monitor,
-        access=Access(config, authorize),
+        access=Access(config, authorize, Attempts(components.state)),
         exposition=requests.page,
         status=status,
         families=components.snapshots.merged,

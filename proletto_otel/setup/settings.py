@@ -112,6 +112,7 @@ class Settings(TypedDict, total=False):
     default_thresholds: bool | None
     admin_prefix: str | None
     admin_token: Secret | str | None
+    viewer_token: Secret | str | None
     metrics_token: Secret | str | None
     metrics_path: str | None
     dashboard_url: str | None

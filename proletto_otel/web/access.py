@@ -11,9 +11,6 @@ everybody.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import inspect
 import ipaddress
 import os
@@ -25,6 +22,8 @@ from werkzeug.exceptions import HTTPException
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import count_failure
+from proletto_otel.web.attempts import Attempts
+from proletto_otel.web.tokens import Tokens, bearer_matches, given_token
 from proletto_otel.web.visitor import OPERATOR, VIEWER, Visitor
 
 Authorize = Callable[..., Any]
@@ -35,6 +34,7 @@ ALLOWED = 200
 LOGIN = 401
 FORBIDDEN = 403
 HIDDEN = 404
+TOO_MANY = 429
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 PROXY_HEADERS = frozenset(
@@ -47,8 +47,6 @@ PROXY_HEADERS = frozenset(
 )  # fmt: skip
 PROXY_PREFIXES = ("HTTP_X_FORWARDED", "HTTP_CF_", "HTTP_X_ENVOY_", "HTTP_X_AMZN_", "HTTP_X_AZURE_")
 """One of these headers means that somebody passed the request on, whatever it says."""
-MAX_BASIC = 4096
-"""Characters of credentials that are decoded; browsers send less."""
 _ADMIN_FLAGS = ("is_admin", "is_superuser")
 
 
@@ -61,8 +59,14 @@ HOW_TO_OPEN = (
 class Access:
     """Decides about the current request."""
 
-    def __init__(self, config: Config, authorize: Authorize | None = None) -> None:
+    def __init__(
+        self, config: Config, authorize: Authorize | None = None,
+        attempts: Attempts | None = None,
+    ) -> None:  # fmt: skip
         self._config = config
+        self.tokens = Tokens(config)
+        self.attempts = attempts or Attempts(None)
+        """Wrong tokens of the last minute, of all workers."""
         self._authorize = authorize
         self._takes_request = authorize is not None and _takes_argument(authorize)
 
@@ -73,28 +77,34 @@ class Access:
 
     def visitor(self) -> Visitor | int | Response:
         """Who this is; or the status or response that keeps them out."""
-        found = self._by_token(request)
+        given = given_token(request) if self.tokens else None
+        wait_s = self.attempts.wait_s(request.remote_addr) if given is not None else 0
+        found = self._by_token(request, given if not wait_s else None)
         if found is not None:
             return found
         verdict = self._by_the_rules()
+        # Only where nothing else lets them in: the token may be one of the application's own.
+        if given is not None and not isinstance(verdict, Visitor):
+            if wait_s:
+                return _too_many(wait_s)
+            self.attempts.failed(request.remote_addr)
         if verdict == FORBIDDEN and self._is_developer(request, current_app):
             return Response(HOW_TO_OPEN, FORBIDDEN, mimetype="text/plain")
         return verdict
 
-    def _by_token(self, asked: Request) -> Visitor | None:
-        """Who gave the token: as a bearer, as a password, or earlier in the login form."""
-        token = self._config.admin_token.reveal()
-        if not token:
-            return None
-        if _token_matches(asked, token):
+    def _by_token(self, asked: Request, given: bytes | None) -> Visitor | None:
+        """Who gave a token: as a bearer, as a password, or earlier in the login form."""
+        found = self.tokens.match(given) if given is not None else None
+        if found is not None:
             kind = asked.headers.get("Authorization", "").partition(" ")[0].lower()
             user = asked.authorization.username if asked.authorization else None
-            return Visitor(name=user or "token", role=OPERATOR, way=kind)
+            return Visitor(name=user or "token", role=found[1], way=kind)
         if "Cookie" not in asked.headers:
             return None
         from proletto_otel.web import session as sessions
 
-        return sessions.visitor(asked, token)
+        visitors = (sessions.visitor(asked, *token) for token in self.tokens.with_roles())
+        return next((visitor for visitor in visitors if visitor is not None), None)
 
     def _by_the_rules(self) -> Visitor | int | Response:
         if self._authorize is not None:
@@ -105,7 +115,7 @@ class Access:
                 return _login_status()
             except Exception as error:  # its users' database may be what is down
                 count_failure("admin.login", error)
-                return LOGIN if self._config.admin_token else FORBIDDEN
+                return LOGIN if self.tokens else FORBIDDEN
         if default == ALLOWED:
             return Visitor(name="developer", role=OPERATOR, way="local")
         return default
@@ -116,8 +126,12 @@ class Access:
         A probe without credentials never runs code of the application's: it may need the very
         database of which the state is asked for.
         """
-        if _token_matches(asked, self._config.admin_token.reveal()):
-            return True
+        given = given_token(asked) if self.tokens else None
+        if given is not None and not self.attempts.wait_s(asked.remote_addr):
+            if self.tokens.match(given) is not None:
+                return True
+            if self._authorize is None and not _has_login(app):
+                self.attempts.failed(asked.remote_addr)
         if self._authorize is None and not _has_login(app):
             return self._without_a_rule(asked, app) == ALLOWED
         if "Cookie" not in asked.headers and "Authorization" not in asked.headers:
@@ -129,7 +143,7 @@ class Access:
         """The status for this visitor of `/metrics`."""
         token = self._config.metrics_token.reveal()
         if token:
-            return ALLOWED if _bearer_matches(asked, token) else LOGIN
+            return ALLOWED if bearer_matches(asked, token) else LOGIN
         return ALLOWED if is_this_machine(asked) else FORBIDDEN
 
     def _ask(self) -> Visitor | int | Response:
@@ -150,7 +164,7 @@ class Access:
 
     def _without_a_rule(self, asked: Request, app: Flask) -> int:
         """The status where only the token, or nothing, is configured."""
-        if self._config.admin_token:
+        if self.tokens:
             return LOGIN
         return ALLOWED if self._is_developer(asked, app) else HIDDEN
 
@@ -165,6 +179,14 @@ class Access:
             return False
         said = "environment" in self._config.configured
         return said or app.debug or os.environ.get("WERKZEUG_RUN_MAIN") == "true"
+
+
+def _too_many(wait_s: int) -> Response:
+    """What everybody gets whose tokens are not compared for now, on every page."""
+    answer = Response("too many wrong tokens\n", TOO_MANY, mimetype="text/plain")
+    answer.headers["Retry-After"] = str(wait_s)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 def is_this_machine(asked: Request) -> bool:
@@ -201,25 +223,6 @@ def _host_name(asked: Request) -> str:
     """The Host header without its port: a name of the web that points here is not this machine."""
     name = asked.environ.get("HTTP_HOST", "localhost")
     return str(name).rpartition(":")[0] if str(name).rpartition(":")[2].isdigit() else str(name)
-
-
-def _bearer_matches(asked: Request, token: str) -> bool:
-    kind, _, given = asked.headers.get("Authorization", "").partition(" ")
-    if not token or kind.lower() != "bearer":
-        return False
-    return hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode())
-
-
-def _token_matches(asked: Request, token: str) -> bool:
-    """Whether *token* came as a bearer, or from a browser as the password of any user."""
-    kind, _, given = asked.headers.get("Authorization", "").partition(" ")
-    if not token or kind.lower() != "basic" or len(given) > MAX_BASIC:
-        return _bearer_matches(asked, token)
-    try:
-        password = base64.b64decode(given.strip(), validate=True).partition(b":")[2]
-    except (binascii.Error, ValueError):
-        return False
-    return hmac.compare_digest(password, token.encode())
 
 
 def is_browser(asked: Request) -> bool:

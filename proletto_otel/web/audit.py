@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ LOGGER = "proletto.admin"
 MAX_ROWS = 1000
 """Changes stored; the log has all of them."""
 MAX_TEXT = 300
+MAX_FAILURES = 10
+"""What strangers did that is stored in a minute; the log has all of it."""
 DDL = (
     """CREATE TABLE IF NOT EXISTS admin_audit (
         at REAL NOT NULL, who TEXT NOT NULL, way TEXT NOT NULL, action TEXT NOT NULL,
@@ -50,11 +53,22 @@ class Audit:
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
+        self._failures: deque[float] = deque(maxlen=MAX_FAILURES)
         if store is not None:
             store.define(*DDL)
 
     def add(self, visitor: Visitor, action: str, target: str, detail: str = "") -> None:
         """Write down that *visitor* did something."""
+        self._store_row(self._logged(visitor, action, target, detail))
+
+    def add_failure(self, visitor: Visitor, action: str, detail: str) -> None:
+        """As `add`, for what strangers do: at most ten a minute push older rows out."""
+        row, now = self._logged(visitor, action, "", detail), time.monotonic()
+        if len(self._failures) < MAX_FAILURES or now - self._failures[0] > 60:
+            self._failures.append(now)
+            self._store_row(row)
+
+    def _logged(self, visitor: Visitor, action: str, target: str, detail: str) -> dict[str, Any]:
         clean = sanitiser().text
         row = {
             "at": time.time(), "who": clean(visitor.name)[:MAX_TEXT], "way": visitor.way,
@@ -63,6 +77,9 @@ class Audit:
         }  # fmt: skip
         facts: Mapping[str, Any] = {name: row[name] for name in ("who", "way", "target", "detail")}
         pipeline.emit(LOGGER, logging.INFO, f"admin: {action}", facts, None, UNKNOWN, 0)
+        return row
+
+    def _store_row(self, row: dict[str, Any]) -> None:
         if self._store is None:
             return
         try:

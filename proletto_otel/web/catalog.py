@@ -103,7 +103,7 @@ def _openapi(asked: Asked) -> Response:
 
 
 def _has_form(site: Site) -> bool:
-    return bool(site.config.admin_token)
+    return bool(site.access.tokens)
 
 
 def _fixed_pages() -> list[Page]:
@@ -214,7 +214,7 @@ def _not_allowed(methods: tuple[str, ...]) -> Response:
 def _refusal(site: Site, verdict: int | Response) -> Response:
     """What somebody gets who is not let in: where a token would let them, the form for it."""
     asks_for_login = request.path == f"{home(site).rstrip('/')}/login"
-    if site.config.admin_token and is_browser(request) and (verdict == LOGIN or asks_for_login):
+    if site.access.tokens and is_browser(request) and (verdict == LOGIN or asks_for_login):
         if request.method == "POST":
             return login.attempt(site)
         if request.method in READING:

@@ -1,17 +1,10 @@
-"""The login form for `MONITOR_ADMIN_TOKEN`, and its rate limit.
+"""The login form for `MONITOR_ADMIN_TOKEN` and `MONITOR_VIEWER_TOKEN`.
 
 The form posts to the address that was asked for: no address to go on to is in the page, so every
 closed page has the same body and nothing redirects to another site.
 """
 
 from __future__ import annotations
-
-import hmac
-import math
-import threading
-import time
-from collections import deque
-from collections.abc import Callable
 
 from flask import Response, request
 
@@ -20,41 +13,10 @@ from proletto_otel.web.access import LOGIN
 from proletto_otel.web.addresses import cookie_path, home
 from proletto_otel.web.site import PAGE_HEADERS, Site
 from proletto_otel.web.template_environment import template
-from proletto_otel.web.visitor import OPERATOR, Visitor
+from proletto_otel.web.visitor import Visitor
 
 MAX_FORM = 16_384
 """Bytes of a form that are read."""
-
-
-class Attempts:
-    """Failed logins of this process: at most *limit* in *seconds*, whoever tries.
-
-    Counted in all and not by address: with a proxy all visitors have one address, and an attacker
-    has many. Somebody who knows the token may use it as a bearer meanwhile.
-    """
-
-    def __init__(
-        self, limit: int = 10, seconds: float = 60.0, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._seconds = seconds
-        self._now = now
-        self._lock = threading.Lock()
-        self._failed: deque[float] = deque(maxlen=limit)
-
-    def wait_s(self) -> int:
-        """Seconds until the next attempt is looked at; 0: now."""
-        with self._lock:
-            if len(self._failed) < (self._failed.maxlen or 0):
-                return 0
-            return max(math.ceil(self._failed[0] + self._seconds - self._now()), 0)
-
-    def failed(self) -> None:
-        """Count one."""
-        with self._lock:
-            self._failed.append(self._now())
-
-
-ATTEMPTS = Attempts()
 
 
 def form(site: Site, message: str = "", status: int = LOGIN) -> Response:
@@ -68,7 +30,8 @@ def form(site: Site, message: str = "", status: int = LOGIN) -> Response:
 
 def attempt(site: Site) -> Response:
     """Somebody sent the form."""
-    wait_s = ATTEMPTS.wait_s()
+    attempts, address = site.access.attempts, request.remote_addr
+    wait_s = attempts.wait_s(address)
     if wait_s:
         answer = form(site, f"Too many attempts. Try again in {wait_s} s.", 429)
         answer.headers["Retry-After"] = str(wait_s)
@@ -77,22 +40,20 @@ def attempt(site: Site) -> Response:
         return form(site, "That form is too long.", 413)
     if not csrf.is_same_origin(request, site.config.dashboard_url):
         return form(site, "This form was sent from another site.", 403)
-    token = site.config.admin_token.reveal()
-    given = request.form.get("token", "").strip()
-    if not token or not hmac.compare_digest(given.encode("utf-8", "replace"), token.encode()):
-        ATTEMPTS.failed()
-        site.audit.add(_somebody(), "login failed", "", request.remote_addr or "")
+    found = site.access.tokens.match(request.form.get("token", "").strip())
+    if found is None:
+        attempts.failed(address)
+        site.audit.add_failure(_somebody(), "login failed", address or "")
         return form(site, "That is not the token.")
-    return _let_in(site, request.form.get("name", "").strip())
+    return _let_in(site, *found, request.form.get("name", "").strip())
 
 
-def _let_in(site: Site, name: str) -> Response:
-    visitor = Visitor(name=name or "token", role=OPERATOR, way="session")
+def _let_in(site: Site, token: str, role: str, name: str) -> Response:
+    visitor = Visitor(name=name or "token", role=role, way="session")
     site.audit.add(visitor, "login", "", request.remote_addr or "")
     here = request.path
     target = home(site) if here.endswith("/login") or "/actions/" in here else request.full_path
     answer = redirect(f"{request.script_root}{target.rstrip('?')}")
-    token = site.config.admin_token.reveal()
     session.set_cookie(
         answer, session.COOKIE, session.begin(token, visitor.name), request, cookie_path(site)
     )

@@ -1,7 +1,7 @@
 """The session of somebody who gave the admin token in the login form: one signed cookie.
 
-The key is derived from the token: no `SECRET_KEY` is needed, all workers have the same one, and a
-new token ends every session. Nothing is stored on the server.
+The key is derived from the token, which also gives the role: no `SECRET_KEY` is needed, all workers
+have the same one, and a new token ends every session. Nothing is stored on the server.
 
     <unix time it ends>.<random>.<name, base64>.<signature>
 """
@@ -32,7 +32,9 @@ def begin(token: str, name: str, now: float | None = None) -> str:
     return f"{text}.{_signature(token, text)}"
 
 
-def visitor(asked: Request, token: str, now: float | None = None) -> Visitor | None:
+def visitor(
+    asked: Request, token: str, role: str = OPERATOR, now: float | None = None
+) -> Visitor | None:
     """Who has a valid cookie; None: nobody."""
     given = asked.cookies.get(COOKIE, "")
     if not token or not given or len(given) > MAX_COOKIE:
@@ -44,7 +46,7 @@ def visitor(asked: Request, token: str, now: float | None = None) -> Visitor | N
     if int(ends) < (time.time() if now is None else now):
         return None
     name = base64.urlsafe_b64decode(shown + "=" * (-len(shown) % 4)).decode("utf-8", "replace")
-    return Visitor(name=name or "token", role=OPERATOR, way="session")
+    return Visitor(name=name or "token", role=role, way="session")
 
 
 def set_cookie(answer: Response, name: str, value: str, asked: Request, path: str) -> None:

@@ -22,6 +22,7 @@ from proletto_otel.errors.groups import ErrorGroups
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record.call_site import CodeLocation
+from proletto_otel.setup import components
 from proletto_otel.state.store import Store
 from tests.corpus import secrets
 
@@ -53,6 +54,16 @@ def test_one_group_per_error(groups: ErrorGroups) -> None:
     assert first.location.endswith("test_groups.py:fail")
     assert ("open", "pay", "ERROR") == (first.status, first.component, first.level)
     assert first.first_seen <= first.last_seen <= time.time()
+
+
+def test_an_alert_is_no_place_in_the_code(groups: ErrorGroups, tmp_path: Path) -> None:
+    """Its threshold is named; rows of the release before show nothing instead of a colon."""
+    components.log_alert(40, "CpuHigh: 97 %", {"alert_name": "cpu_percent"})
+    components.log_alert(40, "said by nobody", {})
+    groups.write_down()
+    assert {"threshold cpu_percent", ""} == {group.location for group in groups.groups()}
+    Store(tmp_path / "state").write("UPDATE error_groups SET location = ':'")
+    assert {""} == {group.location for group in groups.groups()}
 
 
 def test_counts_add_up(groups: ErrorGroups) -> None:

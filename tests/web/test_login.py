@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -12,20 +13,18 @@ from flask_login import LoginManager
 from flask_talisman import Talisman
 from flask_wtf.csrf import CSRFProtect
 
+from proletto_otel.core import config
 from proletto_otel.testing import TelemetryCapture
-from proletto_otel.web import login
 from proletto_otel.web import session as sessions
+from proletto_otel.web.actions import ACTIONS
 from proletto_otel.web.catalog import pages
 from tests.web.dashboard import ADMIN, BROWSER, SAME_ORIGIN, TOKEN, csrf_of, shop, traffic
 
 pytestmark = pytest.mark.usefixtures("telemetry_capture")
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+VIEW = "look-only"
 SILENCE = f"{ADMIN}/actions/silence"
 EVERYTHING = {"alert": "*", "seconds": "600", "reason": "test"}
-
-
-@pytest.fixture(autouse=True)
-def _fresh_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "ATTEMPTS", login.Attempts())
 
 
 def closed_shop(**settings: Any) -> Flask:
@@ -77,15 +76,114 @@ def test_another_token_opens_nothing(token: str) -> None:
 
 
 def test_guessing_is_slowed_down() -> None:
-    """Ten wrong ones in a minute; then even the right one waits."""
-    client = closed_shop().test_client()
-    for _ in range(10):
+    """Ten wrong ones in a minute, in whatever way; then even the right one waits."""
+    app = closed_shop()
+    before = logged_in(app)
+    client = app.test_client()
+    wrong = base64.b64encode(b"anna:guess").decode()
+    for kind in (f"Bearer {TOKEN[:-1]}", f"Basic {wrong}", "Bearer x"):
+        assert 401 == client.get(ADMIN, headers={"Authorization": kind}).status_code
+    for _ in range(7):
         client.post(ADMIN, data={"token": "guess"}, headers=SAME_ORIGIN)
     answer = client.post(ADMIN, data={"token": TOKEN}, headers=SAME_ORIGIN)
+    with_bearer = [client.get(f"{ADMIN}{path}", headers=BEARER) for path in ("", "/errors", "/x")]
 
-    assert 429 == answer.status_code
-    assert 0 < int(answer.headers["Retry-After"]) <= 60
-    assert 200 == client.get(ADMIN, headers={"Authorization": f"Bearer {TOKEN}"}).status_code
+    assert [429] * 4 == [a.status_code for a in (answer, *with_bearer)]
+    assert 1 == len({a.data for a in with_bearer})
+    for each in (answer, *with_bearer):
+        assert 0 < int(each.headers["Retry-After"]) <= 60
+    # who is in stays in, and other clients are not concerned
+    assert 200 == before.get(ADMIN).status_code
+    elsewhere = {"REMOTE_ADDR": "10.1.2.3"}
+    assert 200 == client.get(ADMIN, headers=BEARER, environ_overrides=elsewhere).status_code
+
+
+def test_tokens_of_the_application_are_no_attempts() -> None:
+    """Its users send bearers of their own; only who is kept out is counted."""
+    app = closed_shop(authorize=lambda: True)
+    client = app.test_client()
+    theirs = {"Authorization": "Bearer of-the-application"}
+    for _ in range(12):
+        assert 200 == client.get(ADMIN, headers=theirs).status_code
+
+    assert 200 == client.get(ADMIN, headers=BEARER).status_code
+
+
+def test_strangers_do_not_push_the_audit_out() -> None:
+    """Ten failed logins a minute are stored; the log has all of them."""
+    app = closed_shop()
+    logged_in(app)
+    stranger = app.test_client()
+    for number in range(30):
+        stranger.post(
+            f"{ADMIN}/login", data={"token": "guess"}, headers=SAME_ORIGIN,
+            environ_overrides={"REMOTE_ADDR": f"10.0.0.{number}"},
+        )  # fmt: skip
+    found = [e.action for e in app.extensions["proletto_monitoring"].audit.latest(100)]
+
+    assert 10 >= found.count("login failed")
+    assert "login" in found
+
+
+# --- viewers -------------------------------------------------------------------------------------
+def test_viewer_token_sees_every_page_and_changes_nothing() -> None:
+    """W1: every rule that is registered; as a bearer, a password, and in the form."""
+    app = closed_shop(viewer_token=VIEW)
+    traffic(app)
+    form = app.test_client()
+    form.post(ADMIN, data={"token": VIEW, "name": "vera"}, headers=SAME_ORIGIN)
+    basic = base64.b64encode(f"vera:{VIEW}".encode()).decode()
+    ways = {
+        "bearer": (app.test_client(), {"Authorization": f"Bearer {VIEW}"}),
+        "basic": (app.test_client(), {"Authorization": f"Basic {basic}"}),
+        "session": (form, {}),
+    }
+    site = app.extensions["proletto_monitoring"]
+    for way, (client, headers) in ways.items():
+        for page in pages(site):
+            if page.method == "GET":
+                status = client.get(sample(page.path), headers=headers).status_code
+                assert status in (200, 303, 404), (way, page.path, status)
+        shown = client.get(f"{ADMIN}/alerts", headers=headers).text
+        assert "actions/silence" not in shown
+        assert "viewer" in shown
+        for action in ACTIONS:
+            if action != "logout":
+                answer = client.post(
+                    f"{ADMIN}/actions/{action}", data=EVERYTHING, headers={**SAME_ORIGIN, **headers}
+                )
+                assert 403 == answer.status_code, (way, action)
+    assert [] == site.monitor.get_silences()
+    assert [] == [e for e in site.audit.latest(100) if e.action != "login"]
+
+
+def test_a_viewer_token_alone_opens_the_form() -> None:
+    """Nobody is an operator then."""
+    app = shop(environment="production", viewer_token=VIEW)
+    client = app.test_client()
+
+    assert 'type="password"' in client.get(ADMIN, headers=BROWSER).text
+    client.post(ADMIN, data={"token": VIEW}, headers=SAME_ORIGIN)
+    assert 200 == client.get(ADMIN, headers=BROWSER).status_code
+
+
+def test_an_operators_session_does_not_come_from_the_viewer_token() -> None:
+    """The signature's key is the token: a cookie of the one is none of the other."""
+    app = closed_shop(viewer_token=VIEW)
+    for token, offered in ((TOKEN, True), (VIEW, False)):
+        cookie = {"Cookie": f"{sessions.COOKIE}={sessions.begin(token, 'anna')}"}
+        page = app.test_client(use_cookies=False).get(f"{ADMIN}/alerts", headers=cookie)
+        assert (200, offered) == (page.status_code, "actions/silence" in page.text)
+
+
+def test_one_token_for_both_makes_operators() -> None:
+    """And the set-up says so."""
+    _, warnings = config.load({}, {}, {"MONITOR_ADMIN_TOKEN": "x1", "MONITOR_VIEWER_TOKEN": "x1"})
+
+    assert ["MONITOR_VIEWER_TOKEN='***': expected another token than MONITOR_ADMIN_TOKEN; it"
+            " makes operators"] == warnings  # fmt: skip
+    client = closed_shop(viewer_token=TOKEN).test_client()
+    assert "actions/silence" in client.get(f"{ADMIN}/alerts", headers=BEARER).text
 
 
 @pytest.mark.parametrize(
@@ -96,7 +194,7 @@ def test_guessing_is_slowed_down() -> None:
 def test_a_forged_cookie_opens_nothing(change: Any) -> None:
     """Any other byte, any other form."""
     value = change(sessions.begin(TOKEN, "anna"))
-    client = closed_shop().test_client()
+    client = closed_shop().test_client(use_cookies=False)
     answer = client.get(ADMIN, headers={"Cookie": f"{sessions.COOKIE}={value}"})
 
     assert 401 == answer.status_code
@@ -108,7 +206,7 @@ def test_a_cookie_ends_with_its_token_and_after_twelve_hours(token: str, ago: fl
     import time
 
     value = sessions.begin(token, "anna", time.time() - ago)
-    client = closed_shop().test_client()
+    client = closed_shop().test_client(use_cookies=False)
 
     answer = client.get(ADMIN, headers={"Cookie": f"{sessions.COOKIE}={value}"})
 

@@ -14,7 +14,7 @@ from flask_login import LoginManager, UserMixin, login_user
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import TestResponse
 
-from proletto_otel.web import probes, routes
+from proletto_otel.web import attempts, probes, routes
 from proletto_otel.web.access import Access
 from proletto_otel.web.admin_api import ENDPOINTS
 from proletto_otel.web.site import Site
@@ -27,6 +27,12 @@ ADMIN_PATHS = [
     *(f"{ADMIN}/api/{e.path}" for e in ENDPOINTS if "<" not in e.path),
 ]  # fmt: skip
 FAR: dict[str, Any] = {"REMOTE_ADDR": "203.0.113.9"}
+
+
+@pytest.fixture(autouse=True)
+def _sweeps_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many paths are asked with a wrong token here; that they wait is in test_login."""
+    monkeypatch.setattr(attempts, "LIMIT", 1_000_000)
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.core.config import SETTINGS
-from proletto_otel.core.parsing import Secret
 from proletto_otel.logs.level_overrides import known_loggers
 from proletto_otel.logs.shared_levels import LEVELS
 from proletto_otel.web.pages import AdminPage
 from proletto_otel.web.pages.completeness import dropped
+from proletto_otel.web.pages.settings import settings
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         ],
         "store_bytes": store.size_bytes() if store is not None else None,
         "workers": workers(asked.site),
-        "settings": _settings(asked),
+        "settings": settings(asked.site.config),
         "audit": asked.site.audit.latest(CHANGES),
         **_levels(asked),
         "thread_dumps": _dumps(asked),
@@ -78,32 +77,6 @@ def _state(dump: ThreadDump, lives: bool) -> str:
     if not lives:
         return "worker gone"
     return "no answer" if dump.overdue else "waiting"
-
-
-def _settings(asked: Asked) -> list[dict[str, Any]]:
-    """Every setting, what somebody set first; secrets are hidden."""
-    config = asked.site.config
-    rows = [
-        {
-            "name": row.name,
-            "env": row.env[0],
-            "value": _shown(getattr(config, row.name), row.is_secret),
-            "is_set": row.name in config.configured,
-            "meaning": row.meaning,
-        }
-        for row in SETTINGS
-    ]
-    return sorted(rows, key=lambda row: (not row["is_set"], str(row["env"])))
-
-
-def _shown(value: Any, secret: bool) -> str:
-    if secret or isinstance(value, Secret):
-        return "•••" if value else "not set"
-    if isinstance(value, (tuple, list)):
-        return ", ".join(map(str, value)) or "–"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k}={v}" for k, v in value.items()) or "–"
-    return str(value) if value != "" else "–"
 
 
 PAGE = AdminPage(
