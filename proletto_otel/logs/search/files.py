@@ -50,6 +50,8 @@ class OpenFiles:
 
     files: list[LogFile] = field(default_factory=list)
     """Newest first."""
+    packed: list[Path] = field(default_factory=list)
+    """Compressed ones, newest first; `logs.search.packed` reads them."""
     problem: str = ""
     """Why there is nothing to read."""
     notes: list[str] = field(default_factory=list)
@@ -93,9 +95,9 @@ def _open_all(path: Path) -> OpenFiles:
     except OSError as error:
         found.problem = _why(path, error)
         return found
-    packed = [backup.name for backup in backups if backup.suffix == ".gz"]
-    if packed:
-        found.notes.append(f"compressed and not searched: {len(packed)} files ({packed[0]})")
+    plain = {backup.name for backup in backups if backup.suffix != ".gz"}
+    # while a backup is being replaced by its compressed copy, both are there
+    found.packed = [b for b in backups if b.suffix == ".gz" and b.stem not in plain][:MAX_FILES]
     names = [path, *(backup for backup in backups if backup.suffix != ".gz")]
     if len(names) > MAX_FILES:
         found.notes.append(f"only the newest {MAX_FILES} files are searched")

@@ -64,19 +64,25 @@ class Counting:
 
     def run(
         self, files: Sequence[LogFile], index_of: Callable[[LogFile], BlockIndex | None]
-    ) -> None:
-        """Count the lines of *files*."""
+    ) -> bool:
+        """Count the lines of *files*; whether older ones are wanted."""
         for file in files:
             index = index_of(file)
             known = index.blocks if index is not None else []
             for number in range((file.size - 1) // BLOCK, -1, -1):
                 if self.clock() >= self.deadline:
                     self.into.counted_back_to = self._next
-                    return
+                    return False
                 facts = known[number] if number < len(known) else None
                 self._count(file, number, facts)
                 if self._next < self.into.begin - SLACK_S:
-                    return
+                    return False
+        return True
+
+    @property
+    def oldest(self) -> float | None:
+        """Unix time of the oldest block that was counted; None: there was none."""
+        return self._next if self._next != float("inf") else None
 
     def _count(self, file: LogFile, number: int, facts: BlockFacts | None) -> None:
         begin = facts.first_time if facts is not None else None

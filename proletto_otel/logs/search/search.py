@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proletto_otel.logs.search import blocks, files, forward
+from proletto_otel.logs.search import blocks, files, forward, packed
 from proletto_otel.logs.search.block_index import Indexes
 from proletto_otel.logs.search.cursor import Cursor
 from proletto_otel.logs.search.files import OpenFiles
@@ -66,6 +66,7 @@ class LogSearch:
         self._indexer: Indexer | None = None
         self._note, self._clock = note, clock
         self._running, self._pid = threading.Lock(), os.getpid()
+        self._unpacker = packed.Unpacker(clock)
 
     def search(
         self,
@@ -91,19 +92,28 @@ class LogSearch:
             if isinstance(found, LogPage):
                 return found
             began = self._clock()
-            start, end = 0, None
+            start, end, packed_from = 0, None, 0
             if cursor is not None:
                 position = Cursor.parse(cursor)
                 place = found.find(position) if position is not None else None
+                if position is not None and place is None:
+                    in_packed = packed.place_of(found.packed, position)
+                    packed_from, place = in_packed or 0, in_packed
+                    start = len(found.files) if in_packed is not None else 0
+                elif place is not None:
+                    start = place
                 if position is None or place is None:
                     return _nowhere(position)
-                start, end = place, position.offset
-            budget = min(max(budget_s, 0.01), MAX_BUDGET_S)
+                end = position.offset
+            deadline = began + min(max(budget_s, 0.01), MAX_BUDGET_S)
             walk = Walk(
-                matcher, min(max(limit, 1), MAX_LINES), began + budget, self._indexes.of,
-                self._clock,
-            )  # fmt: skip
-            walk.run(found.files[start:], end)
+                matcher, min(max(limit, 1), MAX_LINES), deadline, self._indexes.of, self._clock
+            )
+            if walk.run(found.files[start:], end):
+                found.notes += packed.search(
+                    self._unpacker, walk, found.packed[packed_from:],
+                    end if start == len(found.files) else None, matcher.query.since, deadline,
+                )  # fmt: skip
             return LogPage(
                 lines=tuple(walk.found),
                 cursor=None if walk.rest is None else str(walk.rest),
@@ -143,7 +153,9 @@ class LogSearch:
             if isinstance(found, LogPage):
                 return replace(counts, problem=found.problem, busy=found.busy)
             deadline = self._clock() + min(max(budget_s, 0.01), MAX_BUDGET_S)
-            Counting(counts, deadline, self._clock).run(found.files, self._indexes.of)
+            counting = Counting(counts, deadline, self._clock)
+            if counting.run(found.files, self._indexes.of) and found.packed:
+                counts.counted_back_to = counting.oldest
         return counts
 
     def around(self, cursor: str, before: int = 10, after: int = 10) -> LogPage:
@@ -153,13 +165,26 @@ class LogSearch:
                 return found
             position = Cursor.parse(cursor)
             place = found.find(position) if position is not None else None
+            many = (min(max(before, 0), 200), min(max(after, 0), 200))
+            if position is not None and place is None:
+                return self._around_packed(found, position, many)
             if position is None or place is None:
                 return _nowhere(position)
-            file = found.files[place]
-            lines = forward.around(
-                file, position.offset, min(max(before, 0), 200), min(max(after, 0), 200)
-            )
+            lines = forward.around(found.files[place], position.offset, *many)
             return LogPage(lines=tuple(lines), notes=tuple(found.notes), newest=_end_of(found))
+
+    def _around_packed(self, found: OpenFiles, position: Cursor, many: tuple[int, int]) -> LogPage:
+        place = packed.place_of(found.packed, position)
+        if place is None:
+            return _nowhere(position)
+        file, problem = self._unpacker.open(found.packed[place], self._clock() + MAX_BUDGET_S)
+        if file is None:
+            return LogPage(problem=problem or "the file is being unpacked: try again")
+        try:
+            lines = forward.around(file, position.offset, *many)
+        finally:
+            os.close(file.fd)
+        return LogPage(lines=tuple(lines), notes=tuple(found.notes), newest=_end_of(found))
 
     def tail(
         self, cursor: str | None = None, query: LogQuery | None = None, *,
@@ -209,6 +234,7 @@ class LogSearch:
             self._note()
         if os.getpid() != self._pid:  # a search of the parent's is not under way in this child
             self._running, self._pid = threading.Lock(), os.getpid()
+            self._unpacker.forget()
         if self.path is None or self.problem:
             yield LogPage(problem=self.problem or "there is no log file", complete=True)
         elif not self._running.acquire(blocking=False):

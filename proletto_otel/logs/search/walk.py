@@ -75,13 +75,14 @@ class Walk:
         self._index_of = index_of
         self._clock = clock
 
-    def run(self, files: Sequence[LogFile], end: int | None) -> None:
-        """Search *files*, the first one before offset *end*."""
+    def run(self, files: Sequence[LogFile], end: int | None) -> bool:
+        """Search *files*, the first one before offset *end*; whether older ones are wanted."""
         for file in files:
             before = min(end, file.size) if end is not None else file.size
             end = None
             if not self._search(file, before):
-                return
+                return False
+        return True
 
     def _search(self, file: LogFile, end: int) -> bool:
         """Search one file; whether the next one is to be searched."""

@@ -290,7 +290,7 @@ def test_no_file(log: Callable[..., Log], tmp_path: Path) -> None:
     assert "no line was written yet" in made.search.search().problem
     shop.info("event")
     structured(made).with_name("proletto_structured.json.3.gz").write_bytes(b"x")
-    assert "compressed and not searched: 1" in made.search.search().notes[0]
+    assert "3.gz is damaged and not searched" in made.search.search().notes[0]
     off = log_search([], None, Viewing(None))
     assert "PROLETTO_LOG_FILES" in off.search().problem
     assert "PROLETTO_LOG_FILES" in off.tail().problem
