@@ -7,6 +7,7 @@ from pathlib import Path
 NAMES = (
     "docker-compose.yml", "docker-compose.scale.yml", ".env.example", "collector", "prometheus",
     "loki", "tempo", "grafana", "demo-image/Dockerfile",
+    "kubernetes",
 )  # fmt: skip
 """Files and folders of the stack; the same list stands in pyproject.toml, for the wheel."""
 

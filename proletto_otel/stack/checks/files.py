@@ -30,7 +30,9 @@ def check_syntax(path: str, text: str) -> Iterator[Finding]:
     """The file parses."""
     try:
         if path.endswith((".yml", ".yaml")):
-            load(text)
+            # Only the manifests of Kubernetes hold several documents.
+            for document in text.split("\n---\n"):
+                load(document)
         elif path.endswith(".json"):
             json.loads(text)
     except yaml.MarkedYAMLError as error:
