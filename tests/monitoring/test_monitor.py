@@ -14,6 +14,7 @@ from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.monitoring import HealthResult, Monitor
 from proletto_otel.monitoring.request_summary import OwnRoutes, recent_durations
+from proletto_otel.request import durations
 from proletto_otel.request.route_summary import RouteSummary
 from tests.monitoring.bound import Bound
 
@@ -265,6 +266,22 @@ def test_requests_are_added_up(bound: Bound) -> None:
     assert pytest.approx(100 / 3) == found["endpoints"][0]["error_rate"]
 
 
+def test_percentiles_of_all_lie_between_the_fastest_and_the_slowest(bound: Bound) -> None:
+    """Of two endpoints together: no percentile outside of what was measured, none cut too short."""
+    bound.routes = [
+        RouteSummary(method="GET", route=f"/{s}", count=5, min_s=s, max_s=s, older={bucket: 5})
+        for s, bucket in ((0.0101, _bucket(0.0101)), (2.01, _bucket(2.01)))
+    ]
+    found = bound.monitor.get_api_metrics()["total"]
+
+    assert 0.0101 <= found["p50_s"] < 0.011
+    assert 1.9 < found["p99_s"] <= 2.01
+
+
+def _bucket(seconds: float) -> str:
+    return str(next(i for i, edge in enumerate(durations.EDGES) if edge >= seconds))
+
+
 def test_rate_has_one_unit(bound: Bound) -> None:
     """A threshold's `error_rate` and that of the API are per cent of requests."""
     bound.routes = [RouteSummary(method="GET", route="/a", count=41, errors=10)]
@@ -281,13 +298,25 @@ def test_states_are_exported_by_the_leader_alone(bound: Bound) -> None:
     bound.tick()
 
     def series() -> dict[str, int]:
-        return {f.name: len(f.points) for f in registry.collect() if f.per == "host"}
+        ours = ("proletto.health.", "proletto.alert.")  # an exporter of another test has its own
+        found = (f for f in registry.collect() if f.name.startswith(ours))
+        return {f.name: len(f.points) for f in found if f.per == "host"}
 
     assert 4 == series()["proletto.health.check.status"]
     assert 1 == series()["proletto.health.check.duration"]
     assert bound.monitor.binding.runtime is not None
     bound.monitor.binding.runtime.shares.stop(0)
     assert {} == series()
+
+
+def test_only_levels_with_a_limit_have_a_state(bound: Bound) -> None:
+    """A threshold that has no warning is never at warning: it has no series for it."""
+    bound.monitor.register_threshold("cpu_percent", critical_threshold=95)
+    bound.tick()
+    (states,) = (f for f in registry.collect() if f.name == "proletto.alert.state")
+    found = [[value for _, value in point.attributes] for point in states.points]
+
+    assert ["critical"] == [values[-1] for values in found if "cpu_percent" in values]
 
 
 def test_scheduled_results_are_believed_for_two_rounds_and_ten_seconds(tmp_path: Path) -> None:

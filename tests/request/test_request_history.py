@@ -203,6 +203,32 @@ def test_what_nobody_recorded_is_put_where_it_was(store: Store) -> None:
     assert 40 == sum(sum(c) for c in RequestSeries(store).heatmap(BEGIN, BEGIN + 3600).counts)
 
 
+def test_endpoints_have_a_curve(store: Store) -> None:
+    """Beside its sum an endpoint has its requests and failures of each minute."""
+    service = Service(store)
+    service.serve(n=3)
+    service.serve(n=1, status=5)
+    service.record()
+    service.serve(n=4)
+    service.record(after=60)
+
+    (found,) = RequestSeries(store).endpoints(BEGIN, BEGIN + 1800, points=30)
+    assert 8 == found.total.count
+    assert ((BEGIN, 4, 1), (BEGIN + 60, 4, 0)) == found.points
+
+
+def test_a_long_time_is_read_from_the_coarsest_buckets(store: Store) -> None:
+    """A quarter of a year does not read the minutes: of those there are a hundred times as many."""
+    service = Service(store)
+    for _ in range(20):
+        service.serve(n=1)
+        service.record(after=60)
+    oldest = "SELECT min(at) FROM request_points WHERE tier = 60"
+    assert store.write(f"DELETE FROM request_points WHERE tier = 60 AND at > ({oldest})")
+
+    assert 20 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 90 * 86_400))
+
+
 def test_probes_and_admin_pages_are_not_the_applications(store: Store) -> None:
     """They can be asked for by their route, but are no part of all."""
     service = Service(store, excluded=("/metrics",))

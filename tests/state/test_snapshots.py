@@ -88,6 +88,25 @@ def test_histograms_add_up_by_bucket(tmp_path: Path) -> None:
     assert {0: "a" * 32, 2: "b" * 32} == {k: e[0] for k, e in value.exemplars.items()}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_newest_exemplar_of_a_bucket_stays(tmp_path: Path, order: int) -> None:
+    """Whatever order the directory lists the workers in, the latest one's trace is linked."""
+    reader, *workers = (Worker(tmp_path) for _ in range(3))
+    for worker in workers:
+        worker.snapshots.publish()
+    listed = os.listdir(tmp_path / "workers")
+    workers.sort(key=lambda worker: listed.index(f"{worker.snapshots._name}.json"))
+    for worker, trace in zip(workers[::order], "ab", strict=True):
+        worker.registry.histogram(WAIT).cell().observe(0.05, trace * 32, trace * 16)
+        worker.snapshots.publish()
+        time.sleep(0.002)  # the snapshots' times differ
+    (family,) = reader.snapshots.merged()
+
+    value = family.points[0].value
+    assert isinstance(value, Histogram)
+    assert "b" * 32 == value.exemplars[0][0]
+
+
 def test_gauges_of_workers_stand_side_by_side(tmp_path: Path) -> None:
     """A gauge of a worker carries its pid; a gauge of the host does not."""
     a = Worker(tmp_path)

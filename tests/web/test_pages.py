@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
@@ -272,3 +273,16 @@ def test_levels_over_time_stand_above_the_log(tmp_path: Path) -> None:
         assert 0 < written == sum(strip["counts"]["counts"][level])
     at = lines[0]["cursor"]
     assert client.get(f"{ADMIN}/api/pages/logs?at={at}").get_json()["strip"] is None
+
+
+def test_what_the_log_page_shows_can_be_downloaded(tmp_path: Path) -> None:
+    """A file of JSON lines: each record that the page would show, with the page's filter."""
+    app = shop(log_dir=str(tmp_path), log_files=True)
+    traffic(app)
+    answer = app.test_client().get(f"{ADMIN}/logs/download?level=ERROR")
+    records = [json.loads(line) for line in answer.data.splitlines()]
+
+    assert 'attachment; filename="log.ndjson"' == answer.headers["Content-Disposition"]
+    assert "application/x-ndjson" == answer.mimetype
+    assert records
+    assert {"ERROR"} == {record["level"] for record in records}
