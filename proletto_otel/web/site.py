@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from proletto_otel.web.audit import Audit
     from proletto_otel.web.live import LiveAnswer
     from proletto_otel.web.own_pages import MonitoringPage
+    from proletto_otel.web.pages.retention import StoredKind
     from proletto_otel.web.stored_past import StoredPast
 
 CSP = (
@@ -151,6 +153,9 @@ class Site:
 
     live: dict[tuple[str, ...], LiveAnswer] = field(default_factory=dict)
     """New values of the overview that other polls get, too."""
+
+    kept: tuple[float, list[StoredKind]] = field(default_factory=lambda: (-math.inf, []))
+    """What `pages.retention` counted, and when (monotonic)."""
 
     _audit: Audit | None = None
     _servers: Mapping[str, Backend] | None = None

@@ -118,6 +118,27 @@ def test_threads_of_this_worker(client: FlaskClient) -> None:
     assert 400 == post(client, "thread-dump", pid="1").status_code
 
 
+def test_what_is_stored_and_for_how_long(client: FlaskClient) -> None:
+    """Each kind, with what is there now and its limit."""
+    for _ in range(3):
+        client.get("/pay/0")
+    monitor.errors.totals()  # writes down what was counted
+    kinds = client.get(f"{ADMIN}/api/pages/telemetry").get_json()["retention"]
+    found = {row["kind"]: (row["kept"], row["now"], row["limit"]) for row in kinds}
+
+    assert ("365 d", "876,000 rows") == (
+        found["Metrics, each 2 h"][0],
+        found["Metrics, each 2 h"][2],
+    )
+    assert ("90 d", "144,000 rows") == (
+        found["Requests, each 3 h"][0],
+        found["Requests, each 3 h"][2],
+    )
+    assert ("1 row", "5,000 rows") == found["Groups of errors"][1:]
+    assert "64 MB" == found["Occurrences of errors"][2]
+    assert "Occurrences of errors" in client.get(PAGE).text
+
+
 # --- several workers -----------------------------------------------------------------------------
 APP = """
 import logging, os

@@ -11,6 +11,7 @@ from proletto_otel.logs.level_overrides import known_loggers
 from proletto_otel.logs.shared_levels import LEVELS
 from proletto_otel.web.pages import AdminPage
 from proletto_otel.web.pages.completeness import dropped
+from proletto_otel.web.pages.retention import retention
 from proletto_otel.web.pages.settings import settings
 from proletto_otel.web.pages.workers import workers
 
@@ -41,6 +42,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         ],
         "store_bytes": store.size_bytes() if store is not None else None,
         "workers": workers(asked.site),
+        "retention": retention(asked.site),
         "settings": settings(asked.site.config),
         "audit": asked.site.audit.latest(CHANGES),
         **_levels(asked),
