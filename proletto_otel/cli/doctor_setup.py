@@ -1,19 +1,21 @@
-"""What `doctor` looks at on this machine: settings, versions, folders, handlers, receivers."""
+"""What `doctor` looks at on this machine: settings, versions, folders, receivers of alerts.
+
+What it looks at in a loaded application lives in `doctor_application`.
+"""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
 import tempfile
 import urllib.error
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from proletto_otel.cli import doctor_application
 from proletto_otel.cli.doctor_verdict import WrongError
 from proletto_otel.core import config as settings
 from proletto_otel.core.config import Config
@@ -31,9 +33,9 @@ def checks(environ: Mapping[str, str], app: str | None, test_alert: bool) -> Ite
     yield "folders", lambda: folders_can_be_written(config)
     yield "uWSGI", lambda: uwsgi_runs_threads(Path.cwd(), environ)
     if app:
-        yield "application", lambda: application_loads(app)
+        yield from doctor_application.checks(app, Path.cwd(), environ)
     if test_alert:
-        yield "test alert", lambda: webhooks_answer(config)
+        yield "test alert", lambda: channels_answer(config)
 
 
 def settings_are_understood(warnings: list[str]) -> str:
@@ -91,36 +93,8 @@ def uwsgi_runs_threads(folder: Path, environ: Mapping[str, str]) -> str:
     return "not used, or with threads"
 
 
-def application_loads(app: str) -> str:
-    """The application loads, calls `setup_telemetry`, and writes no line twice."""
-    from proletto_otel.cli.application import load_application
-
-    config = load_application(app)
-    twice = [place for place, times in Counter(_places()).items() if times > 1]
-    if twice:
-        problem = f"two handlers of the root logger write to {', '.join(twice)}: each line twice"
-        fix = "remove the application's own handler (logging.basicConfig, addHandler)"
-        raise WrongError(problem, fix)
-    return f"{config.service_name} calls setup_telemetry; no handler is doubled"
-
-
-def _places() -> Iterator[str]:
-    """Where the handlers of the root logger write; the console sink of ours counts as one."""
-    from proletto_otel.logs.intake.stdlib import PipelineHandler
-    from proletto_otel.logs.pipeline import pipeline
-
-    for handler in logging.getLogger().handlers:
-        # Ours hands records to the sinks; of those only the console may print a line twice.
-        if isinstance(handler, PipelineHandler):
-            yield from ("the console" for sink in pipeline.sinks if sink.name == "console")
-        elif isinstance(handler, logging.FileHandler):
-            yield handler.baseFilename
-        elif isinstance(handler, logging.StreamHandler):
-            yield "the console"
-
-
-def webhooks_answer(config: Config) -> str:
-    """A test message reaches every webhook."""
+def channels_answer(config: Config) -> str:
+    """A test message reaches every webhook and the mail server."""
     text = "Test of proletto_otel doctor: alerts of this service arrive here."
     done = []
     if url := config.slack_webhook_url.reveal():
@@ -129,10 +103,28 @@ def webhooks_answer(config: Config) -> str:
     if url := config.alert_webhook_url.reveal():
         _post("ALERT_WEBHOOK_URL", url, {"test": True, "title": text})
         done.append("webhook")
+    if config.smtp_host and config.alert_email_to:
+        _mail(config, text)
+        done.append("email")
     if not done:
         fix = "set SLACK_WEBHOOK_URL, ALERT_WEBHOOK_URL, or SMTP_HOST and ALERT_EMAIL_TO"
-        raise WrongError("no webhook is configured: alerts go to the log alone", fix)
+        raise WrongError("no webhook is configured, and no email: alerts go to the log alone", fix)
     return f"sent to {', '.join(done)}"
+
+
+def _mail(config: Config, text: str) -> None:
+    from proletto_otel.notify.channel import Rejected
+    from proletto_otel.notify.email.smtp import Mail, Smtp
+
+    server = f"SMTP_HOST={config.smtp_host}"
+    try:
+        Smtp(Mail.of(config)).send("Test of proletto_otel doctor", text, config.alert_email_to)
+    except Rejected as error:
+        fix = "correct ALERT_EMAIL_TO and ALERT_EMAIL_FROM: the server takes neither for good"
+        raise WrongError(f"{server} refuses the message: {error}", fix) from error
+    except OSError as error:
+        fix = "correct SMTP_HOST, SMTP_PORT and the login, or let this host reach the server"
+        raise WrongError(f"{server} does not take the message: {error}", fix) from error
 
 
 def _post(variable: str, url: str, body: Mapping[str, Any]) -> None:

@@ -24,6 +24,25 @@ setup_telemetry(app)
 for _ in range(2):
     logging.getLogger().addHandler(logging.FileHandler("app.log", delay=True))
 """
+HEAD = """
+import logging, os, threading
+from flask import Flask
+from proletto_otel import setup_telemetry
+app = Flask(__name__)
+setup_telemetry(app)
+"""
+PRINTS_TWICE = f"""{HEAD}
+logging.getLogger("shop.stock").addHandler(logging.StreamHandler())
+logging.getLogger().addHandler(logging.StreamHandler())
+"""
+STARTS_A_THREAD = f"""{HEAD}
+threading.Thread(target=threading.Event().wait, name="poller", daemon=True).start()
+"""
+SETS_LATE = f"""{HEAD}
+from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
+_OpenTelemetrySemanticConventionStability._initialize()
+os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http/dup"
+"""
 Break = Callable[[ScriptedStack, Path, dict[str, str]], "list[str] | None"]
 
 
@@ -80,6 +99,15 @@ def test_test_alert_arrives(stack: ScriptedStack, tmp_path: Path) -> None:
 
     assert "well" == run(stack, tmp_path, hook)["test alert"]["state"]
     assert ["Test of proletto_otel doctor"] == [m["text"].split(":")[0] for m in stack.posted]
+
+
+def test_application_that_is_well(stack: ScriptedStack, tmp_path: Path) -> None:
+    """No handler is doubled, preload would be safe, and nothing was set too late."""
+    found = run(stack, tmp_path, application(HEAD))
+
+    looked_at = ("application", "preload", "conventions")
+    assert {"well"} == {found[name]["state"] for name in looked_at}, found
+    assert "starts no thread, so it is safe" in found["preload"]["said"]
 
 
 def setting(**values: str) -> Break:
@@ -141,6 +169,25 @@ def doubled_handler(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> 
     return ["--app", "doubled:app"]
 
 
+def application(text: str, **files: str) -> Break:
+    """An application of this text, with files beside it."""
+
+    def change(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+        (folder / "own.py").write_text(text)
+        for name, content in files.items():
+            (folder / name.replace("__", ".")).write_text(content)
+        return ["--app", "own:app"]
+
+    return change
+
+
+def no_mail_server(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+    """Nobody listens where mails go."""
+    env |= {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(free_port())}
+    env["ALERT_EMAIL_TO"] = "ops@example.org"
+    return ["--test-alert"]
+
+
 def uwsgi(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
     """Threads do not run under uWSGI unless asked for."""
     (folder / "uwsgi.ini").write_text("[uwsgi]\nmodule = shop:app\n")
@@ -176,6 +223,15 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
     "a bad setting": (
         setting(OTEL_TRACES_SAMPLER_ARG="two"), "settings", "OTEL_TRACES_SAMPLER_ARG", "defaults"),
     "doubled handler": (doubled_handler, "application", "app.log: each line twice", "remove"),
+    "doubled handler of a logger": (
+        application(PRINTS_TWICE), "application", "the console: each line twice", "remove"),
+    "preload with a thread": (
+        application(STARTS_A_THREAD, gunicorn__conf__py="preload_app = True\n"),
+        "preload", "starts poller: with preload no worker has it", "post_fork"),
+    "conventions set too late": (
+        application(SETS_LATE), "conventions", "after an instrumentation had read it",
+        "where the process is started"),
+    "mail server down": (no_mail_server, "test alert", "does not take the message", "SMTP_HOST"),
     "uWSGI without threads": (uwsgi, "uWSGI", "enable-threads", "enable-threads = true"),
     "an application without telemetry": (
         lambda stack, folder, env: ["--app-url", f"{stack.url}/api/health"],
