@@ -186,6 +186,7 @@ def _too_many(wait_s: int) -> Response:
     answer = Response("too many wrong tokens\n", TOO_MANY, mimetype="text/plain")
     answer.headers["Retry-After"] = str(wait_s)
     answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
 
 

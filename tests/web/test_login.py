@@ -92,6 +92,9 @@ def test_guessing_is_slowed_down() -> None:
     assert 1 == len({a.data for a in with_bearer})
     for each in (answer, *with_bearer):
         assert 0 < int(each.headers["Retry-After"]) <= 60
+        assert ("no-store", "nosniff") == tuple(
+            each.headers[name] for name in ("Cache-Control", "X-Content-Type-Options")
+        )
     # who is in stays in, and other clients are not concerned
     assert 200 == before.get(ADMIN).status_code
     elsewhere = {"REMOTE_ADDR": "10.1.2.3"}
