@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from proletto_otel.core import config, internal_errors
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.core.metrics.registry import registry
+from proletto_otel.logs.api.foreign_handlers import OwnHandler
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.setup import logs as logs_setup
 
@@ -56,9 +58,16 @@ def room(tmp_path: Path) -> Iterator[Callable[..., Room]]:
     made = Room(tmp_path / "logs")
     registry.reset()
     pipeline.close()
+    # a set-up of another test may still stand, and would write each record once more
+    root = logging.getLogger()
+    others = [handler for handler in root.handlers if isinstance(handler, OwnHandler)]
+    for handler in others:
+        root.removeHandler(handler)
     yield made.install
     if hasattr(made, "logs"):
         made.logs.uninstall()
+    for handler in others:
+        root.addHandler(handler)
     pipeline.close()
     internal_errors.forget_logged()
 
