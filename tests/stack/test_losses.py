@@ -1,7 +1,4 @@
-"""Under load: the collector killed, stores stopped, its disk full. Every request's records arrive.
-
-The same for ten minutes: `tests/long/stack_outage.py`.
-"""
+"""Under load: the collector killed, stores stopped, its disk full. Every request's records arrive."""
 
 from __future__ import annotations
 
