@@ -1,4 +1,4 @@
-"""Under load: the collector killed, stores stopped, its disk full. Every request's records arrive."""
+"""Collector killed, stores stopped, its disk full, under load: every record arrives."""
 
 from __future__ import annotations
 
