@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -24,13 +25,21 @@ from typing import Any
 import pytest
 
 START_S = 30.0
+_random = random.Random()  # of its own: a test that seeds the shared one changes no port
+
+
+FIXED_PORTS = range(10_000, 32_000)
+"""Below those that Linux gives to connections: one of them would now and then have the port of a
+server that is stopped and started again."""
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on, for a server that is told its port."""
+    while True:
+        port = _random.choice(FIXED_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT
-from tests.docs.test_demo import DEADLINE_S, FOLLOW, NOBODY, free_port
+from tests.docs.test_demo import DEADLINE_S, FOLLOW, NOBODY
+from tests.servers import free_port
 
 
 @pytest.fixture

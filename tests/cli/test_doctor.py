@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cli.scripted_stack import PROXY, ScriptedStack
-from tests.stack.servers import free_port
+from tests.servers import free_port
 
 DOUBLED = """
 import logging

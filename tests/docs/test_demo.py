@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from urllib.request import urlopen
 import psutil
 
 from tests.docs.blocks import ROOT
+from tests.servers import free_port
 
 DEADLINE_S = 40
 NOBODY = "http://127.0.0.1:9"
@@ -42,13 +42,6 @@ def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.terminate()  # it ends its children
             process.communicate(timeout=DEADLINE_S)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_demo_shows_where_to_look_and_what_failed(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from aiosmtpd.controller import Controller
 
 from tests.faults import workers
 from tests.faults.workers import Server, serving, until
+from tests.servers import free_port
 from tests.slack_server import SlackServer
 
 APP = """
@@ -61,9 +62,7 @@ class People:
                 mails.append(str(message_from_bytes(envelope.content)["Subject"]))
                 return "250 OK"
 
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.smtp_port = probe.getsockname()[1]
+        self.smtp_port = free_port()
         self.web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.web.serve_forever, daemon=True).start()
         self.slack = SlackServer()

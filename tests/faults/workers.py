@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.servers import free_port
 
 APP = """
 import os
@@ -51,7 +52,7 @@ class Server:
     def __init__(self, directory: Path, *options: str, **settings: str) -> None:
         (directory / "shop.py").write_text(APP)
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self._output = (directory / "output").open("w")
         environment = {
             k: v
@@ -180,9 +181,3 @@ def _answers(server: Server) -> bool:
     with suppress(OSError):
         return server.get("/livez")[0] < 500
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

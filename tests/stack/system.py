@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from tests.servers import free_port
 from tests.stack.receiver import Receiver
-from tests.stack.servers import ROOT, Server, binary, compose_command, free_port, get
+from tests.stack.servers import ROOT, Server, binary, compose_command, get
 
 SCRAPE_SECONDS = 1
 """Instead of the shipped 30 s, so that a test sees the collector's own figures soon."""

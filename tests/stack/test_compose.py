@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from tests.servers import free_port
 from tests.stack import otlp
 from tests.stack.demo_image import import_python, write_wheels
 from tests.stack.engine import engine
 from tests.stack.images import import_all
-from tests.stack.servers import COMPOSE, ROOT, compose_default, free_port, wait_for
+from tests.stack.servers import COMPOSE, ROOT, compose_default, wait_for
 
 SERVICES = ("otel-collector", "prometheus", "loki", "tempo", "grafana", "stack-health")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

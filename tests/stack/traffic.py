@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.stack.servers import ROOT, Server, free_port, wait_for
+from tests.servers import free_port
+from tests.stack.servers import ROOT, Server, wait_for
 
 CLIENTS = 8
 

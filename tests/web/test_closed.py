@@ -20,6 +20,7 @@ from werkzeug.serving import make_server
 from proletto_otel import setup_telemetry
 from proletto_otel.testing import TelemetryCapture
 from tests.monitoring.waiting import until
+from tests.servers import free_port
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 ADMIN = "/admin/monitoring"
@@ -36,13 +37,6 @@ pytestmark = pytest.mark.skipif(
     not os.path.exists(NGINX) and not os.environ.get("PROLETTO_REQUIRE_ALL"),
     reason="nginx is not installed",
 )
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

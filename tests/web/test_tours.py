@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers import PostgreSQL, needs_postgresql
-from tests.stack.servers import ROOT, Server, free_port
+from tests.servers import PostgreSQL, free_port, needs_postgresql
+from tests.stack.servers import ROOT, Server
 from tests.web.dashboard import ADMIN
 from tests.web.test_browser import Visit, chromium, sync_api
 
