@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.servers import free_port
 from tests.stack import otlp
 from tests.stack.receiver import Receiver
 from tests.stack.servers import (
@@ -26,7 +27,6 @@ from tests.stack.servers import (
     Server,
     binary,
     compose_default,
-    free_port,
     missing,
     wait_for,
 )
