@@ -1,4 +1,4 @@
-"""Times and durations as people read them; the same in every message, page and log line."""
+"""Times, durations and texts as people read them; the same in every message, page and log line."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def human_duration(seconds: float) -> str:
         hours, rest = divmod(whole, 3600)
         return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
     return f"{whole // 86400} d"
+
+
+def readable(text: str) -> str:
+    """*text* as UTF-8 can carry it: a lone surrogate, of a file name for example, as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

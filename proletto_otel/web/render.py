@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from flask import Response, request
 from markupsafe import Markup
 
+from proletto_otel.core.texts import readable
 from proletto_otel.web import assets, csrf, ranges, session
 from proletto_otel.web.addresses import base_of, changer, cookie_path, kept_form, kept_of, linker
 from proletto_otel.web.asked import Asked
@@ -41,7 +42,7 @@ class Cards:
         self, name: str, title: str = "", wide: int = 6, *, caller: Callable[[], Markup]
     ) -> Markup:
         """A card with its own ID and the hash of what it shows: live updates swap it alone."""
-        body = caller()
+        body = Markup(readable(caller()))
         digest = hashlib.sha256(body.encode()).hexdigest()[:12]
         heading = Markup("<h2>{}</h2>").format(title) if title else ""
         made = Markup('<section class="card w{}" id="{}" data-hash="{}">{}{}</section>').format(
@@ -69,7 +70,7 @@ def render(
     html = template(shown.template).render(
         {**data, **frame(asked, shown)}, card=cards.card, csrf_token=csrf.token(cookie)
     )
-    return html, cards
+    return readable(html), cards
 
 
 def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from flask import Response
 
 from proletto_otel.core.config import Config
+from proletto_otel.core.texts import readable
 from proletto_otel.web.access import Access
 
 if TYPE_CHECKING:
@@ -200,13 +201,27 @@ class Site:
 
 def json_answer(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
     """Send *value*, dataclasses included, as JSON that nobody stores."""
-    body = orjson.dumps(value, default=_as_json, option=orjson.OPT_NON_STR_KEYS)
+    options = orjson.OPT_NON_STR_KEYS
+    try:
+        body = orjson.dumps(value, default=_as_json, option=options)
+    except TypeError:  # a text that UTF-8 cannot carry: a look at each is left to this rare case
+        body = orjson.dumps(_readable(value), default=_as_json, option=options)
     return Response(body, status, dict(HEADERS), content_type=media_type)
 
 
 def text_answer(text: str, status: int) -> Response:
     """Send a short plain text."""
-    return Response(text, status, dict(HEADERS), content_type="text/plain; charset=utf-8")
+    return Response(readable(text), status, dict(HEADERS), content_type="text/plain; charset=utf-8")
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return readable(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _readable(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {_readable(key): _readable(each) for key, each in value.items()}
+    return [_readable(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _as_json(value: Any) -> Any:

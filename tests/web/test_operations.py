@@ -230,3 +230,20 @@ def test_any_worker_tells_its_threads(served: Program) -> None:
         assert "MainThread" == dump["threads"][0]["name"]
         assert any("gunicorn" in frame for frame in dump["threads"][0]["frames"])
         assert dump["answered"] - dump["asked"] < 8
+
+
+def test_a_name_that_utf_8_cannot_carry(client: FlaskClient) -> None:
+    """Of a logger after a file, for example: the page, its JSON and its refresh show its escape."""
+    odd = "shop.caf\udce9"
+    logging.getLogger(odd)
+    try:
+        page = client.get(PAGE)
+        twin = client.get(f"{ADMIN}/api/pages/telemetry")
+        refresh = client.get(f"{ADMIN}/api/live?page=telemetry")
+    finally:
+        del logging.Logger.manager.loggerDict[odd]
+
+    assert [200, 200, 200] == [page.status_code, twin.status_code, refresh.status_code]
+    assert r"shop.caf\udce9" in page.text
+    assert r"shop.caf\udce9" in twin.get_json()["loggers"]
+    assert "shop" in str(refresh.get_json()["cards"])

@@ -52,7 +52,8 @@ class Unpacking:
         """Unpack until *deadline*, at least one chunk."""
         while not self.is_whole and not self.problem:
             some = os.pread(self.source, CHUNK, self.read)
-            self.read += len(some)
+            length = len(some)
+            self.read += length
             try:
                 if not some:
                     raise zlib.error("it ends too early")

@@ -110,10 +110,10 @@ class LogSearch:
                 matcher, min(max(limit, 1), MAX_LINES), deadline, self._indexes.of, self._clock
             )
             if walk.run(found.files[start:], end):
-                found.notes += packed.search(
+                found.notes.extend(packed.search(
                     self._unpacker, walk, found.packed[packed_from:],
                     end if start == len(found.files) else None, matcher.query.since, deadline,
-                )  # fmt: skip
+                ))  # fmt: skip
             return LogPage(
                 lines=tuple(walk.found),
                 cursor=None if walk.rest is None else str(walk.rest),
