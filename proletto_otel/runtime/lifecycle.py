@@ -250,6 +250,8 @@ class Lifecycle:
     def _wait_and_activate(self) -> None:
         # A worker without traffic sends its heartbeat all the same. Not at once: a server that
         # loads the application before it forks (gunicorn --preload) would fork beside our threads.
+        if process_hooks.may_fork_in_c():  # its workers call `child_began`
+            return
         with suppressed("activate.timer"):
             call_after(self._auto_seconds, self._auto_activate)
 

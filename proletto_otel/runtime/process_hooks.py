@@ -139,29 +139,52 @@ def _expect_multiprocessing(lifecycle: Lifecycle) -> None:
 
 def _hook_uwsgi() -> None:
     uwsgi: Any = sys.modules.get("uwsgi")
-    if uwsgi is None or getattr(uwsgi, "_proletto_hooked", False):
-        return
-    # uWSGI forks in C, where `os.register_at_fork` is not called; it calls one Python function
-    # instead, and somebody else's stays in place before ours.
+    if uwsgi is not None and not getattr(uwsgi, "_proletto_hooked", False):
+        uwsgi._proletto_hooked = True
+        after_uwsgi_fork(_worker_began)
+
+
+def after_uwsgi_fork(function: Callable[[], object]) -> None:
+    """Have uWSGI call *function* in its workers.
+
+    uWSGI forks in C, where `os.register_at_fork` is not called; it calls one Python function
+    instead, and somebody else's stays in place before ours.
+    """
+    uwsgi: Any = sys.modules["uwsgi"]
     before = getattr(uwsgi, "post_fork_hook", None)
 
     def after_fork() -> None:
         if before is not None:
             before()
-        for lifecycle in list(_watched):
-            if lifecycle.home_pid != os.getpid():
-                _child()
-                return
+        function()
 
-    uwsgi.post_fork_hook, uwsgi._proletto_hooked = after_fork, True
+    uwsgi.post_fork_hook = after_fork
+
+
+def _worker_began() -> None:
+    if any(lifecycle.home_pid != os.getpid() for lifecycle in _watched):
+        _child()
+        return
+    # one process without a master, or a worker that loaded the application itself
+    for lifecycle in list(_watched):
+        lifecycle.child_began()
+
+
+def may_fork_in_c() -> bool:
+    """Whether uWSGI loads the application here and forks its workers afterwards.
+
+    It does so without Python's lock: a thread of ours that holds it just then leaves it locked in
+    the worker, which then waits for it for ever (one start of ten with `--enable-threads`).
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    return uwsgi is not None and uwsgi.worker_id() == 0
 
 
 # --- parents that serve nothing ---
 def only_supervises() -> bool:
     """Whether this process is a uWSGI master or the parent of the development reloader."""
-    uwsgi: Any = sys.modules.get("uwsgi")
-    if uwsgi is not None:
-        return bool(uwsgi.worker_id() == 0)
+    if "uwsgi" in sys.modules:
+        return may_fork_in_c()
     if os.environ.get("WERKZEUG_RUN_MAIN") == "true" or "werkzeug._reloader" not in sys.modules:
         return False
     import psutil

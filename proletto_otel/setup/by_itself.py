@@ -12,6 +12,7 @@ import os
 
 from proletto_otel.core import internal_errors
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.runtime import process_hooks
 from proletto_otel.runtime.delayed_call import call_after
 
 WAIT_S = 10.0
@@ -30,7 +31,10 @@ def expect() -> None:
     atexit.register(_at_exit)
     # No thread survives a fork, so a child needs a timer of its own.
     os.register_at_fork(after_in_child=_wait)
-    _wait()
+    if process_hooks.may_fork_in_c():
+        process_hooks.after_uwsgi_fork(_wait)
+    else:
+        _wait()
 
 
 def _wait() -> None:

@@ -118,6 +118,31 @@ def test_uwsgi_loses_nothing_when_its_workers_are_idle(
 
 
 @needs_uwsgi
+@pytest.mark.parametrize("options", [("--master",), ("--master", "--lazy-apps"), ()], ids=" ".join)
+def test_uwsgi_workers_begin_without_a_request(shop: Program, options: tuple[str, ...]) -> None:
+    """Some seconds after its start; the master has no thread of ours beside which it would fork.
+
+    uWSGI forks without Python's lock: a thread that held it just then left the worker waiting for
+    it for ever, one start of ten.
+    """
+    app = ("--virtualenv", sys.prefix, "--wsgi-file", "shop.py", "--callable", "app")
+    address = ("--http-socket", f"127.0.0.1:{shop.port}", "--enable-threads")
+    workers = ("--processes", "2") if options else ()
+    shop.start(str(UWSGI), *address, *app, *options, *workers, serves=False)
+    master = shop.family()[0]
+    if options:
+        until(lambda: "spawned uWSGI worker 2" in shop.output, 15)
+        assert 1 == master.num_threads()
+
+    expected = {process.pid for process in shop.family()} - ({master.pid} if options else set())
+    until(lambda: expected <= publishers(shop), 15, "numbers of each worker")
+
+    assert (2 if options else 1) == len(expected)
+    assert expected == publishers(shop)
+    shop.end(signal.SIGINT)
+
+
+@needs_uwsgi
 def test_uwsgi_that_stops_gracefully_loses_nothing_even_in_a_request(
     shop: Program, sink: OtlpSink
 ) -> None:
