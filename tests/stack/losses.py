@@ -46,9 +46,19 @@ def traffic(service: Service, rate: float) -> Iterator[list[Request]]:
 
 def assert_nothing_lost(system: System, service: Service, made: list[Request], s: float) -> None:
     """Every request has its server span, its access line and its count, within *s* seconds."""
+    assert_arrived(system, service, made, s)
+    assert_counted(system, service, made, s)
+
+
+def assert_arrived(system: System, service: Service, made: list[Request], s: float) -> None:
+    """Every request has its server span and its access line, within *s* seconds."""
     ids = {request.request_id for request in made}
     _until(lambda: ids - _spans(system, service), s, "spans")
     _until(lambda: ids - _lines(system, service, made), s, "lines")
+
+
+def assert_counted(system: System, service: Service, made: list[Request], s: float) -> None:
+    """The store's counts are those of the requests, within *s* seconds."""
 
     def miscounted() -> Counter[tuple[str, str, str]]:
         found: Counter[tuple[str, str, str]] = Counter()
