@@ -247,10 +247,12 @@ class Snapshots(Component):
         if self._directory is None:
             return
         for name in names:
+            # In this order: a process that ends publishes all and then removes its memory. Read the
+            # other way round, an older file would stand alone, and the totals would go back.
+            records = self._histograms.records(name) if self._histograms is not None else []
             snapshot = snapshot_files.read(self._directory / f"{name}.json")
             if snapshot is not None:
-                if self._histograms is not None:
-                    snapshot.records = self._histograms.records(name)
+                snapshot.records = records
                 yield snapshot
 
     # --- alive or dead -------------------------------------------------------------------------

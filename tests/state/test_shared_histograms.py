@@ -15,6 +15,7 @@ import pytest
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.metrics.registry import Histogram, Registry
 from proletto_otel.state import shared_histograms as module
+from proletto_otel.state import snapshot_files
 from proletto_otel.state.memory import directory_for
 from proletto_otel.state.shared_histograms import SharedHistogramReader, SharedHistograms
 from proletto_otel.state.snapshots import Snapshots
@@ -234,6 +235,33 @@ def test_memory_and_publication_are_not_added_up(tmp_path: Path) -> None:
         assert isinstance(point.value, Histogram)
         assert (2, {1}) == (point.value.count, set(point.value.exemplars))
     assert not directory_for(tmp_path / "workers").exists()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_process_that_ends_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Its last requests count, whether its file was read just before its end or just after."""
+    registry = Registry()
+    worker = Snapshots(tmp_path, registry.collect, registry)
+    worker.start()
+    cell = registry.histogram(WAIT).cell(("/a",))
+    cell.observe(0.5)
+    worker.publish()
+    cell.observe(0.5)  # not published yet
+    read = snapshot_files.read
+
+    def reading(path: Path) -> snapshot_files.Snapshot | None:
+        if when == "before":
+            worker.stop(0)
+        found = read(path)
+        worker.stop(0)
+        return found
+
+    monkeypatch.setattr(snapshot_files, "read", reading)
+    (family,) = Snapshots(tmp_path, list).merged()
+
+    assert [2] == [p.value.count for p in family.points if isinstance(p.value, Histogram)]
 
 
 def test_memory_is_private(tmp_path: Path) -> None:
