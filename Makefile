@@ -73,6 +73,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.11 -p tools.dashboards
 
 imports: $(STAMP)
 	$(BIN)/lint-imports

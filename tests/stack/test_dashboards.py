@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from proletto_otel.stack import dashboard_uids, pack
-from proletto_otel.stack.dashboards import limits
 from proletto_otel.stack.prometheus_rules import recording_file
 from tests.stack.expressions import contract, nodes, parse, selectors, used_labels
 from tests.stack.servers import ROOT
+from tools.dashboards import limits
 
 FOLDER = ROOT / "grafana/dashboards"
 PATHS = sorted(FOLDER.glob("*.json"))

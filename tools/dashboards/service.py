@@ -5,8 +5,9 @@ from __future__ import annotations
 from proletto_otel.core import conventions as c
 from proletto_otel.stack import dashboard_uids as d
 from proletto_otel.stack import promql as q
-from proletto_otel.stack.dashboards import panels as p
-from proletto_otel.stack.dashboards.dashboard import (
+from proletto_otel.stack.slo_rules import LEFT
+from tools.dashboards import panels as p
+from tools.dashboards.dashboard import (
     PICKED,
     PICKED_LOGS,
     RATE,
@@ -14,8 +15,7 @@ from proletto_otel.stack.dashboards.dashboard import (
     Dashboard,
     Row,
 )  # fmt: skip
-from proletto_otel.stack.dashboards.limits import limits
-from proletto_otel.stack.slo_rules import LEFT
+from tools.dashboards.limits import limits
 
 COUNT = q.series(q.COUNT, PICKED, q.REAL)
 FAILED = q.series(q.COUNT, PICKED, q.REAL, q.FAILED)

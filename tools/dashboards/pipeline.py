@@ -5,9 +5,9 @@ from __future__ import annotations
 from proletto_otel.core import conventions as c
 from proletto_otel.stack import dashboard_uids as d
 from proletto_otel.stack import promql as q
-from proletto_otel.stack.dashboards import panels as p
-from proletto_otel.stack.dashboards.dashboard import PICKED, RATE, VARIABLES, Dashboard, Row
 from proletto_otel.stack.pipeline_rules import rate_of
+from tools.dashboards import panels as p
+from tools.dashboards.dashboard import PICKED, RATE, VARIABLES, Dashboard, Row
 
 WELL = "None, as it should be."
 

@@ -10,8 +10,8 @@ from typing import Any
 from proletto_otel.core import conventions as c
 from proletto_otel.stack import dashboard_uids as d
 from proletto_otel.stack import promql as q
-from proletto_otel.stack.dashboards.panels import GRID, PROMETHEUS, Panel, source
 from proletto_otel.stack.rule import Panel as PanelReference
+from tools.dashboards.panels import GRID, PROMETHEUS, Panel, source
 
 SCHEMA = 41
 """Of Grafana 12; newer ones migrate it when they load it."""

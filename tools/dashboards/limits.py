@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from proletto_otel.alerts import defaults
-from proletto_otel.stack.dashboards import panels as p
 from proletto_otel.stack.pack import SHIPPED_CPUS, SHIPPED_OPEN_FILES
+from tools.dashboards import panels as p
 
 _THRESHOLDS = {
     threshold.metric: threshold for threshold in defaults.defaults(SHIPPED_CPUS, SHIPPED_OPEN_FILES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from proletto_otel.stack import dashboard_uids as d
-from proletto_otel.stack.dashboards import panels as p
-from proletto_otel.stack.dashboards.dashboard import Dashboard, Row
+from tools.dashboards import panels as p
+from tools.dashboards.dashboard import Dashboard, Row
 
 LINE_ROWS = 0.75
 """Rows of the grid that a line of text takes."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from proletto_otel.core import conventions as c
 from proletto_otel.stack import dashboard_uids as d
 from proletto_otel.stack import promql as q
-from proletto_otel.stack.dashboards import panels as p
-from proletto_otel.stack.dashboards.dashboard import (
+from tools.dashboards import panels as p
+from tools.dashboards.dashboard import (
     PICKED,
     PICKED_LOGS,
     RATE,
@@ -15,7 +15,7 @@ from proletto_otel.stack.dashboards.dashboard import (
     Row,
     text_variable,
 )  # fmt: skip
-from proletto_otel.stack.dashboards.service import ERROR_LEVELS, FAILED_TRACES
+from tools.dashboards.service import ERROR_LEVELS, FAILED_TRACES
 
 GROUP = "exception_type, code_file_path, code_line_number, proletto_error_fingerprint"
 FINGERPRINT = 'proletto_error_fingerprint!=""'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proletto_otel.stack import dashboard_uids as d
 from proletto_otel.stack import promql as q
-from proletto_otel.stack.dashboards import panels as p
-from proletto_otel.stack.dashboards.dashboard import PICKED, VARIABLES, Dashboard, Row
 from proletto_otel.stack.slo_rules import BAD, LEFT, OBJECTIVE, RATIO, REQUESTS
+from tools.dashboards import panels as p
+from tools.dashboards.dashboard import PICKED, VARIABLES, Dashboard, Row
 
 NAME = "{{service_name}} {{slo}}"
 BUDGET_COLOURS = ((None, p.RED), (0.0, p.AMBER), (0.25, p.GREEN))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from proletto_otel.core import conventions as c
 from proletto_otel.stack import dashboard_uids as d
 from proletto_otel.stack import promql as q
-from proletto_otel.stack.dashboards import panels as p
-from proletto_otel.stack.dashboards.dashboard import Dashboard, Row
+from tools.dashboards import panels as p
+from tools.dashboards.dashboard import Dashboard, Row
 
 WHERE = f"""\
 **A service is slow or fails:** [Service](/d/{d.SERVICE}), then [Requests](/d/{d.REQUESTS}).

@@ -6,8 +6,8 @@ from proletto_otel.core import conventions as c
 from proletto_otel.core.conventions import Metric
 from proletto_otel.stack import dashboard_uids as d
 from proletto_otel.stack import promql as q
-from proletto_otel.stack.dashboards import panels as p
-from proletto_otel.stack.dashboards.dashboard import (
+from tools.dashboards import panels as p
+from tools.dashboards.dashboard import (
     HOSTS,
     PICKED_HOSTS,
     RATE,
@@ -16,7 +16,7 @@ from proletto_otel.stack.dashboards.dashboard import (
     Dashboard,
     Row,
 )  # fmt: skip
-from proletto_otel.stack.dashboards.limits import limits
+from tools.dashboards.limits import limits
 
 PICKED_WORKERS = f'{PICKED_HOSTS}, {q.INSTANCE}=~"$worker"'
 

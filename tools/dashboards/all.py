@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proletto_otel.stack.dashboards import (
+from tools.dashboards import (
     errors,
     health,
     home,

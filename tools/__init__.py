@@ -1,0 +1,1 @@
+"""Commands and generators for development; nothing of it is in the wheel."""
