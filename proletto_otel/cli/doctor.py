@@ -1,14 +1,18 @@
 """`doctor`: send one marked request and find it again in every store; say what to mend.
 
-The single checks live in `doctor_setup` (this machine) and `doctor_loop` (the stack).
+The single checks live in `doctor_setup` (this machine), `doctor_application` (the user's code),
+`doctor_collector` and `doctor_loop` (the stack).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -41,18 +45,40 @@ def command(
     """
     # Imported here: `--help` answers without the application's libraries.
     from proletto_otel.cli import doctor_loop, doctor_setup, doctor_stores
+    from proletto_otel.cli.doctor_deployment import Deployment
 
-    setup = doctor_setup.checks(os.environ, app, test_alert)
-    verdicts = [_shown(judge(name, check), as_json) for name, check in setup]
+    deployment = Deployment.of(os.environ)
     stores = doctor_stores.Stores(grafana, user, _password(stack), wait)
-    for name, check in doctor_loop.checks(os.environ, stores, app_url):
-        verdicts.append(_shown(_unless_stopped(name, check, verdicts), as_json))
+    verdicts: list[Verdict] = []
+    with _standard_output_aside() if as_json else nullcontext():
+        # In this order: the application that the first ones load may have settings of its own.
+        for name, check in chain(
+            doctor_setup.checks(deployment, app, test_alert),
+            doctor_loop.checks(deployment, stores, app_url),
+        ):
+            needs = doctor_loop.builds_on(name, app_url)
+            verdicts.append(_shown(_unless_stopped(name, check, needs, verdicts), as_json))
     if as_json:
         click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
     wrong = sum(verdict.state == "wrong" for verdict in verdicts)
     if not as_json:
         click.echo(f"\n{wrong} to mend." if wrong else "\nAll is well.")
     raise SystemExit(1 if wrong else 0)
+
+
+@contextmanager
+def _standard_output_aside() -> Iterator[None]:
+    """What an application prints while it is loaded goes to standard error: ours is JSON alone."""
+    # The descriptor, because the console sink and child processes write to it, too.
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _password(stack: Path) -> str:
@@ -63,12 +89,12 @@ def _password(stack: Path) -> str:
     return os.environ.get(env_file.PASSWORD) or found.get(env_file.PASSWORD, "")
 
 
-def _unless_stopped(name: str, check: Callable[[], str], before: list[Verdict]) -> Verdict:
+def _unless_stopped(
+    name: str, check: Callable[[], str], needs: Iterable[str], before: list[Verdict]
+) -> Verdict:
     """Judge, unless what it builds on is broken: one cause, one verdict."""
-    from proletto_otel.cli.doctor_loop import BUILDS_ON
-
     states = {verdict.name: verdict.state for verdict in before}
-    for needed in BUILDS_ON.get(name, ()):
+    for needed in needs:
         if states.get(needed) != "well":
             return skipped(name, f"needs: {needed}")
     return judge(name, check)

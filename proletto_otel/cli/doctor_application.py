@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from proletto_otel.cli.doctor_deployment import Deployment
 from proletto_otel.cli.doctor_verdict import WrongError
 
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
@@ -18,20 +20,20 @@ PRELOAD = re.compile(r"(?m)^\s*preload_app\s*=\s*True")
 
 
 def checks(
-    app: str, folder: Path, environ: Mapping[str, str]
+    app: str, folder: Path, deployment: Deployment
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     """The checks in their order: the first one loads the application."""
-    before = set(threading.enumerate())
-    yield "application", lambda: application_loads(app)
+    before, environ = set(threading.enumerate()), deployment.environ
+    yield "application", lambda: application_loads(app, deployment)
     yield "preload", lambda: preload_is_safe(folder, environ, before)
-    yield "conventions", lambda: conventions_were_read_in_time(environ)
+    yield "conventions", lambda: conventions_were_read_in_time(os.environ)
 
 
-def application_loads(app: str) -> str:
+def application_loads(app: str, deployment: Deployment) -> str:
     """The application loads, calls `setup_telemetry`, and writes no line twice."""
     from proletto_otel.cli.application import load_application
 
-    config = load_application(app)
+    config = deployment.config = load_application(app)
     for name in ("", *sorted(logging.root.manager.loggerDict)):
         if twice := [place for place, n in Counter(_places(name)).items() if n > 1]:
             whole = f"the logger {name!r} and those above it" if name else "the root logger"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -11,21 +9,26 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from proletto_otel.cli import doctor_collector, doctor_probe
+from proletto_otel.cli.doctor_deployment import Deployment
 from proletto_otel.cli.doctor_stores import TIMEOUT_S, Stores
-from proletto_otel.cli.doctor_verdict import WrongError
-from proletto_otel.core import config as settings
+from proletto_otel.cli.doctor_verdict import NotAsked, WrongError
 from proletto_otel.core import conventions as c
 
 SERVICE = "proletto-doctor"
-CLOCK_S = 60.0
-"""A clock that is off by more puts telemetry where nobody looks for it."""
-
 BUILDS_ON = {
-    "request": (), "metrics": ("request", "Grafana"), "exemplar": ("metrics",),
     "log line": ("request", "Grafana"), "trace": ("request", "Grafana"),
+    "metrics": ("request", "Grafana"), "exemplar": ("metrics",),
     "dashboards": ("Grafana",), "alert rules": ("Grafana",), "clock": ("collector",),
 }  # fmt: skip
-"""A check is not made when one of these is broken: it would only say the same again."""
+
+
+def builds_on(name: str, app_url: str | None) -> tuple[str, ...]:
+    """Checks without which *name* is not made: it would only say the same again."""
+    # An application that runs may have another collector than the one that is asked from here.
+    if name == "request" and app_url is None:
+        return ("collector",)
+    return BUILDS_ON.get(name, ())
 
 
 @dataclass
@@ -33,66 +36,46 @@ class Marked:
     """The request that is looked for."""
 
     request_id: str = field(default_factory=lambda: f"doctor-{uuid.uuid4().hex[:16]}")
-    service: str = SERVICE
     trace_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    service: str = ""
+    """Whose series are looked for; empty: not known, those of any service count."""
+
+    began_s: float = 0.0
+    """Samples that are older (Unix seconds) are of another request."""
 
 
 def checks(
-    environ: Mapping[str, str], stores: Stores, app_url: str | None
+    deployment: Deployment, stores: Stores, app_url: str | None
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     """The checks in their order."""
-    config, _ = settings.load({}, {}, environ)
-    endpoint = config.otlp_endpoint or "http://localhost:4318"
-    marked = Marked()
-    yield "collector", lambda: collector_answers(endpoint)
-    yield "clock", lambda: clocks_agree(endpoint)
+    config, off, marked = deployment.config, deployment.off, Marked()
+    yield "collector", lambda: doctor_collector.collector_answers(config)
+    yield "clock", lambda: doctor_collector.clocks_agree(config)
     yield "Grafana", lambda: grafana_answers(stores)
     send = (
-        (lambda: request_through(app_url, marked)) if app_url else (lambda: request_of_own(marked))
+        (lambda: request_through(app_url, marked))
+        if app_url
+        else (lambda: request_of_own(deployment, marked))
     )
     yield "request", send
-    yield "metrics", lambda: metrics_arrive(stores, marked)
+    # The log line first: it says which service answered.
+    yield "log line", sent("logs", off, lambda: log_line_arrives(stores, marked))
+    yield "trace", sent("traces", off, lambda: trace_arrives(stores, marked))
+    yield "metrics", sent("metrics", off, lambda: metrics_arrive(stores, marked))
     yield "exemplar", lambda: exemplar_arrives(stores, marked)
-    yield "log line", lambda: log_line_arrives(stores, marked)
-    yield "trace", lambda: trace_arrives(stores, marked)
     yield "dashboards", lambda: dashboards_are_there(stores)
     yield "alert rules", lambda: alert_rules_work(stores)
 
 
-def _empty_export(endpoint: str) -> urllib.request.Request:
-    url = f"{endpoint.rstrip('/')}/v1/traces"
-    # A valid request without records: the check leaves nothing in the stores.
-    return urllib.request.Request(url, b"{}", {"Content-Type": "application/json"})
+def sent(signal: str, off: Mapping[str, str], check: Callable[[], str]) -> Callable[[], str]:
+    """*check*, unless the deployment does not send the signal on purpose."""
 
+    def unless_off() -> str:
+        if signal in off:
+            raise NotAsked(f"{off[signal]}: not sent")
+        return check()
 
-def collector_answers(endpoint: str) -> str:
-    """The collector takes an empty export."""
-    fix = f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}: "
-    try:
-        with urllib.request.urlopen(_empty_export(endpoint), timeout=TIMEOUT_S):
-            return f"{endpoint} takes telemetry"
-    except urllib.error.HTTPError as error:
-        problem = f"{endpoint} answers {error.code} to /v1/traces: that is no collector"
-        fix += "the base address of the collector, port 4318 for HTTP"
-        raise WrongError(problem, fix) from error
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "reason", error))
-        fix += "start the collector there (`docker-compose up -d otel-collector`), or correct it"
-        raise WrongError(f"{endpoint} does not answer: {reason}", fix) from error
-
-
-def clocks_agree(endpoint: str) -> str:
-    """This machine's clock and the collector's agree."""
-    with urllib.request.urlopen(_empty_export(endpoint), timeout=TIMEOUT_S) as answer:
-        date = answer.headers.get("Date")
-    if not date:
-        return "the collector tells no time"
-    off = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
-    if abs(off) > CLOCK_S:
-        problem = f"this machine's clock is {abs(off):.0f} s {'fast' if off > 0 else 'slow'}"
-        fix = "set it by NTP (`timedatectl set-ntp true`), here or on the collector's machine"
-        raise WrongError(problem, fix)
-    return f"within {abs(off):.0f} s of the collector's"
+    return unless_off
 
 
 def grafana_answers(stores: Stores) -> str:
@@ -132,35 +115,15 @@ def request_through(app_url: str, marked: Marked) -> str:
         problem = f"{app_url} answers {status} without our request ID"
         fix = "call setup_telemetry(app) or init_app(app) in it; a proxy may take the header away"
         raise WrongError(problem, fix)
-    # The name of its service is not known here, so the series of any service count.
-    marked.service = ""
     return f"{status} from {app_url}, request ID {marked.request_id}"
 
 
-def request_of_own(marked: Marked) -> str:
-    """Send it through an application of our own, with the settings of the environment."""
-    from flask import Flask
-
-    from proletto_otel import setup_telemetry
-
-    app = Flask(SERVICE)
-    app.add_url_rule("/doctor", "doctor", lambda: "ok")
-    # Its files are in nobody's way: only what reaches the stack counts.
-    with tempfile.TemporaryDirectory() as folder:
-        telemetry = setup_telemetry(
-            app, service_name=SERVICE, log_dir=folder, state_dir=folder, log_console=False
-        )
-        try:
-            headers = {
-                "X-Request-ID": marked.request_id,
-                "traceparent": f"00-{marked.trace_id}-{uuid.uuid4().hex[:16]}-01",
-            }
-            with app.test_client() as client:
-                client.get("/doctor", headers=headers)
-            delivered = telemetry.flush(TIMEOUT_S)
-        finally:
-            telemetry.shutdown()
-    if not delivered:
+def request_of_own(deployment: Deployment, marked: Marked) -> str:
+    """Send it through an application of our own, with the settings of the deployment."""
+    marked.service, marked.began_s = SERVICE, time.time() - 1
+    if not doctor_probe.run(
+        SERVICE, marked.request_id, marked.trace_id, deployment.environ, deployment.own_transport()
+    ):
         problem = "the collector did not take the request's telemetry within 5 s"
         fix = (
             "`docker-compose logs otel-collector`; OTEL_EXPORTER_OTLP_HEADERS, if it wants a login"
@@ -171,32 +134,33 @@ def request_of_own(marked: Marked) -> str:
 
 def metrics_arrive(stores: Stores, marked: Marked) -> str:
     """The request is counted in Prometheus."""
-    count = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_count"
-    picked = f'{{service_name="{marked.service}"}}' if marked.service else ""
+    series = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_count{_picked(marked)}"
     found = stores.find(
         "its sample in Prometheus",
-        lambda: stores.promql(f"{count}{picked}"),
+        # A sample of an earlier run of doctor proves nothing.
+        lambda: stores.promql(f"timestamp({series}) >= {marked.began_s:.3f}"),
         "`docker-compose logs prometheus otel-collector`: is --web.enable-otlp-receiver set?",
-    )  # fmt: skip
-    if not marked.service:
-        return f"{len(found)} series of requests"
-    return f"{count}{picked} is there"
+    )
+    return f"{series} is there" if marked.service else f"{len(found)} series of requests"
 
 
 def exemplar_arrives(stores: Stores, marked: Marked) -> str:
     """Prometheus has an exemplar that leads to a trace."""
-    bucket = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_bucket"
-    picked = f'{{service_name="{marked.service}"}}' if marked.service else ""
+    buckets = f"{c.HTTP_SERVER_REQUEST_DURATION.prometheus}_bucket{_picked(marked)}"
     now = time.time()
     stores.find(
         "an exemplar in Prometheus",
         lambda: stores.store(
-            "prometheus", "/api/v1/query_exemplars", query=f"{bucket}{picked}", start=now - 3600,
-            end=now + 600,
+            "prometheus", "/api/v1/query_exemplars", query=buckets,
+            start=max(now - 3600, marked.began_s), end=now + 600,
         )["data"],
         "Prometheus needs --enable-feature=exemplar-storage, and traces must be sampled",
     )  # fmt: skip
     return "points of the latency panel lead to traces"
+
+
+def _picked(marked: Marked) -> str:
+    return f'{{service_name="{marked.service}"}}' if marked.service else ""
 
 
 def log_line_arrives(stores: Stores, marked: Marked) -> str:
@@ -213,6 +177,7 @@ def log_line_arrives(stores: Stores, marked: Marked) -> str:
         )["data"]["result"],
         "`docker-compose ps loki`, `docker-compose logs loki otel-collector`",
     )  # fmt: skip
+    marked.service = found[0].get("stream", {}).get("service_name", marked.service)
     return f"{sum(len(stream['values']) for stream in found)} lines with the request ID"
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from proletto_otel.cli import doctor_application
+from proletto_otel.cli.doctor_deployment import Deployment
 from proletto_otel.cli.doctor_verdict import WrongError
-from proletto_otel.core import config as settings
 from proletto_otel.core.config import Config
 
 Check = tuple[str, Callable[[], str]]
@@ -25,17 +25,16 @@ UWSGI_FILES = ("uwsgi.ini", "uwsgi.yaml", "uwsgi.yml")
 TIMEOUT_S = 5.0
 
 
-def checks(environ: Mapping[str, str], app: str | None, test_alert: bool) -> Iterator[Check]:
+def checks(deployment: Deployment, app: str | None, test_alert: bool) -> Iterator[Check]:
     """The checks in their order."""
-    config, warnings = settings.load({}, {}, environ)
-    yield "settings", lambda: settings_are_understood(warnings)
+    yield "settings", lambda: settings_are_understood(deployment.warnings)
     yield "versions", versions_fit
-    yield "folders", lambda: folders_can_be_written(config)
-    yield "uWSGI", lambda: uwsgi_runs_threads(Path.cwd(), environ)
     if app:
-        yield from doctor_application.checks(app, Path.cwd(), environ)
+        yield from doctor_application.checks(app, Path.cwd(), deployment)
+    yield "folders", lambda: folders_can_be_written(deployment.config)
+    yield "uWSGI", lambda: uwsgi_runs_threads(Path.cwd(), deployment.environ)
     if test_alert:
-        yield "test alert", lambda: channels_answer(config)
+        yield "test alert", lambda: channels_answer(deployment.config)
 
 
 def settings_are_understood(warnings: list[str]) -> str:

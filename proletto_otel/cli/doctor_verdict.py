@@ -15,6 +15,10 @@ class WrongError(Exception):
         self.fix = fix
 
 
+class NotAsked(Exception):
+    """A check does not apply here, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The outcome of one check."""
@@ -34,6 +38,8 @@ def judge(name: str, check: Callable[[], str]) -> Verdict:
         state, said, fix = "well", check(), ""
     except WrongError as error:
         state, said, fix = "wrong", str(error), error.fix
+    except NotAsked as error:
+        state, said, fix = "skipped", str(error), ""
     except Exception as error:
         # doctor is asked when things are broken, so it never breaks itself
         state, said, fix = "wrong", f"could not be checked: {error!r}", "report this line"

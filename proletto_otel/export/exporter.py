@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,16 @@ from proletto_otel.core.conventions import (
     TELEMETRY_SPOOL_AGE,
     TELEMETRY_SPOOL_BYTES,
 )
-from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.push import MetricSource
 from proletto_otel.core.metrics.registry import Family, Registry, registry
-from proletto_otel.export import grpc_connection
-from proletto_otel.export.destination import Connection, Destination
+from proletto_otel.export.destination import Destination
 from proletto_otel.export.encoding import otlp
-from proletto_otel.export.endpoint import Endpoint, Peer, endpoint, is_configured, is_loopback
+from proletto_otel.export.endpoint import Peer, is_configured
 from proletto_otel.export.export_thread import ExportThread
-from proletto_otel.export.http_connection import HttpConnection
 from proletto_otel.export.metric_reader import MetricReader, OwnNumbers
-from proletto_otel.export.payload import GZIP
 from proletto_otel.export.queue import ExportQueue
 from proletto_otel.export.resource import DISTRO, Resource
+from proletto_otel.export.route import Route
 from proletto_otel.export.signal_exporter import SignalExporter
 from proletto_otel.export.spool.spool import Spool
 from proletto_otel.runtime.lifecycle import Component
@@ -68,7 +64,7 @@ class OtlpExporter(Component):
     ) -> None:
         self.resource = resource or Resource(config)
         self._config, self._clock = config, clock
-        self._uses_grpc = _uses_grpc(config)
+        self._route = Route(config)
         self._spool = _spool(config, state_dir)
         self._destinations: dict[Peer, Destination] = {}
         self.traces = self._new_queue("traces", config.trace_queue, config.trace_batch)
@@ -166,69 +162,35 @@ class OtlpExporter(Component):
     def _exporter(
         self, signal: str, queue: ExportQueue, environ: Mapping[str, str]
     ) -> SignalExporter:
-        config, to = self._config, self._endpoint(signal, environ)
+        config, to = self._config, self._route.endpoint(signal, environ)
         delays = {"traces": config.trace_delay_ms, "logs": config.log_delay_ms}
         return SignalExporter(
             signal,
             queue,
             to,
-            self._destination(to),
+            self._destination(to.peer),
             self._spool,
             resource=self.resource.encoded,
             scope=otlp.scope(DISTRO),
-            # gRPC compresses its messages itself, from the request as it was encoded.
-            encoding=GZIP if self._compresses(to.peer) and not self._uses_grpc else "",
+            encoding=self._route.encoding(to.peer),
             delay_s=delays.get(signal, 500) / 1000,
             clock=self._clock,
         )
 
-    def _destination(self, to: Endpoint) -> Destination:
+    def _destination(self, peer: Peer) -> Destination:
         # Signals with the same peer share connection and breaker: one that is down is asked once.
-        found = self._destinations.get(to.peer)
+        found = self._destinations.get(peer)
         if found is None:
             where = self._spool.directory
-            wait_s = self._config.otlp_timeout_ms / 1000
-            connection: Connection = HttpConnection(to.peer, wait_s)
-            if self._uses_grpc:
-                compress = self._compresses(to.peer)
-                connection = grpc_connection.GrpcConnection(to.peer, wait_s, compress=compress)
-            found = self._destinations[to.peer] = Destination(
-                connection,
-                to.peer.shown,
+            found = self._destinations[peer] = Destination(
+                self._route.connection(peer),
+                peer.shown,
                 expected=is_configured(self._config),
                 waits_in=str(where) if where else "memory",
-                timeout_s=wait_s,
+                timeout_s=self._config.otlp_timeout_ms / 1000,
                 clock=self._clock,
             )
         return found
-
-    def _endpoint(self, signal: str, environ: Mapping[str, str]) -> Endpoint:
-        config = self._config
-        if not self._uses_grpc:
-            return endpoint(config, signal, environ)
-        if not is_configured(config):
-            config = replace(config, otlp_endpoint=grpc_connection.DEFAULT_ENDPOINT)
-        # Without proxies: gRPC reads the variables for those itself.
-        found = endpoint(config, signal, {})
-        return replace(found, path=grpc_connection.SERVICES[signal])
-
-    def _compresses(self, peer: Peer) -> bool:
-        """On this machine a byte costs less to send than to squeeze (5 to 30 µs a request)."""
-        chosen = self._config.otlp_compression
-        return chosen == GZIP or (chosen == "auto" and not is_loopback(peer.host))
-
-
-def _uses_grpc(config: Config) -> bool:
-    if config.otlp_protocol != "grpc" or config.sdk_disabled:
-        return False
-    if not grpc_connection.is_installed():
-        log_rate_limited(
-            "otlp:grpc",
-            "OTEL_EXPORTER_OTLP_PROTOCOL='grpc': expected http/protobuf, or "
-            "`pip install 'proletto_otel[grpc]'` first; using http/protobuf",
-        )
-        return False
-    return True
 
 
 def _spool(config: Config, state_dir: Path | None) -> Spool:

@@ -43,6 +43,8 @@ class Answer:
     """Seconds it asked us to wait."""
 
     body: bytes = b""
+    date: str = ""
+    """The peer's clock, as its `Date` header has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +152,7 @@ class HttpConnection:
         if response.will_close or not response.isclosed():
             self.close()
         asked = _retry_after(response.headers.get("retry-after"), self._clock())
-        return Answer(response.status, asked, body)
+        return Answer(response.status, asked, body, response.headers.get("date", ""))
 
     def _connected(self, connect_s: float, answer_s: float) -> http.client.HTTPConnection:
         if self._connection is None:

@@ -26,6 +26,8 @@ class ScriptedStack:
         self.clock_off_s = 0.0
         self.taken: set[str] = set()
         """Signals that arrived."""
+        self.tenants: set[str | None] = set()
+        """The header `X-Tenant` of every export."""
         self.posted: list[Any] = []
         """What was sent to the webhook."""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -74,7 +76,9 @@ def _handler(stack: ScriptedStack) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = urlsplit(self.path).path
             status = self._status(path)
-            if path.startswith("/v1/") and body != b"{}" and status == 200:
+            if path.startswith("/v1/"):
+                stack.tenants.add(self.headers.get("X-Tenant"))
+            if path.startswith("/v1/") and body and status == 200:
                 stack.taken.add(path.removeprefix("/v1/"))
             elif path == "/hook":
                 stack.posted.append(json.loads(body))

@@ -66,7 +66,7 @@ def run(stack: ScriptedStack, folder: Path, broken: Break | None = None) -> dict
     command = [sys.executable, "-m", "proletto_otel", "doctor", *words]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100)
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    found = json.loads(done.stdout[done.stdout.index("[\n") :])
+    found = json.loads(done.stdout)
     return {**{verdict["name"]: verdict for verdict in found}, "exit": done.returncode}
 
 
@@ -108,6 +108,40 @@ def test_application_that_is_well(stack: ScriptedStack, tmp_path: Path) -> None:
     looked_at = ("application", "preload", "conventions")
     assert {"well"} == {found[name]["state"] for name in looked_at}, found
     assert "starts no thread, so it is safe" in found["preload"]["said"]
+
+
+OWN_ENDPOINT = """
+from flask import Flask
+from proletto_otel import setup_telemetry
+print("loading the shop")
+app = Flask(__name__)
+setup_telemetry(app, otlp_endpoint={url!r}, otlp_headers={{"x-tenant": "shop"}})
+"""
+
+
+def test_application_with_an_endpoint_of_its_own(stack: ScriptedStack, tmp_path: Path) -> None:
+    """Arguments of `setup_telemetry` say where telemetry goes, as they do when it is served."""
+
+    def change(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+        env["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
+        (folder / "own.py").write_text(OWN_ENDPOINT.format(url=stack.url))
+        return ["--app", "own:app"]
+
+    found = run(stack, tmp_path, change)
+
+    assert 0 == found.pop("exit"), found
+    assert {"well"} == {verdict["state"] for verdict in found.values()}
+    assert {"shop"} == stack.tenants - {None}
+    assert None not in stack.tenants
+
+
+def test_signal_that_is_off_is_not_missed(stack: ScriptedStack, tmp_path: Path) -> None:
+    """Who sends no logs on purpose has nothing to mend."""
+    found = run(stack, tmp_path, setting(OTEL_LOGS_EXPORTER="none"))
+
+    assert 0 == found["exit"], found
+    assert "skipped" == found["log line"]["state"]
+    assert "OTEL_LOGS_EXPORTER=none: not sent" == found["log line"]["said"]
 
 
 def setting(**values: str) -> Break:
@@ -199,6 +233,11 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         "collector", "does not answer", "docker-compose up -d otel-collector"),
     "wrong endpoint": (
         status("/v1/traces", 404), "collector", "that is no collector", "port 4318 for HTTP"),
+    "collector that wants a login": (
+        status("/v1/", 401), "collector", "wants another login", "OTEL_EXPORTER_OTLP_HEADERS"),
+    "gRPC port": (
+        setting(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:{free}/"),
+        "collector", "does not answer", "port 4318 speaks HTTP, 4317 gRPC"),
     "clock off by an hour": (clock, "clock", "s slow", "timedatectl set-ntp true"),
     "Loki down": (status(f"{PROXY}loki", 502), "log line", "HTTP 502", "docker-compose ps loki"),
     "Prometheus without OTLP": (
@@ -263,6 +302,23 @@ def test_one_cause_has_one_verdict(stack: ScriptedStack, tmp_path: Path) -> None
 
     assert ["Grafana"] == wrong
     assert "needs: Grafana" == found["trace"]["said"]
+
+
+def test_collector_that_is_down_is_one_verdict(stack: ScriptedStack, tmp_path: Path) -> None:
+    """No request is sent through an application of our own to a collector that is not there."""
+    found = run(stack, tmp_path, setting(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:{free}"))
+    found.pop("exit")
+
+    assert ["collector"] == [name for name, each in found.items() if each["state"] == "wrong"]
+    assert "needs: collector" == found["request"]["said"]
+
+
+def test_password_in_the_endpoint_is_not_shown(stack: ScriptedStack, tmp_path: Path) -> None:
+    """An endpoint may hold a login."""
+    found = run(stack, tmp_path, setting(OTEL_EXPORTER_OTLP_ENDPOINT="http://me:pa55@127.0.0.1:1"))
+
+    assert "wrong" == found["collector"]["state"]
+    assert "pa55" not in json.dumps(found)
 
 
 def test_secrets_are_not_shown(stack: ScriptedStack, tmp_path: Path) -> None:
