@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proletto_otel.request import durations
+from proletto_otel.request.request_days import add_up_a_day
 from proletto_otel.request.request_history import DDL as REQUESTS
 from proletto_otel.request.request_history import TIERS as REQUEST_TIERS
 from proletto_otel.request.request_history import RequestHistory
@@ -87,6 +88,9 @@ def fill_requests(store: Store, routes: int) -> None:
                 for route in range(routes + 1)
             ),
         )
+    store.write("INSERT OR REPLACE INTO request_clock VALUES (1, 0, ?)", [(NOW,)])
+    while add_up_a_day(store):
+        pass
 
 
 def typical(n: int) -> bytes:
@@ -129,6 +133,7 @@ def reads(store: Store) -> None:
     timed("request_endpoints, 1 h", lambda: requests.endpoints(NOW - HOUR_S, NOW))
     timed("request_endpoints, 24 h", lambda: requests.endpoints(NOW - DAY_S, NOW))
     timed("request_endpoints, 7 d", lambda: requests.endpoints(NOW - 7 * DAY_S, NOW))
+    timed("request_endpoints, 30 d", lambda: requests.endpoints(NOW - 30 * DAY_S, NOW))
 
 
 def leader(store: Store, routes: int) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from proletto_otel.request import durations
-from proletto_otel.request.request_history import ALL, DDL, TIERS
+from proletto_otel.request import durations, request_days
+from proletto_otel.request.request_history import ALL, DAY_S, DDL, TIERS
 from proletto_otel.request.request_totals import CLASSES, RequestSum, RequestTotals
 from proletto_otel.state.store import Store
 
@@ -157,14 +157,16 @@ class RequestSeries:
     def endpoints(self, start: float, end: float, points: int = 30) -> tuple[EndpointPoint, ...]:
         """Every endpoint that was asked between *start* and *end*, the busiest first."""
         tier, step, first = _fit(start, end, points, self._oldest())
-        asked = {"tier": tier, "step": step, "first": first, "end": end}
         found: dict[int, _Endpoint] = {}
-        for row in self._store.query(_COUNTS, asked):
+        parts = request_days.pieces(self._store, tier, first, end)
+        # a column of the curves may be finer than a piece
+        curves = parts if step % DAY_S == 0 else [(tier, first, end)]
+        for row in self._read(_COUNTS, curves, step):
             if row["route"] not in found:
                 found[row["route"]] = _Endpoint()
             found[row["route"]].take(row)
         # Apart from the counts, which SQLite adds up: these are most of the bytes.
-        for number, packed in self._store.query(_DURATIONS, asked):
+        for number, packed in self._read(_DURATIONS, parts, step):
             if number in found:
                 durations.add_packed(found[number].total.fine, packed)
         names = self._store.query("SELECT id, method, route FROM request_routes")
@@ -174,6 +176,14 @@ class RequestSeries:
             if number in found
         ]
         return tuple(sorted(made, key=lambda e: -e.total.count))
+
+    def _read(
+        self, sql: str, parts: Iterable[request_days.Piece], step: int
+    ) -> Iterator[sqlite3.Row]:
+        for tier, first, end in parts:
+            yield from self._store.query(
+                sql, {"tier": tier, "first": first, "end": end, "step": step}
+            )
 
     def _columns(
         self, start: float, end: float, route: str | None, method: str | None, points: int
@@ -265,7 +275,11 @@ class _Endpoint:
     def take(self, row: sqlite3.Row) -> None:
         """Add the counts of one column."""
         self.total.add_counts(row)
-        self.points.append((float(row[1]), sum(row[3:9]), row[9]))
+        count, errors = sum(row[3:9]), row[9]
+        if self.points and self.points[-1][0] == row[1]:  # a column of two pieces
+            _, earlier, failed = self.points.pop()
+            count, errors = count + earlier, errors + failed
+        self.points.append((float(row[1]), count, errors))
 
     def report(self, key: tuple[str, str], first: int, end: float) -> EndpointPoint:
         """What a table shows."""

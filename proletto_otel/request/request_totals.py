@@ -98,6 +98,14 @@ class RequestSum:
         self.timed += row[10]
         self.seconds += row[11]
 
+    def add(self, other: RequestSum) -> None:
+        """Take in another sum."""
+        self.classes = [a + b for a, b in zip(self.classes, other.classes, strict=True)]
+        self.errors += other.errors
+        self.timed += other.timed
+        self.seconds += other.seconds
+        self.fine = [a + b for a, b in zip(self.fine, other.fine, strict=True)]
+
     def totals(self) -> RequestTotals:
         """What they are together."""
         return RequestTotals(

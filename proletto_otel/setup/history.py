@@ -12,6 +12,7 @@ from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import SERVICE_VERSION
 from proletto_otel.metrics.system_metrics import OLDEST_S, SystemSampler
 from proletto_otel.monitoring.request_summary import OwnRoutes
+from proletto_otel.request import request_days
 from proletto_otel.request.request_examples import RequestExamples
 from proletto_otel.request.request_history import RequestHistory
 from proletto_otel.request.request_totals import totals
@@ -42,6 +43,7 @@ class Recording:
         self, config: Config, store: Store, snapshots: Snapshots, gather: Callable[[], object]
     ) -> None:
         self._config = config
+        self._store = store
         self._snapshots = snapshots
         self._gather = gather
         self.history = History(store, config.monitor_max_samples, is_built_in)
@@ -91,9 +93,11 @@ class Recording:
         self._examples.record(routes)
 
     def prune(self) -> None:
-        """Delete what is too old."""
+        """Delete what is too old, and add up a day that is over."""
         now = time.time()
         self._requests.prune(now)
+        request_days.prune(self._store, now)
+        request_days.add_up_a_day(self._store)
         self._examples.prune(now)
 
 

@@ -15,7 +15,7 @@ from proletto_otel.alerts.store import MAX_EVENTS
 from proletto_otel.core.texts import human_duration
 from proletto_otel.errors import group_rows, tables
 from proletto_otel.health import store as health
-from proletto_otel.request import request_examples, request_history
+from proletto_otel.request import request_days, request_examples, request_history
 from proletto_otel.state import history, thread_dumps, worker_lives
 from proletto_otel.web import audit, figures
 
@@ -62,7 +62,8 @@ def _rows(site: Site) -> Iterable[StoredKind]:
         yield _kind(f"Metrics, {_each(seconds)}", human_duration(kept_s),
                     points.get(seconds, 0), history.MAX_METRICS * kept_s // seconds)  # fmt: skip
     points = _by_tier(store, "request_points")
-    for seconds, kept_s in request_history.TIERS:
+    days = (request_history.DAY_S, request_days.KEPT_S)
+    for seconds, kept_s in (*request_history.TIERS, days):
         most = request_history.MAX_PER_BUCKET * kept_s // seconds
         yield _kind(
             f"Requests, {_each(seconds)}", human_duration(kept_s), points.get(seconds, 0), most
