@@ -6,6 +6,7 @@ docker-compose.yml, so that a wrong flag there is seen here.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -35,7 +36,13 @@ def missing(reason: str, remedy: str) -> None:
     message = f"{reason}; `{remedy}` provides it"
     if os.environ.get("PROLETTO_REQUIRE_ALL") == "1":
         pytest.fail(message)
-    pytest.skip(message)
+    pytest.skip(message, allow_module_level=True)
+
+
+def dashboard_generators() -> None:
+    """Skips where the package that the dashboards are built with is not installed."""
+    if importlib.util.find_spec("grafana_foundation_sdk") is None:
+        missing("needs grafana-foundation-sdk", "make install, with Python 3.11 or later")
 
 
 def binary(name: str) -> str:

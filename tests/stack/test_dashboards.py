@@ -16,8 +16,7 @@ import pytest
 from proletto_otel.stack import dashboard_uids, pack
 from proletto_otel.stack.prometheus_rules import recording_file
 from tests.stack.expressions import contract, nodes, parse, selectors, used_labels
-from tests.stack.servers import ROOT
-from tools.dashboards import limits
+from tests.stack.servers import ROOT, dashboard_generators
 
 FOLDER = ROOT / "grafana/dashboards"
 PATHS = sorted(FOLDER.glob("*.json"))
@@ -166,6 +165,16 @@ def test_links_lead_to_dashboards(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOARDS)
+def test_links_and_deployments_are_in_sight(name: str) -> None:
+    """Not in a menu, where the SDK would put them and one has to look for them."""
+    board = BOARDS[name]
+    shown = [*board["links"], *board["annotations"]["list"]]
+
+    assert board["links"]
+    assert [] == [each for each in shown if each.get("placement")]
+
+
+@pytest.mark.parametrize("name", BOARDS)
 def test_variables_are_defined(name: str) -> None:
     """A query asks for no variable that its dashboard lacks."""
     board = BOARDS[name]
@@ -200,7 +209,10 @@ def test_every_rule_has_a_runbook_entry(rule: Any) -> None:
 
 def test_limits_are_those_of_the_alerts() -> None:
     """Lines and colours of a panel are the numbers of the rule."""
-    drawn = [step["value"] for step in limits.limits("error_rate")["thresholds"]["steps"]]
+    dashboard_generators()
+    from tools.dashboards import limits
+
+    drawn = [step.value for step in limits.limits("error_rate").build().steps]
     rules = [rule for rule in pack.shipped().rules if rule.base == "HighErrorRate"]
 
     assert [None, *(rule.band.beyond for rule in rules)] == drawn

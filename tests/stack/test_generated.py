@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
-from tests.stack.servers import ROOT
-from tools import stack_files
+from tests.stack.servers import ROOT, dashboard_generators
+
+dashboard_generators()
+from tools import stack_files  # noqa: E402  imports the package that may be missing
 
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 

@@ -26,15 +26,15 @@ def dashboard() -> Dashboard:
         p.table("Health checks", "The state each check is in.", p.instant(checks), height=9),
         p.timeseries("Health over time", "0 healthy, 1 degraded, 2 unhealthy.",
                      p.promql(health_value(PICKED), "{{service_name}} {{check}}"),
-                     unit="none", height=9, defaults={"max": 2}),
+                     unit="none", height=9).max(2),
         p.timeseries("Duration of checks", "When they last ran.",
                      p.promql(f"max by (service_name, check) "
                               f"({q.latest(c.HEALTH_CHECK_DURATION, PICKED)})",
                               "{{service_name}} {{check}}"), unit="s"),
         p.timeseries("Last sign of life", "Seconds since a service sent its latest sample.",
                      p.promql(f"time() - max by (service_name) (max_over_time({beat}[6h]))",
-                              "{{service_name}}"), unit="s", drawn=True,
-                     defaults=p.steps((None, p.GREEN), (180, p.RED), drawn=True)),
+                              "{{service_name}}"), unit="s",
+                     steps=p.steps((None, p.GREEN), (180, p.RED))),
     ]  # fmt: skip
     return Dashboard(
         uid=d.HEALTH, title="Health and alerts", variables=VARIABLES,

@@ -21,7 +21,7 @@ WHERE = f"""\
 """
 
 
-def services() -> p.Panel:
+def services() -> p.PanelBuilder:
     """A row per service."""
     by = f"sum by ({q.SERVICE})"
     count = q.series(q.COUNT, q.REAL)
@@ -52,7 +52,7 @@ def dashboard() -> Dashboard:
         p.alert_list("Firing alerts", "Of all services and of the stack.", height=9),
         p.stat("Parts of the stack that answer", "1: it answers.", p.promql("up", "{{job}}"),
                unit="none", width=12, height=9,
-               defaults=p.steps((None, p.RED), (1, p.GREEN))),
+               steps=p.steps((None, p.RED), (1, p.GREEN))),
     ]  # fmt: skip
     return Dashboard(
         uid=d.HOME, title="Home", annotations=False, rows=[Row("", first), Row("", second)],

@@ -1,214 +1,227 @@
-"""Panels as Grafana reads them: a function per kind, in the classic (v1) JSON."""
+"""Panels: a function per kind, which returns the builder of grafana-foundation-sdk.
+
+Here is what all panels of a kind have in common. What one panel alone needs, its page says with
+the builder's own methods: `p.timeseries(…).max(100)`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack
 
-PROMETHEUS, LOKI, TEMPO = "prometheus", "loki", "tempo"
+from grafana_foundation_sdk.builders import common as shared
+from grafana_foundation_sdk.builders import dashboard as parts
+from grafana_foundation_sdk.builders import heatmap as heatmaps
+from grafana_foundation_sdk.builders import logs as log_panels
+from grafana_foundation_sdk.builders import stat as stats
+from grafana_foundation_sdk.builders import table as tables
+from grafana_foundation_sdk.builders import text as texts
+from grafana_foundation_sdk.builders import timeseries as series
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models import common as choices
+from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
+    DynamicConfigValue,
+    FieldColorModeId,
+    FieldConfigSource,
+    MatcherConfig,
+    Panel,
+    Threshold,
+)
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
+
+from tools.dashboards.queries import Query, instant, logql, promql, traceql
+
+__all__ = [
+    "AMBER", "BLUE", "GREEN", "GRID", "RED", "PanelBuilder", "Steps", "alert_list", "column",
+    "heatmap", "instant", "logql", "logs", "promql", "stat", "steps", "table", "text",
+    "timeseries", "traceql",
+]  # fmt: skip
+
 GRID = 24
 """Columns of a dashboard."""
 GREEN, AMBER, RED, BLUE = "green", "#E8A317", "red", "blue"
+Steps = parts.ThresholdsConfig
+Override = parts.DashboardFieldConfigSourceOverrides
+PanelBuilder: TypeAlias = Builder[Panel]
+"""A panel of any kind."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """One panel of a dashboard."""
+class Settings(TypedDict, total=False):
+    """What a page may say of every kind of panel."""
 
-    kind: str
-    title: str
-    description: str
-    targets: Sequence[Mapping[str, Any]] = ()
-    width: int = 12
-    height: int = 8
-    unit: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    custom: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Sequence[Mapping[str, Any]] = ()
-    transformations: Sequence[Mapping[str, Any]] = ()
-    empty_while_well: str = ""
+    width: int
+    height: int
+    unit: str
+    empty_while_well: str
     """Why it is rightly empty while nothing is wrong; the text shown instead of `No data`."""
 
-    def build(self, number: int, x: int, y: int) -> dict[str, Any]:
-        """The panel's JSON, at a position of the grid."""
-        defaults: dict[str, Any] = dict(self.defaults)
-        if self.unit:
-            defaults = {"unit": self.unit, **defaults}
-        if self.custom:
-            defaults["custom"] = dict(self.custom)
-        if self.empty_while_well:
-            defaults["noValue"] = self.empty_while_well
-        built: dict[str, Any] = {
-            "id": number, "type": self.kind, "title": self.title, "description": self.description,
-            "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height},
-            "fieldConfig": {"defaults": defaults, "overrides": list(self.overrides)},
-            "options": dict(self.options),
-        }  # fmt: skip
-        if self.targets:
-            # All queries of a panel go to one store.
-            built["datasource"] = self.targets[0]["datasource"]
-            built["targets"] = [
-                {"refId": chr(ord("A") + index), **target}
-                for index, target in enumerate(self.targets)
-            ]
-        if self.transformations:
-            built["transformations"] = list(self.transformations)
-        return built
+
+class _Builder(Protocol):
+    """What the SDK's builders of panels have in common; they share no class."""
+
+    def title(self, title: str, /) -> Self: ...
+    def description(self, description: str, /) -> Self: ...
+    def span(self, w: int, /) -> Self: ...
+    def height(self, h: int, /) -> Self: ...
+    def unit(self, unit: str, /) -> Self: ...
+    def no_value(self, no_value: str, /) -> Self: ...
+    def datasource(self, datasource: choices.DataSourceRef, /) -> Self: ...
+    def targets(self, targets: list[Builder[Dataquery]], /) -> Self: ...
+    def build(self) -> Panel: ...
 
 
-def source(store: str) -> dict[str, str]:
-    """A reference to one of the three provisioned data sources."""
-    return {"type": store, "uid": store}
+P = TypeVar("P", bound=_Builder)
 
 
-def promql(expression: str, legend: str = "", *, exemplar: bool = False) -> dict[str, Any]:
-    """A query over time."""
-    more = {"exemplar": True} if exemplar else {}
-    return {
-        "datasource": source(PROMETHEUS), "expr": expression, "range": True,
-        "legendFormat": legend or "__auto", **more,
-    }  # fmt: skip
+def _panel(
+    panel: P, title: str, description: str, queries: Sequence[Query], settings: Settings,
+    *, width: int = 12, height: int = 8,
+) -> P:  # fmt: skip
+    panel.title(title).description(description)
+    panel.span(settings.get("width", width)).height(settings.get("height", height))
+    if unit := settings.get("unit"):
+        panel.unit(unit)
+    if text := settings.get("empty_while_well"):
+        panel.no_value(text)
+    if queries:
+        # All queries of a panel go to one store.
+        store = queries[0].build().datasource
+        assert store
+        named: list[Builder[Dataquery]] = [
+            query.ref_id(chr(ord("A") + index)) for index, query in enumerate(queries)
+        ]
+        panel.datasource(store).targets(named)
+    # Grafana writes it into every panel; the SDK leaves it out where nothing was set.
+    built = panel.build()
+    built.field_config = built.field_config or FieldConfigSource()
+    return panel
 
 
-def instant(expression: str, legend: str = "") -> dict[str, Any]:
-    """The present values, as a table."""
-    return {
-        "datasource": source(PROMETHEUS), "expr": expression, "instant": True, "range": False,
-        "format": "table", "legendFormat": legend or "__auto",
-    }  # fmt: skip
+def steps(*limits: tuple[float | None, str]) -> Steps:
+    """Colours by value: (from, colour), the first without a limit."""
+    return parts.ThresholdsConfig().steps(
+        [Threshold(value=limit, color=colour) for limit, colour in limits]
+    )
 
 
-def logql(expression: str, legend: str = "", *, now: bool = False) -> dict[str, Any]:
-    """Lines or numbers from Loki."""
-    return {
-        "datasource": source(LOKI), "expr": expression, "legendFormat": legend,
-        "queryType": "instant" if now else "range",
-    }  # fmt: skip
-
-
-def traceql(query: str, limit: int = 20) -> dict[str, Any]:
-    """A search for traces in Tempo."""
-    return {
-        "datasource": source(TEMPO), "queryType": "traceql", "query": query, "limit": limit,
-        "tableType": "traces",
-    }  # fmt: skip
-
-
-def steps(*limits: tuple[float | None, str], drawn: bool = False) -> dict[str, Any]:
-    """Colours by value: (from, colour), the first without a limit; *drawn* as dashed lines too."""
-    found: dict[str, Any] = {
-        "color": {"mode": "thresholds"},
-        "thresholds": {
-            "mode": "absolute",
-            "steps": [{"color": colour, "value": limit} for limit, colour in limits],
-        },
-    }
-    if drawn:
-        found["color"] = {"mode": "palette-classic"}
-    return found
-
-
-def stat(title: str, description: str, *targets: Mapping[str, Any], **more: Any) -> Panel:
-    """A panel with the latest number."""
-    options = {
-        "reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "graphMode": "none",
-    }  # fmt: skip
-    given: dict[str, Any] = {"width": 4, "height": 4, "options": options, **more}
-    return Panel(kind="stat", title=title, description=description, targets=targets, **given)
+def stat(
+    title: str, description: str, *queries: Query, steps: Steps | None = None,
+    **settings: Unpack[Settings],
+) -> stats.Panel:  # fmt: skip
+    """A panel with the latest number, in the colour of its step."""
+    panel = _panel(stats.Panel(), title, description, queries, settings, width=4, height=4)
+    panel.reduce_options(shared.ReduceDataOptions().calcs(["lastNotNull"]))
+    panel.color_mode(choices.BigValueColorMode.VALUE).graph_mode(choices.BigValueGraphMode.NONE)
+    if steps:
+        panel.thresholds(steps).color_scheme(parts.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    return panel
 
 
 def timeseries(
-    title: str, description: str, *targets: Mapping[str, Any], stacked: bool = False,
-    table_legend: bool = False, drawn: bool = False, **more: Any,
-) -> Panel:  # fmt: skip
-    """Lines over time; *drawn*: the thresholds are drawn in."""
-    legend: dict[str, Any] = {"displayMode": "list", "placement": "bottom"}
-    if table_legend:
-        legend = {"displayMode": "table", "placement": "right", "calcs": ["lastNotNull", "max"]}
-    # Gaps of up to 90 s (`spanNulls`) are bridged: an export that is late is no outage.
-    custom: dict[str, Any] = {
-        "fillOpacity": 30 if stacked else 8, "showPoints": "never", "spanNulls": 90_000,
-        "stacking": {"mode": "normal" if stacked else "none"},
-    }  # fmt: skip
-    if drawn:
-        custom["thresholdsStyle"] = {"mode": "dashed"}
-    options = {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
-    # From zero: cut off, a small change would look like a large one.
-    defaults = {"min": 0, **more.pop("defaults", {})}
-    if defaults["min"] is None:
-        del defaults["min"]
-    return Panel(
-        kind="timeseries", title=title, description=description, targets=targets,
-        options=options, custom=custom, defaults=defaults, **more,
-    )  # fmt: skip
+    title: str, description: str, *queries: Query, steps: Steps | None = None,
+    stacked: bool = False, table_legend: bool = False, from_zero: bool = True,
+    **settings: Unpack[Settings],
+) -> series.Panel:  # fmt: skip
+    """Lines over time; *steps* are drawn in as dashed lines."""
+    panel = _panel(series.Panel(), title, description, queries, settings)
+    panel.legend(_legend(table_legend)).tooltip(
+        shared.VizTooltipOptions()
+        .mode(choices.TooltipDisplayMode.MULTI)
+        .sort(choices.SortOrder.DESCENDING)
+    )
+    mode = choices.StackingMode.NORMAL if stacked else choices.StackingMode.NONE
+    panel.stacking(shared.StackingConfig().mode(mode)).fill_opacity(30 if stacked else 8)
+    # Gaps of up to 90 s are bridged: an export that is late is no outage.
+    panel.show_points(choices.VisibilityMode.NEVER).span_nulls(90_000)
+    if from_zero:
+        # Cut off, a small change would look like a large one.
+        panel.min(0)
+    if steps:
+        dashed = shared.GraphThresholdsStyleConfig().mode(choices.GraphThresholdsStyleMode.DASHED)
+        colours = parts.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC)
+        panel.thresholds(steps).color_scheme(colours).thresholds_style(dashed)
+    return panel
 
 
-def table(title: str, description: str, *targets: Mapping[str, Any], **more: Any) -> Panel:
+def _legend(as_table: bool) -> shared.VizLegendOptions:
+    # The SDK's own default hides it.
+    legend = shared.VizLegendOptions().show_legend(True)
+    if as_table:
+        legend.display_mode(choices.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"])
+        return legend.placement(choices.LegendPlacement.RIGHT)
+    return legend.display_mode(choices.LegendDisplayMode.LIST).placement(
+        choices.LegendPlacement.BOTTOM
+    )
+
+
+HIDDEN = {"Time": True, "__name__": True, "job": True, "instance": False}
+JOINED = (
+    DataTransformerConfig(id_val="merge", options={}),
+    DataTransformerConfig(id_val="organize", options={"excludeByName": HIDDEN}),
+)
+
+
+def table(
+    title: str, description: str, *queries: Query, overrides: Sequence[Override] = (),
+    transformations: Sequence[DataTransformerConfig] = JOINED, **settings: Unpack[Settings],
+) -> tables.Panel:  # fmt: skip
     """Rows; the columns of several queries are joined by their labels."""
-    hidden = {"Time": True, "__name__": True, "job": True, "instance": False}
-    default = [
-        {"id": "merge", "options": {}},
-        {"id": "organize", "options": {"excludeByName": hidden}},
-    ]
-    given: dict[str, Any] = {"transformations": default, **more}
-    options = {"showHeader": True, "cellHeight": "sm"}
-    return Panel(
-        kind="table", title=title, description=description, targets=targets, options=options,
-        **given,
-    )  # fmt: skip
+    panel = _panel(tables.Panel(), title, description, queries, settings)
+    panel.show_header(True).cell_height(choices.TableCellHeight.SM).overrides([*overrides])
+    return panel.transformations([*transformations]) if transformations else panel
 
 
-def logs(title: str, description: str, expression: str, **more: Any) -> Panel:
+def column(name: str, shown: str, unit: str = "", **more: object) -> Override:
+    """How a column of a table is called and shown."""
+    properties = {"displayName": shown, **({"unit": unit} if unit else {}), **more}
+    return (
+        parts.DashboardFieldConfigSourceOverrides()
+        .matcher(MatcherConfig(id_val="byName", options=name))
+        .properties([DynamicConfigValue(id_val=key, value=one) for key, one in properties.items()])
+    )
+
+
+def logs(
+    title: str, description: str, expression: str, **settings: Unpack[Settings]
+) -> log_panels.Panel:  # fmt: skip
     """A panel of log lines."""
-    options = {
-        "showTime": True, "wrapLogMessage": True, "enableLogDetails": True,
-        "sortOrder": "Descending", "dedupStrategy": "none",
-    }  # fmt: skip
-    given = {"width": GRID, "height": 12, **more}
-    return Panel(
-        kind="logs", title=title, description=description, targets=[logql(expression)],
-        options=options, **given,
-    )  # fmt: skip
+    panel = log_panels.Panel().show_time(True).wrap_log_message(True).enable_log_details(True)
+    panel.sort_order(choices.LogsSortOrder.DESCENDING)
+    panel.dedup_strategy(choices.LogsDedupStrategy.NONE)
+    return _panel(panel, title, description, [logql(expression)], settings, width=GRID, height=12)
 
 
-def heatmap(title: str, description: str, expression: str, **more: Any) -> Panel:
+def heatmap(
+    title: str, description: str, expression: str, **settings: Unpack[Settings]
+) -> heatmaps.Panel:  # fmt: skip
     """Buckets of a histogram over time."""
-    target = {**promql(expression, "{{le}}"), "format": "heatmap"}
-    options = {
-        "calculate": False, "yAxis": {"unit": "s"}, "cellGap": 1,
-        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
-        "tooltip": {"mode": "single", "yHistogram": True},
-    }  # fmt: skip
-    return Panel(
-        kind="heatmap", title=title, description=description, targets=[target], options=options,
-        **more,
-    )  # fmt: skip
+    query = promql(expression, "{{le}}").format(PromQueryFormat.HEATMAP)
+    colours = heatmaps.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges")
+    tooltip = heatmaps.HeatmapTooltip().mode(choices.TooltipDisplayMode.SINGLE).y_histogram(True)
+    panel = heatmaps.Panel().calculate(False).cell_gap(1).color(colours.steps(64))
+    panel.y_axis(heatmaps.YAxisConfig().unit("s")).tooltip(tooltip)
+    return _panel(panel, title, description, [query], settings)
 
 
-def text(title: str, markdown: str, **more: Any) -> Panel:
+def text(title: str, markdown: str, **settings: Unpack[Settings]) -> texts.Panel:
     """A panel of Markdown text."""
-    options = {"mode": "markdown", "content": markdown}
-    return Panel(kind="text", title=title, description="", options=options, **more)
+    panel = texts.Panel().mode(TextMode.MARKDOWN).content(markdown)
+    return _panel(panel, title, "", [], settings)
 
 
-def alert_list(title: str, description: str, **more: Any) -> Panel:
+def alert_list(title: str, description: str, **settings: Unpack[Settings]) -> parts.Panel:
     """Grafana's own alerts of our folder."""
-    options = {
+    # The one kind of panel that the SDK has no types for.
+    options: dict[str, Any] = {
         "maxItems": 50, "sortOrder": 3, "groupMode": "default", "viewMode": "list",
         "alertName": "", "dashboardAlerts": False, "folder": None, "alertInstanceLabelFilter": "",
         "stateFilter": {
             "firing": True, "pending": True, "noData": False, "normal": False, "error": True,
         },
     }  # fmt: skip
-    return Panel(kind="alertlist", title=title, description=description, options=options, **more)
-
-
-def column(name: str, shown: str, unit: str = "", **more: Any) -> dict[str, Any]:
-    """How a column of a table is called and shown."""
-    properties = [{"id": "displayName", "value": shown}]
-    if unit:
-        properties.append({"id": "unit", "value": unit})
-    properties += [{"id": key, "value": value} for key, value in more.items()]
-    return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+    panel = parts.Panel().type("alertlist").options(options)
+    return _panel(panel, title, description, [], settings)

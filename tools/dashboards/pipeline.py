@@ -21,7 +21,7 @@ def dashboard() -> Dashboard:
     stack = [
         p.stat("Parts that answer", "1: it answers Prometheus.",
                p.promql("up", "{{job}}"), unit="none", width=12, height=5,
-               defaults=p.steps((None, p.RED), (1, p.GREEN))),
+               steps=p.steps((None, p.RED), (1, p.GREEN))),
         p.stat("Memory of the stack", "Resident memory of each part.",
                p.promql('process_resident_memory_bytes{job=~"prometheus|loki|tempo|grafana"}',
                         "{{job}}"),
@@ -35,8 +35,7 @@ def dashboard() -> Dashboard:
         p.timeseries("Collector queues", "What waits on disk for a store, of what fits.",
                      p.promql("100 * max by (exporter) (otelcol_exporter_queue_size / "
                               "otelcol_exporter_queue_capacity)", "{{exporter}}"), unit="percent",
-                     drawn=True, defaults={"max": 100, **p.steps(
-                         (None, p.GREEN), (50, p.AMBER), (80, p.RED), drawn=True)}),
+                     steps=p.steps((None, p.GREEN), (50, p.AMBER), (80, p.RED))).max(100),
         p.timeseries("Refused and failed", "Refused by the collector, not taken by a store.",
                      p.promql(rate_of("otelcol_receiver_refused", "receiver"),
                               "refused {{receiver}}"),
@@ -57,8 +56,8 @@ def dashboard() -> Dashboard:
         p.timeseries("Oldest telemetry waiting on disk", "0: nothing waits.",
                      p.promql("max by (service_name, sink) "
                               f"({q.latest(c.TELEMETRY_SPOOL_AGE, PICKED)})",
-                              "{{service_name}} {{sink}}"), unit="s", drawn=True,
-                     defaults=p.steps((None, p.GREEN), (300, p.AMBER), (3600, p.RED), drawn=True)),
+                              "{{service_name}} {{sink}}"), unit="s",
+                     steps=p.steps((None, p.GREEN), (300, p.AMBER), (3600, p.RED))),
         p.timeseries("Waiting in memory and on disk", "Records, and bytes on disk.",
                      p.promql(f"{by_sink} ({q.latest(c.TELEMETRY_QUEUE_SIZE, PICKED)})",
                               "in memory {{sink}}"),

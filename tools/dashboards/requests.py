@@ -45,7 +45,7 @@ def dashboard() -> Dashboard:
         p.timeseries("Latency percentiles", "With the limits of the alert on the 95th percentile.",
                      *(p.promql(percentile(share), f"{100 * share:g} %", exemplar=share == 0.95)
                        for share in (0.5, 0.75, 0.95, 0.99)),
-                     unit="s", drawn=True, defaults=limits("response_time_p95", drawn=True)),
+                     unit="s", steps=limits("response_time_p95")),
         p.timeseries("95th percentile by route", "The slowest ten.",
                      p.promql(f"topk(10, {percentile(0.95, q.METHOD, q.ROUTE)})", LABEL),
                      unit="s", table_legend=True, width=p.GRID),
@@ -59,8 +59,8 @@ def dashboard() -> Dashboard:
     ]  # fmt: skip
     load = [
         p.timeseries("Apdex", "1: everybody answered within 0.25 s. Half counts up to 1 s, failed "
-                     "requests do not.", p.promql(apdex(), "apdex"), unit="none", width=8,
-                     defaults={"max": 1}),
+                     "requests do not.", p.promql(apdex(), "apdex"), unit="none",
+                     width=8).max(1),
         p.timeseries("Being served", "Requests under way, and the workers that serve them.",
                      p.promql(busy, "requests"), p.promql(workers, "workers"), unit="short",
                      width=8),

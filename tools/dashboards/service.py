@@ -16,6 +16,7 @@ from tools.dashboards.dashboard import (
     Row,
 )  # fmt: skip
 from tools.dashboards.limits import limits
+from tools.dashboards.queries import Query
 
 COUNT = q.series(q.COUNT, PICKED, q.REAL)
 FAILED = q.series(q.COUNT, PICKED, q.REAL, q.FAILED)
@@ -40,7 +41,7 @@ def ratio() -> str:
     return f"100 * (sum(rate({FAILED}[{RATE}])) or 0 * {every}) / ({every} > 0)"
 
 
-def operations() -> list[dict[str, object]]:
+def operations() -> list[Query]:
     """Columns of the table of operations."""
     by = f"sum by ({OPERATION})"
     rate, failed = f"{by} (rate({COUNT}[5m]))", f"{by} (rate({FAILED}[5m]))"
@@ -54,7 +55,7 @@ def operations() -> list[dict[str, object]]:
     ]
 
 
-def operations_table(title: str) -> p.Panel:
+def operations_table(title: str) -> p.PanelBuilder:
     """Rate, errors, latency and share of the time of each operation."""
     columns = [
         p.column(q.METHOD, "Method"), p.column(q.ROUTE, "Route"),
@@ -75,14 +76,14 @@ def dashboard() -> Dashboard:
         p.stat("Requests", "Requests a second.", p.promql(f"sum(rate({COUNT}[{RATE}]))"),
                unit="reqps"),
         p.stat("Errors now", "Requests that end in 5xx, of all.", p.promql(ratio()),
-               unit="percent", defaults=limits("error_rate")),
+               unit="percent", steps=limits("error_rate")),
         p.stat("95th percentile", "One request of twenty takes longer.",
-               p.promql(percentile(0.95)), unit="s", defaults=limits("response_time_p95")),
+               p.promql(percentile(0.95)), unit="s", steps=limits("response_time_p95")),
         p.stat("Being served", "Requests under way in all workers.",
                p.promql(f"sum(last_over_time({active}[{q.GAUGE_WINDOW}]))"), unit="short"),
         p.stat("Error budget left", "Of the objectives, over 30 days; the worst one.",
                p.promql(f"min({q.series(LEFT, PICKED)})"), unit="percentunit",
-               defaults=p.steps((None, p.RED), (0.0, p.AMBER), (0.25, p.GREEN))),
+               steps=p.steps((None, p.RED), (0.0, p.AMBER), (0.25, p.GREEN))),
         p.stat("Errors logged", "Lines of level ERROR and above in the last hour.",
                p.logql(f"sum(count_over_time({PICKED_LOGS} | {ERROR_LEVELS} [1h]))", now=True),
                unit="short", empty_while_well="0"),
@@ -96,8 +97,8 @@ def dashboard() -> Dashboard:
                      p.promql(f"sum by ({q.STATUS}) (rate({COUNT}[{RATE}]))",
                               f"{{{{{q.STATUS}}}}}"), unit="reqps", stacked=True),
         p.timeseries("Error ratio", "Requests that end in 5xx, of all, with the alert's limits.",
-                     p.promql(ratio(), "errors"), unit="percent", drawn=True,
-                     defaults=limits("error_rate", drawn=True)),
+                     p.promql(ratio(), "errors"), unit="percent",
+                     steps=limits("error_rate")),
         p.timeseries("Latency", "Half, 95 % and 99 % of the requests were faster; a dot is a "
                      "trace.",
                      *(p.promql(percentile(share), f"{100 * share:g} %", exemplar=True)

@@ -22,24 +22,24 @@ def dashboard() -> Dashboard:
     now = [
         p.stat("Error budget left", "Of 30 days; below 0 the objective is missed.",
                p.promql(q.series(LEFT, PICKED), NAME), unit="percentunit", width=8, height=6,
-               defaults=p.steps(*BUDGET_COLOURS)),
+               steps=p.steps(*BUDGET_COLOURS)),
         p.stat("Good requests in 30 days", "Beside the objective.",
                p.promql(f"1 - {q.series(RATIO + '30d', PICKED)}", NAME),
                p.promql(q.series(OBJECTIVE, PICKED), f"objective {NAME}"), unit="percentunit",
-               width=8, height=6, defaults={"decimals": 3}),
+               width=8, height=6).decimals(3),
         p.stat("Burn rate of the last hour", "1 uses the budget up in exactly 30 days; from 14.4 "
                "on somebody is called.", p.promql(_burn("1h"), NAME), unit="none", width=8,
-               height=6, defaults=p.steps((None, p.GREEN), (1, p.AMBER), (14.4, p.RED))),
+               height=6, steps=p.steps((None, p.GREEN), (1, p.AMBER), (14.4, p.RED))),
     ]  # fmt: skip
     windows = ("5m", "30m", "1h", "6h", "1d", "3d")
     over_time = [
         p.timeseries("Burn rate", "Over six windows; the alerts look at pairs of them.",
                      *(p.promql(_burn(window), f"{NAME} {window}") for window in windows),
-                     unit="none", table_legend=True, width=p.GRID, drawn=True,
-                     defaults=p.steps((None, p.GREEN), (1, p.AMBER), (14.4, p.RED), drawn=True)),
+                     unit="none", table_legend=True, width=p.GRID,
+                     steps=p.steps((None, p.GREEN), (1, p.AMBER), (14.4, p.RED))),
         p.timeseries("Budget left over time", "It comes back when bad days are 30 days old.",
                      p.promql(q.series(LEFT, PICKED), NAME), unit="percentunit",
-                     defaults={"min": None}),
+                     from_zero=False),
         p.timeseries("Bad requests", "In five minutes, and all of them.",
                      p.promql(q.series(BAD, PICKED), f"bad {NAME}"),
                      p.promql(q.series(REQUESTS, PICKED), f"all {NAME}"), unit="short"),

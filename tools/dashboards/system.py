@@ -23,22 +23,21 @@ PICKED_WORKERS = f'{PICKED_HOSTS}, {q.INSTANCE}=~"$worker"'
 _LOADS = ((c.SYSTEM_LOAD_1M, 1), (c.SYSTEM_LOAD_5M, 5), (c.SYSTEM_LOAD_15M, 15))
 
 
-def _host(title: str, metric: Metric, limit: str, *labels: str) -> p.Panel:
+def _host(title: str, metric: Metric, limit: str, *labels: str) -> p.PanelBuilder:
     by = ", ".join((q.HOST, *labels))
     shown = " ".join(f"{{{{{label}}}}}" for label in (q.HOST, *labels))
     value = f"100 * max by ({by}) ({q.latest(metric, PICKED_HOSTS)})"
     return p.timeseries(
         title, f"{metric.description} With the limits of the alert.", p.promql(value, shown),
-        unit="percent", drawn=True, defaults={"max": 100, **limits(limit, drawn=True)},
-    )  # fmt: skip
+        unit="percent", steps=limits(limit),
+    ).max(100)  # fmt: skip
 
 
-def _worker(title: str, metric: Metric, unit: str, *, limit: str = "") -> p.Panel:
-    defaults = limits(limit, drawn=True) if limit else {}
+def _worker(title: str, metric: Metric, unit: str, *, limit: str = "") -> p.PanelBuilder:
     value = q.latest(metric, PICKED_WORKERS)
     return p.timeseries(
         title, metric.description, p.promql(value, f"{{{{{q.HOST}}}}} {{{{{q.INSTANCE}}}}}"),
-        unit=unit, width=8, drawn=bool(limit), defaults=defaults,
+        unit=unit, width=8, steps=limits(limit) if limit else None,
     )  # fmt: skip
 
 
