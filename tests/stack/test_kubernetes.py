@@ -64,7 +64,9 @@ def test_kubernetes_knows_every_field(decoder: Path, path: Path) -> None:
     done = decode(decoder, path.read_text())
 
     assert (0, "") == (done.returncode, done.stderr)
-    assert "Service" in done.stdout
+    assert {each["kind"] for each in yaml.safe_load_all(path.read_text())} <= set(
+        re.findall(r"\w+", done.stdout)
+    )
 
 
 @pytest.mark.timeout(600)
@@ -121,6 +123,100 @@ def test_arguments_are_those_of_compose() -> None:
     wanted = {word for word in COMPOSE["services"]["prometheus"]["command"] if "enable" in word}
 
     assert wanted <= set(container["args"])
+
+
+def test_settings_of_grafana_are_those_of_compose() -> None:
+    """What is not filled in from .env is the same: nobody is let in who was not before."""
+    (container,) = SETS["grafana"]["spec"]["template"]["spec"]["containers"]
+    here = {each["name"]: each.get("value") for each in container["env"]}
+    fixed = {
+        name: value
+        for name, value in COMPOSE["services"]["grafana"]["environment"].items()
+        if not value.startswith("${")
+    }
+
+    assert fixed == {name: here.get(name) for name in fixed}
+
+
+def addresses() -> dict[str, set[int]]:
+    """Name of a Service -> its ports."""
+    services = [each for each in DOCUMENTS if each["kind"] == "Service"]
+    return {
+        each["metadata"]["name"]: {port["port"] for port in each["spec"]["ports"]}
+        for each in services
+    }
+
+
+def test_every_pod_is_scraped() -> None:
+    """Prometheus asks each replica: a Service in front of several would answer for one of them."""
+    services = {each["metadata"]["name"]: each for each in DOCUMENTS if each["kind"] == "Service"}
+    asked = set()
+    for job in scrape_jobs("kubernetes"):
+        for target in job.get("static_configs", [{}])[0].get("targets", []):
+            name, _, port = target.partition(":")
+            asked.add(name)
+            assert name == "localhost" or int(port) in addresses()[name]
+        for name in job.get("dns_sd_configs", [{}])[0].get("names", []):
+            port_name, protocol, service = name.split(".")
+            spec = services[service]["spec"]
+            asked.add(spec["selector"]["app"])
+            assert "None" == spec["clusterIP"]
+            assert "_tcp" == protocol
+            assert port_name.removeprefix("_") in {port["name"] for port in spec["ports"]}
+            # Names of pods are in the records of the service that governs their set alone.
+            assert service == SETS[spec["selector"]["app"]]["spec"]["serviceName"]
+
+    assert asked == {*SETS, "localhost"} - {"prometheus"}
+    several = {name for name, each in SETS.items() if each["spec"]["replicas"] > 1}
+    assert several == {
+        job["dns_sd_configs"][0]["names"][0].split(".")[-1].removesuffix("-pods")
+        for job in scrape_jobs("kubernetes")
+        if "dns_sd_configs" in job
+    }
+
+
+def scrape_jobs(name: str) -> list[dict[str, Any]]:
+    """The jobs of a configuration of Prometheus."""
+    text = (ROOT / f"prometheus/prometheus-{name}.yml").read_text()
+    return list(yaml.safe_load(text)["scrape_configs"])
+
+
+def test_prometheus_reads_the_mounted_file() -> None:
+    """The ConfigMap of the docs holds the file of the argument."""
+    (container,) = SETS["prometheus"]["spec"]["template"]["spec"]["containers"]
+    (path,) = [arg for arg in container["args"] if arg.startswith("--config.file=")]
+    made = re.search(r"configmap prometheus --from-file=(\S+)", SCALING)
+
+    assert made
+    assert path.rpartition("/")[2] == made[1].rpartition("/")[2]
+
+
+def test_parts_reach_each_other() -> None:
+    """Every address in the settings is a Service with that port."""
+    texts = [
+        (ROOT / path).read_text()
+        for path in (
+            "collector/config.yaml", "collector/balancing.yaml", "collector/sampler.yaml",
+            "grafana/provisioning/datasources/datasources.yaml",
+        )
+    ]  # fmt: skip
+    found = re.findall(r"http://([a-z-]+):(\d+)", "\n".join(texts))
+
+    assert {"prometheus", "loki", "tempo"} <= {name for name, _ in found}
+    assert [] == [(name, port) for name, port in found if int(port) not in addresses()[name]]
+    assert 4317 in addresses()["otel-sampler"]
+    assert {4317, 4318} == addresses()["otel-collector"]
+
+
+def test_stores_hear_the_stack_alone() -> None:
+    """Pods of others reach the collectors and Grafana, as on one machine."""
+    (policy,) = [each for each in DOCUMENTS if each["kind"] == "NetworkPolicy"]
+    (closed,) = policy["spec"]["podSelector"]["matchExpressions"]
+    (source,) = policy["spec"]["ingress"][0]["from"]
+    (allowed,) = source["podSelector"]["matchExpressions"]
+
+    assert set(SETS) - {"grafana", "otel-collector"} == set(closed["values"])
+    assert set(SETS) == set(allowed["values"])
 
 
 @pytest.mark.parametrize("files", [("config.yaml", "balancing.yaml"), ("sampler.yaml",)], ids=str)

@@ -20,7 +20,12 @@ PAIRS = {
         "common", "schema_config", "compactor", "server", "memberlist",
     },
     ("tempo/tempo.yaml", "tempo/tempo-s3.yaml"): {"storage"},
-    ("prometheus/prometheus.yml", "prometheus/prometheus-remote.yml"): {"remote_write"},
+    ("prometheus/prometheus.yml", "prometheus/prometheus-remote.yml"): {
+        "remote_write", "scrape_configs",
+    },
+    ("prometheus/prometheus-remote.yml", "prometheus/prometheus-kubernetes.yml"): {
+        "scrape_configs",
+    },
 }  # fmt: skip
 """(one machine, more) -> the parts that differ."""
 
@@ -39,6 +44,19 @@ def test_only_storage_differs(pair: tuple[str, str]) -> None:
     assert PAIRS[pair] == different
 
 
+def test_same_parts_are_scraped() -> None:
+    """Only how replicas are found differs; the names of jobs, which rules use, are the same."""
+    one, more, kubernetes = (
+        {job["job_name"]: job for job in load(f"prometheus/prometheus{end}.yml")["scrape_configs"]}
+        for end in ("", "-remote", "-kubernetes")
+    )
+
+    assert ["loki"] == [name for name in one if one[name] != more[name]]
+    assert {*one, "otel-sampler"} == set(kubernetes)
+    static = ("prometheus", "tempo", "grafana")
+    assert [one[name] for name in static] == [kubernetes[name] for name in static]
+
+
 def test_loki_accepts() -> None:
     """`loki -verify-config` takes the file with a bucket."""
     config = ("-config.file=loki/loki-s3.yaml", "-config.expand-env=true")
@@ -46,9 +64,10 @@ def test_loki_accepts() -> None:
     assert "level=error" not in run(binary("loki"), *config, "-verify-config", **BUCKET)
 
 
-def test_prometheus_accepts() -> None:
-    """`promtool check config` takes the file with remote_write."""
-    path = "prometheus/prometheus-remote.yml"
+@pytest.mark.parametrize("name", ["remote", "kubernetes"])
+def test_prometheus_accepts(name: str) -> None:
+    """`promtool check config` takes the files with remote_write."""
+    path = f"prometheus/prometheus-{name}.yml"
 
     assert "SUCCESS" in run(binary("promtool"), "check", "config", path)
 
