@@ -31,7 +31,11 @@ from proletto_otel.cli.doctor_verdict import Verdict, judge, skipped
     "--stack", type=click.Path(file_okay=False, path_type=Path), default=".",
     help="Folder with the stack's .env, for Grafana's password (else GRAFANA_ADMIN_PASSWORD).",
 )  # fmt: skip
-@click.option("--test-alert", is_flag=True, help="Send a test message to the alert channels.")
+@click.option(
+    "--test-alert",
+    is_flag=True,
+    help="Send a test alert to the application's receivers, and through Grafana to its own.",
+)
 @click.option("--wait", default=20.0, show_default=True, help="Seconds to look for the request.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(
@@ -54,7 +58,7 @@ def command(
         # In this order: the application that the first ones load may have settings of its own.
         for name, check in chain(
             doctor_setup.checks(deployment, app, test_alert),
-            doctor_loop.checks(deployment, stores, app_url),
+            doctor_loop.checks(deployment, stores, app_url, test_alert),
         ):
             needs = doctor_loop.builds_on(name, app_url)
             verdicts.append(_shown(_unless_stopped(name, check, needs, verdicts), as_json))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from proletto_otel.cli import doctor_collector, doctor_probe
+from proletto_otel.cli.doctor_contact import contact_answers
 from proletto_otel.cli.doctor_deployment import Deployment
 from proletto_otel.cli.doctor_stores import TIMEOUT_S, Stores
 from proletto_otel.cli.doctor_verdict import NotAsked, WrongError
@@ -20,6 +21,7 @@ BUILDS_ON = {
     "log line": ("request", "Grafana"), "trace": ("request", "Grafana"),
     "metrics": ("request", "Grafana"), "exemplar": ("metrics",),
     "dashboards": ("Grafana",), "alert rules": ("Grafana",), "clock": ("collector",),
+    "test alert of Grafana": ("Grafana",),
 }  # fmt: skip
 
 
@@ -45,7 +47,7 @@ class Marked:
 
 
 def checks(
-    deployment: Deployment, stores: Stores, app_url: str | None
+    deployment: Deployment, stores: Stores, app_url: str | None, test_alert: bool
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     """The checks in their order."""
     config, off, marked = deployment.config, deployment.off, Marked()
@@ -65,6 +67,8 @@ def checks(
     yield "exemplar", lambda: exemplar_arrives(stores, marked)
     yield "dashboards", lambda: dashboards_are_there(stores)
     yield "alert rules", lambda: alert_rules_work(stores)
+    if test_alert:
+        yield "test alert of Grafana", lambda: contact_answers(stores)
 
 
 def sent(signal: str, off: Mapping[str, str], check: Callable[[], str]) -> Callable[[], str]:

@@ -105,6 +105,8 @@ def channels_answer(config: Config) -> str:
     if config.smtp_host and config.alert_email_to:
         _mail(config, text)
         done.append("email")
+    if not done and config.alerts == "grafana":
+        return "Grafana alone tells people (PROLETTO_ALERTS=grafana)"
     if not done:
         fix = "set SLACK_WEBHOOK_URL, ALERT_WEBHOOK_URL, or SMTP_HOST and ALERT_EMAIL_TO"
         raise WrongError("no webhook is configured, and no email: alerts go to the log alone", fix)

@@ -34,10 +34,26 @@ class Stores:
             urllib.error.HTTPError, OSError: it did not answer 200.
         """
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        request = urllib.request.Request(f"{self.grafana.rstrip('/')}{path}{query}")
+        return self._answer(urllib.request.Request(f"{self._base}{path}{query}"), TIMEOUT_S)
+
+    def post(self, path: str, body: Any, timeout_s: float = TIMEOUT_S) -> Any:
+        """JSON from Grafana, after sending it *body*.
+
+        Raises:
+            urllib.error.HTTPError, OSError: it did not answer 2xx.
+        """
+        request = urllib.request.Request(f"{self._base}{path}", json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        return self._answer(request, timeout_s)
+
+    @property
+    def _base(self) -> str:
+        return self.grafana.rstrip("/")
+
+    def _answer(self, request: urllib.request.Request, timeout_s: float) -> Any:
         login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         request.add_header("Authorization", f"Basic {login}")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return json.loads(answer.read() or b"null")
 
     def store(self, uid: str, path: str, **parameters: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from proletto_otel.stack import dashboard_uids
+from tests.cli import scripted_contact
 
 PROXY = "/api/datasources/proxy/uid/"
 BOARDS = [{"uid": value} for name, value in vars(dashboard_uids).items() if name.isupper()]
@@ -31,6 +32,7 @@ class ScriptedStack:
         self.posted: list[Any] = []
         """What was sent to the webhook."""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.contact = scripted_contact.Contact(f"{self.url}/hook")
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
 
@@ -52,6 +54,8 @@ class ScriptedStack:
                 return value
         if path == "/api/search":
             return BOARDS
+        if path == scripted_contact.READ:
+            return self.contact.shown()
         if path.startswith("/api/prometheus/"):
             return RULES
         if path.startswith(f"{PROXY}prometheus/api/v1/query_exemplars"):
@@ -82,7 +86,10 @@ def _handler(stack: ScriptedStack) -> type[BaseHTTPRequestHandler]:
                 stack.taken.add(path.removeprefix("/v1/"))
             elif path == "/hook":
                 stack.posted.append(json.loads(body))
-            self._send(status, {})
+            answer: Any = {}
+            if path == scripted_contact.TEST and status == 200:
+                status, answer = stack.contact.tested(json.loads(body))
+            self._send(status, answer)
 
         def _status(self, path: str) -> int:
             found = [status for start, status in stack.broken.items() if path.startswith(start)]

@@ -97,8 +97,28 @@ def test_test_alert_arrives(stack: ScriptedStack, tmp_path: Path) -> None:
         env["PROLETTO_SLACK_ALLOW_INSECURE"] = "1"
         return ["--test-alert"]
 
-    assert "well" == run(stack, tmp_path, hook)["test alert"]["state"]
-    assert ["Test of proletto_otel doctor"] == [m["text"].split(":")[0] for m in stack.posted]
+    found = run(stack, tmp_path, hook)
+
+    assert "well" == found["test alert"]["state"]
+    assert "Grafana sent it by slack" == found["test alert of Grafana"]["said"]
+    assert [
+        "Test of proletto_otel doctor: alerts of this service arrive here.",
+        "Test of proletto_otel doctor: Grafana's alerts arrive here.",
+    ] == [message["text"] for message in stack.posted]
+
+
+def test_grafana_alone_may_tell_people(stack: ScriptedStack, tmp_path: Path) -> None:
+    """An application that leaves alerts to Grafana needs no receiver of its own."""
+
+    def left(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+        env["PROLETTO_ALERTS"] = "grafana"
+        return ["--test-alert"]
+
+    found = run(stack, tmp_path, left)
+
+    assert 0 == found["exit"], found
+    assert "PROLETTO_ALERTS=grafana" in found["test alert"]["said"]
+    assert 1 == len(stack.posted)
 
 
 def test_application_that_is_well(stack: ScriptedStack, tmp_path: Path) -> None:
@@ -191,6 +211,29 @@ def dead_webhook(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> lis
     return ["--test-alert"]
 
 
+def contact(kind: str, address: str) -> Break:
+    """Let Grafana's contact point be another one."""
+
+    def change(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+        stack.contact.kind = kind
+        stack.contact.address = address.format(url=stack.url, free=free_port())
+        return ["--test-alert"]
+
+    return change
+
+
+def grafana_without_contact(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+    """The file of the contact point was not read."""
+    stack.answers["/api/v1/provisioning/contact-points"] = []
+    return ["--test-alert"]
+
+
+def user_may_not_test(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+    """The login belongs to somebody who may only look."""
+    stack.broken["/api/alertmanager/grafana/config/api/v1/receivers/test"] = 403
+    return ["--test-alert", "--user", "viewer"]
+
+
 def folder_is_a_file(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
     """A state directory that nobody can write, root included."""
     (folder / "state").write_text("")
@@ -257,6 +300,20 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         "alert rules", "HighCpu: parse error", "correct its query"),
     "no webhook": (no_webhook, "test alert", "no webhook is configured", "SLACK_WEBHOOK_URL"),
     "webhook answers 404": (dead_webhook, "test alert", "answers 404", "make a new webhook"),
+    "contact point none": (
+        contact("webhook", "http://127.0.0.1:9/discard"), "test alert of Grafana",
+        "Grafana tells nobody of alerts", "ALERT_CONTACT_POINT=slack-webhook"),
+    "Grafana's webhook does not answer": (
+        contact("slack", "http://127.0.0.1:{free}/gone"), "test alert of Grafana",
+        "slack does not take the message: ", "correct SLACK_WEBHOOK_URL"),
+    "Grafana's mail server down": (
+        contact("email", "http://127.0.0.1:{free}/"), "test alert of Grafana",
+        "email does not take the message: ", "GRAFANA_SMTP_ENABLED=true"),
+    "Grafana without a contact point": (
+        grafana_without_contact, "test alert of Grafana", "no contact point proletto",
+        "stack check"),
+    "a user who may not test": (
+        user_may_not_test, "test alert of Grafana", "Grafana answers 403", "administrator"),
     "unwritable state directory": (
         folder_is_a_file, "folders", "cannot be written", "PROLETTO_STATE_DIR"),
     "a bad setting": (
