@@ -17,7 +17,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "api_history_path_metric_": ("since",),
     "api_health_check_history": ("since",),
     "page_requests": ("sort", "callers", "text", "range", "from", "to", "hosts", "limit"),
-    "page_endpoint": ("method", "route", "range", "from", "to"),
+    "page_endpoint": ("method", "route", "range", "from", "to", "hosts"),
     "page_errors": ("state", "text", "sort", "version", "range", "from", "to", "limit"),
     "page_error": ("occurrence", "range", "from", "to"),
     "page_system": ("range", "from", "to", "hosts"),

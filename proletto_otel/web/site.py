@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proletto_otel.logs.shared_levels import SharedLevels
     from proletto_otel.monitoring.overview import Overview
     from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
+    from proletto_otel.request.request_examples import RequestExample
     from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
     from proletto_otel.request.top_callers import HourSection
     from proletto_otel.state.metric_series import MetricPoint
@@ -89,6 +90,14 @@ class MonitorView(Protocol):
         self, start: float, end: float | None = None, route: str | None = None,
         method: str | None = None, columns: int = 60,
     ) -> LatencyHeatmap | None: ...  # fmt: skip
+    def slowest_requests(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, limit: int = 20,
+    ) -> Sequence[RequestExample]: ...  # fmt: skip
+    def failed_requests(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None, limit: int = 20,
+    ) -> Sequence[RequestExample]: ...  # fmt: skip
     def annotations(self, start: float, end: float | None = None) -> Sequence[Annotation]: ...
     def get_workers(self) -> Sequence[WorkerLife]: ...
     def overview(self) -> Overview: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -117,6 +118,50 @@ def test_log_of_all_hosts_is_searched(services: list[Service]) -> None:
     assert [] == page(services[0], "logs", logger="nobody")["found"]["lines"]
     assert page(services[0], "logs", pattern="card of order [0-9]+ expired")["found"]["lines"]
     assert [] == page(services[0], "logs", text='"} or {a="b')["found"]["lines"]
+
+
+def test_endpoint_is_shown_of_all_hosts(services: list[Service]) -> None:
+    """Totals, statuses, charts and the heat map of one endpoint are those of both hosts."""
+    route = "/orders/<int:order_id>/payment"
+
+    def look() -> dict[str, Any] | None:
+        found = page(services[0], "endpoint", method="POST", route=route)
+        return found if found["total"]["count"] >= 11 else None
+
+    found = wait_for("the payments of both hosts", look, 60)
+
+    total = found["total"]
+    assert total["errors"] == total["count"] == total["by_status"]["5xx"]
+    assert total["count"] == pytest.approx(12, abs=2)
+    assert 0 < total["p50"] <= total["p95"] < 5
+    asked = urlencode({"hosts": "all", "range": "15m", "method": "POST", "route": route})
+    _, _, html = services[0].fetch("GET", f"{ADMIN}/requests/endpoint?{asked}")
+    shown = re.search(r"How long requests took: (\d+) requests", html)
+    assert shown is not None
+    assert int(shown[1]) == pytest.approx(12, abs=4)
+    other = page(services[0], "endpoint", method="GET", route=route)
+    assert 0 == other["total"]["count"]
+    _, _, html = services[0].fetch("GET", f"{ADMIN}/requests?hosts=all&range=15m")
+    assert "/requests/endpoint?range=15m&amp;hosts=all&amp;method=POST" in html
+
+
+def test_lines_by_level_are_counted_over_all_hosts(services: list[Service]) -> None:
+    """The strip above the log: as many errors as both hosts wrote, in the minutes of now."""
+
+    def look() -> dict[str, Any] | None:
+        strip = page(services[0], "logs", range="15m")["strip"]
+        counts = strip["counts"]["counts"] if strip and not strip["counts"]["problem"] else {}
+        return strip if sum(counts.get("ERROR", ())) >= 12 else None
+
+    strip = wait_for("the errors of both hosts", look, 60)
+
+    counts = strip["counts"]
+    assert sum(counts["counts"]["INFO"]) >= 100
+    assert 0 == sum(counts["counts"]["CRITICAL"])
+    newest = max(i for i, n in enumerate(counts["counts"]["ERROR"]) if n)
+    assert abs(counts["begin"] + newest * counts["bar_s"] - time.time()) < 600
+    _, _, html = services[0].fetch("GET", f"{ADMIN}/logs?hosts=all&range=15m")
+    assert "Lines by level in the last 15 minutes: " in html
 
 
 def test_page_answers_while_prometheus_is_away(system: System, services: list[Service]) -> None:

@@ -18,6 +18,7 @@ from proletto_otel.logs.search.query import LogQuery
 from proletto_otel.web.all_hosts import backend as backends
 from proletto_otel.web.all_hosts import loki, promql
 from proletto_otel.web.all_hosts.backend import Backend, NoAnswer
+from tests.stack.servers import wait_for
 from tests.web.dashboard import ADMIN, HOSTILE, shop, traffic
 
 Answer = Callable[[socket.socket, bytes], None]
@@ -209,6 +210,46 @@ def test_waiting_is_bounded_whatever_the_server_does() -> None:
                 asked.ask(("/q", "/r", "/s"), list)
             assert time.monotonic() - began < 10  # the answer would take eight minutes
         assert threading.active_count() <= before + 3
+
+
+def counts_late(peer: socket.socket, question: bytes) -> None:
+    """A Loki that finds lines at once and counts them in half a minute."""
+    if b"count_over_time" in question:
+        return hangs(peer, question)
+    return says(NOTHING)(peer, question)
+
+
+@pytest.mark.usefixtures("telemetry_capture")
+def test_log_goes_without_counts_that_come_late() -> None:
+    """Lines are shown, the page says why bars are not; the server gets the next question."""
+    with server(counts_late) as (port, questions):
+        client = shop(loki_url=f"http://127.0.0.1:{port}").test_client()
+        page = client.get(f"{ADMIN}/logs?hosts=all").text
+
+        assert "Lines by level are not counted: Loki at" in page
+        assert "No line matches" in page
+        assert "Show this host</a>" not in page
+        again = f"{ADMIN}/logs?hosts=all&level=ERROR"
+        # the thread that waits for the late answer ends a little after the page
+        wait_for("the next question", lambda: "No line matches" in client.get(again).text, 30)
+        assert any(b"severity_number" in question for question in questions)
+
+
+@pytest.mark.usefixtures("telemetry_capture")
+def test_endpoint_says_why_there_is_nothing() -> None:
+    """As the other pages; its requests of this host are one click away."""
+    with server(says(b"", "500 no")) as (port, _):
+        app = shop(prometheus_url=f"http://127.0.0.1:{port}")
+        traffic(app)
+        asked = "method=GET&route=/pay/%3Cint:months%3E"
+        client = app.test_client()
+
+        page = client.get(f"{ADMIN}/requests/endpoint?{asked}&hosts=all").text
+        assert "it answers 500" in page
+        assert "Latest failures" not in page
+        mine = client.get(f"{ADMIN}/requests/endpoint?{asked}").text
+        assert "ZeroDivisionError" in mine
+        assert "Latest failures in the last 1 hour" in mine
 
 
 def test_user_and_headers_are_sent() -> None:

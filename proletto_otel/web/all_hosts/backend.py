@@ -71,19 +71,36 @@ class Backend:
         """The server in messages, without user and password."""
         return f"{self.name} at {self._endpoint.peer.shown}"
 
-    def ask(self, questions: tuple[str, ...], read: Callable[[list[Any]], T]) -> T:
+    def deadline(self) -> float:
+        """Until when a page that begins now may wait."""
+        return self._clock() + DEADLINE_S
+
+    def ask(
+        self, questions: tuple[str, ...], read: Callable[[list[Any]], T],
+        extra_until: float | None = None,
+    ) -> T:  # fmt: skip
         """Ask for paths of its API, and *read* the `result` of each.
+
+        Args:
+            questions: Paths with their parameters.
+            read: Makes what the page shows of the results; what it raises is no answer.
+            extra_until: For what a page can do without, the `deadline` of the whole page. A server
+                that does not answer such a question in time still gets the next one.
 
         Raises:
             NoAnswer: with the reason.
         """
         if os.getpid() != self._pid:  # the parent's connection and thread are not this process's
             self._begin()
-        deadline = self._clock() + DEADLINE_S
-        if not self._turn.acquire(timeout=DEADLINE_S):
+        deadline = self.deadline() if extra_until is None else extra_until
+        if not self._turn.acquire(timeout=max(deadline - self._clock(), 0.0)):
             raise NoAnswer(f"{self.shown} is asked by others of this worker: try again.")
         try:
-            outcome = self._cached(questions) or self._ask(questions, read, deadline)
+            outcome = self._cached(questions)
+            if outcome is None:
+                outcome = self._ask(questions, read, deadline)
+                if extra_until is None or not outcome.is_outage:
+                    self._learn(questions, outcome)
         finally:
             self._turn.release()
         if outcome.problem:
@@ -115,19 +132,17 @@ class Backend:
             "proletto-query", lambda: self._fetch(questions, read, deadline), self._clock()
         )
         call.wait(deadline - self._clock())
-        outcome = call.result if call.over else None
-        return self._learn(questions, outcome or self._outage("timeout"))
+        return (call.result if call.over else None) or self._outage("timeout")
 
-    def _learn(self, questions: tuple[str, ...], outcome: Outcome) -> Outcome:
+    def _learn(self, questions: tuple[str, ...], outcome: Outcome) -> None:
         if outcome.is_outage:
             self._breaker.failed()
             self._last_problem = outcome.problem
-            return outcome
-        self._breaker.succeeded()
-        if len(self._cache) >= MAX_CACHED:
-            self._cache.clear()
-        self._cache[questions] = outcome
-        return outcome
+        elif outcome.at:  # the server was asked
+            self._breaker.succeeded()
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[questions] = outcome
 
     def _fetch(
         self, questions: tuple[str, ...], read: Callable[[list[Any]], Any], deadline: float

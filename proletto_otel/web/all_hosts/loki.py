@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from proletto_otel.core import conventions as c
 from proletto_otel.core.conventions import label_name
+from proletto_otel.logs.search.level_counts import LevelCounts
 from proletto_otel.logs.search.query import Matcher
 from proletto_otel.logs.search.results import LogLine, LogPage
 from proletto_otel.logs.sinks.otlp import SEVERITIES
@@ -39,6 +40,10 @@ SHOWN_ELSEWHERE = re.compile(
     r"(service|deployment|telemetry|process|code|exception|severity|observed|detected|scope)_"
 )
 """What says nothing about the line itself, or stands in a field of its own."""
+LEVEL = "severity_text"
+"""Loki's name for the level of a line."""
+LEAST_STEP_S = 5
+"""Of a bar."""
 _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 """Python's names of levels, where OpenTelemetry has another."""
 
@@ -72,6 +77,54 @@ def search(backend: Backend, config: Config, query: LogQuery, cursor: str, limit
     )
 
 
+def level_counts(
+    backend: Backend, config: Config, start: float, end: float, bars: int, until: float
+) -> LevelCounts:
+    """How many lines of each level were written when.
+
+    Args:
+        backend: The server.
+        config: Which service.
+        start: Unix seconds.
+        end: Unix seconds.
+        bars: How many at most.
+        until: `Backend.deadline` of the page: it goes without them then.
+
+    Raises:
+        NoAnswer: with the reason.
+    """
+    # whole multiples of the step, so that pages that ask at the same time share an answer
+    step = max(-int(-(end - start) // (bars - 1)), LEAST_STEP_S)
+    begin = int(start // step * step)
+    number = int((end - begin) // step) + 1
+    asked = {
+        "query": f"sum by ({LEVEL}) (count_over_time({_stream(config)}[{step}s]))",
+        # a value is about the time before it
+        "start": begin + step,
+        "end": begin + number * step,
+        "step": step,
+    }
+    return backend.ask(
+        (f"/loki/api/v1/query_range?{urlencode(asked)}",),
+        lambda results: _counts(results[0], begin, step, number),
+        extra_until=until,
+    )
+
+
+def _counts(result: Iterable[Any], begin: int, step: int, number: int) -> LevelCounts:
+    counts = LevelCounts.empty(begin, begin + number * step, number)
+    for found in result:
+        level = found["metric"].get(LEVEL, "")
+        bars = counts.counts.get(_LEVELS.get(level, level))
+        if bars is None:  # a line that another program sent
+            continue
+        for at, n in found["values"]:
+            which = round((float(at) - begin) / step) - 1
+            if 0 <= which < number:
+                bars[which] += int(float(n))
+    return counts
+
+
 def _position(cursor: str) -> float | None:
     """Unix seconds of a position.
 
@@ -88,12 +141,17 @@ def is_position(cursor: str) -> bool:
 
 def logql(config: Config, query: LogQuery, min_level: int) -> str:
     """*query* in Loki's language."""
+    return " ".join([_stream(config), *_filters(query, min_level)])
+
+
+def _stream(config: Config) -> str:
+    """The lines of this service in this environment."""
     labels = {
         c.SERVICE_NAME: config.service_name,
         c.DEPLOYMENT_ENVIRONMENT_NAME: config.environment,
     }
     selected = ", ".join(f"{label_name(k)}={quoted(v)}" for k, v in labels.items())
-    return " ".join([f"{{{selected}}}", *_filters(query, min_level)])
+    return f"{{{selected}}}"
 
 
 def _filters(query: LogQuery, min_level: int) -> Iterator[str]:
@@ -126,7 +184,7 @@ def _lines(results: list[Any]) -> tuple[LogLine, ...]:
 def _line(at_ns: int, text: str, labels: Mapping[str, str]) -> LogLine:
     """A line with the names that it has in the structured file."""
     message, _, rest = text.partition("\n")
-    level = labels.get("severity_text", "")
+    level = labels.get(LEVEL, "")
     record: dict[str, Any] = {c.LEVEL: _LEVELS.get(level, level), c.MESSAGE: message}
     for name, value in labels.items():
         if name in OURS:

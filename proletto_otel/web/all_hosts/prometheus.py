@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.metrics import system_metrics
@@ -125,20 +125,27 @@ def requests(backend: Backend, config: Config, chosen: Range) -> RequestsOfHosts
         promql.over_time(promql.requests(config, steps), steps),
         promql.at(promql.endpoints(config, seconds), steps.end),
     )
-    return backend.ask(questions, lambda results: _requests(results, steps, seconds))
+    return backend.ask(
+        questions,
+        lambda results: replace(
+            curves(results[0], steps),
+            endpoints=_endpoints(results[1], steps.end - seconds, seconds),
+        ),
+    )
 
 
-def _requests(results: list[Any], steps: Steps, seconds: int) -> RequestsOfHosts:
+def curves(result: Iterable[Any], steps: Steps) -> RequestsOfHosts:
+    """What `promql.requests` is answered, as lines."""
     rates: dict[str, dict[float, float]] = {"answered": {}, "4xx": {}, "failed": {}}
     durations: dict[str, list[Point]] = {}
-    for found in results[0]:
+    for found in result:
         kind, labels = found["metric"][promql.KIND], found["metric"]
         # Prometheus stamps the end of what it looked at, the charts show beginnings
         points = _points(found["values"], 60 if kind == "rate" else 1, -steps.step)
         if kind != "rate":
             durations[kind] = points
             continue
-        into = rates[_result(labels.get(promql.STATUS, ""))]
+        into = rates[result_of(labels.get(promql.STATUS, ""))]
         for point in points:
             into[point.at] = into.get(point.at, 0.0) + point.mean
     return RequestsOfHosts(
@@ -152,11 +159,11 @@ def _requests(results: list[Any], steps: Steps, seconds: int) -> RequestsOfHosts
             for name, style in (("p50", "s1"), ("p95", "s2"), ("p99", "s4"))
         ],
         step=steps.step,
-        endpoints=_endpoints(results[1], steps.end - seconds, seconds),
     )
 
 
-def _result(status: str) -> str:
+def result_of(status: str) -> str:
+    """What a request with this status is counted as."""
     if status.startswith("4"):
         return "4xx"
     return "answered" if status[:1] in ("1", "2", "3") else "failed"

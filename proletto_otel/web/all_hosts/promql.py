@@ -96,11 +96,11 @@ def workers(config: Config) -> str:
     )
 
 
-def requests(config: Config, steps: Steps) -> str:
+def requests(config: Config, steps: Steps, *matchers: str) -> str:
     """Requests per second by status, and percentiles."""
-    window = f"{steps.window}s"
-    parts = [_tagged(f"sum by ({STATUS}) (rate({_requests(config, 'count')}[{window}]))", "rate")]
-    buckets = f"sum by (le) (rate({_requests(config, 'bucket')}[{window}]))"
+    window, count = f"{steps.window}s", _requests(config, "count", *matchers)
+    parts = [_tagged(f"sum by ({STATUS}) (rate({count}[{window}]))", "rate")]
+    buckets = f"sum by (le) (rate({_requests(config, 'bucket', *matchers)}[{window}]))"
     parts += [_tagged(f"histogram_quantile({q}, {buckets})", p) for p, q in QUANTILES.items()]
     return " or ".join(parts)
 
@@ -120,6 +120,30 @@ def endpoints(config: Config, seconds: int) -> str:
         **{p: f"histogram_quantile({q}, {buckets})" for p, q in QUANTILES.items()},
     }
     return " or ".join(_tagged(expression, kind) for kind, expression in parts.items())
+
+
+def one_endpoint(route: str, method: str | None) -> tuple[str, ...]:
+    """Matchers of one endpoint; an empty route: requests that matched none."""
+    return (f"{ROUTE}={quoted(route)}", *([f"{METHOD}={quoted(method)}"] if method else []))
+
+
+def total(config: Config, seconds: int, *matchers: str) -> str:
+    """Of all that match: requests by status, seconds together, percentiles."""
+    window = f"{max(seconds, LEAST_WINDOW_S)}s"
+    count, took = (_requests(config, part, *matchers) for part in ("count", "sum"))
+    buckets = f"sum by (le) (rate({_requests(config, 'bucket', *matchers)}[{window}]))"
+    parts = {
+        "count": f"sum by ({STATUS}) (increase({count}[{window}]))",
+        "seconds": f"sum (increase({took}[{window}]))",
+        **{p: f"histogram_quantile({q}, {buckets})" for p, q in QUANTILES.items()},
+    }
+    return " or ".join(_tagged(expression, kind) for kind, expression in parts.items())
+
+
+def durations(config: Config, steps: Steps, *matchers: str) -> str:
+    """Requests of each step that took at most so long, by bound."""
+    buckets = _requests(config, "bucket", *matchers)
+    return f"sum by (le) (increase({buckets}[{steps.window}s]))"
 
 
 def quoted(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from proletto_otel.web import figures
-from proletto_otel.web.charts.chart import Chart, table
+from proletto_otel.web.charts.chart import DAY_S, Chart, table
 
 W, H = 720, 180
 STEPS = 7
@@ -39,7 +39,8 @@ def heatmap(
     )
     labels = [*(edges[i] for i in range(len(edges) - 1, -1, -3))]
     ticks = Markup("").join(Markup("<span>{}</span>").format(figures.duration(v)) for v in labels)
-    xs = Markup("").join(figures.time(start + (end - start) * i / 4, "clock") for i in range(5))
+    style = "clock" if end - start <= DAY_S else "day"
+    xs = Markup("").join(figures.time(start + (end - start) * i / 4, style) for i in range(5))
     total = sum(map(sum, counts))
     described = f"{title}: {total} requests, at most {most} in one cell"
     drawing = Markup(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.logs.search.level_counts import LevelCounts
 from proletto_otel.logs.search.results import LogPage
-from proletto_otel.web.all_hosts import loki, prometheus
+from proletto_otel.web.all_hosts import loki, one_endpoint, prometheus
 from proletto_otel.web.all_hosts.backend import NoAnswer
 from proletto_otel.web.all_hosts.servers import LOKI, NAMES, PROMETHEUS
 from proletto_otel.web.charts import draw
+from proletto_otel.web.charts.heatmap import heatmap
 from proletto_otel.web.charts.series import Series
 from proletto_otel.web.pages import past
 from proletto_otel.web.pages.limits import limits
@@ -22,8 +24,9 @@ from proletto_otel.web.pages.readings import Reading, reading
 if TYPE_CHECKING:
     from proletto_otel.logs.search.query import LogQuery
     from proletto_otel.monitoring.report import Alert
-    from proletto_otel.request.request_series import EndpointPoint
+    from proletto_otel.request.request_series import EndpointPoint, RequestPoint
     from proletto_otel.web.all_hosts.backend import Backend
+    from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts
     from proletto_otel.web.asked import Asked
 
 MAX_LINES = len(prometheus.STYLES)
@@ -107,38 +110,83 @@ def requests(asked: Asked) -> RequestsPage:
         found = prometheus.requests(server, asked.site.config, chosen)
     except NoAnswer as error:
         return RequestsPage(server=Server(problem=str(error)), charts={})
-    drawn = past.marks(asked, chosen.start, chosen.end)
-    time = (chosen.start, chosen.end)
     return RequestsPage(
         server=Server(
             shown=server.shown,
             note="Counts are Prometheus' estimates; least and greatest are not stored there.",
         ),
-        charts={
-            "requests": draw.bar_chart(
-                past.BY_RESULT, found.results, *time, width_s=found.step, marks=drawn
-            ),
-            "errors": draw.line_chart(past.FAILED, [found.failed], *time, unit="%", marks=drawn),
-            "times": draw.line_chart(
-                past.TIMES, found.durations, *time, unit="s", marks=drawn,
-                limits=past.limits_of_p95(asked),
-            ),
-        },
+        charts=_charts(asked, found, past.BY_RESULT),
         endpoints=found.endpoints,
     )  # fmt: skip
 
 
-def log_page(asked: Asked, query: LogQuery, limit: int) -> tuple[Server, LogPage]:
-    """Lines of all hosts.
+def _charts(asked: Asked, found: RequestsOfHosts, title: str) -> Mapping[str, Markup]:
+    chosen = asked.range
+    drawn = past.marks(asked, chosen.start, chosen.end)
+    time = (chosen.start, chosen.end)
+    return {
+        "requests": draw.bar_chart(title, found.results, *time, width_s=found.step, marks=drawn),
+        "errors": draw.line_chart(past.FAILED, [found.failed], *time, unit="%", marks=drawn),
+        "times": draw.line_chart(
+            past.TIMES, found.durations, *time, unit="s", marks=drawn,
+            limits=past.limits_of_p95(asked),
+        ),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPage:
+    """What the page of one endpoint shows of all hosts."""
+
+    server: Server
+    total: RequestPoint | None = None
+    charts: Mapping[str, Markup] = field(default_factory=dict)
+    heatmap: Markup = field(default_factory=Markup)
+
+
+def endpoint(asked: Asked, route: str, method: str | None) -> EndpointPage:
+    """Charts, totals and the heat map of one endpoint of all hosts."""
+    chosen = asked.range
+    try:
+        server = _server(asked, PROMETHEUS)
+        found = one_endpoint.endpoint(server, asked.site.config, chosen, route, method)
+    except NoAnswer as error:
+        return EndpointPage(server=Server(problem=str(error)))
+    heat = found.heat
+    return EndpointPage(
+        server=Server(
+            shown=server.shown,
+            note="Counts are Prometheus' estimates; single requests are on the page of their host.",
+        ),
+        total=found.total,
+        charts=_charts(asked, found.requests, past.OF_ENDPOINT),
+        heatmap=heatmap(
+            past.HEAT, heat.times, heat.seconds, heat.edges, heat.counts, chosen.start, chosen.end
+        ),
+    )
+
+
+def log_page(
+    asked: Asked, query: LogQuery, limit: int, bars: int = 0
+) -> tuple[Server, LogPage, LevelCounts | None]:
+    """Lines of all hosts, and with *bars* how many of each level there are over time.
 
     Raises:
         ConfigError: a level or an expression that does not fit.
     """
-    cursor = asked.query.get("cursor", "")
+    cursor, config, counts = asked.query.get("cursor", ""), asked.site.config, None
     try:
         server = _server(asked, LOKI)
+        deadline = server.deadline()
         position = cursor if loki.is_position(cursor) else ""
-        found = loki.search(server, asked.site.config, query, position, limit)
+        found = loki.search(server, config, query, position, limit)
     except NoAnswer as error:
-        return Server(problem=str(error)), LogPage(complete=False)
-    return Server(shown=server.shown), found
+        return Server(problem=str(error)), LogPage(complete=False), None
+    chosen = asked.range
+    if bars:
+        try:
+            counts = loki.level_counts(server, config, chosen.start, chosen.end, bars, deadline)
+        except NoAnswer as error:
+            counts = LevelCounts.empty(chosen.start, chosen.end, 1)
+            counts.problem = str(error)
+    return Server(shown=server.shown), found, counts

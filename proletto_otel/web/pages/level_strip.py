@@ -26,8 +26,12 @@ def level_strip(asked: Asked) -> Mapping[str, Any] | None:
     """
     chosen = asked.range
     counts = asked.site.monitor.logs.level_counts(chosen.start, chosen.end, BARS, BUDGET_S)
-    if counts.problem or counts.busy:
-        return None
+    return None if counts.problem or counts.busy else drawn(asked, counts)
+
+
+def drawn(asked: Asked, counts: LevelCounts) -> Mapping[str, Any]:
+    """These counts as a strip."""
+    chosen = asked.range
     series = [
         Series(label=level, style=STYLES[level], points=_points(counts, numbers))
         for level, numbers in counts.counts.items()

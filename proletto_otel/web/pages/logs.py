@@ -14,7 +14,7 @@ from proletto_otel.logs.search.results import LogPage
 from proletto_otel.web.addresses import linker
 from proletto_otel.web.all_hosts.servers import LOKI
 from proletto_otel.web.pages import AdminPage, hosts, listed
-from proletto_otel.web.pages.level_strip import level_strip
+from proletto_otel.web.pages.level_strip import BARS, drawn, level_strip
 from proletto_otel.web.site import HEADERS, json_answer
 from proletto_otel.web.template_environment import template
 
@@ -41,10 +41,11 @@ def wanted(asked: Asked) -> LogQuery:
 def read(asked: Asked) -> Mapping[str, Any]:
     """The lines, newest first; or around one line, `?at=<position>`."""
     logs, at = asked.site.monitor.logs, asked.query.get("at", "")
-    problem, server, limit = "", None, listed(asked, "limit", 50)
+    problem, server, strip, limit = "", None, None, listed(asked, "limit", 50)
     try:
         if asked.all_hosts:
-            server, page = hosts.log_page(asked, wanted(asked), limit)
+            server, page, counts = hosts.log_page(asked, wanted(asked), limit, BARS)
+            strip = drawn(asked, counts) if counts is not None else None
         elif at:
             page = logs.around(at, AROUND, AROUND)
         else:
@@ -55,9 +56,11 @@ def read(asked: Asked) -> Mapping[str, Any]:
             )
     except ConfigError as error:  # a level or an expression that does not fit
         page, problem = LogPage(complete=True), str(error)
+    if not (at or server or problem):
+        strip = level_strip(asked)
     return {
         "server": server,
-        "strip": None if at or server or problem else level_strip(asked),
+        "strip": strip,
         "found": page,
         "at": at,
         "problem": problem or page.problem,
@@ -85,7 +88,7 @@ def tail(asked: Asked) -> Response:
 def download(asked: Asked) -> Response:
     """What the page shows, up to a thousand lines, as JSON lines."""
     if asked.all_hosts:
-        server, page = hosts.log_page(asked, wanted(asked), MAX_DOWNLOAD)
+        server, page, _ = hosts.log_page(asked, wanted(asked), MAX_DOWNLOAD)
         if server.problem:
             return json_answer({"error": server.problem}, 502)
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from proletto_otel.web.pages import (
     AdminPage,
     alerts,
+    endpoint,
     errors,
     health,
     logs,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from proletto_otel.web.site import Site
 
 ADMIN_PAGES = (
-    overview.PAGE, errors.PAGE, errors.GROUP, requests.PAGE, requests.ENDPOINT, request_page.PAGE,
+    overview.PAGE, errors.PAGE, errors.GROUP, requests.PAGE, endpoint.PAGE, request_page.PAGE,
     logs.PAGE, health.PAGE, alerts.PAGE, system.PAGE, telemetry.PAGE,
 )  # fmt: skip
 """In the order of the navigation."""

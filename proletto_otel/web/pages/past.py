@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BY_RESULT = "Requests per minute, by result"
 FAILED = "Share of failed requests"
 TIMES = "Response time"
+OF_ENDPOINT = "This endpoint: requests per minute"
+HEAT = "How long requests took"
 PERCENTILES = (("p50", "p50", "s1"), ("p95", "p95", "s2"), ("p99", "p99", "s4"))
 """Field, label and style."""
 
@@ -77,14 +79,13 @@ def durations(points: Sequence[RequestPoint]) -> list[Series]:
 
 
 def request_charts(
-    asked: Asked, start: float, end: float, count: int, what: str = "",
+    asked: Asked, start: float, end: float, count: int, title: str = BY_RESULT,
     route: str | None = None, method: str | None = None,
 ) -> dict[str, Markup]:  # fmt: skip
     """Requests per minute by result, share of failures, response times."""
     points = asked.site.monitor.request_series(start, end, route, method, count)
     drawn = marks(asked, start, end)
     width = points[0].seconds if points else 60.0
-    title = f"{what}: requests per minute" if what else BY_RESULT
     return {
         "requests": draw.bar_chart(
             title, requests_by_result(points), start, end, width_s=width, marks=drawn

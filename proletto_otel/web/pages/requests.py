@@ -1,4 +1,4 @@
-"""Requests: which endpoint is slow or failing? And one endpoint in detail."""
+"""Requests: which endpoint is slow or failing? One of them in detail: `pages.endpoint`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.web.all_hosts.servers import PROMETHEUS
-from proletto_otel.web.charts.heatmap import heatmap
 from proletto_otel.web.pages import AdminPage, hosts, listed, past
 from proletto_otel.web.pages.callers import callers
 
@@ -58,52 +57,8 @@ def read(asked: Asked) -> Mapping[str, Any]:
     }
 
 
-def read_endpoint(asked: Asked) -> Mapping[str, Any] | None:
-    """One endpoint: `?method=GET&route=/orders/<id>`; no route: requests that matched none."""
-    chosen, monitor = asked.range, asked.site.monitor
-    method, route = asked.query.get("method") or None, asked.query.get("route", "")
-    known = [
-        e
-        for e in monitor.get_api_metrics()["endpoints"]
-        if (e["route"] or "") == route and method in (None, e["method"])
-    ]
-    total = monitor.request_total(chosen.start, chosen.end, route, method)
-    if not known and not (total and total.count):
-        return None
-    remembered = known[0] if known else {"slowest": [], "last_error": None}
-    heat = monitor.latency_heatmap(chosen.start, chosen.end, route, method)
-    return {
-        "method": method or "",
-        "route": route,
-        "total": total,
-        "slowest": remembered["slowest"],
-        "last_error": remembered["last_error"],
-        "error_group": _group(asked, remembered["last_error"]),
-        "charts": past.request_charts(
-            asked, chosen.start, chosen.end, chosen.points, "This endpoint", route, method
-        ),
-        "heatmap": heatmap(
-            "How long requests took", heat.times, heat.seconds, heat.edges, heat.counts,
-            chosen.start, chosen.end,
-        ) if heat else "",
-    }  # fmt: skip
-
-
-def _group(asked: Asked, last: Mapping[str, Any] | None) -> str:
-    """Fingerprint of the error of the latest failure; empty when it is not known."""
-    if last is None:
-        return ""
-    found = asked.site.monitor.errors.occurrences_of_request(last["request_id"], 1)
-    return found[0].group if found else ""
-
-
 PAGE = AdminPage(
     path="/requests", name="requests", label="Requests", key="r",
     description="Which endpoint is slow or failing?", read=read, template="requests.html",
     server=PROMETHEUS,
-)  # fmt: skip
-ENDPOINT = AdminPage(
-    path="/requests/endpoint", name="endpoint", label="Endpoint", in_navigation=False,
-    description="How is time distributed, and which requests failed or were slow?",
-    read=read_endpoint, template="endpoint.html",
 )  # fmt: skip
