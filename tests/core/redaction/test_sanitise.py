@@ -27,6 +27,7 @@ from werkzeug.datastructures import Headers, MultiDict
 from proletto_otel.core.config import Config
 from proletto_otel.core.parsing import Secret
 from proletto_otel.core.redaction import plain_values, sanitise
+from proletto_otel.core.redaction.redactor import Redactor
 from proletto_otel.core.redaction.sanitise import Sanitiser
 
 HOSTILE = ["\n", "\r", "\x1b", "\x9b", "\u202e", "\u2028", "\x7f", "\x00", "\ud800", "\u2066"]
@@ -108,6 +109,30 @@ def test_a_colour_hides_no_secret(clean: Sanitiser) -> None:
 def test_block_keeps_lines(clean: Sanitiser) -> None:
     """In a traceback newlines and tabs stay."""
     assert "a\n\tb\\x1b\\r" == clean.block("a\n\tb\x1b\r")
+
+
+def test_a_text_with_lines_is_one_line_as_text_and_stays_in_a_block(clean: Sanitiser) -> None:
+    for _ in range(2):  # the second time from what is remembered
+        assert clean.block("first line\nsecond line") == "first line\nsecond line"
+        assert clean.text("first line\nsecond line") == "first line\\nsecond line"
+
+
+def test_a_callback_sees_every_text() -> None:
+    seen: list[str] = []
+    clean = Sanitiser(Redactor(callback=lambda text: seen.append(text) or text))
+    for _ in range(3):
+        clean.text("the order is broken")
+    assert seen == ["the order is broken"] * 3
+
+
+def test_only_a_bounded_number_of_clean_texts_is_remembered(clean: Sanitiser) -> None:
+    for i in range(3000):
+        clean.text(f"order {i} is broken")
+        clean.text(f"password={i}hunter{i}")
+    clean.text("x y" * 100)
+    kept = clean._unchanged
+    assert 0 < len(kept) <= 512
+    assert all(len(text) <= 256 and "password" not in text for text in kept)
 
 
 def test_long_text_is_cut(clean: Sanitiser) -> None:
