@@ -70,6 +70,7 @@ def attach(
         status=status,
         families=components.snapshots.merged,
         callers=requests.all_callers,
+        stored_callers=components.recording.callers.read,
         store=components.store,
         pages=pages,
     )

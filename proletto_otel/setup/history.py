@@ -12,7 +12,8 @@ from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import SERVICE_VERSION
 from proletto_otel.metrics.system_metrics import OLDEST_S, SystemSampler
 from proletto_otel.monitoring.request_summary import OwnRoutes
-from proletto_otel.request import request_days
+from proletto_otel.request import request_days, top_callers
+from proletto_otel.request.caller_history import CallerHistory
 from proletto_otel.request.request_examples import RequestExamples
 from proletto_otel.request.request_history import RequestHistory
 from proletto_otel.request.request_totals import totals
@@ -25,6 +26,7 @@ from proletto_otel.state.store import Store
 from proletto_otel.state.worker_lives import OwnLife, WorkerLives
 
 PRUNE_S = 60.0
+CALLERS_S = 60.0
 RECORD_S = 2.0
 """How late the history knows of a request, and of a worker that began or ended."""
 
@@ -53,6 +55,7 @@ class Recording:
         own_routes = OwnRoutes(config.metrics_path, config.admin_prefix)
         self._requests = RequestHistory(store, excluded=own_routes)
         self._examples = RequestExamples(store)
+        self.callers = CallerHistory(store)
         snapshots.section("worker", self.own_life.section)
 
     def schedule(
@@ -62,6 +65,7 @@ class Recording:
         """Let the leader's ticker do it."""
         ticker.every(RECORD_S, "history.record", self.record, leader=True)
         ticker.every(PRUNE_S, "history.prune", self.prune, leader=True)
+        ticker.every(CALLERS_S, "history.callers", self.record_callers, leader=True)
         if not self._config.monitor_system_metrics:
             return
 
@@ -92,6 +96,10 @@ class Recording:
         self._requests.record(totals(families, routes), routes)
         self._examples.record(routes)
 
+    def record_callers(self) -> None:
+        """Store who asked most in this hour and the one before."""
+        self.callers.record(top_callers.merge(self._snapshots.sections("callers")))
+
     def prune(self) -> None:
         """Delete what is too old, and add up a day that is over."""
         now = time.time()
@@ -99,6 +107,7 @@ class Recording:
         request_days.prune(self._store, now)
         request_days.add_up_a_day(self._store)
         self._examples.prune(now)
+        self.callers.prune(now)
 
 
 def is_built_in(metric: str) -> bool:

@@ -153,7 +153,10 @@ class Site:
     """Every metric of all workers, merged."""
 
     callers: Callable[[], Sequence[list[HourSection]]] = tuple
-    """Users and clients that asked, of each worker."""
+    """Users and clients that asked lately, of each worker."""
+
+    stored_callers: Callable[[float, float], Sequence[HourSection]] = lambda start, end: ()
+    """Those of the hours between two unix times, as they were stored."""
 
     store: Store | None = None
     """The host's store, for the audit; None: changes are in the log alone."""

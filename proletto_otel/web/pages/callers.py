@@ -47,21 +47,30 @@ class CallersPage:
     """Who asked most."""
 
     since: float | None
-    """Unix seconds; None: nobody asked."""
+    """Unix seconds, the beginning of an hour; None: nobody asked."""
+    until: float | None
     by: str
     users: TopCallers
     clients: TopCallers
 
 
 def callers(asked: Asked) -> CallersPage:
-    """This hour and the one before."""
-    hours = merge(asked.site.callers())
-    by = asked.query.get("callers", "")
+    """Those of the hours that the range touches."""
+    chosen, by = asked.range, asked.query.get("callers", "")
     by = by if by in ORDERS else "requests"
+    hours = {hour["hour"]: hour for hour in asked.site.stored_callers(chosen.start, chosen.end)}
+    # what the workers tell is newer than what was stored of it
+    hours |= {
+        hour["hour"]: hour
+        for hour in merge(asked.site.callers())
+        if chosen.start // HOUR_S <= hour["hour"] <= chosen.end // HOUR_S
+    }
     return CallersPage(
-        since=hours[0]["hour"] * HOUR_S if hours else None, by=by,
-        **{kind: _top(_total(hours, kind), ORDERS[by]) for kind in KINDS},
-    )  # fmt: skip
+        since=min(hours) * HOUR_S if hours else None,
+        until=min((max(hours) + 1) * HOUR_S, chosen.end) if hours else None,
+        by=by,
+        **{kind: _top(_total(list(hours.values()), kind), ORDERS[by]) for kind in KINDS},
+    )
 
 
 def _total(hours: Sequence[HourSection], kind: Kind) -> TableSection:

@@ -15,7 +15,13 @@ from proletto_otel.alerts.store import MAX_EVENTS
 from proletto_otel.core.texts import human_duration
 from proletto_otel.errors import group_rows, tables
 from proletto_otel.health import store as health
-from proletto_otel.request import request_days, request_examples, request_history
+from proletto_otel.request import (
+    caller_history,
+    request_days,
+    request_examples,
+    request_history,
+    top_callers,
+)
 from proletto_otel.state import history, thread_dumps, worker_lives
 from proletto_otel.web import audit, figures
 
@@ -71,6 +77,8 @@ def _rows(site: Site) -> Iterable[StoredKind]:
     for kind, kept, table, most in (
         ("Slowest and failed requests", human_duration(request_examples.KEPT_S),
          "request_examples", request_examples.MAX_ROWS),
+        ("Users and clients, each hour", human_duration(caller_history.KEPT_S), "caller_hours",
+         caller_history.KEPT_S // top_callers.HOUR_S + 1),
         ("Groups of errors", "the quietest go first", "error_groups", group_rows.MAX_GROUPS),
         ("Errors, each minute", human_duration(tables.MINUTES_S), "error_minutes",
          tables.MAX_MINUTE_ROWS),
