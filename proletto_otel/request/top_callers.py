@@ -165,6 +165,8 @@ class TopCallers:
 
     def _this_hour(self) -> HourSection:
         hour = int(self._now()) // HOUR_S
+        if self._hours and self._hours[-1]["hour"] == hour:  # a failed request comes alone
+            return self._hours[-1]
         self._hours = [known for known in self._hours if known["hour"] >= hour - 1]
         if not self._hours or self._hours[-1]["hour"] < hour:
             self._hours.append(empty_hour(hour))
