@@ -53,7 +53,7 @@ test-peers: $(STAMP) ## Run the suites of Flask and its extensions with and with
 test-matrix: $(STAMP) ## Try the wheel with the oldest and newest versions it stands on (MATRIX="oldest")
 	$(BIN)/python tests/matrix/run.py $(MATRIX)
 
-test-long: $(STAMP) ## Run the tests that take minutes or hours (PROLETTO_SOAK_MINUTES, default 10)
+test-long: $(STAMP) ## Run the tests that take minutes or hours (PROLETTO_SOAK_MINUTES and others, default 10)
 	$(BIN)/python -m pytest -s --timeout=0 tests/long/*.py
 
 mutants: $(STAMP) ## Change the code and see whether the tests notice (MUTANTS="alerts --sample 30")

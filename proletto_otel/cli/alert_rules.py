@@ -50,11 +50,15 @@ def command(app: str, out: Path, check: bool, service: str) -> None:
     if check:
         for path in changed:
             click.echo(f"{path} is out of date", err=True)
+        if not changed:
+            click.echo(f"The {len(pack.rules)} rules for {pack.name} are up to date.")
         raise SystemExit(1 if changed else 0)
     for path, text in {**_missing(out), **changed}.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_text(text)
     _say(pack, made)
+    if not (out / "docker-compose.yml").exists():
+        click.echo(f"There is no stack in {out}: `python -m proletto_otel stack init {out}`.")
 
 
 def _pack(config: Config, service: str) -> Pack:

@@ -25,7 +25,7 @@ def load_application(app: str) -> Config:
         ScriptInfo(app_import_path=app).load_app()
     except click.ClickException:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise click.ClickException(f"{app} could not be loaded: {error!r}") from error
     from proletto_otel.setup.telemetry import current_telemetry
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -54,35 +54,33 @@ def command(
     deployment = Deployment.of(os.environ)
     stores = doctor_stores.Stores(grafana, user, _password(stack), wait)
     verdicts: list[Verdict] = []
-    with _standard_output_aside() if as_json else nullcontext():
-        # In this order: the application that the first ones load may have settings of its own.
-        for name, check in chain(
-            doctor_setup.checks(deployment, app, test_alert),
-            doctor_loop.checks(deployment, stores, app_url, test_alert),
-        ):
-            needs = doctor_loop.builds_on(name, app_url)
-            verdicts.append(_shown(_unless_stopped(name, check, needs, verdicts), as_json))
+    output = _standard_output_for_us() if as_json else sys.stdout
+    # In this order: the application that the first ones load may have settings of its own.
+    for name, check in chain(
+        doctor_setup.checks(deployment, app, test_alert),
+        doctor_loop.checks(deployment, stores, app_url, test_alert),
+    ):
+        needs = doctor_loop.builds_on(name, app_url)
+        verdicts.append(_shown(_unless_stopped(name, check, needs, verdicts), as_json))
     if as_json:
-        click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
+        click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2), output)
+        output.flush()
     wrong = sum(verdict.state == "wrong" for verdict in verdicts)
     if not as_json:
         click.echo(f"\n{wrong} to mend." if wrong else "\nAll is well.")
     raise SystemExit(1 if wrong else 0)
 
 
-@contextmanager
-def _standard_output_aside() -> Iterator[None]:
-    """What an application prints while it is loaded goes to standard error: ours is JSON alone."""
+def _standard_output_for_us() -> IO[str]:
+    """Standard output for JSON alone: what others print goes to standard error until the end.
+
+    An application that was loaded prints when it likes, at exit too.
+    """
     # The descriptor, because the console sink and child processes write to it, too.
     sys.stdout.flush()
-    kept = os.dup(1)
+    ours = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+    return ours
 
 
 def _password(stack: Path) -> str:

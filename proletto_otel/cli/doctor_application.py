@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
 from proletto_otel.cli.doctor_deployment import Deployment
 from proletto_otel.cli.doctor_verdict import WrongError
 
@@ -33,7 +35,13 @@ def application_loads(app: str, deployment: Deployment) -> str:
     """The application loads, calls `setup_telemetry`, and writes no line twice."""
     from proletto_otel.cli.application import load_application
 
-    config = deployment.config = load_application(app)
+    try:
+        config = deployment.config = load_application(app)
+    except click.ClickException as error:
+        fix = (
+            "correct --app (as in `flask --app`), or the application: it must load without a server"
+        )
+        raise WrongError(error.message, fix) from error
     for name in ("", *sorted(logging.root.manager.loggerDict)):
         if twice := [place for place, n in Counter(_places(name)).items() if n > 1]:
             whole = f"the logger {name!r} and those above it" if name else "the root logger"

@@ -18,6 +18,7 @@ from proletto_otel.core import conventions as c
 
 SERVICE = "proletto-doctor"
 BUILDS_ON = {
+    "preload": ("application",), "conventions": ("application",),
     "log line": ("request", "Grafana"), "trace": ("request", "Grafana"),
     "metrics": ("request", "Grafana"), "exemplar": ("metrics",),
     "dashboards": ("Grafana",), "alert rules": ("Grafana",), "clock": ("collector",),

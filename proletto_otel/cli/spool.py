@@ -13,7 +13,7 @@ def command() -> None:
     """Telemetry that waits on disk."""
 
 
-@command.command()
+@command.command(short_help="Send again what was set aside.")
 @click.option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -24,7 +24,7 @@ def command() -> None:
     """The stack: collector, Prometheus, Loki, Tempo and Grafana by docker-compose."""
 
 
-@command.command()
+@command.command(short_help="Write the stack's files.")
 @click.argument("folder", type=FOLDER)
 @click.option("--force", is_flag=True, help="Replace files that were changed; .env stays.")
 def init(folder: Path, force: bool) -> None:
@@ -51,6 +51,9 @@ def init(folder: Path, force: bool) -> None:
 @click.argument("folder", type=FOLDER, default=".")
 def password(folder: Path) -> None:
     """Give FOLDER's .env a password for Grafana, unless it has one."""
+    if not {".env", ".env.example"} & {path.name for path in folder.glob(".env*")}:
+        again = f"`python -m proletto_otel stack init {folder}` writes one"
+        raise click.ClickException(f"there is no stack in {folder}; {again}")
     _set_password(folder)
 
 
@@ -78,7 +81,7 @@ def compose_program() -> list[str] | None:
     return ["docker", "compose"] if shutil.which("docker") else None
 
 
-@command.command()
+@command.command(short_help="Say what is wrong with the files.")
 @click.argument("folder", type=FOLDER, default=".")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def check(folder: Path, as_json: bool) -> None:
@@ -86,17 +89,17 @@ def check(folder: Path, as_json: bool) -> None:
     from proletto_otel.stack.checks.all import findings
     from proletto_otel.stack.checks.finding import ERROR
 
-    found = findings(shipped.read(folder), shipped.texts())
+    found = findings(shipped.read(folder), shipped.texts(), str(folder))
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
     else:
         for each in found:
             click.echo(f"{each.level}: {each.path}: {each.problem}\n  mend: {each.fix}")
-        click.echo(f"{len(found)} findings in {folder}." if found else f"{folder} is sound.")
+        click.echo(f"{folder}: {len(found)} findings." if found else f"{folder} is sound.")
     raise SystemExit(1 if any(each.level == ERROR for each in found) else 0)
 
 
-@command.command()
+@command.command(short_help="Check, start, and say what to open.")
 @click.argument("folder", type=FOLDER, default=".")
 @click.option("--profile", multiple=True, help="demo or hostmetrics.")
 def up(folder: Path, profile: tuple[str, ...]) -> None:
@@ -105,9 +108,9 @@ def up(folder: Path, profile: tuple[str, ...]) -> None:
     from proletto_otel.stack.checks.finding import ERROR
 
     # Checked first: Grafana ends at start for one bad file, and says so in its log alone.
-    errors = [f for f in findings(shipped.read(folder), shipped.texts()) if f.level == ERROR]
-    if errors:
-        raise click.ClickException("\n".join(f"{f.path}: {f.problem}; {f.fix}" for f in errors))
+    found = findings(shipped.read(folder), shipped.texts(), str(folder))
+    if errors := [f"{f.path}: {f.problem}; {f.fix}" for f in found if f.level == ERROR]:
+        raise click.ClickException("\n".join(errors))
     program = compose_program()
     if program is None:
         raise click.ClickException(
@@ -117,11 +120,14 @@ def up(folder: Path, profile: tuple[str, ...]) -> None:
     # With the terminal's output: pulling the images takes minutes, and people should see it.
     done = subprocess.run([*program, *profiles, "up", "-d"], cwd=folder)
     if done.returncode:
+        words = " ".join(program)
+        click.echo(f"{words} failed (see above); does `docker info` reach an engine?", err=True)
         raise SystemExit(done.returncode)
     values = env_file.parse((folder / ".env").read_text())
+    user = values.get("GRAFANA_ADMIN_USER") or "admin"
     click.echo(
         f"Grafana      http://127.0.0.1:{values.get('GRAFANA_PORT') or 3000}  "
-        f"(admin, {env_file.PASSWORD} in {folder / '.env'})\n"
+        f"({user}, {env_file.PASSWORD} in {folder / '.env'})\n"
         f"Applications OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:"
         f"{values.get('OTLP_HTTP_PORT') or 4318}\n"
         "Does it work python -m proletto_otel doctor"

@@ -265,6 +265,11 @@ def no_mail_server(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> l
     return ["--test-alert"]
 
 
+def mistyped(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
+    """There is no such module."""
+    return ["--app", "shpo:app"]
+
+
 def uwsgi(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
     """Threads do not run under uWSGI unless asked for."""
     (folder / "uwsgi.ini").write_text("[uwsgi]\nmodule = shop:app\n")
@@ -321,6 +326,13 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
     "doubled handler": (doubled_handler, "application", "app.log: each line twice", "remove"),
     "doubled handler of a logger": (
         application(PRINTS_TWICE), "application", "the console: each line twice", "remove"),
+    "an application that is not there": (
+        mistyped, "application", "Could not import 'shpo'", "correct --app"),
+    "an application that ends at import": (
+        application("import sys\nsys.exit(3)\n"), "application", "SystemExit(3)", "must load"),
+    "an application that sets nothing up": (
+        application("from flask import Flask\napp = Flask(__name__)\n"), "application",
+        "does not call setup_telemetry", "the application"),
     "preload with a thread": (
         application(STARTS_A_THREAD, gunicorn__conf__py="preload_app = True\n"),
         "preload", "starts poller: with preload no worker has it", "post_fork"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
@@ -60,3 +61,31 @@ def test_every_row_has_its_file(name: str) -> None:
 
     assert isinstance(module.command, click.Command)
     assert name == module.command.name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stack", "init", "/proc/no/stack"),
+        ("alert-rules", "shop:app", "--out", "/proc/no"),
+    ],
+    ids=" ".join,
+)
+def test_folder_that_cannot_be_written_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
+    """One line with the folder, no traceback."""
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\nfrom proletto_otel import setup_telemetry\n"
+        "app = Flask(__name__)\nsetup_telemetry(app)\n"
+    )
+    command = [sys.executable, "-m", "proletto_otel", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert 1 == done.returncode
+    assert "Error: /proc/no" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("spool",), ("stack",)], ids=" ".join)
+def test_help_of_a_group_is_not_cut(words: tuple[str, ...]) -> None:
+    """Each command's line is whole."""
+    assert "..." not in run(*words, "--help").stdout.partition("Commands:")[2]

@@ -89,3 +89,39 @@ def test_up_does_not_start_what_is_broken(stack: Path, compose: Path) -> None:
     assert 1 == done.exit_code
     assert "GRAFANA_ADMIN_PASSWORD is empty" in done.output
     assert not compose.exists()
+
+
+def test_up_says_who_may_log_in(stack: Path, compose: Path) -> None:
+    """Grafana's user may have another name than `admin`."""
+    with (stack / ".env").open("a") as file:
+        file.write("GRAFANA_ADMIN_USER=ops\n")
+    done = call("up", str(stack))
+
+    assert f"(ops, GRAFANA_ADMIN_PASSWORD in {stack / '.env'})" in done.output
+
+
+def test_up_that_fails_says_what_to_look_at(stack: Path, compose: Path, tmp_path: Path) -> None:
+    """docker-compose without an engine prints fifty lines of its own; the last line is ours."""
+    program = tmp_path / "bin/docker-compose"
+    program.write_text("#!/bin/sh\nexit 17\n")
+    done = call("up", str(stack))
+
+    assert 17 == done.exit_code
+    assert "docker-compose failed (see above); does `docker info` reach an engine?" in done.output
+    assert "http://" not in done.output
+
+
+def test_folder_without_a_stack(tmp_path: Path) -> None:
+    """One sentence, and the command that writes one."""
+    for done in (call("check", str(tmp_path / "no")), call("up", str(tmp_path / "no"))):
+        assert 1 == done.exit_code
+        assert 1 == done.output.count("there is no stack")
+        assert f"python -m proletto_otel stack init {tmp_path / 'no'}" in done.output
+
+
+def test_last_line_names_the_folder(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the moment, too."""
+    monkeypatch.chdir(stack)
+    (stack / "loki/loki.yaml").unlink()
+
+    assert call("check").output.endswith("\n.: 1 findings.\n")

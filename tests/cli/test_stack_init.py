@@ -95,3 +95,13 @@ def test_env_file_is_read_as_docker_compose_reads_it() -> None:
     text = "# x\nexport A=1\nB='two words' \nC=3 # note\nD=\"\"\nE=a#b\n"
 
     assert {"A": "1", "B": "two words", "C": "3", "D": "", "E": "a#b"} == env_file.parse(text)
+
+
+def test_password_is_not_written_where_no_stack_is(tmp_path: Path) -> None:
+    """Neither into an empty folder nor into one that does not exist."""
+    for folder in (tmp_path, tmp_path / "no"):
+        done = call("password", str(folder))
+
+        assert 1 == done.exit_code
+        assert f"there is no stack in {folder}" in done.output
+    assert [] == list(tmp_path.iterdir())

@@ -47,6 +47,11 @@ def assert_complete(sink: SinkProcess, requests: int) -> None:
     assert spans.total() - len(spans) + logs.total() - len(logs) <= ONE_BATCH
 
 
+def spooled(totals: dict[str, Any]) -> int:
+    """Spans and logs that wait on disk."""
+    return sum(totals["ledger"][f"otlp_{signal}"]["spooled"] for signal in ("traces", "logs"))
+
+
 @pytest.mark.parametrize("fault", ["refused", "hung"])
 def test_outage_loses_nothing(sink: SinkProcess, tmp_path: Path, fault: str) -> None:
     """D1, D2: 500 requests a second through an outage: 0 lost, bounded memory, no wait."""
@@ -76,6 +81,40 @@ def test_outage_loses_nothing(sink: SinkProcess, tmp_path: Path, fault: str) -> 
     assert {} == after["errors"]
     assert grown < 64_000_000
     assert after["slowest_put_s"] < 2.0  # a machine's hiccup, not a request's timeout
+
+
+def test_full_spool_loses_its_oldest_alone(sink: SinkProcess, tmp_path: Path) -> None:
+    """Every record is kept until the spool is full; then the oldest go, counted, and no others."""
+    sink.kill()
+    most = 1_000_000
+    full = {"PROLETTO_SPOOL_MAX_BYTES": str(most), "OTEL_METRICS_EXPORTER": "none"}
+    seen: list[dict[str, Any]] = []
+
+    def loses() -> dict[str, int]:
+        seen.append(app.law())
+        app.ask("go")
+        return dropped(seen[-1])
+
+    with Emitter(sink.url, tmp_path / "state", rate=RATE, **full) as app:
+        app.ask("go")
+        until(loses, 60)
+        time.sleep(OUTAGE_S / 2)
+        app.ask("pause")
+        sink.start()
+        until(lambda: spooled(app.law()) == 0, 60)
+        after = app.law()
+    spans, logs = uids(sink.records("traces")), uids(sink.records("logs"))
+    requests, lost = after["requests"], dropped(after)
+    missing = {i + 1 for i in range(requests)} - {int(uid.split("-")[1]) for uid in spans}
+    on_disk = sum(signal["spool_bytes"] for signal in seen[-1]["status"].values())
+    print(f"{requests} requests: {lost} of {3 * requests} records, first at {on_disk} bytes")
+
+    assert len(seen) > 2
+    # The two signals are read one after the other, while files come and go.
+    assert most * 0.8 < on_disk < most * 1.1
+    assert {"spool_full": 3 * requests - len(spans) - len(logs)} == lost
+    # A file that is being sent again just then is not deleted, so it may outlive younger ones.
+    assert 0 < len(missing) <= max(missing) <= len(missing) + ONE_BATCH
 
 
 def test_hung_collector_does_not_hold_the_exit(sink: SinkProcess, tmp_path: Path) -> None:

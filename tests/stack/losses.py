@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.stack.servers import get
+from tests.stack.receiver import Receiver
+from tests.stack.servers import binary, get, missing
 from tests.stack.system import System
 from tests.stack.traffic import CLIENTS, Request, Service, expected_counts, requests
 
@@ -18,6 +22,55 @@ COUNT = "http_server_request_duration_seconds_count"
 SERVER = 2
 AT_ONCE = 1000
 """Requests of one question to Loki, which answers with 5,000 lines at most."""
+
+
+@contextmanager
+def breakable_system(folder: Path) -> Iterator[System]:
+    """Prometheus, Loki and the collector, started, of one test alone."""
+    for name in ("otelcol-contrib", "prometheus", "loki"):
+        binary(name)
+    system = System(folder, Receiver())
+    try:
+        system.start_prometheus()
+        system.start_loki()
+        system.start_collector()
+        yield system
+    finally:
+        system.close()
+
+
+@contextmanager
+def serving(system: System, name: str) -> Iterator[Service]:
+    """The shop with two workers."""
+    service = Service(name, system.folder / "app", system.otlp, ("--workers", "2"))
+    service.start()
+    try:
+        yield service
+    finally:
+        service.server.stop()
+
+
+@contextmanager
+def small_disk(system: System, megabytes: int) -> Iterator[Path]:
+    """The collector, not running now, keeps its queue on a disk of a few megabytes."""
+    folder = system.folder / "queue"
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode:
+        missing("a file system cannot be mounted", "root")
+    try:
+        yield folder
+    finally:
+        if "collector" in system.servers:
+            system.stop("collector")
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
 
 
 @contextmanager
@@ -52,9 +105,14 @@ def assert_nothing_lost(system: System, service: Service, made: list[Request], s
 
 def assert_arrived(system: System, service: Service, made: list[Request], s: float) -> None:
     """Every request has its server span and its access line, within *s* seconds."""
-    ids = {request.request_id for request in made}
+    ids, seen = {request.request_id for request in made}, set[str]()
+
+    def without_line() -> set[str]:
+        seen.update(_lines(system, service, ids - seen))
+        return ids - seen
+
     _until(lambda: ids - _spans(system, service), s, "spans")
-    _until(lambda: ids - _lines(system, service, made), s, "lines")
+    _until(without_line, s, "lines")
 
 
 def assert_counted(system: System, service: Service, made: list[Request], s: float) -> None:
@@ -84,9 +142,10 @@ def _spans(system: System, service: Service) -> set[str]:
     return {span.attributes.get("request_id", "") for span in found if span.kind == SERVER}
 
 
-def _lines(system: System, service: Service, made: list[Request]) -> set[str]:
+def _lines(system: System, service: Service, ids: set[str]) -> set[str]:
+    """Those of *ids*, and others, whose access line Loki has."""
     found: set[str] = set()
-    numbers = {int(request.request_id.rpartition("-")[2]) for request in made}
+    numbers = {int(request_id.rpartition("-")[2]) for request_id in ids}
     for thousand in sorted({number // AT_ONCE for number in numbers}):
         picked = f"{service.name}-{thousand or '0'}[0-9]{{3}}"
         query = f'{{service_name="{service.name}"}} | logger="shop.access" | request_id=~"{picked}"'
@@ -111,6 +170,12 @@ def without_stores(system: System, seconds: float) -> None:
     time.sleep(seconds)
     system.start_prometheus()
     system.start_loki()
+
+
+def assert_nothing_dropped(service: Service) -> None:
+    """The service itself says that it dropped no record."""
+    metrics = service.fetch("GET", "/metrics")[2]
+    assert not re.findall(r"^proletto_telemetry_dropped_total.* [1-9].*$", metrics, re.M)
 
 
 def refused(system: System) -> float:

@@ -63,10 +63,10 @@ def binary(name: str) -> str:
     return str(path)
 
 
-def get(url: str) -> bytes | None:
+def get(url: str, timeout_s: float = 5) -> bytes | None:
     """The body of a 200 answer; None for any other outcome."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
             return bytes(answer.read())
     except (urllib.error.URLError, OSError):
         return None

@@ -18,6 +18,8 @@ from tests.stack.servers import ROOT, Server, binary, compose_command, get
 
 SCRAPE_SECONDS = 1
 """Instead of the shipped 30 s, so that a test sees the collector's own figures soon."""
+ANSWER_S = 60
+"""A store that has just got ten minutes of lines takes a while to look through them."""
 RULES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
 
 
@@ -175,6 +177,6 @@ class System:
 
 
 def _data(url: str) -> Any:
-    body = get(url)
+    body = get(url, ANSWER_S)
     assert body is not None, f"no answer from {re.sub('[?].*', '', url)}"
     return json.loads(body)["data"]

@@ -8,7 +8,7 @@ import pytest
 
 from proletto_otel.stack import shipped
 from proletto_otel.stack.checks.all import findings
-from proletto_otel.stack.checks.finding import ERROR
+from proletto_otel.stack.checks.finding import ERROR, WARNING
 
 ENV = "GRAFANA_ADMIN_PASSWORD=secret\n"
 RULES = "grafana/provisioning/alerting/rules-default.yaml"
@@ -138,6 +138,54 @@ def test_missing_file_is_found(path: str) -> None:
     texts = {name: text for name, text in SHIPPED.items() if name != path}
 
     assert f"{path}: it is missing" in said(texts)
+
+
+@pytest.mark.parametrize(
+    ("path", "level"),
+    [
+        ("loki/loki.yaml", ERROR), ("grafana/dashboards/home.json", ERROR),
+        ("docker-compose.yml", ERROR), ("collector/all-traces.yaml", ERROR),
+        ("collector/tail-sampling.yaml", WARNING), ("kubernetes/loki.yaml", WARNING),
+        ("docker-compose.scale.yml", WARNING), ("loki/loki-s3.yaml", WARNING),
+        ("grafana/contact-points/email.yaml", WARNING), ("demo-image/Dockerfile", WARNING),
+    ],
+)  # fmt: skip
+def test_file_that_no_container_reads_stops_nothing(path: str, level: str) -> None:
+    """Who deletes the manifests of Kubernetes may still start the stack."""
+    texts = {name: text for name, text in SHIPPED.items() if name != path}
+    found = [f for f in findings(texts, shipped.texts()) if f.problem == "it is missing"]
+
+    assert [(path, level)] == [(each.path, each.level) for each in found]
+
+
+def test_file_that_env_picks_is_needed() -> None:
+    """The overlay and the contact point of .env are mounted, whichever they are."""
+    picked = {
+        "collector/tail-sampling.yaml": "TRACES_KEPT=tail-sampling\n",
+        "grafana/contact-points/slack-bot.yaml": "ALERT_CONTACT_POINT=slack-bot\n",
+    }
+    for path, line in picked.items():
+        texts = {name: text for name, text in SHIPPED.items() if name != path}
+        texts[".env"] += line
+
+        assert [ERROR] == [f.level for f in findings(texts, shipped.texts()) if f.path == path]
+
+
+def test_empty_folder_is_one_finding() -> None:
+    """No stack at all is not fifty missing files; the folder is in the command that makes one."""
+    (found,) = findings({}, shipped.texts(), "obs")
+
+    assert "python -m proletto_otel stack init obs" == found.fix
+    assert ERROR == found.level
+
+
+def test_remedy_names_the_folder() -> None:
+    """It can be copied as it is."""
+    texts = {name: text for name, text in SHIPPED.items() if name not in (".env", "loki/loki.yaml")}
+    fixes = [found.fix for found in findings(texts, shipped.texts(), "obs")]
+
+    assert "python -m proletto_otel stack password obs" in fixes
+    assert "python -m proletto_otel stack init --force obs (.env stays)" in fixes
 
 
 def test_errors_come_first() -> None:

@@ -32,14 +32,15 @@ HOST_VARIABLES = ("GRAFANA_ADMIN_USER", "HOST_NAME", "COMPOSE_PROFILES", "COMPOS
 ENV = ".env"
 
 
-def check(texts: Texts) -> Iterator[Finding]:
+def check(texts: Texts, folder: str) -> Iterator[Finding]:
     """Findings about .env."""
+    make_one = f"python -m proletto_otel stack password {folder}"
     if ENV not in texts:
-        yield Finding(ENV, "it is missing", "python -m proletto_otel stack password .")
+        yield Finding(ENV, "it is missing", make_one)
         return
     found = parse(texts[ENV])
     if not found.get(PASSWORD):
-        yield Finding(ENV, f"{PASSWORD} is empty", "python -m proletto_otel stack password .")
+        yield Finding(ENV, f"{PASSWORD} is empty", make_one)
     elif "$" in found[PASSWORD]:
         yield Finding(ENV, f"{PASSWORD} has a `$`, which docker-compose replaces", "choose another")
     yield from check_against_example(found, texts.get(".env.example", ""))

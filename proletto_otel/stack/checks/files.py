@@ -8,15 +8,21 @@ from collections.abc import Iterator
 
 import yaml
 
-from proletto_otel.stack.checks.finding import WARNING, Finding, Texts, load
+from proletto_otel.stack.checks.finding import ERROR, WARNING, Finding, Texts, load
+from proletto_otel.stack.env_file import parse
+
+COMPOSE = "docker-compose.yml"
 
 
-def check(texts: Texts, shipped: Texts) -> Iterator[Finding]:
+def check(texts: Texts, shipped: Texts, folder: str) -> Iterator[Finding]:
     """Findings about single files; *shipped* are the ones of this version."""
-    again = "python -m proletto_otel stack init --force . (.env stays)"
+    again = f"python -m proletto_otel stack init --force {folder} (.env stays)"
+    mounted = mounts(texts.get(COMPOSE, shipped[COMPOSE]), texts.get(".env", ""))
     for path in shipped:
         if path not in texts:
-            yield Finding(path, "it is missing", again)
+            # The others are for Kubernetes, for several machines, or to pick from.
+            needed = path == COMPOSE or path.startswith(mounted)
+            yield Finding(path, "it is missing", again, ERROR if needed else WARNING)
     for path, text in texts.items():
         yield from check_syntax(path, text)
     yield from check_published_ports(texts.get("docker-compose.yml", ""))
@@ -24,6 +30,15 @@ def check(texts: Texts, shipped: Texts) -> Iterator[Finding]:
     if "docker-compose.yml" in different:
         problem = "it is not the one of the installed version"
         yield Finding("docker-compose.yml", problem, f"after an upgrade: {again}", WARNING)
+
+
+def mounts(compose: str, env: str) -> tuple[str, ...]:
+    """The files and folders that docker-compose gives the containers; it wants all of them."""
+    values = parse(env)
+    return tuple(
+        re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: values.get(m[1]) or m[2], source)
+        for source in re.findall(r"(?m)^\s*source: \./(\S+)$", compose)
+    )
 
 
 def check_syntax(path: str, text: str) -> Iterator[Finding]:
