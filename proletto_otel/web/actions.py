@@ -13,13 +13,14 @@ from urllib.parse import quote
 from flask import Response, request
 
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.texts import human_duration
+from proletto_otel.core.texts import human_duration, readable
 from proletto_otel.logs.shared_levels import DEFAULT_S
-from proletto_otel.web import csrf, login
+from proletto_otel.web import assets, csrf, login
 from proletto_otel.web.addresses import base_of
 from proletto_otel.web.asked import Asked
 from proletto_otel.web.pages.workers import workers
-from proletto_otel.web.site import json_answer, text_answer
+from proletto_otel.web.site import PAGE_HEADERS, json_answer
+from proletto_otel.web.template_environment import template
 
 MAX_FORM = 16_384
 """Bytes of a form that are read."""
@@ -130,14 +131,14 @@ def view(asked: Asked, action: str) -> Response:
     """Do it, write it down, show the result."""
     found = ACTIONS.get(action)
     if found is None:
-        return _refused("there is no such action", 404)
+        return _refused(asked, "there is no such action", 404)
     refusal = _check(asked, action)
     if refusal is not None:
         return refusal
     try:
         target, detail = found.do(asked, request.form)
     except ConfigError as error:
-        return _refused(str(error), 400)
+        return _refused(asked, str(error), 400)
     asked.site.audit.add(asked.visitor, action, target, detail.strip())
     if action == "logout":
         return login.logout(asked.site)
@@ -149,24 +150,30 @@ def view(asked: Asked, action: str) -> Response:
 def _check(asked: Asked, action: str) -> Response | None:
     """Why this request changes nothing; None: it may."""
     if (request.content_length or 0) > MAX_FORM:
-        return _refused("that form is too long", 413)
-    if asked.visitor.is_ambient:
-        if not csrf.is_same_origin(request, asked.site.config.dashboard_url):
-            return _refused(
-                "this form came from another site, or a proxy changes the host's name: let it pass"
-                " the Host header on, or set PROLETTO_DASHBOARD_URL", 403,
-            )  # fmt: skip
-        if not csrf.has_token(request):
-            return _refused("this form is too old: load the page again", 403)
-    if not asked.visitor.may_change and action != "logout":
-        return _refused("viewers change nothing: ask somebody who is an operator", 403)
+        return _refused(asked, "that form is too long", 413)
+    site, visitor = asked.site, asked.visitor
+    if visitor.is_ambient and not csrf.is_same_origin(request, site.config.dashboard_url):
+        return _refused(
+            asked,
+            "this form came from another site, or a proxy changes the host's name: let it pass"
+            " the Host header on, or set PROLETTO_DASHBOARD_URL", 403,
+        )  # fmt: skip
+    if not visitor.may_change and action != "logout":
+        return _refused(asked, "viewers change nothing: ask somebody who is an operator", 403)
+    if visitor.is_ambient and not csrf.has_token(request):
+        return _refused(asked, "this form is too old: load the page again", 403)
     return None
 
 
-def _refused(why: str, status: int) -> Response:
+def _refused(asked: Asked, why: str, status: int) -> Response:
     if _wants_json():
         return json_answer({"error": why}, status)
-    return text_answer(f"{why}\n", status)
+    base = base_of(asked)
+    body = template("refused.html").render(
+        why=readable(why), overview=base, icon=assets.url(base, "icon.svg"),
+        stylesheet=assets.url(base, "dashboard.css"),
+    )  # fmt: skip
+    return Response(body, status, dict(PAGE_HEADERS), content_type="text/html; charset=utf-8")
 
 
 def _wants_json() -> bool:

@@ -57,7 +57,9 @@ def page(asked: Asked, shown: AdminPage, data: Mapping[str, Any], status: int = 
     cookie = csrf.cookie_of(request) or csrf.new_cookie()
     html, _ = render(asked, shown, data, cookie)
     answer = Response(html, status, dict(PAGE_HEADERS), content_type="text/html; charset=utf-8")
-    if asked.visitor.may_change and not csrf.cookie_of(request):
+    # a viewer's only form is the one that ends the session
+    has_forms = asked.visitor.may_change or asked.visitor.way == "session"
+    if has_forms and not csrf.cookie_of(request):
         session.set_cookie(answer, csrf.COOKIE, cookie, request, cookie_path(asked.site))
     return answer
 

@@ -1,4 +1,4 @@
-"""Grafana's own grammars and types, from npm: installed into the cache, never into the tree."""
+"""Packages of npm (Grafana's grammars and types, axe): installed into the cache, not the tree."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SOURCES = ROOT / "tests/stack/grafana_packages"
 
 
 @cache
-def packages() -> Path:
-    """The folder with `node_modules`, made on first use."""
+def packages(sources: Path = SOURCES) -> Path:
+    """The folder with `node_modules` of a `package.json`, made on first use."""
     if shutil.which("npm") is None:
         missing("npm is not installed", "apt-get install nodejs npm")
-    wanted = (SOURCES / "package.json").read_bytes()
+    wanted = (sources / "package.json").read_bytes()
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(home) / "proletto-otel/npm" / hashlib.sha256(wanted).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)

@@ -216,9 +216,11 @@ def test_a_cookie_ends_with_its_token_and_after_twelve_hours(token: str, ago: fl
     assert 401 == answer.status_code
 
 
-def test_logout_ends_the_session() -> None:
-    """The form in the header of every page."""
-    client = logged_in(closed_shop())
+@pytest.mark.parametrize("said", [TOKEN, VIEW])
+def test_logout_ends_the_session(said: str) -> None:
+    """The form in the header of every page; a viewer has it, too."""
+    client = closed_shop(viewer_token=VIEW).test_client()
+    client.post(ADMIN, data={"token": said}, headers=SAME_ORIGIN)
     token = csrf_of(client.get(ADMIN))
     answer = client.post(f"{ADMIN}/actions/logout", data={"csrf": token}, headers=SAME_ORIGIN)
 

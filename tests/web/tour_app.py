@@ -17,6 +17,7 @@ def create_app() -> Flask:
 
     @app.get("/orders/<int:n>")
     def order(n: int) -> str:
+        telemetry.set_user(f"user-{n % 3}")
         return f"order {n}"
 
     @app.get("/pay/<int:months>")
@@ -24,7 +25,7 @@ def create_app() -> Flask:
         logger.warning("instalments are asked for", months=months)
         return str(4900 // months)
 
-    setup_telemetry(app)
+    telemetry = setup_telemetry(app)
     monitor.register_threshold("error_rate", critical_threshold=5, min_requests=5)
     if os.environ.get("TOUR_DATABASE"):
         monitor.register_health_check(
