@@ -17,6 +17,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from proletto_otel.monitoring import monitor
+from proletto_otel.runtime.thread_stacks import MAX_FRAMES
 from tests.faults.serving import Program, program
 from tests.servers import until
 from tests.web.dashboard import ADMIN, SAME_ORIGIN, TOKEN, csrf_of, shop
@@ -229,7 +230,9 @@ def test_any_worker_tells_its_threads(served: Program) -> None:
     until(lambda: len(answered()) == WORKERS, 8, "all answered")
     for dump in answered():
         assert "MainThread" == dump["threads"][0]["name"]
-        assert any("gunicorn" in frame for frame in dump["threads"][0]["frames"])
+        frames = dump["threads"][0]["frames"]
+        # the innermost are told: those of one that answers a page meanwhile reach less far out
+        assert any("gunicorn" in frame for frame in frames) or len(frames) == MAX_FRAMES
         assert dump["answered"] - dump["asked"] < 8
 
 
