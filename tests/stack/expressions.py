@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import promql_parser
 from proletto_otel.core import conventions
 from proletto_otel.core.conventions import Metric, label_name
 from proletto_otel.stack import pack, slo_rules
+from tests.stack.servers import ROOT
 
 IDENTITY = {
     "service_name", "service_namespace", "service_version", "deployment_environment_name",
@@ -35,6 +37,14 @@ STACK = {
     },
 }  # fmt: skip
 """What the parts of the stack say of themselves, scraped by Prometheus."""
+
+EVERYTHING: dict[str, str] = {
+    variable["name"]: variable["allValue"]
+    for path in (ROOT / "grafana/dashboards").glob("*.json")
+    for variable in json.loads(path.read_text())["templating"]["list"]
+    if variable["type"] == "query"
+}
+"""What a dashboard's variables are before anything is picked."""
 
 
 def contract() -> dict[str, set[str]]:
@@ -62,8 +72,7 @@ def parse(expression: str) -> Any:
 def filled(expression: str, **variables: str) -> str:
     """*expression* as Grafana would send it: all services, unless *variables* say otherwise."""
     given = {"__rate_interval": "1m", "__auto": "1m", "request_id": "", "search": "", **variables}
-    for name in ("service", "environment", "host", "worker"):
-        given.setdefault(name, ".*")
+    given = {**EVERYTHING, **given}
     for name, value in sorted(given.items(), key=lambda item: -len(item[0])):
         expression = expression.replace(f"${name}", value)
     return expression

@@ -80,6 +80,16 @@ def test_panel_of_loki_has_data(running: System, board: str, panel: str, query: 
     assert wait_for(asked, lambda: running.loki(asked), HURRY)
 
 
+@pytest.mark.parametrize(("board", "panel", "query"), ids(queries("loki")))
+def test_panel_of_loki_answers_for_all_services(
+    running: System, board: str, panel: str, query: str
+) -> None:
+    """As a dashboard opens, before anything is picked: Loki refuses what fits no label at all."""
+    asked = filled(query)
+
+    assert wait_for(asked, lambda: running.loki(asked), HURRY)
+
+
 def test_request_id_box_finds_one_request(running: System) -> None:
     """With an ID typed in, the log panel shows the lines of that request only."""
     (query,) = {q for board, panel, q in queries("loki") if (board, panel) == ("errors", "Lines")}

@@ -122,10 +122,10 @@ class Dashboard:
         return PanelReference(dashboard=self.uid, title=title).id
 
 
-def query_variable(name: str, label: str, query: str) -> QueryVariable:
+def query_variable(name: str, label: str, query: str, every: str = ".*") -> QueryVariable:
     """A choice of one, several or all values of a label."""
     variable = QueryVariable(name).label(label).datasource(source(PROMETHEUS))
-    variable.query({"refId": name, "query": query}).multi(True).include_all(True).all_value(".*")
+    variable.query({"refId": name, "query": query}).multi(True).include_all(True).all_value(every)
     variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
     variable.sort(model.VariableSort.ALPHABETICAL_ASC)
     return variable.current(model.VariableOption(text="All", value="$__all"))
@@ -137,7 +137,8 @@ def text_variable(name: str, label: str) -> TextBoxVariable:
 
 
 _BEAT = c.HEARTBEAT.prometheus
-SERVICES = query_variable("service", "Service", f"label_values({_BEAT}, {q.SERVICE})")
+# Loki refuses a selection that an empty label would fit, too; every service has a name.
+SERVICES = query_variable("service", "Service", f"label_values({_BEAT}, {q.SERVICE})", every=".+")
 ENVIRONMENTS = query_variable(
     "environment", "Environment",
     f'label_values({_BEAT}{{{q.SERVICE}=~"$service"}}, {q.ENVIRONMENT})',
