@@ -9,6 +9,19 @@ from proletto_otel.stack.threshold_rules import health_value
 from tools.dashboards import panels as p
 from tools.dashboards.dashboard import PICKED, VARIABLES, Dashboard, Row
 
+_SERVICE = p.column("service_name", "Service")
+
+
+def _colours(**by_word: str) -> dict[str, object]:
+    """The words of a column in colours."""
+    words = {
+        word: {"color": colour, "index": n} for n, (word, colour) in enumerate(by_word.items())
+    }
+    return {
+        "mappings": [{"type": "value", "options": words}],
+        "custom.cellOptions": {"type": "color-text"},
+    }
+
 
 def dashboard() -> Dashboard:
     """The dashboard of health checks and alerts."""
@@ -20,10 +33,19 @@ def dashboard() -> Dashboard:
         p.alert_list("Firing alerts", "Of Grafana, of all services.", width=12, height=10),
         p.table("Alerts of the applications", "What the applications themselves say is wrong.",
                 p.instant("max by (service_name, alert, name, severity) "
-                          f"({alert}) == 1"), height=10, empty_while_well="Nothing fires."),
+                          f"({alert}) == 1"), height=10, empty_while_well="Nothing fires.",
+                overrides=[
+                    _SERVICE, p.column("alert", "Alert"), p.column("name", "Threshold"),
+                    p.column("severity", "Severity", **_colours(warning=p.AMBER, critical=p.RED)),
+                ]),
     ]  # fmt: skip
     health = [
-        p.table("Health checks", "The state each check is in.", p.instant(checks), height=9),
+        p.table("Health checks", "The state each check is in.", p.instant(checks), height=9,
+                overrides=[
+                    _SERVICE, p.column("check", "Check"), p.column("critical", "Critical"),
+                    p.column("state", "State", **_colours(
+                        healthy=p.GREEN, degraded=p.AMBER, unhealthy=p.RED)),
+                ]),
         p.timeseries("Health over time", "0 healthy, 1 degraded, 2 unhealthy.",
                      p.promql(health_value(PICKED), "{{service_name}} {{check}}"),
                      unit="none", height=9).max(2),

@@ -158,7 +158,8 @@ def _legend(as_table: bool) -> shared.VizLegendOptions:
     )
 
 
-HIDDEN = {"Time": True, "__name__": True, "job": True, "instance": False}
+# `Value` is the number of a table with one query, which asks for what is 1; several have theirs.
+HIDDEN = {"Time": True, "Value": True, "__name__": True, "job": True, "instance": False}
 JOINED = (
     DataTransformerConfig(id_val="merge", options={}),
     DataTransformerConfig(id_val="organize", options={"excludeByName": HIDDEN}),
