@@ -36,10 +36,13 @@ class Received:
         self.duration_counts: dict[str, int] = {}
         """Requests that `http.server.request.duration` counted, by its attributes."""
         self.undecodable: list[str] = []
+        self.wire_bytes: Counter[str] = Counter()
+        """Bytes of the payloads as they came, by path."""
 
     def take(self, path: str, body: bytes) -> None:
         """Decode and count one payload."""
         self.counts["payloads"] += 1
+        self.wire_bytes[path] += len(body)
         if body.startswith(b"\x1f\x8b"):
             body = gzip.decompress(body)
         if path.endswith("/envelope/"):

@@ -90,6 +90,10 @@ class Client:
         self._status, self._response_headers = status, headers
         return lambda data: None
 
+    def flush(self) -> None:
+        """Send what waits."""
+        self._flush()
+
     def sent(self) -> dict[str, int]:
         """How many requests of each kind were sent."""
         return self._sent

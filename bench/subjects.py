@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ ANSWER_LIMIT_S = 300
 PEERS_QUEUES = {"OTEL_BSP_MAX_QUEUE_SIZE": "60000", "OTEL_BLRP_MAX_QUEUE_SIZE": "60000"}
 """Queues in which peers drop nothing, so that each item is paid for. This library must lose
 nothing with its defaults."""
+NO_SETTINGS: Mapping[str, str] = {}
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal that a process gets when its parent ends."""
 
@@ -64,18 +65,21 @@ class Subject:
 
 
 @contextmanager
-def started(name: str, folder: Path, receiver: str) -> Iterator[Subject]:
+def started(
+    name: str, folder: Path, receiver: str, settings: Mapping[str, str] = NO_SETTINGS
+) -> Iterator[Subject]:
     """The process of one configuration, while the block runs.
 
     Args:
         name: One of `configurations.CONFIGURATIONS`.
         folder: Where its files go; made here.
         receiver: URL of the server that its telemetry goes to.
+        settings: Environment variables beside those that each configuration gets.
     """
     folder.mkdir()
     process = subprocess.Popen(
         [python_of(name), HERE / "subject.py", name],
-        env=environment(name, folder, receiver), cwd=folder, text=True,
+        env={**environment(name, folder, receiver), **settings}, cwd=folder, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         preexec_fn=pin_to_subject_core, start_new_session=True,
     )  # fmt: skip
