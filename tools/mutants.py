@@ -38,6 +38,13 @@ LIMIT_S = 600
 HANGS_AFTER = 4
 """A mutant hangs when its tests take this many times as long as without it, and a minute more."""
 NOT_RUN = ("stack", "peers", "matrix", "long")
+RUN_ALL_THE_SAME = (
+    "test_checks.py",
+    "test_files.py",
+    "test_generated.py",
+    "test_threshold_rules.py",
+)
+"""Modules of `tests/stack` that start no server: half a minute together."""
 NOT_NOTICED = "  not noticed: "
 SWAPS: dict[type[ast.AST], str] = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
@@ -164,7 +171,11 @@ def tests_of(mutant: Mutant, room: str, root: Path) -> list[str]:
     relative = mutant.path.relative_to(ROOT).with_suffix("")
     package, module = ".".join(relative.parts[:-1]), relative.parts[-1]
     importing = (f"{package}.{module}", f"from {package} import {module}")
-    files = [p for p in sorted((root / "tests").rglob("test_*.py")) if p.parts[-2] not in NOT_RUN]
+    files = [
+        path
+        for path in sorted((root / "tests").rglob("test_*.py"))
+        if path.parts[-2] not in NOT_RUN or path.name in RUN_ALL_THE_SAME
+    ]
     near = [p for p in files if any(text in p.read_text() for text in importing)]
     own = [p for p in files if room in p.relative_to(root / "tests").parts[:1]]
     chosen = sorted(near, key=lambda p: p not in own) + [p for p in own if p not in near]

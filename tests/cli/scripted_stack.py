@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from email.utils import formatdate
@@ -24,6 +25,8 @@ class ScriptedStack:
         self.broken: dict[str, int] = {}
         self.answers: dict[str, Any] = {}
         """Path prefix -> JSON, in place of the usual one."""
+        self.password = ""
+        """Of Grafana's user `admin`."""
         self.clock_off_s = 0.0
         self.taken: set[str] = set()
         """Signals that arrived."""
@@ -93,7 +96,17 @@ def _handler(stack: ScriptedStack) -> type[BaseHTTPRequestHandler]:
 
         def _status(self, path: str) -> int:
             found = [status for start, status in stack.broken.items() if path.startswith(start)]
-            return found[0] if found else 200
+            return found[0] if found else self._of_grafana(path)
+
+        def _of_grafana(self, path: str) -> int:
+            """Grafana wants a login, and JSON to be called so."""
+            if not path.startswith("/api/") or path == "/api/health":
+                return 200
+            login = base64.b64encode(f"admin:{stack.password}".encode()).decode()
+            if self.headers.get("Authorization") != f"Basic {login}":
+                return 401
+            is_json = self.headers.get("Content-Type") == "application/json"
+            return 200 if self.command == "GET" or is_json else 422
 
         def _send(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
             is_protobuf = self.path.startswith("/v1/")

@@ -80,6 +80,22 @@ def test_all_is_well(stack: ScriptedStack, tmp_path: Path) -> None:
     assert all(verdict["seconds"] >= 0 for verdict in found.values())
 
 
+@pytest.mark.parametrize("place", [".env", "environment"])
+def test_password_opens_grafana(stack: ScriptedStack, tmp_path: Path, place: str) -> None:
+    """It is read where the stack has it, or from the environment."""
+    stack.password = "very-secret"
+
+    def known(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> None:
+        if place == "environment":
+            env["GRAFANA_ADMIN_PASSWORD"] = stack.password
+        else:
+            (folder / ".env").write_text(f"GRAFANA_ADMIN_PASSWORD={stack.password}\n")
+
+    assert 0 == run(stack, tmp_path, known)["exit"]
+    (tmp_path / ".env").unlink(missing_ok=True)
+    assert "answers 401" in run(stack, tmp_path)["Grafana"]["said"]
+
+
 def test_application_that_runs_is_asked(stack: ScriptedStack, tmp_path: Path) -> None:
     """With --app-url the marked request goes through the user's own application."""
     stack.taken |= {"metrics", "traces", "logs"}

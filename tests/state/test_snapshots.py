@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import pytest
 
 from proletto_otel.core.conventions import TELEMETRY_SPOOLED, Metric
 from proletto_otel.core.metrics.registry import MAX_CELLS, Family, Histogram, Registry
+from proletto_otel.state import files
+from proletto_otel.state.memory import directory_for
 from proletto_otel.state.snapshots import Snapshots
 
 COUNT = Metric(
@@ -134,6 +137,36 @@ def test_a_dead_worker_leaves_its_totals(tmp_path: Path) -> None:
         assert {} == number(merged, FILL) | number(merged, OPEN)
         assert {("otlp_logs",): 9} == number(merged, TELEMETRY_SPOOLED)
         a.snapshots.fold()
+
+
+def test_a_worker_that_could_not_publish_keeps_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenient: None
+) -> None:
+    """Its last numbers did not fit on the disk: what lies in memory is all there is of them."""
+    registry = Registry()
+    snapshots = Snapshots(tmp_path, registry.collect, registry)
+    snapshots.start()
+    registry.histogram(WAIT).cell().observe(0.5)
+    place = directory_for(tmp_path / "workers")
+    assert place is not None
+    before = sorted(path.name for path in place.iterdir())
+    monkeypatch.setattr(files, "replace", full)
+    snapshots.stop(time.monotonic())
+    kept = sorted(path.name for path in place.iterdir())
+    monkeypatch.undo()
+    other = Worker(tmp_path).snapshots.merged()
+
+    assert before
+    assert before == kept
+    assert [1] == [
+        point.value.count for family in other if family.name == WAIT.name
+        for point in family.points if isinstance(point.value, Histogram)
+    ]  # fmt: skip
+
+
+def full(path: Path, content: bytes) -> None:
+    """The disk has no room."""
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
 def test_files_of_the_dead_are_compacted(tmp_path: Path) -> None:

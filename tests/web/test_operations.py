@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 from flask.testing import FlaskClient
+from flask_login import LoginManager, UserMixin
 
 from proletto_otel.monitoring import monitor
 from proletto_otel.runtime.thread_stacks import MAX_FRAMES
@@ -103,6 +104,33 @@ def test_viewers_see_and_change_nothing(
     assert (200, True, False) == (page.status_code, "anna" in page.text, "actions/" in page.text)
     assert 403 == answer.status_code
     assert ["WARNING"] == [level.level for level in monitor.log_levels.current()]
+
+
+@pytest.mark.parametrize("login", [False, True], ids=["no logins", "Flask-Login"])
+@pytest.mark.parametrize("user", ["", "7"], ids=["nobody", "user 7"])
+def test_change_names_who_authorize_let_in(
+    telemetry_capture: object, login: bool, user: str
+) -> None:
+    """The user of Flask-Login, where it is used and somebody is logged in."""
+    app = shop(environment="production", authorize=lambda: True)
+    app.secret_key = "k" * 32
+    if login:
+        LoginManager(app).user_loader(User)
+    client = app.test_client()
+    if user:
+        with client.session_transaction() as session:
+            session["_user_id"] = user
+    post(client, "log-level", logger="root", level="DEBUG")
+    (level,) = client.get(f"{ADMIN}/api/log-levels").get_json()
+
+    assert (user if login and user else "authorized") == level["by"]
+
+
+class User(UserMixin):
+    """Known by a text."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
 
 
 def test_threads_of_this_worker(client: FlaskClient) -> None:

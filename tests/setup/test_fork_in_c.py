@@ -1,0 +1,49 @@
+"""A fork by a server in C, such as uWSGI's: no hook of Python's runs, the child notices itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+FORKS = """
+import ctypes, logging, os, sys
+from flask import Flask
+from proletto_otel import setup_telemetry
+
+app = Flask(__name__)
+app.add_url_rule("/", "home", lambda: "ok")
+telemetry = setup_telemetry(app, log_dir=sys.argv[1], log_console=False)
+telemetry.activate()
+log = logging.getLogger("shop")
+log.info("before")
+# As in the middle of a busy moment: the thread that writes copies has not got round to these yet.
+from proletto_otel.logs.pipeline import pipeline
+with pipeline.deferred.gate:
+    for number in range(20):
+        log.info("parent %d", number)
+    pid = ctypes.PyDLL(None).fork()
+if pid == 0:
+    app.test_client().get("/")
+    log.info("child")
+    telemetry.flush(5)
+    log.info("child again")
+    telemetry.shutdown()
+    os._exit(0)
+os.waitpid(pid, 0)
+telemetry.shutdown()
+"""
+
+
+def test_child_writes_its_own_lines_and_no_others(tmp_path: Path) -> None:
+    """What waited in memory at the fork is written once, by the parent."""
+    subprocess.run(
+        [sys.executable, "-c", FORKS, str(tmp_path)], check=True, timeout=60, capture_output=True
+    )
+    (path,) = tmp_path.glob("*_structured.json")
+    messages = [json.loads(line)["message"] for line in path.read_text().splitlines()]
+    ours = [message for message in messages if message.split()[0] in ("before", "parent", "child")]
+
+    assert {"before", "child", "child again", *(f"parent {n}" for n in range(20))} == set(ours)
+    assert len(ours) == len(set(ours))
