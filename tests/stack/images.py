@@ -40,7 +40,7 @@ IMAGES = (
     Image(
         "prometheus", "/bin/prometheus", "nobody",
         {"bin/prometheus": "prometheus", "bin/promtool": "promtool", "bin/wget": "standin"},
-        tools=("sh", "tail", "chown"), folders={"prometheus": 65534},
+        tools=("sh", "tail", "chown", "cat"), folders={"prometheus": 65534},
     ),
     Image("loki", "/usr/bin/loki", "10001", {"usr/bin/loki": "loki"}, folders={"loki": 10001}),
     Image("tempo", "/tempo", "10001:10001", {"tempo": "standin"}, folders={"var/tempo": 10001}),

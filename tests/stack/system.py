@@ -22,6 +22,9 @@ ANSWER_S = 60
 """A store that has just got ten minutes of lines takes a while to look through them."""
 RULES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
 
+KEPT = "all-traces.yaml"
+"""Which traces the collector keeps, unless a profile says otherwise."""
+
 
 @dataclass
 class System:
@@ -94,8 +97,8 @@ class System:
     def start_collector(self, *overlays: str) -> None:
         """Start it with the shipped configuration, addresses moved by its environment."""
         moves = {
-            f"/etc/otelcol-contrib/{name}": str(ROOT / "collector" / name)
-            for name in ("config.yaml", "all-traces.yaml")
+            f"/etc/otelcol-contrib/{name}": str(ROOT / "collector" / file)
+            for name, file in (("config.yaml", "config.yaml"), ("kept/traces.yaml", KEPT))
         }
         env = {
             "COLLECTOR_OTLP_GRPC": f"127.0.0.1:{self.port('otlp_grpc')}",

@@ -53,7 +53,8 @@ BROKEN = {
         ".env", env("ALERT_CONTACT_POINT=email", "ALERT_EMAIL_TO=a@b"), "needs SMTP_HOST"),
     "days that are no number": (".env", env("LOGS_DAYS=14d"), "LOGS_DAYS=14d does not fit"),
     "a size without a unit": (".env", env("METRICS_MAX_SIZE=5"), "METRICS_MAX_SIZE=5"),
-    "a mistyped overlay": (".env", env("TRACES_KEPT=some"), "TRACES_KEPT=some does not fit"),
+    "a mistyped profile": (
+        ".env", env("COMPOSE_PROFILES=demo,tail_sampling"), "`tail_sampling` is no profile"),
     "no port": (".env", env("GRAFANA_PORT=http"), "GRAFANA_PORT=http is no port"),
     "a port twice": (
         ".env", env("OTLP_GRPC_PORT=4318", "OTLP_HTTP_PORT=4318"), "are the same port"),
@@ -145,7 +146,8 @@ def test_missing_file_is_found(path: str) -> None:
     [
         ("loki/loki.yaml", ERROR), ("grafana/dashboards/home.json", ERROR),
         ("docker-compose.yml", ERROR), ("collector/all-traces.yaml", ERROR),
-        ("collector/tail-sampling.yaml", WARNING), ("kubernetes/loki.yaml", WARNING),
+        ("collector/tail-sampling.yaml", ERROR), ("collector/sampler.yaml", WARNING),
+        ("kubernetes/loki.yaml", WARNING),
         ("docker-compose.scale.yml", WARNING), ("loki/loki-s3.yaml", WARNING),
         ("grafana/contact-points/email.yaml", WARNING), ("demo-image/Dockerfile", WARNING),
     ],
@@ -159,16 +161,12 @@ def test_file_that_no_container_reads_stops_nothing(path: str, level: str) -> No
 
 
 def test_file_that_env_picks_is_needed() -> None:
-    """The overlay and the contact point of .env are mounted, whichever they are."""
-    picked = {
-        "collector/tail-sampling.yaml": "TRACES_KEPT=tail-sampling\n",
-        "grafana/contact-points/slack-bot.yaml": "ALERT_CONTACT_POINT=slack-bot\n",
-    }
-    for path, line in picked.items():
-        texts = {name: text for name, text in SHIPPED.items() if name != path}
-        texts[".env"] += line
+    """The contact point of .env is mounted, whichever it is."""
+    path = "grafana/contact-points/slack-bot.yaml"
+    texts = {name: text for name, text in SHIPPED.items() if name != path}
+    texts[".env"] += "ALERT_CONTACT_POINT=slack-bot\n"
 
-        assert [ERROR] == [f.level for f in findings(texts, shipped.texts()) if f.path == path]
+    assert [ERROR] == [f.level for f in findings(texts, shipped.texts()) if f.path == path]
 
 
 def test_empty_folder_is_one_finding() -> None:

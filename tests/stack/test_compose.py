@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import urllib.parse
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,40 @@ def test_contact_point_is_chosen_in_env(stack: Stack, choice: str) -> None:
     )
 
     assert f"grafana/contact-points/{choice}.yaml" in shown.stdout
+
+
+def kept(stack: Stack, service: str, profiles: str) -> int:
+    """With *profiles*: how many of 60 traces are in the store, once a failed one is there."""
+    running = Stack(stack.folder, {**stack.env, "COMPOSE_PROFILES": profiles})
+    running.compose("up", "-d")
+    wait_for("the stack", lambda: healthy(running, "stack-health"), 120)
+    failed, *others = (uuid.uuid4().hex for _ in range(61))
+    spans = [otlp.span(trace, "00f067aa0ba902b7", {}) for trace in others]
+    spans.append({**otlp.span(failed, "00f067aa0ba902b7", {}), "status": {"code": 2}})
+    otlp.send(running.endpoint, "traces", service, spans)
+
+    running.until(f"http://tempo:3200/api/traces/{failed}", "found")
+    # One call of the engine for all: each takes a second here.
+    ask = "for trace; do wget -q -O - http://tempo:3200/api/traces/$trace; done; true"
+    words = ["docker", "exec", running.inspect("stack-health")["Id"], "/bin/sh", "-c", ask, "sh"]
+    done = subprocess.run([*words, *others], env=running.env, capture_output=True, text=True)
+    return done.stdout.count("found")
+
+
+@pytest.mark.timeout(500)
+def test_profile_samples_traces(stack: Stack) -> None:
+    """COMPOSE_PROFILES=tail-sampling keeps failures and about a tenth; without it all are kept."""
+    assert 20 > kept(stack, "t-sampled", "other,tail-sampling")
+    assert 60 == kept(stack, "t-all", "")
+
+
+def test_profile_as_an_option_says_that_it_is_not_enough(stack: Stack) -> None:
+    """`--profile tail-sampling` does not reach the collector: its container ends and says why."""
+    stack.compose("--profile", "tail-sampling", "up", "-d", "tail-sampling")
+    wait_for("its end", lambda: not stack.inspect("tail-sampling")["State"]["Running"], 30)
+
+    assert 1 == stack.inspect("tail-sampling")["State"]["ExitCode"]
+    assert "set COMPOSE_PROFILES=tail-sampling" in stack.compose("logs", "tail-sampling")
 
 
 @pytest.fixture(scope="module")

@@ -24,11 +24,11 @@ SHAPES: Mapping[str, tuple[str, str]] = {
     "TRACES_HOURS": (r"[1-9]\d*", "a number of hours"),
     "METRICS_MAX_SIZE": (r"[1-9]\d*(MB|GB|TB)", "a size such as 5GB"),
     "GRAFANA_ROOT_URL": (r"https?://.+", "an address that begins with http:// or https://"),
-    "TRACES_KEPT": (r"all-traces|tail-sampling", "all-traces or tail-sampling"),
     "HEARTBEAT_URL": (r"https?://.+", "an address that begins with http:// or https://"),
 }
+PROFILES = ("demo", "hostmetrics", "tail-sampling")
 PORTS = ("GRAFANA_PORT", "OTLP_GRPC_PORT", "OTLP_HTTP_PORT")
-HOST_VARIABLES = ("GRAFANA_ADMIN_USER", "HOST_NAME", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME")
+HOST_VARIABLES = ("GRAFANA_ADMIN_USER", "HOST_NAME", "COMPOSE_PROJECT_NAME")
 ENV = ".env"
 
 
@@ -48,6 +48,7 @@ def check(texts: Texts, folder: str) -> Iterator[Finding]:
     for name, (shape, expected) in SHAPES.items():
         if found.get(name) and not re.fullmatch(shape, found[name]):
             yield Finding(ENV, f"{name}={found[name]} does not fit", f"expected {expected}")
+    yield from check_profiles(found)
     yield from check_ports(found)
 
 
@@ -78,6 +79,14 @@ def check_contact_point(found: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(ENV, problem, f"set {name}: without it nobody gets the alerts")
         elif not re.fullmatch(shape, found[name]):
             yield Finding(ENV, f"{name} does not look right", f"expected: {shape}")
+
+
+def check_profiles(found: Mapping[str, str]) -> Iterator[Finding]:
+    """Each profile is one of the stack; docker-compose says nothing of others."""
+    for profile in filter(None, found.get("COMPOSE_PROFILES", "").split(",")):
+        if profile not in PROFILES:
+            problem = f"COMPOSE_PROFILES: `{profile}` is no profile of the stack"
+            yield Finding(ENV, problem, f"one of {', '.join(PROFILES)}", WARNING)
 
 
 def check_ports(found: Mapping[str, str]) -> Iterator[Finding]:
