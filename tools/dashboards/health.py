@@ -12,17 +12,6 @@ from tools.dashboards.dashboard import PICKED, VARIABLES, Dashboard, Row
 _SERVICE = p.column("service_name", "Service")
 
 
-def _colours(**by_word: str) -> dict[str, object]:
-    """The words of a column in colours."""
-    words = {
-        word: {"color": colour, "index": n} for n, (word, colour) in enumerate(by_word.items())
-    }
-    return {
-        "mappings": [{"type": "value", "options": words}],
-        "custom.cellOptions": {"type": "color-text"},
-    }
-
-
 def dashboard() -> Dashboard:
     """The dashboard of health checks and alerts."""
     state = q.latest(c.HEALTH_CHECK_STATUS, PICKED)
@@ -36,15 +25,16 @@ def dashboard() -> Dashboard:
                           f"({alert}) == 1"), height=10, empty_while_well="Nothing fires.",
                 overrides=[
                     _SERVICE, p.column("alert", "Alert"), p.column("name", "Threshold"),
-                    p.column("severity", "Severity", **_colours(warning=p.AMBER, critical=p.RED)),
+                    p.column("severity", "Severity",
+                             colours={"warning": p.AMBER, "critical": p.RED}),
                 ]),
     ]  # fmt: skip
     health = [
         p.table("Health checks", "The state each check is in.", p.instant(checks), height=9,
                 overrides=[
                     _SERVICE, p.column("check", "Check"), p.column("critical", "Critical"),
-                    p.column("state", "State", **_colours(
-                        healthy=p.GREEN, degraded=p.AMBER, unhealthy=p.RED)),
+                    p.column("state", "State", colours={
+                        "healthy": p.GREEN, "degraded": p.AMBER, "unhealthy": p.RED}),
                 ]),
         p.timeseries("Health over time", "0 healthy, 1 degraded, 2 unhealthy.",
                      p.promql(health_value(PICKED), "{{service_name}} {{check}}"),

@@ -6,7 +6,7 @@ the builder's own methods: `p.timeseries(…).max(100)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack
 
 from grafana_foundation_sdk.builders import common as shared
@@ -28,6 +28,8 @@ from grafana_foundation_sdk.models.dashboard import (
     MatcherConfig,
     Panel,
     Threshold,
+    ValueMap,
+    ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
@@ -176,9 +178,19 @@ def table(
     return panel.transformations([*transformations]) if transformations else panel
 
 
-def column(name: str, shown: str, unit: str = "", **more: object) -> Override:
-    """How a column of a table is called and shown."""
+def column(
+    name: str, shown: str, unit: str = "", *, colours: Mapping[str, str] | None = None,
+    **more: object,
+) -> Override:  # fmt: skip
+    """How a column of a table is called and shown; *colours*: word -> its colour."""
     properties = {"displayName": shown, **({"unit": unit} if unit else {}), **more}
+    if colours:
+        words = {
+            word: ValueMappingResult(color=colour, index=n)
+            for n, (word, colour) in enumerate(colours.items())
+        }
+        properties["mappings"] = [ValueMap(options=words)]
+        properties["custom.cellOptions"] = choices.TableColorTextCellOptions()
     return (
         parts.DashboardFieldConfigSourceOverrides()
         .matcher(MatcherConfig(id_val="byName", options=name))
