@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 FORKS = """
-import ctypes, logging, os, sys
+import concurrent.futures, logging, os, random, sys, threading
 from flask import Flask
+# Only the hooks of the standard library are there. A fork by C itself cannot be tried beside a
+# thread: without the interpreter's own clean-up the child may wait for that thread for ever.
+os.register_at_fork = lambda **hooks: None
 from proletto_otel import setup_telemetry
 
 app = Flask(__name__)
@@ -23,7 +26,7 @@ from proletto_otel.logs.pipeline import pipeline
 with pipeline.deferred.gate:
     for number in range(20):
         log.info("parent %d", number)
-    pid = ctypes.PyDLL(None).fork()
+    pid = os.fork()
 if pid == 0:
     app.test_client().get("/")
     log.info("child")
