@@ -125,6 +125,27 @@ def test_values_come_without_loading_the_page(chromium: Any) -> None:
         visit.context.close()
 
 
+def test_tabs_of_one_page_share_their_answers(chromium: Any) -> None:
+    """One asks, the others show what it was told; a tab with another range does not."""
+    app = shop()
+    traffic(app)
+    with served(app) as port:
+        visit = Visit(chromium, port)
+        visit.open("/alerts")
+        others = [visit.context.new_page() for _ in range(3)]
+        for number, tab in enumerate(others):
+            tab.goto(f"{visit.base}{ADMIN}/alerts{'' if number else '?range=6h'}")
+            tab.evaluate(
+                "() => { window.fetch = () => new Promise(() => {}); }"
+            )  # no answer of its own
+        monitor.silence("*", 600, "ben", "maintenance")
+        for tab in (visit.page, *others[1:]):
+            tab.wait_for_selector("text=by ben: maintenance", state="attached")
+        assert "by ben" not in others[0].inner_text("main")
+        assert [] == visit.troubles
+        visit.context.close()
+
+
 def test_pages_read_without_script(chromium: Any) -> None:
     """Numbers, charts and forms are in the HTML."""
     app = shop()

@@ -202,25 +202,40 @@
     badge.className = `live${document.hidden ? " paused" : stale ? " stale" : ""}`;
     badge.textContent = stale ? `${seconds} s old, retrying` : "live";
   };
+  // a tenth of jitter, and longer while the server does not answer
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(poll, Math.min(interval * 2 ** failures, 60000) * (0.9 + 0.2 * Math.random()));
+  };
+  const fresh = (answer) => {
+    if (answer.cards) { etag = answer.etag; interval = answer.interval; swap(answer.cards); }
+    last = Date.now();
+    failures = 0;
+    show();
+    later();
+  };
+  // Tabs of one address share their answers: the first whose time has come asks for all of them.
+  const tabs = start && window.BroadcastChannel && new BroadcastChannel("proletto-monitoring");
+  if (tabs) tabs.onmessage = ({ data: answer }) => {
+    const isOurs = answer.address === address() && (answer.cards || answer.etag === etag);
+    if (isOurs && !document.hidden) fresh(answer);
+  };
   const poll = async () => {
     clearTimeout(timer);
     if (document.hidden) return;
     try {
-      const answer = await fetch(address(), { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store", signal: AbortSignal.timeout(10000) });
+      const asked = address();
+      const answer = await fetch(asked, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (answer.status === 401 || answer.status === 403) { badge.hidden = false; badge.className = "live stale"; badge.textContent = "logged out: load the page again"; return; }
+      if (answer.status !== 304 && !answer.ok) throw new Error(answer.status);
+      const made = { address: asked, etag };
       if (answer.status !== 304) {
-        if (!answer.ok) throw new Error(answer.status);
-        etag = answer.headers.get("ETag") || "";
         const data = await answer.json();
-        interval = data.interval * 1000;
-        swap(data.cards);
+        Object.assign(made, { etag: answer.headers.get("ETag") || "", interval: data.interval * 1000, cards: data.cards });
       }
-      last = Date.now();
-      failures = 0;
-    } catch { failures += 1; }
-    show();
-    // a tenth of jitter, and longer while the server does not answer
-    timer = setTimeout(poll, Math.min(interval * 2 ** failures, 60000) * (0.9 + 0.2 * Math.random()));
+      fresh(made);
+      if (tabs) tabs.postMessage(made);
+    } catch { failures += 1; show(); later(); }
   };
   // --- following the log ---------------------------------------------------------------------------
   const follow = $("#follow");
@@ -271,7 +286,7 @@
   setInterval(() => { showTimes(); show(); }, 5000);
   if (start) {
     show();
-    timer = setTimeout(poll, interval);
+    later();
     document.addEventListener("visibilitychange", () => (document.hidden ? show() : poll()));
   }
 })();
