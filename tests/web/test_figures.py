@@ -7,8 +7,9 @@ import re
 import pytest
 
 from proletto_otel.web import figures
+from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.heatmap import heatmap
-from proletto_otel.web.charts.series import ceiling
+from proletto_otel.web.charts.series import Point, Series, ceiling
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,15 @@ def test_the_legend_of_a_map_goes_from_one_to_its_most() -> None:
     assert ("7", "1000") == legend[-1]
     assert sorted(legend, key=lambda pair: int(pair[1])) == legend
     assert "No requests in this time" in heatmap("Times", [0], 60, [1], [[0, 0]], 0, 60)
+
+
+def test_what_is_under_way_ends_with_the_plot() -> None:
+    """The last bar and the last column of a heat map are not drawn beyond the axis of time."""
+    points = [Point(at, 5.0, 5.0, 5.0) for at in (0.0, 60.0, 110.0)]
+    bars = draw.bar_chart("T", [Series(label="a", points=points)], 0, 120, width_s=60)
+    heat = heatmap("T", [0.0, 60.0, 110.0], 60, (0.1,), [(1, 0)] * 3, 0, 120)
+
+    for drawing in (bars, heat):
+        found = re.findall(r"M(\d+) \d+(?:V\d+)?h(\d+)", drawing)
+        assert 3 <= len(found)
+        assert all(int(x) + int(width) <= draw.W for x, width in found)

@@ -69,7 +69,9 @@ def bar_chart(
             below[point.at] = bottom + point.mean
             if point.mean > 0:
                 high, low = scale.y(bottom + point.mean), scale.y(bottom)
-                path.append(f"M{scale.x(point.at) + 1} {low}V{high}h{width}V{low}z")
+                x = scale.x(point.at) + 1
+                # the bar that is under way ends with the plot
+                path.append(f"M{x} {low}V{high}h{max(min(width, W - x), 1)}V{low}z")
         parts.append(f'<path class="bar {one.style}" d="{"".join(path)}"/>')
     return _figure(title, parts, series, scale, unit, ())
 

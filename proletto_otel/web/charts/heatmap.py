@@ -28,11 +28,12 @@ def heatmap(
     paths: list[list[str]] = [[] for _ in range(STEPS)]
     for at, column in zip(times, counts, strict=True):
         x = round(W * (at - start) / (end - start))
+        across = max(min(width, W - x), 2) - 1  # the column that is under way ends with the map
         for row, count in enumerate(column):
             if count:
                 y = round(H - (row + 1) * height)
                 paths[_step(count, most)].append(
-                    f"M{x} {y}h{width - 1}v{round(height) - 1}h-{width - 1}z"
+                    f"M{x} {y}h{across}v{round(height) - 1}h-{across}z"
                 )
     body = "".join(
         f'<path class="h{i + 1}" d="{"".join(path)}"/>' for i, path in enumerate(paths) if path
