@@ -177,7 +177,7 @@ def log_line_arrives(stores: Stores, marked: Marked) -> str:
         "its log line in Loki",
         lambda: stores.store(
             "loki", "/loki/api/v1/query_range", limit=10,
-            query=f'{selector} | request_id="{marked.request_id}"',
+            query=f'{selector} | {c.label_name(c.REQUEST_ID)}="{marked.request_id}"',
             start=now - 600 * 10**9, end=now + 600 * 10**9,
         )["data"]["result"],
         "`docker-compose ps loki`, `docker-compose logs loki otel-collector`",

@@ -13,7 +13,19 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from proletto_otel.core.conventions import EXCEPTION, MESSAGE
+from proletto_otel.core.conventions import (
+    EXCEPTION,
+    FUNCTION,
+    LEVEL,
+    LINE,
+    LOGGER_NAME,
+    MESSAGE,
+    MODULE,
+    REQUEST_ID,
+    TIMESTAMP,
+    TRACE_ID,
+    TRUNCATED,
+)
 from proletto_otel.errors import tables
 from proletto_otel.logs.record.breadcrumbs import crumb
 from proletto_otel.logs.record.record import Record
@@ -23,6 +35,10 @@ MAX_BODY = 65_536
 MAX_LINES = 200
 """Lines of a traceback that stay when a body has to be cut, the last ones."""
 BREADCRUMBS, LOCALS, VERSION = "breadcrumbs", "locals", "service_version"
+KEPT = (
+    TIMESTAMP, LEVEL, LOGGER_NAME, MODULE, FUNCTION, LINE, REQUEST_ID, TRACE_ID, EXCEPTION, VERSION,
+)  # fmt: skip
+"""Fields that stay when a body has to be cut."""
 _ALONE, _LIKE_FIRST = b"\x00", b"\x01"
 """First byte of a stored body: compressed by itself, or with the group's first as dictionary."""
 _ROW = 60
@@ -44,10 +60,9 @@ def body_of(record: Record, version: str) -> bytes:
 def _cut(body: bytes) -> bytes:
     """A body over the limit without what is largest in it."""
     data = json.loads(body)
-    known = ("timestamp", "level", "logger", "module", "function", "line", "request_id", "trace_id")
-    data = {name: data[name] for name in (*known, EXCEPTION, VERSION) if name in data} | {
+    data = {name: data[name] for name in KEPT if name in data} | {
         MESSAGE: str(data.get(MESSAGE))[:2000],
-        "truncated": True,
+        TRUNCATED: True,
     }
     error = data.get(EXCEPTION)
     if isinstance(error, dict):

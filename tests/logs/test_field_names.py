@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proletto_otel.core.conventions import LOG_FIELDS, RESERVED_FACTS
+from proletto_otel.core.conventions import EXCEPTION_TYPE, LOG_FIELDS, REQUEST_ID, RESERVED_FACTS
 from proletto_otel.logs.api.loggers import logger
 from tests.logs.conftest import Room
 
@@ -34,6 +34,8 @@ SourceFileLoader.get_code = renamed
 import proletto_otel.core.conventions
 assert sorted(found) == sorted(names), found
 
+"""
+RECORDED = """
 from types import SimpleNamespace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from proletto_otel.core import config, context
@@ -57,6 +59,7 @@ with context.background() as job:
 logs.flush(1e12)
 print(json.dumps([[a.key for a in LogRecord.FromString(item).attributes] for item in sent]))
 """
+ROOT = Path(__file__).resolve().parents[2]
 IN_OTLP = ("request_id", "logger")
 """The others are fields of OpenTelemetry's record, or have names of its conventions."""
 
@@ -64,7 +67,7 @@ IN_OTLP = ("request_id", "logger")
 def test_every_output_follows_a_name(tmp_path: Path) -> None:
     """Another name in `conventions` is the name in every JSON, text and OpenTelemetry record."""
     done = subprocess.run(
-        [sys.executable, "-c", RENAMED, json.dumps(LOG_FIELDS), str(tmp_path)],
+        [sys.executable, "-c", RENAMED + RECORDED, json.dumps(LOG_FIELDS), str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "" == done.stderr
@@ -82,6 +85,50 @@ def test_every_output_follows_a_name(tmp_path: Path) -> None:
     text = (tmp_path / "proletto.log").read_text()
     assert 2 == text.count(" my_request_id=")
     assert " request_id=" not in text
+
+
+READ = """
+from proletto_otel.core.conventions import LOG_FIELDS
+from proletto_otel.errors import occurrence_rows
+whole = dict.fromkeys(LOG_FIELDS, "x") | {occurrence_rows.EXCEPTION: {}}
+print(json.dumps([*json.loads(occurrence_rows._cut(json.dumps(whole).encode()))]))
+from proletto_otel.cli import doctor_loop
+asked = []
+class Stores:
+    def find(self, what, ask, remedy): return [ask()]
+    def store(self, name, path, **query):
+        asked.append(query["query"])
+        return {"data": {"result": {"values": []}}}
+doctor_loop.log_line_arrives(Stores(), doctor_loop.Marked(service="shop", request_id="r-1"))
+print(json.dumps(asked))
+if sys.version_info >= (3, 11):
+    from tools.dashboards import errors, service
+    print(json.dumps([page.dashboard().json() for page in (errors, service)]))
+"""
+
+
+def test_what_reads_records_follows_a_name(tmp_path: Path) -> None:
+    """Stored errors, `doctor` and Grafana's dashboards ask for the name that records have."""
+    done = subprocess.run(
+        [sys.executable, "-c", RENAMED + READ, json.dumps(["request_id"]), str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert "" == done.stderr
+    stored, asked, *dashboards = done.stdout.splitlines()
+
+    assert "my_request_id" in json.loads(stored)
+    assert ['{service_name="shop"} | my_request_id="r-1"'] == json.loads(asked)
+    for text in dashboards:
+        assert "span.my_request_id" in text
+        assert "| my_request_id=~" in text
+        assert "span.request_id" not in text
+        assert "| request_id" not in text
+
+
+def test_the_collector_keeps_the_name() -> None:
+    """Its file cannot import the name."""
+    config = (ROOT / "collector/config.yaml").read_text()
+    assert f'["{EXCEPTION_TYPE}", "{REQUEST_ID}"]' in config
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED_FACTS))

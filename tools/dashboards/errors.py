@@ -17,8 +17,8 @@ from tools.dashboards.dashboard import (
 )  # fmt: skip
 from tools.dashboards.service import ERROR_LEVELS, FAILED_TRACES
 
-GROUP = "exception_type, code_file_path, code_line_number, proletto_error_fingerprint"
-FINGERPRINT = 'proletto_error_fingerprint!=""'
+GROUP = f"{q.EXCEPTION}, {q.FILE}, {q.LINE}, {q.FINGERPRINT}"
+FINGERPRINT = f'{q.FINGERPRINT}!=""'
 REQUEST_ID = text_variable("request_id", "Request ID")
 SEARCH = text_variable("search", "Text in the line")
 
@@ -30,9 +30,9 @@ def dashboard() -> Dashboard:
     recent = f"{by_group} (count_over_time({PICKED_LOGS} | {FINGERPRINT} [15m]))"
     earlier = f"{by_group} (count_over_time({PICKED_LOGS} | {FINGERPRINT} [6h] offset 15m))"
     columns = [
-        p.column("exception_type", "Exception"), p.column("code_file_path", "File"),
-        p.column("code_line_number", "Line"), p.column("Value #A", "Times", "short"),
-        p.column("proletto_error_fingerprint", "Fingerprint"),
+        p.column(q.EXCEPTION, "Exception"), p.column(q.FILE, "File"),
+        p.column(q.LINE, "Line"), p.column("Value #A", "Times", "short"),
+        p.column(q.FINGERPRINT, "Fingerprint"),
     ]  # fmt: skip
     top = [
         p.timeseries("Errors by exception", "Log lines of level ERROR and above, a second.",
@@ -49,17 +49,17 @@ def dashboard() -> Dashboard:
                 p.logql(f"{recent} unless {earlier}", now=True),
                 overrides=columns, width=10, empty_while_well="Nothing new."),
     ]  # fmt: skip
-    found = f'{PICKED_LOGS} | request_id=~"$request_id.*" |~ "(?i)$search"'
+    found = f'{PICKED_LOGS} | {q.REQUEST_ID}=~"$request_id.*" |~ "(?i)$search"'
     one = [
         p.logs("Lines", "Everything that fits the two boxes above; an ID shows its request alone.",
                found, width=14),
         p.table("Trace of the request", "Empty until an ID is typed in above: any of its traces.",
-                p.traceql('{span.request_id="$request_id"}'), width=10, height=6,
+                p.traceql(f'{{span.{c.REQUEST_ID}="$request_id"}}'), width=10, height=6,
                 transformations=(), empty_while_well="Type a request ID above."),
         p.table("Failed requests", "The latest traces with an error.", p.traceql(FAILED_TRACES),
                 width=10, height=6, transformations=()),
         p.logs("Errors", "Lines of level ERROR and above, with their stack traces.",
-               f'{PICKED_LOGS} | {ERROR_LEVELS} | request_id=~"$request_id.*"'),
+               f'{PICKED_LOGS} | {ERROR_LEVELS} | {q.REQUEST_ID}=~"$request_id.*"'),
     ]  # fmt: skip
     return Dashboard(
         uid=d.ERRORS, title="Errors and logs", variables=(*VARIABLES, REQUEST_ID, SEARCH),

@@ -24,8 +24,9 @@ BUCKETS = q.series(q.BUCKET, PICKED, q.REAL)
 OPERATION = f"{q.METHOD}, {q.ROUTE}"
 ERROR_LEVELS = 'severity_text=~"ERROR|CRITICAL|FATAL"'
 FAILED_TRACES = (
-    '{resource.service.name=~"$service" && status=error} | select(span.http.route, '
-    "span.request_id, span.http.response.status_code) with (most_recent=true)"
+    '{resource.service.name=~"$service" && status=error} | select('
+    f"span.{c.HTTP_ROUTE}, span.{c.REQUEST_ID}, span.{c.HTTP_RESPONSE_STATUS_CODE}) "
+    "with (most_recent=true)"
 )
 
 
