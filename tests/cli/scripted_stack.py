@@ -26,7 +26,8 @@ class ScriptedStack:
         self.answers: dict[str, Any] = {}
         """Path prefix -> JSON, in place of the usual one."""
         self.password = ""
-        """Of Grafana's user `admin`."""
+        """Of Grafana's user."""
+        self.user = "admin"
         self.clock_off_s = 0.0
         self.taken: set[str] = set()
         """Signals that arrived."""
@@ -102,7 +103,7 @@ def _handler(stack: ScriptedStack) -> type[BaseHTTPRequestHandler]:
             """Grafana wants a login, and JSON to be called so."""
             if not path.startswith("/api/") or path == "/api/health":
                 return 200
-            login = base64.b64encode(f"admin:{stack.password}".encode()).decode()
+            login = base64.b64encode(f"{stack.user}:{stack.password}".encode()).decode()
             if self.headers.get("Authorization") != f"Basic {login}":
                 return 401
             is_json = self.headers.get("Content-Type") == "application/json"

@@ -246,6 +246,7 @@ def grafana_without_contact(stack: ScriptedStack, folder: Path, env: dict[str, s
 
 def user_may_not_test(stack: ScriptedStack, folder: Path, env: dict[str, str]) -> list[str]:
     """The login belongs to somebody who may only look."""
+    stack.user = "viewer"
     stack.broken["/api/alertmanager/grafana/config/api/v1/receivers/test"] = 403
     return ["--test-alert", "--user", "viewer"]
 

@@ -121,7 +121,8 @@ def _counts(result: Iterable[Any], begin: int, step: int, number: int) -> LevelC
         for at, n in found["values"]:
             which = round((float(at) - begin) / step) - 1
             if 0 <= which < number:
-                bars[which] += int(float(n))
+                lines = int(float(n))
+                bars[which] += lines
     return counts
 
 
