@@ -21,7 +21,7 @@ REPEATS = 9
 """Of the slowest texts: what a neighbour of this machine slowed down once is not slow."""
 
 
-def cpu_ms(redactor: Redactor, text: str, times: int) -> float:
+def cpu_ms(redactor: Redactor, text: str, times: int = 2) -> float:
     """Processor time of redacting *text* once; the least of so many."""
     least = float("inf")
     for _ in range(times):
@@ -37,7 +37,7 @@ def main(ways: int) -> None:
     print(f"{'KB':>5} {'ms':>9} {'ms/KB':>7}  text")
     for size in SIZES_KB:
         measured = sorted(
-            (cpu_ms(redactor, text, 2), unit, way, text)
+            (cpu_ms(redactor, text), unit, way, text)
             for unit in near_misses.UNITS
             for way, text in list(near_misses.texts(unit, size * 1000))[:ways]
         )
