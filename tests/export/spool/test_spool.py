@@ -152,7 +152,8 @@ def test_bytes_found_free_are_read_again_after_a_while(world: World) -> None:
     world.spool.write("logs", Payload(bytes(4000), 1))
     assert world.directory is not None
     (world.directory / "traces").mkdir()
-    name = files.new_entry(world.now, 1, "another", 1).base  # a version that takes no lock
+    # A version that takes no lock; it wrote later, so the log is the oldest.
+    name = files.new_entry(world.now + 1, 1, "another", 1).base
     (world.directory / "traces" / name).write_bytes(bytes(5000))
     world.now += spool_module.FREE_FOR_S
     world.spool.write("logs", Payload(bytes(2000), 1))
