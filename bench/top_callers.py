@@ -55,7 +55,7 @@ def measure_the_past() -> None:
     (hour,) = merge([counted.section()])
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory))
-        past = CallerHistory(store)
+        past = CallerHistory(store, 30)
         for number in range(720):
             past.record([{**hour, "hour": number}])
         began = time.thread_time()

@@ -155,6 +155,7 @@ class Config:
     alert_slack_severity: str = setting("PROLETTO_ALERT_SLACK_SEVERITY", "critical", p.choice("warning", "critical", "none"), "Alerts of this severity and above go to Slack.")
     alert_interval_s: float = setting("PROLETTO_ALERT_INTERVAL", 5.0, p.number(0.05, DAY_S), "Interval between evaluations of thresholds (seconds).")
     alert_repeat_s: float = setting("PROLETTO_ALERT_REPEAT", 0.0, p.number(0, 7 * DAY_S), "Seconds after which an alert that goes on is sent again; 0: never.")
+    top_callers_days: float = setting("PROLETTO_TOP_CALLERS_DAYS", 30.0, p.number(0, 30), "Days for which the IDs of users and the addresses of clients that ask most are stored; 0: nobody counts them.")
     default_thresholds: bool = setting("PROLETTO_DEFAULT_THRESHOLDS", True, p.flag, "Register the default thresholds.")
 
     # pages

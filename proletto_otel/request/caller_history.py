@@ -1,4 +1,4 @@
-"""The past of users and clients: the largest of each hour, for 30 days.
+"""The past of users and clients: the largest of each hour, for `PROLETTO_TOP_CALLERS_DAYS`.
 
 The leader stores what all workers counted of this hour and the one before, once a minute. An hour
 is one compressed text of at most 120 callers; 30 days with 40 callers each are read and added up in
@@ -7,6 +7,7 @@ is one compressed text of at most 120 callers; 30 days with 40 callers each are 
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable
 
@@ -17,7 +18,7 @@ from proletto_otel.request.top_callers import HOUR_S, KINDS, HourSection, TableS
 from proletto_otel.state.store import Store
 
 DDL = ("CREATE TABLE IF NOT EXISTS caller_hours (hour INTEGER PRIMARY KEY, callers BLOB NOT NULL)",)
-KEPT_S = 30 * 86_400
+DAY_S = 86_400
 STORED = 20
 """Callers by each of the three numbers that are stored of an hour."""
 
@@ -27,14 +28,18 @@ class CallerHistory:
 
     Args:
         store: The host's store.
+        days: How long an hour is stored; 0: none is, and what was stored goes.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, days: float) -> None:
         self._store = store
+        self.kept_s = days * DAY_S
         store.define(*DDL)
 
     def record(self, hours: Iterable[HourSection]) -> None:
         """Store these hours, added up over all workers; called by the leader."""
+        if not self.kept_s:  # a worker with another setting may still count
+            return
         rows = []
         for hour in hours:
             made: HourSection = {
@@ -50,7 +55,8 @@ class CallerHistory:
 
     def prune(self, now: float) -> None:
         """Delete hours that are too old."""
-        self._store.write("DELETE FROM caller_hours WHERE hour < ?", [((now - KEPT_S) // HOUR_S,)])
+        oldest = (now - self.kept_s) // HOUR_S if self.kept_s else math.inf
+        self._store.write("DELETE FROM caller_hours WHERE hour < ?", [(oldest,)])
 
     def read(self, start: float, end: float) -> list[HourSection]:
         """The hours that these unix seconds touch, oldest first."""

@@ -55,7 +55,7 @@ class Recording:
         own_routes = OwnRoutes(config.metrics_path, config.admin_prefix)
         self._requests = RequestHistory(store, excluded=own_routes)
         self._examples = RequestExamples(store)
-        self.callers = CallerHistory(store)
+        self.callers = CallerHistory(store, config.top_callers_days)
         snapshots.section("worker", self.own_life.section)
 
     def schedule(

@@ -5,7 +5,7 @@ What one Flask application gets lives in `setup.flask_app`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from proletto_otel.core import exceptions
@@ -20,7 +20,7 @@ from proletto_otel.metrics import exposition
 from proletto_otel.monitoring.request_summary import OwnRoutes
 from proletto_otel.request import flask_adapter
 from proletto_otel.request.attributes import RequestFacts
-from proletto_otel.request.completion import Recorder
+from proletto_otel.request.completion import Recorder, nothing
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.labels import Ask, RequestLabels
 from proletto_otel.request.middleware import Exclusions
@@ -64,7 +64,9 @@ class RequestTelemetry(Component):
         )
         self.callers = TopCallers(OwnRoutes(config.metrics_path, config.admin_prefix))
         self._snapshots = components.snapshots
-        self._snapshots.section("callers", self.callers.section, merge)
+        counts = bool(config.top_callers_days)
+        # nobody counts them: what processes of before left is forgotten with the next fold
+        self._snapshots.section("callers", self.callers.section, merge if counts else no_callers)
         self.recorder = make_recorder(
             put,
             facts,
@@ -73,7 +75,7 @@ class RequestTelemetry(Component):
             access=access_writer(components),
             defer=partial(pipeline.deferred.submit, to=self._complete),
             report=lambda error, exchange: report(config, error, exchange),
-            callers=self.callers.add,
+            callers=self.callers.add if counts else nothing,
         )
         self.tracing = Tracing(
             config, self.tracer, queue, components.resource.attributes, components.lifecycle.flush
@@ -123,6 +125,11 @@ class RequestTelemetry(Component):
         self.recorder.forked()
         self.callers.reset()
         self.page.forked()
+
+
+def no_callers(sections: Iterable[list[HourSection]]) -> list[HourSection]:
+    """In place of `top_callers.merge` where users and clients are not counted."""
+    return []
 
 
 def _uses_contrib(config: Config) -> bool:

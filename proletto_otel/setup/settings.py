@@ -109,6 +109,7 @@ class Settings(TypedDict, total=False):
     alert_slack_severity: Literal["warning", "critical", "none"] | None
     alert_interval_s: float | None
     alert_repeat_s: float | None
+    top_callers_days: float | None
     default_thresholds: bool | None
     admin_prefix: str | None
     admin_token: Secret | str | None

@@ -54,8 +54,10 @@ class CallersPage:
     clients: TopCallers
 
 
-def callers(asked: Asked) -> CallersPage:
-    """Those of the hours that the range touches."""
+def callers(asked: Asked) -> CallersPage | None:
+    """Those of the hours that the range touches; None where nobody counts them."""
+    if not asked.site.config.top_callers_days:
+        return None
     chosen, by = asked.range, asked.query.get("callers", "")
     by = by if by in ORDERS else "requests"
     hours = {hour["hour"]: hour for hour in asked.site.stored_callers(chosen.start, chosen.end)}

@@ -50,6 +50,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "endpoints": shown[:limit],
         "matching": len(shown),
         "callers": None if of_all is not None else callers(asked),
+        "callers_days": asked.site.config.top_callers_days,
         "server": of_all.server if of_all is not None else None,
         "charts": of_all.charts
         if of_all is not None

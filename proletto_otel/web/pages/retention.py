@@ -68,6 +68,7 @@ def _rows(site: Site) -> Iterable[StoredKind]:
         yield _kind(f"Metrics, {_each(seconds)}", human_duration(kept_s),
                     points.get(seconds, 0), history.MAX_METRICS * kept_s // seconds)  # fmt: skip
     points = _by_tier(store, "request_points")
+    callers_s = int(site.config.top_callers_days * caller_history.DAY_S)
     days = (request_history.DAY_S, request_days.KEPT_S)
     for seconds, kept_s in (*request_history.TIERS, days):
         most = request_history.MAX_PER_BUCKET * kept_s // seconds
@@ -77,8 +78,8 @@ def _rows(site: Site) -> Iterable[StoredKind]:
     for kind, kept, table, most in (
         ("Slowest and failed requests", human_duration(request_examples.KEPT_S),
          "request_examples", request_examples.MAX_ROWS),
-        ("Users and clients, each hour", human_duration(caller_history.KEPT_S), "caller_hours",
-         caller_history.KEPT_S // top_callers.HOUR_S + 1),
+        ("Users and clients, each hour", human_duration(callers_s) if callers_s else "not counted",
+         "caller_hours", callers_s // top_callers.HOUR_S + 1 if callers_s else 0),
         ("Groups of errors", "the quietest go first", "error_groups", group_rows.MAX_GROUPS),
         ("Errors, each minute", human_duration(tables.MINUTES_S), "error_minutes",
          tables.MAX_MINUTE_ROWS),
