@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -69,6 +70,9 @@ class Inputs:
 
     families: Callable[[], Sequence[Family]] = registry.collect
     """Every metric of all workers, merged."""
+
+    one_reading: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Within it *system*, *families* and *routes* are of one time, read once."""
 
     routes: Callable[[], Sequence[RouteSummary]] = _nothing
     """Statistics of all routes over all workers (`request.route_summary.summarise`)."""

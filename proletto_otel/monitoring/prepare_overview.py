@@ -149,4 +149,5 @@ def read(runtime: Runtime) -> Overview:
 
 def job(runtime: Runtime) -> None:
     """Prepare and store it."""
-    runtime.past.store_overview(prepare(runtime, time.time()))
+    with runtime.inputs.one_reading():
+        runtime.past.store_overview(prepare(runtime, time.time()))

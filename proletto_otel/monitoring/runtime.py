@@ -255,7 +255,7 @@ class Runtime:
             seconds = config.monitor_health_check_interval
             every(seconds, CHECK, self.engine.run_scheduled, when=self._leads)
             every(min(RETRY_S, seconds), RETRY, self.engine.retry_failing, when=self._leads)
-        every(config.alert_interval_s, EVALUATE, self.evaluator.tick, when=self._leads)
+        every(config.alert_interval_s, EVALUATE, self._evaluate, when=self._leads)
         prepare = partial(prepare_overview.job, self)
         viewing = self.inputs.viewing
         every(PREPARE_S, OVERVIEW, prepare, when=lambda: self.shares.leads and viewing.lately())
@@ -267,6 +267,10 @@ class Runtime:
                 lambda: self.past.keep(self.evaluator.last, own.gauges),
                 when=self._leads,
             )
+
+    def _evaluate(self) -> None:
+        with self.inputs.one_reading():
+            self.evaluator.tick()
 
     def _leads(self) -> bool:
         return self.shares.leads

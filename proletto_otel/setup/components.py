@@ -6,7 +6,8 @@ Flask application gets lives in `setup.flask_app`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,7 @@ class Components:
             viewing=self.viewing,
             system=self.host_system,
             families=self.snapshots.merged,
+            one_reading=self.one_reading,
             routes=self.routes,
             history=self.recording.metrics.samples,
             series=self.recording.metrics.points,
@@ -201,6 +203,13 @@ class Components:
         from proletto_otel.setup.log_search import log_search
 
         return log_search(pipeline.sinks, self.state, self.viewing)
+
+    @contextmanager
+    def one_reading(self) -> Iterator[None]:
+        """Within it this thread reads the numbers of all workers once, for a page or a job."""
+        self.lifecycle.gather()  # first: what is counted meanwhile is not read any more
+        with self.snapshots.one_reading():
+            yield
 
     def leads(self) -> bool:
         """Whether this process speaks for the host."""

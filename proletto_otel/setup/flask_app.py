@@ -69,6 +69,7 @@ def attach(
         exposition=requests.page,
         status=status,
         families=components.snapshots.merged,
+        one_reading=components.one_reading,
         callers=requests.all_callers,
         stored_callers=components.recording.callers.read,
         store=components.store,

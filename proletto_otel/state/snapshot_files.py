@@ -57,19 +57,43 @@ def read(path: Path) -> Snapshot | None:
         return None
 
 
-def read_totals(directory: Path | None) -> tuple[Snapshot, list[str]]:
-    """The numbers of the dead, and the names of those that are in them."""
-    empty = Snapshot("totals", 0, 0.0, [])
-    if directory is None:
-        return empty, []
-    try:
-        folded, families, sections = orjson.loads((directory / "totals").read_bytes())
-        return Snapshot("totals", 0, 0.0, _checked(families), sections), folded
-    except FileNotFoundError:
-        return empty, []
-    except (OSError, ValueError, TypeError) as error:
-        count_failure("snapshots.totals", error)
-        return empty, []
+class Totals:
+    """The file of the numbers of the dead, parsed again only when it is another one.
+
+    It changes when a worker died, and is read with every page, scrape and evaluation; of a hundred
+    endpoints it takes 1.5 ms to parse.
+
+    Args:
+        directory: Where it lies; None: there is none.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self._path = directory / "totals" if directory is not None else None
+        self._known: tuple[Identity | None, Snapshot, list[str]] = (None, _nothing(), [])
+
+    def read(self) -> tuple[Snapshot, list[str]]:
+        """The numbers of the dead, and the names of those that are in them; not to be changed."""
+        # The identity first: a file that is replaced in between is read again the next time.
+        found = identity(self._path) if self._path is not None else None
+        if self._path is None or found is None:
+            return _nothing(), []
+        known, totals, folded = self._known
+        if found == known:
+            return totals, folded
+        try:
+            folded, families, sections = orjson.loads(self._path.read_bytes())
+            totals = Snapshot("totals", 0, 0.0, _checked(families), sections)
+        except FileNotFoundError:
+            return _nothing(), []
+        except (OSError, ValueError, TypeError) as error:
+            count_failure("snapshots.totals", error)
+            return _nothing(), []
+        self._known = (found, totals, folded)
+        return totals, folded
+
+
+def _nothing() -> Snapshot:
+    return Snapshot("totals", 0, 0.0, [])
 
 
 def write_totals(

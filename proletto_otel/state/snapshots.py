@@ -14,6 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from proletto_otel.core.metrics.registry import Family, Registry
 from proletto_otel.core.ownership import make_directories
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state import files, memory, merging, snapshot_files
+from proletto_otel.state.held_reading import HeldReading
 from proletto_otel.state.shared_histograms import SharedHistogramReader, SharedHistograms
 from proletto_otel.state.snapshot_files import Identity, Snapshot, identity, remove
 
@@ -66,6 +68,7 @@ class Snapshots(Component):
         self._collect = collect
         self._cells = cells
         self._sections: dict[str, Section] = {}
+        self._totals = snapshot_files.Totals(self._directory)
         self.forked()
 
     def forked(self) -> None:
@@ -79,6 +82,7 @@ class Snapshots(Component):
         self._live: int | None = None
         self._name = ""
         self._published = b""
+        self._held = HeldReading()
         self._written: Identity | None = None
         self._memory = memory.directory_for(self._directory) if self._directory else None
         self._histograms = SharedHistogramReader(self._memory) if self._memory else None
@@ -139,29 +143,38 @@ class Snapshots(Component):
                 return
             self._published, self._written = body, identity(path)
 
+    def one_reading(self) -> AbstractContextManager[None]:
+        """Within it this thread reads all processes once: each answer is of the same time."""
+        return self._held.hold()
+
     def merged(self) -> list[Family]:
         """All families of the host: every live worker's, and the totals of dead ones.
 
         The own numbers are published first if other workers exist: the next answer, of whichever
         worker, is not lower.
         """
-        return self.merged_with()[0]
+        families = self._held.families
+        if families is None:
+            families = self._merge()
+            if self._held.is_open:
+                self._held.families = families
+        return families
 
     def merged_with(self, *names: str) -> tuple[list[Family], dict[str, list[Any]]]:
         """As `merged`, and the sections of these *names* out of the same files, read once."""
+        with self.one_reading():
+            return self.merged(), {name: self.sections(name) for name in names}
+
+    def _merge(self) -> list[Family]:
         total = merging.Sum()
         total.take(self._collect_and_publish() if self._names() else self._collect(), os.getpid())
-        others = self._others()
-        for other in others:
+        for other in self._others():
             total.take_plain(other.families, other.pid if other.lives else None, other.records)
-        return total.families(), {name: self._section(name, others) for name in names}
+        return total.families()
 
     def sections(self, name: str) -> list[Any]:
         """The values of one section: everybody's, and what dead processes left."""
-        return self._section(name, self._others())
-
-    def _section(self, name: str, others: list[Snapshot]) -> list[Any]:
-        found = [s.sections[name] for s in others if name in s.sections]
+        found = [s.sections[name] for s in self._others() if name in s.sections]
         with suppressed(f"section.{name}"):
             found.append(self._sections[name].provider())
         return found
@@ -177,7 +190,7 @@ class Snapshots(Component):
             # dead first, read then: what it published last is complete
             names = [name for name in self._names() if not self._lives(name)]
             dead = list(self._read(names))
-            before, folded = snapshot_files.read_totals(directory)
+            before, folded = self._totals.read()
             # A fold that was cut short left files; their numbers are in the totals already.
             new = [s for s in dead if s.name not in folded]
             # The totals are written before the files of the dead are removed: a process that is
@@ -220,19 +233,24 @@ class Snapshots(Component):
     # --- reading -------------------------------------------------------------------------------
     def _others(self) -> list[Snapshot]:
         """Everybody else, newest first; the files before the totals, so that none is missed."""
+        if self._held.others is not None:
+            return self._held.others
         names = self._names()
         if self._histograms is not None:
             self._histograms.retain(set(names))
         found = list(self._read(names))
         # In this order a process that is folded meanwhile is found twice, never missed; it is then
         # taken from the totals.
-        totals, folded = snapshot_files.read_totals(self._directory)
+        totals, folded = self._totals.read()
         gone = frozenset(folded)
         others = [s for s in found if s.name not in gone]
         others.sort(key=lambda s: -s.time)
         for snapshot in others:
             snapshot.lives = self._lives(snapshot.name)
-        return [*others, totals]
+        others.append(totals)
+        if self._held.is_open:
+            self._held.others = others
+        return others
 
     def _names(self) -> list[str]:
         """Names of the other processes that published."""

@@ -38,10 +38,11 @@ NOTHING = f"{ADMIN}_nothing"
 
 def _html(shown: AdminPage) -> Callable[..., Response]:
     def view(asked: Asked, **captured: str) -> Response:
-        data = shown.read(asked, **captured)
-        if data is None:
-            return render.page(asked, MISSING, {"what": captured or dict(asked.query)}, 404)
-        return render.page(asked, shown, data)
+        with asked.site.one_reading():
+            data = shown.read(asked, **captured)
+            if data is None:
+                return render.page(asked, MISSING, {"what": captured or dict(asked.query)}, 404)
+            return render.page(asked, shown, data)
 
     return view
 
@@ -50,7 +51,8 @@ def _json(shown: AdminPage) -> Callable[..., Response]:
     def view(asked: Asked, **captured: str) -> Response:
         if asked.range.problem:
             return json_answer({"error": asked.range.problem}, 400)
-        data = shown.read(asked, **captured)
+        with asked.site.one_reading():
+            data = shown.read(asked, **captured)
         return (
             json_answer({"error": "not found"}, 404) if data is None else json_answer(plain(data))
         )

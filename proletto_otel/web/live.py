@@ -50,7 +50,8 @@ def view(asked: Asked) -> Response:
     key = _shared_key(asked, shown, cookie)
     known = asked.site.live.get(key) if key else None
     if known is None or known.is_old():
-        made = _made(asked, shown, cookie)
+        with asked.site.one_reading():
+            made = _made(asked, shown, cookie)
         if made is None:
             return json_answer({"error": "not found"}, 404)
         known = made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -151,6 +152,9 @@ class Site:
 
     families: Callable[[], Sequence[Family]] = tuple
     """Every metric of all workers, merged."""
+
+    one_reading: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Within it a page reads the numbers of all workers once, so that they are of one time."""
 
     callers: Callable[[], Sequence[list[HourSection]]] = tuple
     """Users and clients that asked lately, of each worker."""

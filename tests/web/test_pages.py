@@ -8,6 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from flask import Flask
 
 from proletto_otel.monitoring import monitor
+from proletto_otel.state import merging
 from proletto_otel.web import assets, live, routes
 from proletto_otel.web.access import Access
 from proletto_otel.web.catalog import ADMIN_PAGES, pages
@@ -286,3 +288,25 @@ def test_what_the_log_page_shows_can_be_downloaded(tmp_path: Path) -> None:
     assert "application/x-ndjson" == answer.mimetype
     assert records
     assert {"ERROR"} == {record["level"] for record in records}
+
+
+@pytest.mark.parametrize("path", ["", "/system", "/requests", "/telemetry", "/api/pages/overview"])
+def test_a_page_adds_up_the_workers_numbers_once(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """All that a page shows is of one time, and costs one reading."""
+    sums: list[merging.Sum] = []
+    make = merging.Sum
+
+    def counted() -> merging.Sum:
+        if threading.current_thread() is threading.main_thread():  # not the ticker's
+            sums.append(make())
+            return sums[-1]
+        return make()
+
+    client = app.test_client()
+    client.get(f"{ADMIN}{path}")
+    monkeypatch.setattr(merging, "Sum", counted)
+
+    assert 200 == client.get(f"{ADMIN}{path}").status_code
+    assert len(sums) <= 1
