@@ -5,7 +5,6 @@ How a notice is shown in Slack, in an email and in the log lives in `notify`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from proletto_otel.alerts.indicators import (
     anchor,
 )
 from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.severity import CRITICAL, OK, WARNING
 from proletto_otel.core.texts import human_duration, iso_time
 from proletto_otel.notify.notification import ALERT, FIRING, RESOLVED, Notification
@@ -24,7 +24,7 @@ RUNBOOK = "docs/runbook.md"
 MAX_DETAIL = 300
 
 _MARK = {OK: "✅", WARNING: "⚠️", CRITICAL: "🔴"}
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_TRACE_ID = lazy_pattern(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from proletto_otel.core.lazy_pattern import lazy_pattern
 
 MAX_FILE_WORD = 100
 """Bytes: file systems take names of 255, with what is put before and after it."""
@@ -145,13 +146,13 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-_token_prefix = re.compile(r"[A-Za-z0-9][\w.-]{1,60}(?::[1-9]\d{0,2})?").fullmatch
+_TOKEN_PREFIX = lazy_pattern(r"[A-Za-z0-9][\w.-]{1,60}(?::[1-9]\d{0,2})?")
 
 
 @_parser("a comma-separated list of prefixes, each with the least length after a colon")
 def token_prefixes(value: Any) -> tuple[str, ...]:
     found = _words(value)
-    if not all(_token_prefix(word) for word in found):
+    if not all(_TOKEN_PREFIX.fullmatch(word) for word in found):
         raise ValueError
     return found
 
@@ -240,15 +241,18 @@ def secret_url(value: Any) -> Secret:
     return Secret(url(value.reveal() if isinstance(value, Secret) else value))
 
 
-_header_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-_header_value = re.compile(r"[\t -~\x80-\xff]*").fullmatch
+_HEADER_NAME = lazy_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = lazy_pattern(r"[\t -~\x80-\xff]*")
 
 
 @_parser("a comma-separated list of name=value, each fit for an HTTP header in one line")
 def headers(value: Any) -> dict[str, Secret]:
     """Names and values that HTTP can carry (RFC 9110, section 5); others no request would pass."""
     found = _pairs(value)
-    if not all(_header_name(name) and _header_value(text) for name, text in found.items()):
+    if not all(
+        _HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(text)
+        for name, text in found.items()
+    ):
         raise ValueError
     return {name: Secret(text) for name, text in found.items()}
 

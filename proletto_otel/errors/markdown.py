@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.texts import iso_time
 from proletto_otel.errors.group_rows import ErrorGroup
 from proletto_otel.errors.occurrences import Occurrence
 from proletto_otel.errors.stack_trace import StackFrame
 
 MAX_VALUE = 2000
-_TICKS = re.compile(r"`+")
+_TICKS = lazy_pattern(r"`+")
 
 
 def as_markdown(occurrence: Occurrence, group: ErrorGroup | None = None) -> str:

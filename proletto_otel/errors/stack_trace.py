@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import linecache
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,14 +15,15 @@ from dataclasses import dataclass
 
 from proletto_otel.core.exception_chain import CAUSE, CONTEXT
 from proletto_otel.core.frames import in_app
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.redaction import sanitise
 
 MAX_FRAMES = 300
 MAX_RAISED = 50
 MAX_SOURCE_BYTES = 2_000_000
 """Larger files are not read for the lines around a frame."""
-_FRAME = re.compile(r'  File "([^"\0]{1,1000})", line (\d{1,9})(?:, in (.{1,500}))?$')
-_GROUP = re.compile(r"^ *(?:\+-[-+ 0-9.]*|[|+] ?)")
+_FRAME = lazy_pattern(r'  File "([^"\0]{1,1000})", line (\d{1,9})(?:, in (.{1,500}))?$')
+_GROUP = lazy_pattern(r"^ *(?:\+-[-+ 0-9.]*|[|+] ?)")
 """What the standard library draws before the lines of an exception group."""
 _HEADINGS = ("Traceback (", "Exception Group Traceback (", "  [Previous line")
 _JOINS = {CAUSE.strip(): "cause", CONTEXT.strip(): "context"}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.trace_context import without_instrumentation
 from proletto_otel.health.results import (
     DEGRADED,
@@ -33,7 +33,7 @@ MAX_TIMEOUT_S = 60.0
 KEPT_BACK_S = 0.1
 """Part of a deadline reserved for the answer, so that a probe gets it within the deadline."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,63}")
+_NAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from proletto_otel.core import parsing
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.level_overrides import LevelOverrides, StdlibLevels, known_loggers
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.state.control import NEVER, HostControl
@@ -35,7 +35,7 @@ MAX_TEXT = 200
 MAX_NAMED = 5
 """Loggers that an error message suggests."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f.]+(\.[^\s\x00-\x1f\x7f.]+)*")
+_NAME = lazy_pattern(r"[^\s\x00-\x1f\x7f.]+(\.[^\s\x00-\x1f\x7f.]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

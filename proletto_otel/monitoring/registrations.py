@@ -7,7 +7,6 @@ runs lives in `monitoring.runtime`.
 from __future__ import annotations
 
 import numbers
-import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import log_rate_limited
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.runtime.bounded_read import BoundedRead
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from proletto_otel.alerts.thresholds import Threshold
     from proletto_otel.health.checks import Check, CheckFunction
 
-_GAUGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
+_GAUGE_NAME = lazy_pattern(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 
 
 class Live(Protocol):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.metrics.registry import OVERFLOWED, Attributes
 from proletto_otel.request.wsgi import Environ
 
@@ -18,7 +18,7 @@ MAX_VALUE = 64
 MAX_SETS = 200
 """Different sets of labels in one process; requests beyond share one overflow series per route."""
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,62}")
+_NAME = lazy_pattern(r"[A-Za-z][A-Za-z0-9_.]{0,62}")
 
 
 class RequestLabels:

@@ -21,15 +21,16 @@ from opentelemetry.propagators.textmap import CarrierT, Getter, Setter
 
 from proletto_otel.core import context as contexts
 from proletto_otel.core.conventions import REQUEST_ID_HEADER, SERVER_ADDRESS
+from proletto_otel.core.lazy_pattern import lazy_pattern
 
 SAMPLED = 1
 RANDOM = 2
 """W3C trace flags: the trace is kept; the trace ID is random."""
 
-_TRACEPARENT = re.compile(
+_TRACEPARENT = lazy_pattern(
     r"[ \t]*([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?[ \t]*"
 )
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_REQUEST_ID = lazy_pattern(r"[A-Za-z0-9._-]{1,128}")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 MAX_TRACEPARENT = 512

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.core import exceptions
+from proletto_otel.core import exceptions, lazy_pattern
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import (
     HEARTBEAT,
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
 DAY_S = 86_400.0
+COMPILE_S = 0.05
+"""How long requests have between two regular expressions that are compiled after the start."""
 WATCH_S = 1.0
 """How long the standard library's records may miss the pipeline after a `dictConfig`."""
 FOLD_S = 2.0
@@ -126,6 +128,10 @@ class Components:
         )
         # Off the request path: the first text that looks like a token would wait for it.
         self.ticker.every(DAY_S, "redaction.compile", sanitise.get().redactor.compile)
+        # One at a time: together they would keep the interpreter from requests for 30 ms.
+        self.ticker.every(
+            COMPILE_S, "patterns.compile", lazy_pattern.compile_one, when=lazy_pattern.are_waiting
+        )
         self.ticker.every(WATCH_S, "logs.watch", self.logs.stdlib.watch)
         self.ticker.every(UPKEEP_S, "logs.upkeep", self.logs.upkeep.run, leader=True)
         self.ticker.every(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,11 +9,12 @@ from urllib.parse import quote, urlencode
 from flask import request
 from markupsafe import Markup
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.web.asked import Asked
 from proletto_otel.web.ranges import PARAMETERS
 from proletto_otel.web.site import Site
 
-_CAPTURED = re.compile(r"<(?:path:)?(\w+)>")
+_CAPTURED = lazy_pattern(r"<(?:path:)?(\w+)>")
 """What the rule of a page takes from the address."""
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 from urllib.parse import urlsplit
 
 from flask import Request
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
+
 COOKIE = "proletto_monitoring_form"
 FIELD = "csrf"
-_VALUE = re.compile(r"[A-Za-z0-9_-]{32}")
+_VALUE = lazy_pattern(r"[A-Za-z0-9_-]{32}")
 
 
 def cookie_of(asked: Request) -> str:

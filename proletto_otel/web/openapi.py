@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.web import admin_api
 from proletto_otel.web.actions import ACTIONS
 from proletto_otel.web.pages.logs import FIELDS as LOG_FIELDS
@@ -31,7 +31,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "live": ("page", "range", "from", "to", "hosts"),
 }
 """Parameters of the address by page."""
-_CAPTURED = re.compile(r"<(?:path:)?(\w+)>")
+_CAPTURED = lazy_pattern(r"<(?:path:)?(\w+)>")
 
 
 def document(pages: list[Page], base: str) -> dict[str, Any]:

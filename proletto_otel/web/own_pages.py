@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.lazy_pattern import lazy_pattern
 
-_PATH = re.compile(r"/[a-z0-9][a-z0-9_-]{0,40}")
+_PATH = lazy_pattern(r"/[a-z0-9][a-z0-9_-]{0,40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

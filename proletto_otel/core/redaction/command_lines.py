@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.redaction.scan import Scan
 
 _OPTION = r"(?:(?<=[\s\"',]))"
@@ -66,23 +67,24 @@ _PROGRAMS = {
     "sqlplus sqlldr": r"[\s\"'][A-Za-z]\w{0,60}/([^\s\"'@/,]{1,128})@",
 }
 _OPTIONS = {
-    program: re.compile(options, re.IGNORECASE if program == "net" else 0)
+    program: pattern
     for programs, options in _PROGRAMS.items()
+    for pattern in [lazy_pattern(options, re.IGNORECASE if programs == "net" else 0)]
     for program in programs.split()
 }
 _names = "|".join(sorted(map(re.escape, _OPTIONS), key=len, reverse=True))
-_PROGRAM = re.compile(rf"(?<![\w.-])(?:{_names})(?=[\s\"',])")
-_END = re.compile(r"[\n|;&]")
+_PROGRAM = lazy_pattern(rf"(?<![\w.-])(?:{_names})(?=[\s\"',])")
+_END = lazy_pattern(r"[\n|;&]")
 _LONGEST = 400
 """Characters of a command line that are read."""
 _LINE_STEPS = 30
 """Steps that one command line costs."""
 _LOGIN_ONLY = frozenset(("docker", "podman", "buildah", "skopeo", "oc", "az", "helm"))
-_LOGIN = re.compile(
+_LOGIN = lazy_pattern(
     rf"(?:{'|'.join(_LOGIN_ONLY)})[\s\"',]{{1,5}}(?:\w{{1,20}}[\s\"',]{{1,5}})?login\b"
 )
 """Programs with a `-p` that is a port or a project, except in `login`."""
-_words = re.compile(r"[\w.-]+").findall
+_WORDS = lazy_pattern(r"[\w.-]+")
 
 
 def find(scan: Scan) -> None:
@@ -90,7 +92,7 @@ def find(scan: Scan) -> None:
     text, position = scan.text, 0
     # `_PROGRAM` is asked where a word is a program's name: the names one by one at each character
     # take 4 to 10 µs on a line, its words in a table 1.
-    if _OPTIONS.keys().isdisjoint(_words(text)):
+    if _OPTIONS.keys().isdisjoint(_WORDS.findall(text)):
         return
     while (first := _PROGRAM.search(text, position)) is not None:
         start = first.start()

@@ -6,12 +6,12 @@ secret stays exactly as it was written.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 
 from proletto_otel.core.bounded_cache import BoundedCache
+from proletto_otel.core.lazy_pattern import lazy_pattern
 
-_ESCAPE = re.compile(r"(?:%[0-9A-Fa-f]{2})+|\\u00[0-9A-Fa-f]{2}|&(?:quot|amp|lt|gt|apos|#3[49]);")
+_ESCAPE = lazy_pattern(r"(?:%[0-9A-Fa-f]{2})+|\\u00[0-9A-Fa-f]{2}|&(?:quot|amp|lt|gt|apos|#3[49]);")
 _ENTITIES = {"&quot;": '"', "&amp;": "&", "&lt;": "<", "&gt;": ">", "&apos;": "'"}
 _ENTITIES |= {"&#34;": '"', "&#39;": "'"}
 MAX_ESCAPES = 2000

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.redaction import values
 from proletto_otel.core.redaction.scan import Scan
 from proletto_otel.core.redaction.secret_names import (
@@ -23,7 +24,7 @@ from proletto_otel.core.redaction.secret_names import (
 )
 
 _LETTERS = "\u00aa-\u1fff\u3005-\ufdff\uff21-\uff5a\uff66-\uffdc"
-_NAME = re.compile(
+_NAME = lazy_pattern(
     rf"""(?<![A-Za-z0-9_.{_LETTERS}-]) -{{0,2}} ([A-Za-z_{_LETTERS}][A-Za-z0-9_.{_LETTERS}-]*)
     (?=[=:\\"'\])\s：(])
     (?: [=:][=>]?=?\s{{0,3}} | [\\"'\])]{{1,8}}\s{{0,3}}(?:=>|[:=]{{1,3}}|：)\s{{0,3}}
@@ -35,34 +36,34 @@ _NAME = re.compile(
 Explicit classes and the look at the next character make it three times as fast as `\\w` (17 and
 5.6 µs on a line of 130 characters).
 """
-_ITEMS = re.compile(
+_ITEMS = lazy_pattern(
     r"""[(\[] \s{0,3} b?(["']) ([\w.-]{1,80}) \1, \s{0,3} (?=b?["'])
       | b?["'] (--?[A-Za-z][\w.-]{1,80}) ["'], \s{0,3} (?=b?["'])""",
     re.VERBOSE,
 )
 """A pair, `('name', 'value')`, and an option in a list of words, `'--password', 'value'`."""
-_VALUE = re.compile(
+_VALUE = lazy_pattern(
     r"""\\{1,8}"(?:[^"\\]|\\(?!["\\]))*\\*"? | [bru]{0,2}"(?:[^"\\]|\\.)*"?
     | [bru]{0,2}'(?:[^'\\]|\\.)*'? | \([^()\n]*\) | \[[^\[\]\n]*\] | \{[^{}\n]*\}
     | (?:[^\s&"'<>;,]|[,;](?!\s|[\w.-]{1,80}[=:]|$))+""",
     re.VERBOSE | re.DOTALL,
 )
-_SHORT_BRACKETS = re.compile(r"\(\w{1,512}\)")
-_SHORT_VALUE = re.compile(r"[^\s&\"'<>;,]{1,128}")
+_SHORT_BRACKETS = lazy_pattern(r"\(\w{1,512}\)")
+_SHORT_VALUE = lazy_pattern(r"[^\s&\"'<>;,]{1,128}")
 _VALUE_STEPS = 8
 """Characters of a value that cost one step: one that turns out harmless may be read again."""
 _HEADERS = frozenset(("authorization", "proxyauthorization", "cookie", "setcookie"))
-_HEADER_VALUE = re.compile(
+_HEADER_VALUE = lazy_pattern(
     r"""(?i)(?:digest|aws4[\w-]{0,30}|hawk|oauth|signature)[ ]{1,4}[^'\n]+
       | (?:bearer|basic|token|negotiate|apikey|[a-z][\w-]{0,30})[ +]{1,4}[^\s"',\\]{6,}
       | [^\s"',\\]+""",
     re.VERBOSE,
 )
-_COOKIE_VALUE = re.compile(r"[\w.%-]{1,100}=[^\"'\n]+")
-_OPENING = re.compile(r"[bru]{0,2}(\\*[\"'])")
+_COOKIE_VALUE = lazy_pattern(r"[\w.%-]{1,100}=[^\"'\n]+")
+_OPENING = lazy_pattern(r"[bru]{0,2}(\\*[\"'])")
 _CLOSERS = ")]}.:!?"
 _SET_OFF = "|".join(map(re.escape, NON_ASCII))
-_FOREIGN = re.compile(
+_FOREIGN = lazy_pattern(
     rf"(?:{_SET_OFF}|mot de passe|palavra[- ]passe|m[aậ]t kh[aẩ]u|كلمة المرور|كلمة السر)"
     r"[\w]{0,3}[\"'»」]{0,2}\s{0,3}[:=：＝]\s{0,3}[\"'«「]{0,2}([^\s\"'&,;]{1,512})",
     re.IGNORECASE,

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.redaction.providers import PROVIDERS, Provider
 
 _SHORTEST = 12
@@ -14,7 +15,7 @@ _SHORTEST = 12
 _OF_ONE_WORD = frozenset(("hex", "digit", "lower", "upper", "alnum", "word"))
 _WORD = bytes(97 if i < 128 and (chr(i).isalnum() or chr(i) in "_-") else 32 for i in range(256))
 """What may be in such a word is `a`, all else blank."""
-_OPTIONAL = re.compile(r"\(\?:[^)]*\)\??|\[[^\]]*\](?:\{[^}]*\})?")
+_OPTIONAL = lazy_pattern(r"\(\?:[^)]*\)\??|\[[^\]]*\](?:\{[^}]*\})?")
 
 
 class Tokens:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.internal_errors import count_failure
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.redaction import (
     command_lines,
     glance,
@@ -35,12 +36,12 @@ MAX_KEY = 200
 MAX_DECODINGS = 3
 """Times that a text within a text is decoded: a URL in a parameter of a URL in one of another."""
 
-_LONG_WORD = re.compile(r"(?<![^\s\"'<>(),;])[^\s\"'<>(),;]{16,}")
+_LONG_WORD = lazy_pattern(r"(?<![^\s\"'<>(),;])[^\s\"'<>(),;]{16,}")
 _WORD_STEPS = 16
 """Characters of a long word that cost one step: 160 providers take 0.1 µs a character."""
 _TEXT_STEPS = 16
 """Characters of a decoded text that cost one step: all patterns together take 60 ns a character."""
-_HINTS = re.compile(
+_HINTS = lazy_pattern(
     r"passw|passphrase|key|access|code|pin|time pass| -|'-|\"-| login | use |'use'|sqlplus|_user"
     r"|change_pass"
 )

@@ -21,6 +21,7 @@ from proletto_otel.core.redaction.redactor import Redactor, compiled
 from proletto_otel.core.redaction.scan import REDACTED
 from proletto_otel.core.redaction.secret_names import LIKELY, SECRET, is_countable
 from proletto_otel.core.redaction.texts import (
+    COLOURS,
     MAX_TEXT,
     TOO_MANY,
     UNREADABLE,
@@ -30,7 +31,6 @@ from proletto_otel.core.redaction.texts import (
     cut_head,
     escaped,
     whole_words,
-    without_colours,
 )
 
 MAX_RECORD = 65_536
@@ -233,7 +233,7 @@ class Sanitiser:
         if length > self.max_text:
             text = whole_words(text, self.max_text)
         if "\x1b" in text:
-            text = without_colours("", text)
+            text = COLOURS.sub("", text)
         text = self._redact(text)
         if not (text.isascii() and text.isprintable()):
             text = escaped(text, unsafe)

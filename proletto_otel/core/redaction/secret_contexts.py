@@ -10,20 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.redaction import token_shapes as shapes
 from proletto_otel.core.redaction import values
 from proletto_otel.core.redaction.scan import Scan
 
 IsSecret = Callable[[str], bool]
 
-XML = re.compile(r"<([\w.:-]{1,80})(?: [^<>]{0,200})?>([^<]{1,4000})(?=</)")
-OPTION = re.compile(r"-(?<![\w-]-)-?([A-Za-z][\w.-]{1,40})\s{1,3}([^\s-]\S*)")
+XML = lazy_pattern(r"<([\w.:-]{1,80})(?: [^<>]{0,200})?>([^<]{1,4000})(?=</)")
+OPTION = lazy_pattern(r"-(?<![\w-]-)-?([A-Za-z][\w.-]{1,40})\s{1,3}([^\s-]\S*)")
 
 _BLANK = r"(?:\s|\+|\\[nrt])"
 """White space, in a Python literal too."""
 _IS = rf"{_BLANK}{{0,3}}[:=]{_BLANK}{{0,3}}"
 
-PROSE = re.compile(
+PROSE = lazy_pattern(
     rf"""(?:password|passphrase|passwd|api[ _+-]?key|secret[ _-]key|access[ _-]token)
     (?: ({_BLANK}{{0,3}}
         (?:(?:is|was):?|:{_BLANK}{{0,3}}=|->|→|⇒|\||is{_BLANK}set{_BLANK}to|set{_BLANK}to|equals)
@@ -33,13 +34,13 @@ PROSE = re.compile(
 )
 """What people write of a secret: `the password is …`, `password -> …`, `password | …`."""
 
-CODE = re.compile(
+CODE = lazy_pattern(
     r"(?:verification|security|confirmation|access|one[ -]time|login|reset|activation|recovery"
     r"|backup|auth|authentication|sms|2fa)[ -](?:pass)?(?:code|pin|password)s?\s{0,3}"
     r"(?:is|was|=|:)\s{1,3}([a-z0-9-]{4,16})(?![\w-])"
 )
 
-PAIR = re.compile(
+PAIR = lazy_pattern(
     rf"""(?:name|Name|key|Key)\\{{0,8}}["']?{_IS}\\{{0,8}}["']?([\w.-]{{1,80}})
     (?:\\{{0,8}}["']?(?:{_BLANK}|[,;|]){{1,40}}\\{{0,8}}["']?[Vv]alue\\{{0,8}}["']?{_IS}\\{{0,8}}["']?
     | \\{{0,8}}"(?:{_BLANK}|\|){{2,40}})(?!\[redacted)
@@ -48,29 +49,29 @@ PAIR = re.compile(
 )
 """A name and a value that stand apart: `{{"name": "password", "value": …}}`, XML, YAML, forms."""
 
-DUPLICATE = re.compile(r"Duplicate entry '([^'\n]{1,2000})' for key '([^'\n]{1,200})'")
-PYDANTIC = re.compile(
+DUPLICATE = lazy_pattern(r"Duplicate entry '([^'\n]{1,2000})' for key '([^'\n]{1,200})'")
+PYDANTIC = lazy_pattern(
     r"^([\w.\[\]-]{1,200})\n {2}[^\n]{0,2000}?\[type=\w{1,60}, input_value=([^\n]{1,2000})", re.M
 )
-_PYDANTIC_VALUE = re.compile(r"'(?:[^'\\]|\\.)*'?|[^,\s]+")
-SECRET_CALL = re.compile(r"(?<![\w.])Secret(?:Str|Bytes|Value|Text)?\(b?['\"]([^'\"\n]{1,2000})")
+_PYDANTIC_VALUE = lazy_pattern(r"'(?:[^'\\]|\\.)*'?|[^,\s]+")
+SECRET_CALL = lazy_pattern(r"(?<![\w.])Secret(?:Str|Bytes|Value|Text)?\(b?['\"]([^'\"\n]{1,2000})")
 
-SQL_SECRET_TEXT = re.compile(
+SQL_SECRET_TEXT = lazy_pattern(
     r"(?:password|identified\s{1,5}by(?:\s{1,5}password)?)\s{1,5}e?'((?:[^'\\]|''|\\.)*)"
 )
-SQL_INSERT = re.compile(
+SQL_INSERT = lazy_pattern(
     r"""(?:insert\s{1,20}(?:ignore\s{1,5})?|replace\s{1,20})into\s{1,20}[\w."`\[\]]{1,100}
     \s{0,20}\(([^()]{1,4000})\)\s{0,20}values\s{0,20}""",
     re.VERBOSE,
 )
-SQL_STATEMENT = re.compile(
+SQL_STATEMENT = lazy_pattern(
     r"(?i)\b(?:select\b[^;]{0,400}\bfrom|insert\s{1,20}into|update\b[^;]{0,400}\bset"
     r"|delete\s{1,20}from|replace\s{1,20}into|merge\s{1,20}into)\b"
 )
-SQL_TEXT = re.compile(r"'((?:[^'\\]|''|\\.)*)'?")
-SQL_NUMBER = re.compile(r"(?<![\w.$:%])\d+(?:\.\d+)?\b")
+SQL_TEXT = lazy_pattern(r"'((?:[^'\\]|''|\\.)*)'?")
+SQL_NUMBER = lazy_pattern(r"(?<![\w.$:%])\d+(?:\.\d+)?\b")
 _PARAMETERS = "[parameters: "
-_PARAMETERS_END = re.compile(r"[)\]}]\]")
+_PARAMETERS_END = lazy_pattern(r"[)\]}]\]")
 
 
 def find(scan: Scan, low: str, is_secret: IsSecret) -> None:

@@ -6,8 +6,9 @@ without a name lives in `core.redaction.token_shapes`.
 
 from __future__ import annotations
 
-import re
 import unicodedata
+
+from proletto_otel.core.lazy_pattern import lazy_pattern
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -154,7 +155,7 @@ GLUED = (
 """Ends of a word that is two without a sign of it: a server writes the header `dbPassword` as
 `Dbpassword`. No ordinary word ends like that but `betoken`."""
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
+_WORDS = lazy_pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _NEED_MORE = frozenset(("key", "keys", "value", "id", "code", "codes", "text", "url"))
 """Last parts of a dotted name that say nothing without the part before."""
 _LAST_WORDS = 10

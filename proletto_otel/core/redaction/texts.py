@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
+
 MAX_TEXT = 32_768
 """Characters of one text; Loki and most vendors take lines of 64 KB and more."""
 MARGIN = 2048
@@ -14,13 +16,14 @@ CYCLE, TOO_DEEP, TOO_MANY, UNREADABLE = "[cycle]", "[too deep]", "[too many]", "
 # What could forge a second line, move a terminal's cursor, turn text around (CVE-2021-42574) or not
 # be encoded at all. `json.dumps` leaves C1, bidi and U+2028 as they are, so they are escaped
 # before.
-UNSAFE = re.compile(
+_UNSAFE = (
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 """C0, DEL, C1, bidi and invisible controls, line separators, lone surrogates, tags."""
-UNSAFE_IN_BLOCK = re.compile(UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
-without_colours = re.compile("\x1b\\[[0-9;]*m").sub
+UNSAFE = lazy_pattern(_UNSAFE)
+UNSAFE_IN_BLOCK = lazy_pattern(_UNSAFE.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+COLOURS = lazy_pattern("\x1b\\[[0-9;]*m")
 """Colours and other styles of a terminal (ECMA-48, SGR), which tell nothing in a log."""
 _NAMES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 
-JWT = re.compile(r"eyJ(?<![A-Za-z0-9]eyJ)[A-Za-z0-9_-]{8,}((?:\.[A-Za-z0-9_=-]*){1,4})?")
+from proletto_otel.core.lazy_pattern import lazy_pattern
+
+JWT = lazy_pattern(r"eyJ(?<![A-Za-z0-9]eyJ)[A-Za-z0-9_-]{8,}((?:\.[A-Za-z0-9_=-]*){1,4})?")
 """JWT, JWE, signed sessions; without a second part it is none, but was read."""
 
-SIGNED = re.compile(
+SIGNED = lazy_pattern(
     r"""\.eJ(?<![\w.-]\.eJ)[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]+){0,3}   # Flask, compressed
       | :[0-9A-Za-z]{6}:[A-Za-z0-9_-]{27}(?:[A-Za-z0-9_-]{16})?(?![A-Za-z0-9_-])   # Django
       | s:(?<![\w%]s:)[A-Za-z0-9_-]{16,128}\.[A-Za-z0-9+/=]{20,128}   # Express""",
@@ -20,7 +22,7 @@ SIGNED = re.compile(
 )
 """Session cookies with a signature."""
 
-HASHES = re.compile(
+HASHES = lazy_pattern(
     r"""\$(?:2[abxy]|1|5|6|7|y|gy|sha1|apr1|P|H|S|scrypt|pbkdf2[\w-]{0,20})\$
         [^\s"'<>,;]{12,}                                            # crypt(3), PHC, phpass
       | \$argon2(?:id|i|d)\$[^\s"'<>;]{12,}
@@ -35,10 +37,10 @@ HASHES = re.compile(
     re.VERBOSE,
 )
 """Each alternative begins with A-Z or a-z, so that the search passes over other characters."""
-NTLM = re.compile(r":(?<=[0-9a-f]{32}:)[0-9a-f]{32}(?![A-Za-z0-9])")
+NTLM = lazy_pattern(r":(?<=[0-9a-f]{32}:)[0-9a-f]{32}(?![A-Za-z0-9])")
 """Password hashes: whoever has one can try passwords at home."""
 
-HOOKS = re.compile(
+HOOKS = lazy_pattern(
     r"""(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)
       | discord(?:app)?\.com/api/webhooks
       | webhook\.office\.com | hooks\.zapier\.com/hooks/catch
@@ -58,48 +60,48 @@ _HOOK_WORDS = (
 )  # fmt: skip
 """Every alternative of `HOOKS` has one of these."""
 
-LINKS = re.compile(
+LINKS = lazy_pattern(
     r"/(?:reset|forgot|recover|invit|verif|confirm|activat|magic|unsubscribe|accept|join"
     r"|password|passwd|login|auth|signup|onboard|share|setup)[\w-]{0,40}"
     r"((?:/[\w.~=:%-]{1,512}){1,4})"
 )
 """In lower case: links that let in whoever follows them; `looks_generated` decides."""
 
-PRIVATE_KEY = re.compile(
+PRIVATE_KEY = lazy_pattern(
     r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:[^-]|-(?!----END ))*(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
 )
 """A private key; one that was cut off reaches to the end of the text."""
 
-URL = re.compile(r"://([^\s\"'<>]{1,4096})")
+URL = lazy_pattern(r"://([^\s\"'<>]{1,4096})")
 """What follows a scheme, whole: `credentials` looks for `user:password@` in it."""
 
-SCHEMES = re.compile(
+SCHEMES = lazy_pattern(
     r"(?:bearer|basic|digest|negotiate|token)[ \t+]{1,4}(?![\w-]{1,40}=[^=])([a-z0-9._~+/=-]{6,})"
 )
 """In lower case: an authorization scheme and what may be its credential; `looks_random` decides."""
 
-CARD = re.compile(
+CARD = lazy_pattern(
     r"(?<![\w.+-])(?<!\d[ ,])(?:\d{13,19}"
     r"|\d{4}([ .-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .-])\d{6}\2\d{4,5})(?![\w+]|[.,-]\d)"
 )
 """Digits grouped as on a card; `is_card` decides."""
 
-IBAN = re.compile(
+IBAN = lazy_pattern(
     r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![\w])"
 )
 """`is_iban` decides."""
 
-_ISSUERS = re.compile(
+_ISSUERS = lazy_pattern(
     r"4(?:\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
     r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35\d{14}|62\d{14,17}|(?:50|5[6-9]|6[0379])\d{10,17}"
 )
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
-EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+EMAIL = lazy_pattern(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 
-_USER_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,512}@")
-_PORT = re.compile(r"\d{1,5}(?:[/?#]|$)")
+_USER_TOKEN = lazy_pattern(r"[A-Za-z0-9_-]{20,512}@")
+_PORT = lazy_pattern(r"\d{1,5}(?:[/?#]|$)")
 
 
 def credentials(url: str) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.redaction.secret_names import word_set
 
 HARMLESS_VALUES = word_set(
@@ -31,11 +32,11 @@ HARMLESS_VALUES = word_set(
 )
 """Words that follow a name in prose: `token: expired`, `password=None`."""
 
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = lazy_pattern(
     r"%\(\w+\)s|:[A-Za-z_]\w*$|\$\d+$|\$\{?[A-Z_]+\}?$|\{\w*\}|\(?\[redacted|\*+$"
     r"|<[\w .-]{0,40}>|\.{3}"
 )
-_ORDINARY = re.compile(
+_ORDINARY = lazy_pattern(
     r"""v?\d{1,5}(?:\.\d{1,6}){0,4}[a-z%]{0,3}   # a number, a version, a duration
       | 0x[0-9A-Fa-f]{1,16}                     # an address
       | (?:\.{0,2}|~|[A-Za-z]:)[/\\][^\s]*      # a path
@@ -43,10 +44,10 @@ _ORDINARY = re.compile(
       | [a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)+(?::\d{1,5})?  # a host""",
     re.VERBOSE,
 )
-_PORT = re.compile(r"\d{1,5}|v?\d+(?:\.\d+)+[\w.-]*|latest")
-_TAG = re.compile(r"v?\d[\w.:-]*|[a-z]+(?:[-.][a-z0-9]+)*")
-_PIN = re.compile(r"\d(?:[ -]?\d){3,15}")
-_PARTS = re.compile(r"[^-_.:/,+ ]{8,}")
+_PORT = lazy_pattern(r"\d{1,5}|v?\d+(?:\.\d+)+[\w.-]*|latest")
+_TAG = lazy_pattern(r"v?\d[\w.:-]*|[a-z]+(?:[-.][a-z0-9]+)*")
+_PIN = lazy_pattern(r"\d(?:[ -]?\d){3,15}")
+_PARTS = lazy_pattern(r"[^-_.:/,+ ]{8,}")
 _CLASSES = (str.islower, str.isupper, str.isdigit, "!@#$%^&*?~+".__contains__)
 
 
@@ -101,7 +102,7 @@ def _is_generated(part: str) -> bool:
     return (mixed and len(part) >= 12 and not camel) or len(part) >= 40 > 20 + alphabetic
 
 
-_HUMP = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{2,5}(?=[A-Z][a-z]|$)")
+_HUMP = lazy_pattern(r"[A-Z]?[a-z]{3,}|[A-Z]{2,5}(?=[A-Z][a-z]|$)")
 
 
 def looks_random(text: str) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import struct
 import time
 import zlib
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.ownership import give_to_owner
 from proletto_otel.export.payload import GZIP, Payload
 
@@ -26,7 +26,7 @@ from proletto_otel.export.payload import GZIP, Payload
 _MAGIC = b"OTLPSPL1"
 OVERHEAD = len(_MAGIC) + 5
 """Bytes of a file before the payload: magic, checksum, encoding."""
-_NAME = re.compile(
+_NAME = lazy_pattern(
     r"(\d{20})-(\d{1,7})-([0-9a-z]+)-(\d+)\.otlp(?:\.claimed-(\d{1,12})-([0-9a-z]+))?"
 )
 _TEMPORARY = ".tmp-"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.export.spool import files
 from proletto_otel.export.spool.spool import METRICS_MAX_AGE_S, REJECTED, SIGNALS
 
-_NAME = re.compile(rf"(\d{{20}})-(\d{{1,7}})-\S+?\.({'|'.join(SIGNALS)})\.\w+\.otlp")
+_NAME = lazy_pattern(rf"(\d{{20}})-(\d{{1,7}})-\S+?\.({'|'.join(SIGNALS)})\.\w+\.otlp")
 
 
 @dataclass(slots=True)

@@ -15,14 +15,15 @@ from collections.abc import Callable
 from typing import Any
 
 from proletto_otel.core.conventions import ENVIRONMENT, REQUEST_ID, SPAN_ID, TRACE_ID
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.format.json import json_line, quoted
 from proletto_otel.logs.record.call_site import CallSite, ascii_if_odd
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.record.timestamp import local
 
 DEFAULT_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
-_FIELD = re.compile(r"%(?:\((\w+)\)([#0\- +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa])|(%))")
-_BARE = re.compile(r"[^\s\"'=]+").fullmatch
+_FIELD = lazy_pattern(r"%(?:\((\w+)\)([#0\- +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa])|(%))")
+_BARE = lazy_pattern(r"[^\s\"'=]+")
 
 
 class Renderer:
@@ -92,7 +93,7 @@ def fact_text(value: object) -> str:
     """A value as one word; in quotes where it holds a space, a quote or `=`."""
     if type(value) is str:
         # bare as long as a reader, or `logfmt`, still finds where the value ends
-        return value if value and _BARE(value) else quoted(value)
+        return value if value and _BARE.fullmatch(value) else quoted(value)
     if value is None or isinstance(value, (bool, dict, list, str)):
         return quoted(value)
     return str(value)

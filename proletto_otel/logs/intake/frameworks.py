@@ -13,15 +13,16 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.api.loggers import text_of
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.logs.record import already_logged
 
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLOURS = lazy_pattern(r"\x1b\[[0-9;]*m")
 _REQUEST_LINE = '] "%s" %s %s'
 """How werkzeug's line per request ends: `127.0.0.1 - - [date] "%s" %s %s`."""
 _SERVERS = ("gunicorn.error", "waitress", "hypercorn.error", "uvicorn.error")
-_PIN = re.compile(r"debugger pin(?: code)?: ", re.IGNORECASE)
+_PIN = lazy_pattern(r"debugger pin(?: code)?: ", re.IGNORECASE)
 
 
 def repeats_logged_error(record: logging.LogRecord) -> bool:

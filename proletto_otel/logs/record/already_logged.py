@@ -6,19 +6,19 @@ The fingerprint of an exception lives in `core.exceptions`.
 
 from __future__ import annotations
 
-import re
 import time
 from hashlib import blake2b
 
 from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.context import RequestContext, current_request
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.record.record import Record
 
 _MARK = "__proletto_reported__"
 MEMORY_S = 1.0
 """How long a mark holds outside a request: longer than the way from an inner handler to an outer
 one, short enough that an exception object raised again and again is logged again."""
-_VARYING = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F-]{16,}|\d+")
+_VARYING = lazy_pattern(r"0x[0-9a-fA-F]+|[0-9a-fA-F-]{16,}|\d+")
 MAX_FINGERPRINTS = 4096
 
 

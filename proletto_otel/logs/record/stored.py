@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core import conventions as c
+from proletto_otel.core.lazy_pattern import lazy_pattern
 
-_REQUEST_FACT = re.compile(r"(http|url|client|server|network|user_agent)\.|duration_ms$")
+_REQUEST_FACT = lazy_pattern(r"(http|url|client|server|network|user_agent)\.|duration_ms$")
 _NO_FACTS = frozenset((*c.LOG_FIELDS, c.USER, c.COMPONENT))
 
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proletto_otel.core import conventions as c
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.search.query import LEVELS, Matcher, key_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ MAX_CACHED = 32
 _HEADER = struct.Struct("<8sIII")
 _BLOCK = struct.Struct("<d7I")
 _CRC = struct.Struct("<I")
-_REQUEST = re.compile(
+_REQUEST = lazy_pattern(
     b'"%s":"([^"\\\\]{1,128})"(?:,"%s":"([0-9a-f]{32})")?'
     % (c.REQUEST_ID.encode(), c.TRACE_ID.encode())
 )

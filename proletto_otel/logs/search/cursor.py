@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-_TEXT = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,8})-([0-9a-f]{1,15})")
+from proletto_otel.core.lazy_pattern import lazy_pattern
+
+_TEXT = lazy_pattern(r"([0-9a-f]{1,16})-([0-9a-f]{1,8})-([0-9a-f]{1,15})")
 
 
 @dataclass(frozen=True, slots=True)

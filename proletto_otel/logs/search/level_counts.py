@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from proletto_otel.core import conventions as c
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.search import blocks
 from proletto_otel.logs.search.block_index import BlockFacts, BlockIndex
 from proletto_otel.logs.search.blocks import BLOCK
@@ -19,7 +20,7 @@ from proletto_otel.logs.search.query import LEVELS
 from proletto_otel.logs.search.walk import SLACK_S
 
 MAX_BARS = 400
-_LINE = re.compile(
+_LINE = lazy_pattern(
     b'^\\{"%s":"([^"]{19,32})","%s":"([^"]{1,30})"' % (c.TIMESTAMP.encode(), c.LEVEL.encode()),
     re.MULTILINE,
 )

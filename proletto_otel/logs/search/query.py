@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from proletto_otel.core import conventions as c
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.format.json import quoted
 from proletto_otel.logs.record.stored import StoredRecord
 from proletto_otel.logs.search.pattern import BoundedPattern
@@ -29,9 +29,9 @@ NO_TEXT = frozenset(
     )
 )  # fmt: skip
 """Fields that a search for a text leaves out: a number is not meant to be a part of an ID."""
-_INDEXED = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_INDEXED = lazy_pattern(r"[A-Za-z0-9._-]{1,128}")
 """IDs that are written as they are; others may be quoted in several ways."""
-_ASCII_RUN = re.compile(r"[\x20-\x7e]+")
+_ASCII_RUN = lazy_pattern(r"[\x20-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

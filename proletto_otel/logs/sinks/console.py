@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import operator
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from proletto_otel.core.conventions import REQUEST_ID
+from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.format.text import below, facts_text
 from proletto_otel.logs.record.record import Record
@@ -24,7 +24,7 @@ from proletto_otel.logs.this_thread import this_thread
 
 _COLOURS = {10: "\x1b[2m", 20: "\x1b[32m", 30: "\x1b[33m", 40: "\x1b[31m", 50: "\x1b[1;31m"}
 _DIM, _BOLD, _OFF = "\x1b[2m", "\x1b[1m", "\x1b[0m"
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # a record itself has no escape characters
+_COLOUR = lazy_pattern(r"\x1b\[[0-9;]*m")  # a record itself has no escape characters
 _UTF8 = ("utf-8", "utf8")
 
 _write = os.write
