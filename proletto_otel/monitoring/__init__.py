@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from proletto_otel.monitoring.report import Alert, CheckReport, HealthReport
     from proletto_otel.request.request_examples import RequestExample
-    from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
 
@@ -81,7 +81,7 @@ _LATE = {
     "Alert": "monitoring.report:Alert",
     "Annotation": "state.worker_lives:Annotation",
     "DeployReport": "monitoring.overview:DeployReport",
-    "EndpointPoint": "request.request_series:EndpointPoint",
+    "EndpointPoint": "request.request_points:EndpointPoint",
     "ErrorGroup": "errors.group_rows:ErrorGroup",
     "ErrorGroups": "errors.groups:ErrorGroups",
     "LogLine": "logs.search.results:LogLine",
@@ -89,12 +89,12 @@ _LATE = {
     "LogQuery": "logs.search.query:LogQuery",
     "LogSearch": "logs.search.search:LogSearch",
     "Occurrence": "errors.occurrences:Occurrence",
-    "LatencyHeatmap": "request.request_series:LatencyHeatmap",
+    "LatencyHeatmap": "request.request_points:LatencyHeatmap",
     "MetricPoint": "state.metric_series:MetricPoint",
     "Overview": "monitoring.overview:Overview",
     "OverviewMetric": "monitoring.overview:OverviewMetric",
     "RequestExample": "request.request_examples:RequestExample",
-    "RequestPoint": "request.request_series:RequestPoint",
+    "RequestPoint": "request.request_points:RequestPoint",
     "WorkerLife": "state.worker_lives:WorkerLife",
     "WorkerReport": "monitoring.overview:WorkerReport",
     "CheckReport": "monitoring.report:CheckReport",

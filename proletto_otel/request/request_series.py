@@ -6,28 +6,31 @@ Who writes it, and into which tables, lives in `request.request_history`.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from proletto_otel.request import durations, request_days
 from proletto_otel.request.request_history import ALL, DAY_S, DDL, TIERS
-from proletto_otel.request.request_totals import CLASSES, RequestSum, RequestTotals
+from proletto_otel.request.request_points import (
+    HEAT_EDGES_S,
+    EndpointPoint,
+    LatencyHeatmap,
+    RequestPoint,
+    heat,
+    point,
+)
+from proletto_otel.request.request_totals import RequestSum, RequestTotals
 from proletto_otel.state.store import Store
 
 MAX_POINTS = 2000
-HEAT_EDGES_S = tuple(0.002 * 2**i for i in range(14))
-"""Between the rows of a heat map: below 2 ms, a row for each doubling, above 16 s; 15 rows."""
-_HEAT_ROWS = [sum(durations.middle_s(i) >= edge for edge in HEAT_EDGES_S) for i in
-              range(len(durations.EDGES) + 1)]  # fmt: skip
-"""The row of each bucket of `request.durations`."""
 
 # One look-up of the primary key for each bucket: a scan would read all routes of the time.
-_OF_ROUTE = (
+_TIMES = (
     "WITH RECURSIVE times(at) AS (SELECT :first UNION ALL SELECT at + :tier FROM times"
-    " WHERE at + :tier < :end) SELECT p.* FROM times JOIN request_points p"
-    " ON p.tier = :tier AND p.at = times.at AND p.route = :route"
+    " WHERE at + :tier < :end) "
 )
+_JOINED = " FROM times JOIN request_points p ON p.tier = :tier AND p.at = times.at AND p.route = "
+_OF_ROUTE = f"{_TIMES} SELECT p.* {_JOINED} :route"
+_WATCHED = f"{_TIMES} SELECT count(*) AS n, max(p.at) AS newest {_JOINED} {ALL}"
 _OF_ROUTES = (
     "SELECT p.*, r.method, r.route AS template FROM request_points p JOIN request_routes r"
     " ON r.id = p.route WHERE p.tier = :tier AND p.at >= :first AND p.at < :end"
@@ -40,66 +43,6 @@ _COUNTS = (
     f" sum(c4), sum(c5), sum(errors), sum(timed), sum(seconds) {_IN_TIME} GROUP BY route, begin"
 )
 _DURATIONS = f"SELECT route, durations {_IN_TIME}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestPoint:
-    """The requests of one bucket. A bucket that nobody watched has no point."""
-
-    time: float
-    """Where the bucket begins, unix seconds."""
-
-    seconds: float
-    """How long it is; of the one that is under way, how much is over: a rate is count / seconds."""
-
-    count: int
-    errors: int
-    """Those that failed: 5xx, or an exception nobody handled."""
-
-    by_status: Mapping[str, int] = field(default_factory=dict)
-    """By class of status: `2xx`, and `other` where none was sent; only those that occurred."""
-
-    timed: int
-    """Those that the durations below are about: no event streams, no WebSockets."""
-
-    mean: float | None
-    """Seconds, as all of the following; None without a timed request."""
-    min: float | None
-    """As all of the following right within 4 %."""
-    max: float | None
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyHeatmap:
-    """How many requests took how long, by time."""
-
-    times: tuple[float, ...]
-    """Where each column begins, unix seconds; columns of times that nobody watched are missing."""
-
-    seconds: float
-    """How long a column is."""
-
-    edges: tuple[float, ...]
-    """Seconds between the rows: one less than there are rows."""
-
-    counts: tuple[tuple[int, ...], ...]
-    """By column, then by row, the fastest row first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointPoint:
-    """One endpoint's requests of a time, and how they were spread over it."""
-
-    method: str
-    route: str | None
-    """Template; None: no route matched."""
-    total: RequestPoint
-    """Everything together; `time` and `seconds` are those of the time asked for."""
-    points: tuple[tuple[float, int, int], ...]
-    """Unix seconds, requests, failures: what a small curve shows."""
 
 
 class RequestSeries:
@@ -128,18 +71,19 @@ class RequestSeries:
             points: How many at most.
         """
         step, columns = self._columns(start, end, route, method, points)
-        return tuple(_point(at, step, total) for at, total in columns)
+        return tuple(point(at, step, total) for at, total in columns)
 
     def total(
         self, start: float, end: float, route: str | None = None, method: str | None = None
     ) -> RequestPoint:
         """All requests from *start* to *end* in one; arguments as for `points`."""
         # Only times that are over by half are wanted: the first bucket belongs mostly to before.
-        _, columns = self._columns(start + 30, end, route, method, MAX_POINTS)
-        everything = RequestTotals()
-        for _, total in columns:
+        step, columns = self._columns(start + 30, end, route, method, MAX_POINTS)
+        everything, watched_s = RequestTotals(), 0.0
+        for at, total in columns:
             everything.add(total)
-        return _point(start, end - start, everything)
+            watched_s += max(0.0, min(at + step, end) - max(at, start))
+        return point(start, watched_s, everything)
 
     def heatmap(
         self, start: float, end: float, route: str | None = None, method: str | None = None,
@@ -151,7 +95,7 @@ class RequestSeries:
             times=tuple(float(at) for at, _ in found),
             seconds=float(step),
             edges=HEAT_EDGES_S,
-            counts=tuple(_heat(total) for _, total in found),
+            counts=tuple(heat(total) for _, total in found),
         )
 
     def endpoints(self, start: float, end: float, points: int = 30) -> tuple[EndpointPoint, ...]:
@@ -169,13 +113,23 @@ class RequestSeries:
         for number, packed in self._read(_DURATIONS, parts, step):
             if number in found:
                 durations.add_packed(found[number].total.fine, packed)
+        watched_s = self._watched_s(parts, end)
         names = self._store.query("SELECT id, method, route FROM request_routes")
         made = [
-            found[number].report((method, route), first, end)
+            found[number].report((method, route), first, watched_s)
             for number, method, route in names
             if number in found
         ]
         return tuple(sorted(made, key=lambda e: -e.total.count))
+
+    def _watched_s(self, parts: Iterable[request_days.Piece], end: float) -> float:
+        """How much of a time somebody watched: so long, requests were counted."""
+        seconds = 0.0
+        for tier, first, until in parts:
+            for row in self._store.query(_WATCHED, {"tier": tier, "first": first, "end": until}):
+                if row["n"]:
+                    seconds += row["n"] * tier - max(0.0, row["newest"] + tier - end)
+        return seconds
 
     def _read(
         self, sql: str, parts: Iterable[request_days.Piece], step: int
@@ -243,26 +197,6 @@ def _reaches(tier: int, start: float, oldest: Mapping[int, float]) -> bool:
     return tier in oldest and all(oldest[tier] <= begin for begin in coarser)
 
 
-def _point(at: float, seconds: float, total: RequestTotals) -> RequestPoint:
-    over_s = min(seconds, max(time.time() - at, 1.0))
-    buckets = [int(i) for i in total.durations]
-    quantiles = [durations.quantile_s(total.durations, q) for q in (0.5, 0.95, 0.99)]
-    return RequestPoint(
-        time=float(at),
-        seconds=float(over_s),
-        count=total.count,
-        errors=total.errors,
-        by_status={name: n for name, n in zip(CLASSES, total.classes, strict=True) if n},
-        timed=total.timed,
-        mean=total.seconds / total.timed if total.timed else None,
-        min=durations.middle_s(min(buckets)) if buckets else None,
-        max=durations.middle_s(max(buckets)) if buckets else None,
-        p50=quantiles[0],
-        p95=quantiles[1],
-        p99=quantiles[2],
-    )
-
-
 class _Endpoint:
     """The rows of one endpoint."""
 
@@ -281,19 +215,11 @@ class _Endpoint:
             count, errors = count + earlier, errors + failed
         self.points.append((float(row[1]), count, errors))
 
-    def report(self, key: tuple[str, str], first: int, end: float) -> EndpointPoint:
+    def report(self, key: tuple[str, str], first: int, watched_s: float) -> EndpointPoint:
         """What a table shows."""
         return EndpointPoint(
             method=key[0],
             route=key[1] or None,
-            total=_point(first, end - first, self.total.totals()),
+            total=point(first, watched_s, self.total.totals()),
             points=tuple(self.points),
         )
-
-
-def _heat(total: RequestTotals) -> tuple[int, ...]:
-    rows = [0] * (len(HEAT_EDGES_S) + 1)
-    for bucket, n in total.durations.items():
-        row = _HEAT_ROWS[min(int(bucket), len(_HEAT_ROWS) - 1)]
-        rows[row] += n
-    return tuple(rows)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from proletto_otel.monitoring.overview import Overview
     from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
     from proletto_otel.request.request_examples import RequestExample
-    from proletto_otel.request.request_series import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
     from proletto_otel.request.top_callers import HourSection
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.store import Store

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.request.request_series import RequestPoint
+from proletto_otel.request.request_points import RequestPoint
 from proletto_otel.web.all_hosts import promql
 from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts, curves, result_of
 from proletto_otel.web.all_hosts.promql import LEAST_WINDOW_S, Steps

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from proletto_otel.metrics import system_metrics
 from proletto_otel.metrics.host import CONTAINER
-from proletto_otel.request.request_series import EndpointPoint, RequestPoint
+from proletto_otel.request.request_points import EndpointPoint, RequestPoint
 from proletto_otel.web.all_hosts import promql
 from proletto_otel.web.all_hosts.promql import Steps
 from proletto_otel.web.charts.series import Point, Series

@@ -24,7 +24,7 @@ from proletto_otel.web.pages.readings import Reading, reading
 if TYPE_CHECKING:
     from proletto_otel.logs.search.query import LogQuery
     from proletto_otel.monitoring.report import Alert
-    from proletto_otel.request.request_series import EndpointPoint, RequestPoint
+    from proletto_otel.request.request_points import EndpointPoint, RequestPoint
     from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts
     from proletto_otel.web.asked import Asked

@@ -13,7 +13,7 @@ from proletto_otel.web.pages.readings import reading
 from proletto_otel.web.pages.workers import workers
 
 if TYPE_CHECKING:
-    from proletto_otel.request.request_series import RequestPoint
+    from proletto_otel.request.request_points import RequestPoint
     from proletto_otel.web.asked import Asked
 
 SHOWN = 6

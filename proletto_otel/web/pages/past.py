@@ -13,7 +13,7 @@ from proletto_otel.web.charts.series import Limit, Mark, Point, Series
 from proletto_otel.web.pages.limits import limits
 
 if TYPE_CHECKING:
-    from proletto_otel.request.request_series import RequestPoint
+    from proletto_otel.request.request_points import RequestPoint
     from proletto_otel.web.asked import Asked
 
 BY_RESULT = "Requests per minute, by result"

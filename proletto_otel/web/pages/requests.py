@@ -10,7 +10,7 @@ from proletto_otel.web.pages import AdminPage, hosts, listed, past
 from proletto_otel.web.pages.callers import callers
 
 if TYPE_CHECKING:
-    from proletto_otel.request.request_series import EndpointPoint
+    from proletto_otel.request.request_points import EndpointPoint
     from proletto_otel.web.asked import Asked
 
 Sort = Callable[["EndpointPoint"], Any]
