@@ -62,7 +62,7 @@ class PastReads(Registrations):
 
     def request_series(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, points: int = 120,
+        method: str | None = None, points: int = 120, *, without_failed: bool = False,
     ) -> tuple[RequestPoint, ...]:  # fmt: skip
         """Counts, failures and durations of the requests of all workers, by time.
 
@@ -73,34 +73,38 @@ class PastReads(Registrations):
                 application's, without probes and admin pages.
             method: this method only.
             points: how many at most.
+            without_failed: durations of those alone that did not fail; counts stay those of all.
         """
         live = self.live()
-        return live.past.requests.points(start, _end(end), route, method, points) if live else ()
+        asked = (start, _end(end), route, method, points)
+        return live.past.requests.points(*asked, without_failed=without_failed) if live else ()
 
     def request_total(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None,
+        method: str | None = None, *, without_failed: bool = False,
     ) -> RequestPoint | None:  # fmt: skip
         """As `request_series`, all in one; None before telemetry is set up."""
         live = self.live()
-        return live.past.requests.total(start, _end(end), route, method) if live else None
+        asked = (start, _end(end), route, method)
+        return live.past.requests.total(*asked, without_failed=without_failed) if live else None
 
     def request_endpoints(
-        self, start: float, end: float | None = None, points: int = 30
-    ) -> tuple[EndpointPoint, ...]:
+        self, start: float, end: float | None = None, points: int = 30, *,
+        without_failed: bool = False,
+    ) -> tuple[EndpointPoint, ...]:  # fmt: skip
         """Every endpoint that was asked in a time, the busiest first, each with a small curve."""
         live = self.live()
-        return live.past.requests.endpoints(start, _end(end), points) if live else ()
+        asked = (start, _end(end), points)
+        return live.past.requests.endpoints(*asked, without_failed=without_failed) if live else ()
 
     def latency_heatmap(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, columns: int = 60,
+        method: str | None = None, columns: int = 60, *, without_failed: bool = False,
     ) -> LatencyHeatmap | None:  # fmt: skip
         """How many requests took how long, by time; None before telemetry is set up."""
         live = self.live()
-        return (
-            live.past.requests.heatmap(start, _end(end), route, method, columns) if live else None
-        )
+        asked = (start, _end(end), route, method, columns)
+        return live.past.requests.heatmap(*asked, without_failed=without_failed) if live else None
 
     def slowest_requests(
         self, start: float, end: float | None = None, route: str | None = None,

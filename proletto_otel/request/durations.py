@@ -108,6 +108,11 @@ def grown(now: Sparse, before: Sparse) -> dict[str, int] | None:
     return {i: more for i, n in now.items() if (more := n - before.get(i, 0))}
 
 
+def at_most(counts: Sparse, limits: Sparse) -> dict[str, int]:
+    """*counts* that are in no bucket more than *limits*."""
+    return {i: least for i, n in counts.items() if (least := min(n, limits.get(i, 0)))}
+
+
 def middle_s(bucket: int) -> float:
     """What a duration in *bucket* is taken for: off by 4 % at most."""
     # the middle of a bucket that grows by a factor is the geometric one

@@ -42,6 +42,7 @@ def _split(more: RequestTotals, weights: Mapping[float, float]) -> dict[float, R
             timed=share(more.timed),
             seconds=more.seconds * (high - low),
             durations={bucket: part for bucket, n in more.durations.items() if (part := share(n))},
+            failed={bucket: part for bucket, n in more.failed.items() if (part := share(n))},
             start_ns=more.start_ns,
         )
     return found

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 
 from proletto_otel.core.internal_errors import log_rate_limited
-from proletto_otel.request import durations, gaps
+from proletto_otel.request import durations, failed_durations, gaps
 from proletto_otel.request.request_totals import RequestTotals, Route
 from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.state.store import Store, StoreUnavailable
@@ -33,6 +33,7 @@ DDL = (
     " c3 INTEGER NOT NULL, c4 INTEGER NOT NULL, c5 INTEGER NOT NULL, errors INTEGER NOT NULL,"
     " timed INTEGER NOT NULL, seconds REAL NOT NULL, durations BLOB NOT NULL,"
     " PRIMARY KEY (tier, at, route)) WITHOUT ROWID",
+    *failed_durations.DDL,
 )
 DAY_S = 86_400
 TIERS = ((60, 6 * 3600), (900, 7 * DAY_S), (10_800, 90 * DAY_S))
@@ -139,8 +140,12 @@ class RequestHistory:
         # Another generation: another process led meanwhile, or the store was replaced.
         if row["generation"] != self._generation:
             self._generation = row["generation"]
+            failed = failed_durations.totals(db)
             self._stored = {
-                (r["method"], r["route"]): (r["id"], row_totals(r, r["start_ns"]))
+                (r["method"], r["route"]): (
+                    r["id"],
+                    row_totals(r, r["start_ns"], failed.get(r["id"])),
+                )
                 for r in db.execute("SELECT * FROM request_routes")
             }
         return float(row["at"])
@@ -192,7 +197,7 @@ class RequestHistory:
         if more is None:
             return None, before
         # Fine durations come from other files than counts, and may be a little older.
-        return more, replace(now, durations=before.durations)
+        return more, replace(now, durations=before.durations, failed=before.failed)
 
     def _missing(
         self, db: sqlite3.Connection, sections: Iterable[RouteSection], since: float, at: float
@@ -228,6 +233,7 @@ class RequestHistory:
                 made[row] = row_totals(there[row]) if row in there else RequestTotals()
             made[row].add(more)
         db.executemany(_PUT, [(tier, at, row, *_values(total)) for row, total in made.items()])
+        failed_durations.add(db, tier, at, {row: total.failed for row, total in made.items()})
 
     def prune(self, at: float) -> None:
         """Delete what is too old at *at*."""
@@ -237,16 +243,19 @@ class RequestHistory:
             " FROM request_points WHERE tier = ? AND at < ? LIMIT ?)",
             [(tier, at - stored_s, PRUNE_BATCH) for tier, stored_s in TIERS],
         )
+        oldest = {tier: at - stored_s for tier, stored_s in TIERS}
+        failed_durations.prune(self._store, oldest, PRUNE_BATCH)
 
 
 def _remember(
     db: sqlite3.Connection, route: Route, totals: RequestTotals, number: int | None
 ) -> int:
     db.execute(_ROUTE, (*route, totals.start_ns, *_values(totals)))
-    if number is not None:
-        return number
-    found = db.execute("SELECT id FROM request_routes WHERE method = ? AND route = ?", route)
-    return int(found.fetchone()[0])
+    if number is None:
+        sql = "SELECT id FROM request_routes WHERE method = ? AND route = ?"
+        number = int(db.execute(sql, route).fetchone()[0])
+    failed_durations.remember(db, number, totals.failed)
+    return number
 
 
 def _values(totals: RequestTotals) -> tuple[object, ...]:
@@ -254,7 +263,9 @@ def _values(totals: RequestTotals) -> tuple[object, ...]:
     return (*totals.classes, totals.errors, totals.timed, totals.seconds, packed)
 
 
-def row_totals(row: sqlite3.Row, start_ns: int = 0) -> RequestTotals:
+def row_totals(
+    row: sqlite3.Row, start_ns: int = 0, failed: durations.Sparse | None = None
+) -> RequestTotals:
     """What a row of either table says."""
     return RequestTotals(
         classes=[row["other"], row["c1"], row["c2"], row["c3"], row["c4"], row["c5"]],
@@ -262,5 +273,6 @@ def row_totals(row: sqlite3.Row, start_ns: int = 0) -> RequestTotals:
         timed=row["timed"],
         seconds=row["seconds"],
         durations=durations.unpacked(row["durations"]),
+        failed=failed or {},
         start_ns=start_ns,
     )

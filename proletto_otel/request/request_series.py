@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
-from proletto_otel.request import durations, request_days
+from proletto_otel.request import durations, failed_durations, request_days
 from proletto_otel.request.request_history import ALL, DAY_S, DDL, TIERS
 from proletto_otel.request.request_points import (
     HEAT_EDGES_S,
@@ -30,7 +30,9 @@ _TIMES = (
 )
 _JOINED = " FROM times JOIN request_points p ON p.tier = :tier AND p.at = times.at AND p.route = "
 _OF_ROUTE = f"{_TIMES} SELECT p.* {_JOINED} :route"
-_WATCHED = f"{_TIMES} SELECT count(*) AS n, max(p.at) AS newest {_JOINED} {ALL}"
+_WATCHED = (
+    f"{_TIMES} SELECT count(*) AS n, min(p.at) AS oldest, max(p.at) AS newest {_JOINED} {ALL}"
+)
 _OF_ROUTES = (
     "SELECT p.*, r.method, r.route AS template FROM request_points p JOIN request_routes r"
     " ON r.id = p.route WHERE p.tier = :tier AND p.at >= :first AND p.at < :end"
@@ -58,7 +60,7 @@ class RequestSeries:
 
     def points(
         self, start: float, end: float, route: str | None = None, method: str | None = None,
-        points: int = 120,
+        points: int = 120, *, without_failed: bool = False,
     ) -> tuple[RequestPoint, ...]:  # fmt: skip
         """The points of a chart from *start* to *end*, unix seconds.
 
@@ -69,16 +71,20 @@ class RequestSeries:
                 application's, without probes and admin pages.
             method: Only this method's.
             points: How many at most.
+            without_failed: Take the durations of those alone that did not fail; counts are of all.
         """
-        step, columns = self._columns(start, end, route, method, points)
+        asked = (route, method, points, without_failed)
+        step, columns = self._columns(start, end, *asked)
         return tuple(point(at, step, total) for at, total in columns)
 
     def total(
-        self, start: float, end: float, route: str | None = None, method: str | None = None
-    ) -> RequestPoint:
+        self, start: float, end: float, route: str | None = None, method: str | None = None,
+        *, without_failed: bool = False,
+    ) -> RequestPoint:  # fmt: skip
         """All requests from *start* to *end* in one; arguments as for `points`."""
         # Only times that are over by half are wanted: the first bucket belongs mostly to before.
-        step, columns = self._columns(start + 30, end, route, method, MAX_POINTS)
+        asked = (route, method, MAX_POINTS, without_failed)
+        step, columns = self._columns(start + 30, end, *asked)
         everything, watched_s = RequestTotals(), 0.0
         for at, total in columns:
             everything.add(total)
@@ -87,10 +93,11 @@ class RequestSeries:
 
     def heatmap(
         self, start: float, end: float, route: str | None = None, method: str | None = None,
-        columns: int = 60,
+        columns: int = 60, *, without_failed: bool = False,
     ) -> LatencyHeatmap:  # fmt: skip
         """How many requests took how long; arguments as for `points`."""
-        step, found = self._columns(start, end, route, method, columns)
+        asked = (route, method, columns, without_failed)
+        step, found = self._columns(start, end, *asked)
         return LatencyHeatmap(
             times=tuple(float(at) for at, _ in found),
             seconds=float(step),
@@ -98,9 +105,12 @@ class RequestSeries:
             counts=tuple(heat(total) for _, total in found),
         )
 
-    def endpoints(self, start: float, end: float, points: int = 30) -> tuple[EndpointPoint, ...]:
+    def endpoints(
+        self, start: float, end: float, points: int = 30, *, without_failed: bool = False
+    ) -> tuple[EndpointPoint, ...]:
         """Every endpoint that was asked between *start* and *end*, the busiest first."""
-        tier, step, first = _fit(start, end, points, self._oldest())
+        oldest = self._oldest()
+        tier, step, first = _fit(start, end, points, oldest)
         found: dict[int, _Endpoint] = {}
         parts = request_days.pieces(self._store, tier, first, end)
         # a column of the curves may be finer than a piece
@@ -113,7 +123,10 @@ class RequestSeries:
         for number, packed in self._read(_DURATIONS, parts, step):
             if number in found:
                 durations.add_packed(found[number].total.fine, packed)
-        watched_s = self._watched_s(parts, end)
+        for row in self._failures(parts) if without_failed else ():
+            if row["route"] in found:
+                found[row["route"]].total.leave_out(row["durations"])
+        watched_s = self._watched_s(parts, end, oldest)
         names = self._store.query("SELECT id, method, route FROM request_routes")
         made = [
             found[number].report((method, route), first, watched_s)
@@ -122,13 +135,16 @@ class RequestSeries:
         ]
         return tuple(sorted(made, key=lambda e: -e.total.count))
 
-    def _watched_s(self, parts: Iterable[request_days.Piece], end: float) -> float:
+    def _watched_s(
+        self, parts: Iterable[request_days.Piece], end: float, oldest: Mapping[int, float]
+    ) -> float:
         """How much of a time somebody watched: so long, requests were counted."""
         seconds = 0.0
         for tier, first, until in parts:
             for row in self._store.query(_WATCHED, {"tier": tier, "first": first, "end": until}):
                 if row["n"]:
                     seconds += row["n"] * tier - max(0.0, row["newest"] + tier - end)
+                    seconds -= _before_the_first(tier, row["oldest"], oldest)
         return seconds
 
     def _read(
@@ -139,9 +155,16 @@ class RequestSeries:
                 sql, {"tier": tier, "first": first, "end": end, "step": step}
             )
 
+    def _failures(self, parts: Iterable[request_days.Piece]) -> Iterator[sqlite3.Row]:
+        for tier, first, end in parts:
+            # of days there is no sum: few rows have a failure
+            fine = min(tier, request_days.EIGHTH_S)
+            yield from failed_durations.of_endpoints(self._store, fine, first, end)
+
     def _columns(
-        self, start: float, end: float, route: str | None, method: str | None, points: int
-    ) -> tuple[int, list[tuple[int, RequestTotals]]]:
+        self, start: float, end: float, route: str | None, method: str | None, points: int,
+        without_failed: bool,
+    ) -> tuple[int, list[tuple[int, RequestTotals]]]:  # fmt: skip
         tier, step, first = _fit(start, end, points, self._oldest())
         asked = {"tier": tier, "first": first, "end": end, "method": method, "route": route}
         watched = self._store.query(_OF_ROUTE, asked | {"route": ALL})
@@ -154,6 +177,9 @@ class RequestSeries:
             if column not in found:
                 found[column] = RequestSum()
             found[column].take(row)
+        for row in failed_durations.of_columns(self._store, asked, ALL) if without_failed else ():
+            if row["at"] // step * step in found:
+                found[row["at"] // step * step].leave_out(row["durations"])
         return step, [(at, rows.totals()) for at, rows in sorted(found.items())]
 
     def _rows_of(self, asked: Mapping[str, object]) -> list[sqlite3.Row]:
@@ -195,6 +221,15 @@ def _reaches(tier: int, start: float, oldest: Mapping[int, float]) -> bool:
     # A coarser bucket begins before its first request: that much is no missing past.
     coarser = [max(start, first + t) for t, first in oldest.items() if t > tier]
     return tier in oldest and all(oldest[tier] <= begin for begin in coarser)
+
+
+def _before_the_first(tier: int, bucket: float, oldest: Mapping[int, float]) -> float:
+    """Seconds of the first of all buckets in which the service did not run yet."""
+    first = oldest.get(min(tier, request_days.EIGHTH_S), -1.0)
+    if not bucket <= first < bucket + tier:
+        return 0.0
+    # the finer tiers forget sooner: then they begin in another bucket
+    return max(at for at in (bucket, *oldest.values()) if bucket <= at < bucket + tier) - bucket
 
 
 class _Endpoint:

@@ -42,6 +42,8 @@ class RequestTotals:
     """How long the timed ones took in all."""
     durations: Mapping[str, int] = field(default_factory=dict)
     """The timed ones by `request.durations`."""
+    failed: Mapping[str, int] = field(default_factory=dict)
+    """Those of them that failed, likewise."""
     start_ns: int = 0
     """Since when they are counted; 0: unknown."""
 
@@ -57,6 +59,7 @@ class RequestTotals:
         self.timed += other.timed
         self.seconds += other.seconds
         self.durations = durations.added((self.durations, other.durations))
+        self.failed = durations.added((self.failed, other.failed))
         self.start_ns = min(self.start_ns or other.start_ns, other.start_ns)
 
     def since(self, before: RequestTotals) -> RequestTotals | None:
@@ -69,7 +72,9 @@ class RequestTotals:
             errors=self.errors - before.errors,
             timed=self.timed - before.timed,
             seconds=max(0.0, self.seconds - before.seconds),
-            durations=durations.grown(self.durations, before.durations) or {},
+            durations=(timed := durations.grown(self.durations, before.durations) or {}),
+            # no more than all: another release may have stored those of a while, without these
+            failed=durations.at_most(durations.grown(self.failed, before.failed) or {}, timed),
             start_ns=self.start_ns,
         )
 
@@ -106,6 +111,15 @@ class RequestSum:
         self.seconds += other.seconds
         self.fine = [a + b for a, b in zip(self.fine, other.fine, strict=True)]
 
+    def leave_out(self, packed: bytes) -> None:
+        """Take durations away: those of failed requests."""
+        for bucket, n in durations.unpacked(packed).items():
+            gone = min(n, self.fine[int(bucket)])
+            self.fine[int(bucket)] -= gone
+            self.timed = max(self.timed - gone, 0)
+            # no sum of them is stored: their middles are right within 4 %
+            self.seconds = max(self.seconds - gone * durations.middle_s(int(bucket)), 0.0)
+
     def totals(self) -> RequestTotals:
         """What they are together."""
         return RequestTotals(
@@ -138,6 +152,7 @@ def totals(
         if known is not None:
             recent = (counts for _, counts in section.get("recent", ()))
             known.durations = durations.added((section.get("older", {}), *recent))
+            known.failed = section.get("failed", {})
     return found
 
 

@@ -77,14 +77,16 @@ class RouteSection(TypedDict):
     """Durations by unix minute, of the last six minutes that had any; oldest first."""
     older: durations.Sparse
     """Durations before them."""
+    failed: durations.Sparse
+    """Durations of those that failed, of all times."""
 
 
 class RouteActivity:
     """What one route of this process remembers. `add` is called at the end of each request."""
 
     __slots__ = (
-        "_durations", "_floor", "_lately", "_lock", "_now", "_older", "_recent", "failures",
-        "last_error", "method", "minutes", "route", "slowest",
+        "_durations", "_failed", "_floor", "_lately", "_lock", "_now", "_older", "_recent",
+        "failures", "last_error", "method", "minutes", "route", "slowest",
     )  # fmt: skip
 
     def __init__(self, method: str, route: str | None) -> None:
@@ -104,6 +106,7 @@ class RouteActivity:
         self._durations = durations.empty()
         self._recent: deque[tuple[int, durations.Counts]] = deque()
         self._older: dict[str, int] = {}
+        self._failed = durations.empty()
         self._floor = 0.0
 
     def add(self, exchange: Exchange, failed: bool) -> None:
@@ -126,6 +129,8 @@ class RouteActivity:
         now[3] += duration
         in_bucket = bisect_left(EDGES, duration)
         self._durations[in_bucket] += 1  # no call in between either
+        if failed:
+            self._failed[in_bucket] += 1
         # The floor is the fastest of the slowest: most requests end with this one comparison
         if duration > self._floor:
             self._slow(exchange)
@@ -143,6 +148,8 @@ class RouteActivity:
                 "minutes": [list(m) for m in self.minutes],
                 "recent": [[m, durations.sparse(counts)] for m, counts in self._recent],
                 "older": dict(self._older),
+                # most routes never failed: nothing to look through
+                "failed": durations.sparse(self._failed) if self.last_error else {},
             }
 
     def _next(self, minute: int) -> list[float]:
@@ -262,4 +269,5 @@ def _joined(a: RouteSection, b: RouteSection) -> RouteSection:
         "minutes": [minutes[m] for m in sorted(minutes)][-MINUTES:],
         "recent": recent[-RECENT_MINUTES:],
         "older": durations.added((a.get("older", {}), b.get("older", {}), *gone)),
+        "failed": durations.added((a.get("failed", {}), b.get("failed", {}))),
     }

@@ -34,8 +34,9 @@ def base_of(asked: Asked) -> str:
 
 
 def kept_of(asked: Asked) -> dict[str, str]:
-    """What every link keeps of the address: the time range, and whether all hosts are meant."""
-    return {name: asked.query[name] for name in (*PARAMETERS, "hosts") if name in asked.query}
+    """What every link keeps of the address: the time range, all hosts, without failed requests."""
+    names = (*PARAMETERS, "hosts", "without")
+    return {name: asked.query[name] for name in names if name in asked.query}
 
 
 def kept_form(asked: Asked) -> Markup:

@@ -12,6 +12,8 @@ from proletto_otel.web.visitor import Visitor
 
 ALL = "all"
 """Value of the parameter `hosts` that asks for all of them."""
+FAILED = "failed"
+"""Value of the parameter `without`."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,6 +29,11 @@ class Asked:
     def all_hosts(self) -> bool:
         """Whether the address asks for all hosts, where a page can show them."""
         return self.query.get("hosts") == ALL
+
+    @property
+    def without_failed(self) -> bool:
+        """Whether the address asks for durations of those requests alone that did not fail."""
+        return self.query.get("without") == FAILED
 
     @cached_property
     def range(self) -> ranges.Range:

@@ -16,8 +16,18 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "api_alerts": ("limit",),
     "api_history_path_metric_": ("since",),
     "api_health_check_history": ("since",),
-    "page_requests": ("sort", "callers", "text", "range", "from", "to", "hosts", "limit"),
-    "page_endpoint": ("method", "route", "range", "from", "to", "hosts"),
+    "page_requests": (
+        "sort",
+        "callers",
+        "text",
+        "range",
+        "from",
+        "to",
+        "hosts",
+        "without",
+        "limit",
+    ),
+    "page_endpoint": ("method", "route", "range", "from", "to", "hosts", "without"),
     "page_errors": ("state", "text", "sort", "version", "range", "from", "to", "limit"),
     "page_error": ("occurrence", "range", "from", "to"),
     "page_system": ("range", "from", "to", "hosts"),
@@ -28,7 +38,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     ),
     "page_logs": ("range", "from", "to", "hosts", "cursor", "at", "limit", *LOG_FIELDS),
     "logs_tail": ("cursor", *LOG_FIELDS),
-    "live": ("page", "range", "from", "to", "hosts"),
+    "live": ("page", "range", "from", "to", "hosts", "without"),
 }
 """Parameters of the address by page."""
 _CAPTURED = lazy_pattern(r"<(?:path:)?(\w+)>")

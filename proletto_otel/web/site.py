@@ -78,18 +78,19 @@ class MonitorView(Protocol):
     ) -> Sequence[MetricPoint]: ...
     def request_series(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, points: int = 120,
+        method: str | None = None, points: int = 120, *, without_failed: bool = False,
     ) -> Sequence[RequestPoint]: ...  # fmt: skip
     def request_total(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None,
+        method: str | None = None, *, without_failed: bool = False,
     ) -> RequestPoint | None: ...  # fmt: skip
     def request_endpoints(
-        self, start: float, end: float | None = None, points: int = 30
-    ) -> Sequence[EndpointPoint]: ...
+        self, start: float, end: float | None = None, points: int = 30, *,
+        without_failed: bool = False,
+    ) -> Sequence[EndpointPoint]: ...  # fmt: skip
     def latency_heatmap(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, columns: int = 60,
+        method: str | None = None, columns: int = 60, *, without_failed: bool = False,
     ) -> LatencyHeatmap | None: ...  # fmt: skip
     def slowest_requests(
         self, start: float, end: float | None = None, route: str | None = None,

@@ -56,6 +56,7 @@ class Service:
         fine = durations.empty()
         fine[next(i for i, edge in enumerate(durations.EDGES) if edge >= seconds)] = n
         more.durations = durations.sparse(fine)
+        more.failed = more.durations if status == 5 else {}
         known.add(more)
         self.totals = {**self.totals, route: known}
 
@@ -215,6 +216,23 @@ def test_endpoints_have_a_curve(store: Store) -> None:
     (found,) = RequestSeries(store).endpoints(BEGIN, BEGIN + 1800, points=30)
     assert 8 == found.total.count
     assert ((BEGIN, 4, 1), (BEGIN + 60, 4, 0)) == found.points
+
+
+def test_rates_are_of_the_time_that_somebody_watched(store: Store) -> None:
+    """Ten requests in two minutes of a day are five a minute, in the sum and in the table."""
+    service = Service(store, at=BEGIN + 600)  # within a bucket of a quarter of an hour
+    service.serve(n=6)
+    service.record()
+    service.serve(n=4)
+    service.record(after=60)
+    series, day = RequestSeries(store), (BEGIN - DAY, BEGIN + 720)
+    nobody = series.total(BEGIN - DAY, BEGIN - 3600)
+
+    assert (10, 120) == ((total := series.total(*day)).count, total.seconds)
+    for points in (1440, 30):  # buckets of minutes, and the one that it began in
+        (found,) = series.endpoints(*day, points)
+        assert (10, 120) == (found.total.count, found.total.seconds)
+    assert (0, 0) == (nobody.count, nobody.seconds)
 
 
 def test_a_long_time_is_read_from_the_coarsest_buckets(store: Store) -> None:

@@ -148,6 +148,10 @@ def test_endpoint_is_shown_of_all_hosts(services: list[Service]) -> None:
     shown = re.search(r"How long requests took: (\d+) requests", html)
     assert shown is not None
     assert int(shown[1]) == pytest.approx(12, abs=4)
+    good = page(services[0], "endpoint", method="POST", route=route, without="failed")["total"]
+    assert (total["count"], 0, None) == (good["count"], good["timed"], good["p95"])
+    rows = page(services[0], "requests", without="failed")["endpoints"]
+    assert all((row["total"]["p95"] is None) == (row["route"] == route) for row in rows), rows
     other = page(services[0], "endpoint", method="GET", route=route)
     assert 0 == other["total"]["count"]
     _, _, html = services[0].fetch("GET", f"{ADMIN}/requests?hosts=all&range=15m")

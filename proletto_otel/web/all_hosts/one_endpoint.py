@@ -41,35 +41,43 @@ class EndpointOfHosts:
 
 
 def endpoint(
-    backend: Backend, config: Config, chosen: Range, route: str, method: str | None
-) -> EndpointOfHosts:
+    backend: Backend, config: Config, chosen: Range, matchers: tuple[str, ...],
+    without_failed: bool,
+) -> EndpointOfHosts:  # fmt: skip
     """The requests over the range.
+
+    Args:
+        backend: Prometheus.
+        config: The settings.
+        chosen: The range.
+        matchers: As `promql.one_endpoint` makes them.
+        without_failed: Whether durations are of those alone that did not fail.
 
     Raises:
         NoAnswer: with the reason.
     """
-    matchers = promql.one_endpoint(route, method)
     steps = Steps.of(chosen.start, chosen.end, chosen.points)
     # a column looks back over its own time and no further: a request is in one of them
     columns = min(COLUMNS, max(int(chosen.seconds // LEAST_WINDOW_S), 1))
     wide = Steps.of(chosen.start, chosen.end, columns)
     seconds = steps.step * steps.count
+    among = {"without_failed": without_failed}
     questions = (
-        promql.over_time(promql.requests(config, steps, *matchers), steps),
-        promql.at(promql.total(config, seconds, *matchers), steps.end),
-        promql.over_time(promql.durations(config, wide, *matchers), wide),
+        promql.over_time(promql.requests(config, steps, *matchers, **among), steps),
+        promql.at(promql.total(config, seconds, *matchers, **among), steps.end),
+        promql.over_time(promql.durations(config, wide, *matchers, **among), wide),
     )
     return backend.ask(
         questions,
         lambda results: EndpointOfHosts(
             requests=curves(results[0], steps),
-            total=_total(results[1], steps.end - seconds, seconds),
+            total=_total(results[1], steps.end - seconds, seconds, without_failed),
             heat=_heat(results[2], wide),
         ),
     )
 
 
-def _total(result: Iterable[Any], start: int, seconds: int) -> RequestPoint:
+def _total(result: Iterable[Any], start: int, seconds: int, without_failed: bool) -> RequestPoint:
     statuses: dict[str, float] = {}
     values: dict[str, float] = {}
     errors = 0.0
@@ -85,10 +93,11 @@ def _total(result: Iterable[Any], start: int, seconds: int) -> RequestPoint:
         statuses[name] = statuses.get(name, 0.0) + value
         errors += value if result_of(status) == "failed" else 0.0
     count = sum(statuses.values())
+    timed = count - errors if without_failed else count
     return RequestPoint(
         time=start, seconds=seconds, count=round(count), errors=round(errors),
         by_status={name: round(n) for name, n in statuses.items() if round(n)},
-        timed=round(count), mean=values.get("seconds", 0.0) / count if count else None,
+        timed=round(timed), mean=values.get("seconds", 0.0) / timed if timed else None,
         min=None, max=None, p50=values.get("p50"), p95=values.get("p95"), p99=values.get("p99"),
     )  # fmt: skip
 

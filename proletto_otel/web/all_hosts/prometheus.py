@@ -113,7 +113,9 @@ def _workers(result: Iterable[Any]) -> list[HostWorker]:
     return [found[key] for key in sorted(found)][:MAX_WORKERS]
 
 
-def requests(backend: Backend, config: Config, chosen: Range) -> RequestsOfHosts:
+def requests(
+    backend: Backend, config: Config, chosen: Range, without_failed: bool
+) -> RequestsOfHosts:
     """The requests over the range, and its endpoints.
 
     Raises:
@@ -122,8 +124,8 @@ def requests(backend: Backend, config: Config, chosen: Range) -> RequestsOfHosts
     steps = Steps.of(chosen.start, chosen.end, chosen.points)
     seconds = steps.step * steps.count
     questions = (
-        promql.over_time(promql.requests(config, steps), steps),
-        promql.at(promql.endpoints(config, seconds), steps.end),
+        promql.over_time(promql.requests(config, steps, without_failed=without_failed), steps),
+        promql.at(promql.endpoints(config, seconds, without_failed=without_failed), steps.end),
     )
     return backend.ask(
         questions,
@@ -197,9 +199,10 @@ def _endpoint(
     method: str, route: str, values: Mapping[str, float], start: int, seconds: int
 ) -> EndpointPoint:
     count, took = values.get("count", 0.0), values.get("seconds", 0.0)
+    timed = values.get("timed", count)
     total = RequestPoint(
         time=start, seconds=seconds, count=round(count), errors=round(values.get("errors", 0.0)),
-        timed=round(count), mean=took / count if count else None, min=None, max=None,
+        timed=round(timed), mean=took / timed if timed else None, min=None, max=None,
         p50=values.get("p50"), p95=values.get("p95"), p99=values.get("p99"),
     )  # fmt: skip
     return EndpointPoint(method=method, route=route or None, total=total, points=())

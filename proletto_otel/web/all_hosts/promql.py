@@ -32,6 +32,8 @@ WORKER_METRICS = {
     "threads": c.PROCESS_THREAD_COUNT,
 }
 _NAME = c.HTTP_SERVER_REQUEST_DURATION.prometheus
+_OK = f'{STATUS}=~"[1-4].."'
+"""Matches requests that did not fail."""
 TIMEOUT = "1s"
 """Prometheus gives a query up then: nobody waits for it any longer."""
 
@@ -96,27 +98,35 @@ def workers(config: Config) -> str:
     )
 
 
-def requests(config: Config, steps: Steps, *matchers: str) -> str:
+def requests(config: Config, steps: Steps, *matchers: str, without_failed: bool = False) -> str:
     """Requests per second by status, and percentiles."""
     window, count = f"{steps.window}s", _requests(config, "count", *matchers)
     parts = [_tagged(f"sum by ({STATUS}) (rate({count}[{window}]))", "rate")]
-    buckets = f"sum by (le) (rate({_requests(config, 'bucket', *matchers)}[{window}]))"
+    timed = _timed(matchers, without_failed)
+    buckets = f"sum by (le) (rate({_requests(config, 'bucket', *timed)}[{window}]))"
     parts += [_tagged(f"histogram_quantile({q}, {buckets})", p) for p, q in QUANTILES.items()]
     return " or ".join(parts)
 
 
-def endpoints(config: Config, seconds: int) -> str:
-    """Of each endpoint: requests, failures, seconds together, percentiles."""
+def _timed(matchers: tuple[str, ...], without_failed: bool) -> tuple[str, ...]:
+    """Matchers of the requests that durations are about."""
+    return (*matchers, _OK) if without_failed else matchers
+
+
+def endpoints(config: Config, seconds: int, *, without_failed: bool = False) -> str:
+    """Of each endpoint: requests, failures, those that are timed and their seconds, percentiles."""
+    timed = _timed((), without_failed)
     window, labels = f"{max(seconds, LEAST_WINDOW_S)}s", f"{METHOD}, {ROUTE}"
 
     def grown(part: str, *matchers: str) -> str:
         return f"sum by ({labels}) (increase({_requests(config, part, *matchers)}[{window}]))"
 
-    buckets = f"sum by (le, {labels}) (rate({_requests(config, 'bucket')}[{window}]))"
+    buckets = f"sum by (le, {labels}) (rate({_requests(config, 'bucket', *timed)}[{window}]))"
     parts = {
         "count": grown("count"),
         "errors": grown("count", f'{STATUS}=~"5.."'),
-        "seconds": grown("sum"),
+        **({"timed": grown("count", *timed)} if timed else {}),
+        "seconds": grown("sum", *timed),
         **{p: f"histogram_quantile({q}, {buckets})" for p, q in QUANTILES.items()},
     }
     return " or ".join(_tagged(expression, kind) for kind, expression in parts.items())
@@ -127,11 +137,11 @@ def one_endpoint(route: str, method: str | None) -> tuple[str, ...]:
     return (f"{ROUTE}={quoted(route)}", *([f"{METHOD}={quoted(method)}"] if method else []))
 
 
-def total(config: Config, seconds: int, *matchers: str) -> str:
+def total(config: Config, seconds: int, *matchers: str, without_failed: bool = False) -> str:
     """Of all that match: requests by status, seconds together, percentiles."""
-    window = f"{max(seconds, LEAST_WINDOW_S)}s"
-    count, took = (_requests(config, part, *matchers) for part in ("count", "sum"))
-    buckets = f"sum by (le) (rate({_requests(config, 'bucket', *matchers)}[{window}]))"
+    window, timed = f"{max(seconds, LEAST_WINDOW_S)}s", _timed(matchers, without_failed)
+    count, took = _requests(config, "count", *matchers), _requests(config, "sum", *timed)
+    buckets = f"sum by (le) (rate({_requests(config, 'bucket', *timed)}[{window}]))"
     parts = {
         "count": f"sum by ({STATUS}) (increase({count}[{window}]))",
         "seconds": f"sum (increase({took}[{window}]))",
@@ -140,9 +150,9 @@ def total(config: Config, seconds: int, *matchers: str) -> str:
     return " or ".join(_tagged(expression, kind) for kind, expression in parts.items())
 
 
-def durations(config: Config, steps: Steps, *matchers: str) -> str:
+def durations(config: Config, steps: Steps, *matchers: str, without_failed: bool = False) -> str:
     """Requests of each step that took at most so long, by bound."""
-    buckets = _requests(config, "bucket", *matchers)
+    buckets = _requests(config, "bucket", *_timed(matchers, without_failed))
     return f"sum by (le) (increase({buckets}[{steps.window}s]))"
 
 

@@ -22,7 +22,7 @@ SHOWN = 10
 def read(asked: Asked) -> Mapping[str, Any] | None:
     """`?method=GET&route=/orders/<id>`; no route: requests that matched none."""
     method, route = asked.query.get("method") or None, asked.query.get("route", "")
-    named = {"method": method or "", "route": route}
+    named = {"method": method or "", "route": route, "without_failed": asked.without_failed}
     if asked.all_hosts:
         found = hosts.endpoint(asked, route, method)
         return {
@@ -30,7 +30,8 @@ def read(asked: Asked) -> Mapping[str, Any] | None:
             "heatmap": found.heatmap, "slowest": None, "failed": None, "error_group": "",
         }  # fmt: skip
     chosen, monitor = asked.range, asked.site.monitor
-    total = monitor.request_total(chosen.start, chosen.end, route, method)
+    among = {"without_failed": asked.without_failed}
+    total = monitor.request_total(chosen.start, chosen.end, route, method, **among)
     known = [
         e
         for e in monitor.get_api_metrics()["endpoints"]
@@ -39,7 +40,7 @@ def read(asked: Asked) -> Mapping[str, Any] | None:
     slowest, failed = _slowest(asked, known), _failed(asked, known)
     if not known and not slowest and not failed and not (total and total.count):
         return None
-    heat = monitor.latency_heatmap(chosen.start, chosen.end, route, method)
+    heat = monitor.latency_heatmap(chosen.start, chosen.end, route, method, **among)
     return {
         **named,
         "server": None,
@@ -51,7 +52,8 @@ def read(asked: Asked) -> Mapping[str, Any] | None:
             asked, chosen.start, chosen.end, chosen.points, past.OF_ENDPOINT, route, method
         ),
         "heatmap": heatmap(
-            past.HEAT, heat.times, heat.seconds, heat.edges, heat.counts, chosen.start, chosen.end
+            past.timed(asked, past.HEAT), heat.times, heat.seconds, heat.edges, heat.counts,
+            chosen.start, chosen.end,
         ) if heat else "",
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.logs.search.level_counts import LevelCounts
 from proletto_otel.logs.search.results import LogPage
-from proletto_otel.web.all_hosts import loki, one_endpoint, prometheus
+from proletto_otel.web.all_hosts import loki, one_endpoint, prometheus, promql
 from proletto_otel.web.all_hosts.backend import NoAnswer
 from proletto_otel.web.all_hosts.servers import LOKI, NAMES, PROMETHEUS
 from proletto_otel.web.charts import draw
@@ -107,7 +107,7 @@ def requests(asked: Asked) -> RequestsPage:
     chosen = asked.range
     try:
         server = _server(asked, PROMETHEUS)
-        found = prometheus.requests(server, asked.site.config, chosen)
+        found = prometheus.requests(server, asked.site.config, chosen, asked.without_failed)
     except NoAnswer as error:
         return RequestsPage(server=Server(problem=str(error)), charts={})
     return RequestsPage(
@@ -128,7 +128,7 @@ def _charts(asked: Asked, found: RequestsOfHosts, title: str) -> Mapping[str, Ma
         "requests": draw.bar_chart(title, found.results, *time, width_s=found.step, marks=drawn),
         "errors": draw.line_chart(past.FAILED, [found.failed], *time, unit="%", marks=drawn),
         "times": draw.line_chart(
-            past.TIMES, found.durations, *time, unit="s", marks=drawn,
+            past.timed(asked, past.TIMES), found.durations, *time, unit="s", marks=drawn,
             limits=past.limits_of_p95(asked),
         ),
     }  # fmt: skip
@@ -149,7 +149,10 @@ def endpoint(asked: Asked, route: str, method: str | None) -> EndpointPage:
     chosen = asked.range
     try:
         server = _server(asked, PROMETHEUS)
-        found = one_endpoint.endpoint(server, asked.site.config, chosen, route, method)
+        matchers = promql.one_endpoint(route, method)
+        found = one_endpoint.endpoint(
+            server, asked.site.config, chosen, matchers, asked.without_failed
+        )
     except NoAnswer as error:
         return EndpointPage(server=Server(problem=str(error)))
     heat = found.heat
@@ -161,7 +164,13 @@ def endpoint(asked: Asked, route: str, method: str | None) -> EndpointPage:
         total=found.total,
         charts=_charts(asked, found.requests, past.OF_ENDPOINT),
         heatmap=heatmap(
-            past.HEAT, heat.times, heat.seconds, heat.edges, heat.counts, chosen.start, chosen.end
+            past.timed(asked, past.HEAT),
+            heat.times,
+            heat.seconds,
+            heat.edges,
+            heat.counts,
+            chosen.start,
+            chosen.end,
         ),
     )
 

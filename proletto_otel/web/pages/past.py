@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BY_RESULT = "Requests per minute, by result"
 FAILED = "Share of failed requests"
 TIMES = "Response time"
+WITHOUT_FAILED = ", without failed requests"
 OF_ENDPOINT = "This endpoint: requests per minute"
 HEAT = "How long requests took"
 PERCENTILES = (("p50", "p50", "s1"), ("p95", "p95", "s2"), ("p99", "p99", "s4"))
@@ -83,7 +84,9 @@ def request_charts(
     route: str | None = None, method: str | None = None,
 ) -> dict[str, Markup]:  # fmt: skip
     """Requests per minute by result, share of failures, response times."""
-    points = asked.site.monitor.request_series(start, end, route, method, count)
+    points = asked.site.monitor.request_series(
+        start, end, route, method, count, without_failed=asked.without_failed
+    )
     drawn = marks(asked, start, end)
     width = points[0].seconds if points else 60.0
     return {
@@ -94,10 +97,15 @@ def request_charts(
             FAILED, [error_share(points)], start, end, unit="%", marks=drawn
         ),
         "times": draw.line_chart(
-            TIMES, durations(points), start, end, unit="s", marks=drawn,
+            timed(asked, TIMES), durations(points), start, end, unit="s", marks=drawn,
             limits=() if route is not None else limits_of_p95(asked),
         ),
     }  # fmt: skip
+
+
+def timed(asked: Asked, title: str) -> str:
+    """The title of a chart of durations, which says whose they are."""
+    return title + (WITHOUT_FAILED if asked.without_failed else "")
 
 
 def limits_of_p95(asked: Asked) -> list[Limit]:

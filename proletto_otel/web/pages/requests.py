@@ -36,7 +36,9 @@ def read(asked: Asked) -> Mapping[str, Any]:
     found = (
         of_all.endpoints
         if of_all is not None
-        else asked.site.monitor.request_endpoints(chosen.start, chosen.end)
+        else asked.site.monitor.request_endpoints(
+            chosen.start, chosen.end, without_failed=asked.without_failed
+        )
     )
     by, text = asked.query.get("sort", FIRST), asked.query.get("text", "").strip()[:200]
     by = by if by in COLUMNS else FIRST
@@ -49,6 +51,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "text": text,
         "endpoints": shown[:limit],
         "matching": len(shown),
+        "without_failed": asked.without_failed,
         "callers": None if of_all is not None else callers(asked),
         "callers_days": asked.site.config.top_callers_days,
         "server": of_all.server if of_all is not None else None,
