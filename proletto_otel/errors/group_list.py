@@ -110,6 +110,17 @@ def count(store: Store, wanted: Wanted) -> dict[str, int]:
     return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows}
 
 
+def count_new(store: Store, since: float) -> int:
+    """How many groups that nobody ignores were first seen since a unix time."""
+    # seen last since then as well: for that there is an index
+    rows = store.select(
+        "SELECT count(*) FROM error_groups"
+        " WHERE last_seen >= :since AND first_seen >= :since AND status <> 'ignored'",
+        {"since": since},
+    )
+    return int(rows[0][0])
+
+
 def _groups(store: Store, rows: Sequence[Any], span_s: float, now: float) -> list[ErrorGroup]:
     found = [dict(row) for row in rows]
     numbers = [row.pop("number") for row in found]

@@ -119,6 +119,10 @@ class ErrorReading:
         wanted = Wanted(state=state, query=query, since=since, first_version=first_version)
         return self._read(lambda: group_list.count(self._store, wanted), {})
 
+    def count_new(self, since: float) -> int:
+        """How many groups that nobody ignores were first seen since a unix time."""
+        return self._read(lambda: group_list.count_new(self._store, since), 0)
+
     def latest(self, limit: int = 50) -> list[dict[str, Any]]:
         """The latest groups that nobody ignores, as plain data."""
         shown = [g for g in self.groups(limit=min(limit * 2, MAX_ROWS)) if g.status != IGNORED]

@@ -132,10 +132,18 @@ class PastReads(Registrations):
         asked = (start, _end(end), route, method, limit)
         return live.past.examples.read(1, *asked) if live else ()
 
-    def annotations(self, start: float, end: float | None = None) -> tuple[Annotation, ...]:
-        """Deploys, and workers that started or ended, oldest first; the latest 500 at most."""
+    def annotations(
+        self, start: float, end: float | None = None, kind: str | None = None
+    ) -> tuple[Annotation, ...]:
+        """Deploys, and workers that started or ended, oldest first; the latest 500 at most.
+
+        Args:
+            start: unix seconds.
+            end: unix seconds; None: now.
+            kind: `deploy`, `worker_started` or `worker_ended` only; None: all.
+        """
         live = self.live()
-        return live.past.lives.annotations(start, _end(end)) if live else ()
+        return live.past.lives.annotations(start, _end(end), kind=kind) if live else ()
 
     def get_workers(self) -> tuple[WorkerLife, ...]:
         """The workers that live, the oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS
@@ -14,7 +14,6 @@ from proletto_otel.core.conventions import (
     PROCESS_THREAD_COUNT,
 )
 from proletto_otel.core.metrics.registry import Family, Histogram
-from proletto_otel.core.texts import iso_time
 from proletto_otel.health import probes
 from proletto_otel.health.states import CheckState
 from proletto_otel.monitoring import report
@@ -26,24 +25,22 @@ from proletto_otel.monitoring.overview import (
     WorkerReport,
     worst_first,
 )
+from proletto_otel.request.last_hour import HOUR_S, LastHour
 
 if TYPE_CHECKING:
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.state.worker_lives import WorkerLife
 
-HOUR_S = 3600.0
 POINTS = 60
 RECENT_S = 300.0
 """As the window of the request indicators."""
 SHOWN = ("cpu_percent", "memory_percent", "disk_percent")
 ERRORS = 5
-MAX_ERRORS = 200
-"""Groups that are searched for new ones."""
 
 
 def prepare(runtime: Runtime, now: float) -> Overview:
     """The overview as of *now*."""
-    inputs, requests = runtime.inputs, runtime.past.requests
+    inputs, requests = runtime.inputs, LastHour(runtime.past.requests, now)
     known = {state.name: state for state in runtime.engine.known()}
     # Without running one: a check that nobody ran lately is there as unknown, as elsewhere.
     states = [
@@ -51,8 +48,7 @@ def prepare(runtime: Runtime, now: float) -> Overview:
         for check in runtime.engine.checks
     ]
     alerts = runtime.alerts()
-    errors = runtime.errors(MAX_ERRORS)
-    deploy = _deploy(runtime, errors, now)
+    deploy = _deploy(runtime, now)
     return Overview(
         service=inputs.config.service_name,
         environment=inputs.config.environment,
@@ -61,16 +57,16 @@ def prepare(runtime: Runtime, now: float) -> Overview:
         prepared_at=now,
         status=probes.overall(states),
         ready=probes.ready(states),
-        recent=requests.total(now - RECENT_S, now),
-        hour=requests.total(now - HOUR_S, now),
-        requests=requests.points(now - HOUR_S, now, points=POINTS),
+        recent=requests.total(RECENT_S),
+        hour=requests.total(),
+        requests=requests.points(),
         system=_system(runtime, alerts, now),
         alerts=worst_first(alerts),
         checks=tuple(report.check(s, runtime.engine.uptime(s)) for s in states),
         unevaluated=tuple(runtime.shares.missing()),
         workers=_workers(runtime.past.lives.living(), inputs.families()),
         deploy=deploy,
-        errors=tuple(errors[:ERRORS]),
+        errors=tuple(runtime.errors(ERRORS)),
     )
 
 
@@ -93,22 +89,20 @@ def _system(
     )
 
 
-def _deploy(
-    runtime: Runtime, errors: Iterable[Mapping[str, Any]], now: float
-) -> DeployReport | None:
+def _deploy(runtime: Runtime, now: float) -> DeployReport | None:
     last = runtime.past.lives.last_deploy()
     if last is None:
         return None
     # By whole minutes, as the requests are stored: the minute of the deploy belongs to what is new.
     minute = last.time // 60 * 60
     seconds = min(max(now - minute, 60.0), HOUR_S)
-    since = iso_time(last.time)
+    groups = runtime.inputs.error_groups
     return DeployReport(
         version=last.version,
         at=last.time,
         before=runtime.past.requests.total(minute - seconds // 60 * 60, minute),
         after=runtime.past.requests.total(minute, minute + seconds),
-        new_errors=sum(str(group.get("first_seen") or "") >= since for group in errors),
+        new_errors=groups.count_new(last.time) if groups is not None else 0,
     )
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 GROWTH = 1.08
@@ -66,6 +68,18 @@ def quantile_s(counts: Sparse, q: float) -> float | None:
         if seen >= rank:
             return middle_s(i)
     return None
+
+
+def spread_s(counts: Counts, quantiles: Iterable[float]) -> list[float | None]:
+    """The smallest, the largest and the *quantiles* in seconds; all None of nothing.
+
+    As `quantile_s`, but of counts that are not sparse, in half the time for five numbers: a page
+    asks for those of a hundred endpoints.
+    """
+    up_to = list(accumulate(counts))
+    total = up_to[-1]
+    ranks = [1, total, *(q * total for q in quantiles)]
+    return [middle_s(bisect_left(up_to, rank)) if total else None for rank in ranks]
 
 
 def packed(counts: Sparse) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proletto_otel.request import durations
-from proletto_otel.request.request_totals import CLASSES, RequestTotals
+from proletto_otel.request.request_totals import CLASSES, RequestSum
 
 HEAT_EDGES_S = tuple(0.002 * 2**i for i in range(14))
 """Between the rows of a heat map: below 2 ms, a row for each doubling, above 16 s; 15 rows."""
@@ -81,31 +81,29 @@ class EndpointPoint:
     """Unix seconds, requests, failures: what a small curve shows."""
 
 
-def point(at: float, seconds: float, total: RequestTotals) -> RequestPoint:
+def point(at: float, seconds: float, total: RequestSum) -> RequestPoint:
     """What a page shows of *total*, which began at the unix time *at*."""
     over_s = min(seconds, max(time.time() - at, 1.0))
-    buckets = [int(i) for i in total.durations]
-    quantiles = [durations.quantile_s(total.durations, q) for q in (0.5, 0.95, 0.99)]
+    least, most, *quantiles = durations.spread_s(total.fine, (0.5, 0.95, 0.99))
     return RequestPoint(
         time=float(at),
         seconds=float(over_s),
-        count=total.count,
+        count=sum(total.classes),
         errors=total.errors,
         by_status={name: n for name, n in zip(CLASSES, total.classes, strict=True) if n},
         timed=total.timed,
         mean=total.seconds / total.timed if total.timed else None,
-        min=durations.middle_s(min(buckets)) if buckets else None,
-        max=durations.middle_s(max(buckets)) if buckets else None,
+        min=least,
+        max=most,
         p50=quantiles[0],
         p95=quantiles[1],
         p99=quantiles[2],
     )
 
 
-def heat(total: RequestTotals) -> tuple[int, ...]:
+def heat(total: RequestSum) -> tuple[int, ...]:
     """The column of a heat map: requests by row, the fastest first."""
     rows = [0] * (len(HEAT_EDGES_S) + 1)
-    for bucket, n in total.durations.items():
-        row = _HEAT_ROWS[min(int(bucket), len(_HEAT_ROWS) - 1)]
+    for row, n in zip(_HEAT_ROWS, total.fine, strict=True):
         rows[row] += n
     return tuple(rows)

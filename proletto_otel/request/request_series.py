@@ -18,10 +18,14 @@ from proletto_otel.request.request_points import (
     heat,
     point,
 )
-from proletto_otel.request.request_totals import RequestSum, RequestTotals
+from proletto_otel.request.request_totals import RequestSum
 from proletto_otel.state.store import Store
 
 MAX_POINTS = 2000
+HALF_S = 30
+"""Half a minute: whether the minute in which a time begins counts, its larger half decides."""
+Columns = list[tuple[int, RequestSum]]
+"""Where each column of a chart begins, unix seconds, and its requests."""
 
 # One look-up of the primary key for each bucket: a scan would read all routes of the time.
 _TIMES = (
@@ -43,6 +47,9 @@ _IN_TIME = "FROM request_points WHERE tier = :tier AND at >= :first AND at < :en
 _COUNTS = (
     "SELECT tier, at / :step * :step AS begin, route, sum(other), sum(c1), sum(c2), sum(c3),"
     f" sum(c4), sum(c5), sum(errors), sum(timed), sum(seconds) {_IN_TIME} GROUP BY route, begin"
+)
+_OLDEST = "SELECT " + ", ".join(
+    f"(SELECT min(at) FROM request_points WHERE tier = {tier})" for tier, _ in TIERS
 )
 _DURATIONS = f"SELECT route, durations {_IN_TIME}"
 
@@ -74,7 +81,7 @@ class RequestSeries:
             without_failed: Take the durations of those alone that did not fail; counts are of all.
         """
         asked = (route, method, points, without_failed)
-        step, columns = self._columns(start, end, *asked)
+        step, columns = self.columns(start, end, *asked)
         return tuple(point(at, step, total) for at, total in columns)
 
     def total(
@@ -82,14 +89,8 @@ class RequestSeries:
         *, without_failed: bool = False,
     ) -> RequestPoint:  # fmt: skip
         """All requests from *start* to *end* in one; arguments as for `points`."""
-        # Only times that are over by half are wanted: the first bucket belongs mostly to before.
         asked = (route, method, MAX_POINTS, without_failed)
-        step, columns = self._columns(start + 30, end, *asked)
-        everything, watched_s = RequestTotals(), 0.0
-        for at, total in columns:
-            everything.add(total)
-            watched_s += max(0.0, min(at + step, end) - max(at, start))
-        return point(start, watched_s, everything)
+        return added(start, end, *self.columns(start + HALF_S, end, *asked))
 
     def heatmap(
         self, start: float, end: float, route: str | None = None, method: str | None = None,
@@ -97,7 +98,7 @@ class RequestSeries:
     ) -> LatencyHeatmap:  # fmt: skip
         """How many requests took how long; arguments as for `points`."""
         asked = (route, method, columns, without_failed)
-        step, found = self._columns(start, end, *asked)
+        step, found = self.columns(start, end, *asked)
         return LatencyHeatmap(
             times=tuple(float(at) for at, _ in found),
             seconds=float(step),
@@ -161,10 +162,16 @@ class RequestSeries:
             fine = min(tier, request_days.EIGHTH_S)
             yield from failed_durations.of_endpoints(self._store, fine, first, end)
 
-    def _columns(
-        self, start: float, end: float, route: str | None, method: str | None, points: int,
-        without_failed: bool,
-    ) -> tuple[int, list[tuple[int, RequestTotals]]]:  # fmt: skip
+    def recorded(self) -> int:
+        """Differs when more was recorded; an idle service records once a minute."""
+        rows = self._store.query("SELECT generation FROM request_clock")
+        return int(rows[0][0]) if rows else 0
+
+    def columns(
+        self, start: float, end: float, route: str | None = None, method: str | None = None,
+        points: int = MAX_POINTS, without_failed: bool = False,
+    ) -> tuple[int, Columns]:  # fmt: skip
+        """Seconds of a column, and the columns; arguments as for `points`."""
         tier, step, first = _fit(start, end, points, self._oldest())
         asked = {"tier": tier, "first": first, "end": end, "method": method, "route": route}
         watched = self._store.query(_OF_ROUTE, asked | {"route": ALL})
@@ -180,7 +187,7 @@ class RequestSeries:
         for row in failed_durations.of_columns(self._store, asked, ALL) if without_failed else ():
             if row["at"] // step * step in found:
                 found[row["at"] // step * step].leave_out(row["durations"])
-        return step, [(at, rows.totals()) for at, rows in sorted(found.items())]
+        return step, sorted(found.items())
 
     def _rows_of(self, asked: Mapping[str, object]) -> list[sqlite3.Row]:
         numbers = self._store.query(
@@ -195,13 +202,9 @@ class RequestSeries:
 
     def _oldest(self) -> dict[int, float]:
         """Where each tier begins."""
-        found = {}
-        for tier, _ in TIERS:
-            sql = "SELECT min(at) AS first FROM request_points WHERE tier = ?"
-            rows = self._store.query(sql, (tier,))
-            if rows and rows[0]["first"] is not None:
-                found[tier] = float(rows[0]["first"])
-        return found
+        rows = self._store.query(_OLDEST)
+        firsts = zip(TIERS, rows[0] if rows else [None] * len(TIERS), strict=True)
+        return {tier: float(first) for (tier, _), first in firsts if first is not None}
 
 
 def _fit(
@@ -232,6 +235,15 @@ def _before_the_first(tier: int, bucket: float, oldest: Mapping[int, float]) -> 
     return max(at for at in (bucket, *oldest.values()) if bucket <= at < bucket + tier) - bucket
 
 
+def added(start: float, end: float, step: int, columns: Columns) -> RequestPoint:
+    """Everything from *start* to *end* in one, out of *columns* that are *step* seconds long."""
+    everything, watched_s = RequestSum(), 0.0
+    for at, total in columns:
+        everything.add(total)
+        watched_s += max(0.0, min(at + step, end) - max(at, start))
+    return point(start, watched_s, everything)
+
+
 class _Endpoint:
     """The rows of one endpoint."""
 
@@ -255,6 +267,6 @@ class _Endpoint:
         return EndpointPoint(
             method=key[0],
             route=key[1] or None,
-            total=point(first, watched_s, self.total.totals()),
+            total=point(first, watched_s, self.total),
             points=tuple(self.points),
         )

@@ -25,6 +25,14 @@ _SAMPLES = (
     " sum(value * n) AS total, sum(n) AS n FROM samples WHERE resolution = :resolution"
     " AND metric = :metric AND at >= :start AND at < :end GROUP BY begin"
 )
+# One statement for all tiers and both tables: eight of them took twice as long as the points.
+_FIRSTS = "SELECT " + ", ".join(
+    f"(SELECT min(at) FROM metric_points WHERE tier = {tier}"
+    " AND metric = (SELECT id FROM metric_names WHERE name = :metric)),"
+    f" (SELECT min(at) FROM samples WHERE resolution = {min(tier, EARLIER_COARSEST)}"
+    " AND metric = :metric)"
+    for tier in _TIERS
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +117,7 @@ class MetricSeries:
 
     def _reaching(self, metric: str, since: float, finest: int) -> int:
         """The finest tier, from *finest* on, that goes back to *since*, or as far as any does."""
-        found = ((tier, self._first(metric, tier)) for tier in _TIERS)
-        firsts = [(tier, first) for tier, first in found if first is not None]
+        firsts = self._firsts(metric)
         for tier, first in firsts:
             # A coarser bucket begins before its first sample: that much is no missing past.
             if tier >= finest and all(
@@ -121,19 +128,13 @@ class MetricSeries:
                 return tier
         return firsts[-1][0] if firsts else finest
 
-    def _first(self, metric: str, tier: int) -> float | None:
-        """When this tier begins; None where it has nothing."""
-        found = [
-            self._store.query(
-                "SELECT min(at) FROM metric_points WHERE tier = ? AND metric ="
-                " (SELECT id FROM metric_names WHERE name = ?)",
-                (tier, metric),
-            )
-            if tier
-            else [],
-            self._store.query(
-                "SELECT min(at) FROM samples WHERE resolution = ? AND metric = ?",
-                (min(tier, EARLIER_COARSEST), metric),
-            ),
-        ]
-        return min((rows[0][0] for rows in found if rows and rows[0][0] is not None), default=None)
+    def _firsts(self, metric: str) -> list[tuple[int, float]]:
+        """When each tier begins that has something."""
+        rows = self._store.query(_FIRSTS, {"metric": metric})
+        found = []
+        for place, tier in enumerate(_TIERS if rows else ()):
+            both = (rows[0][2 * place], rows[0][2 * place + 1])
+            first = min((at for at in both if at is not None), default=None)
+            if first is not None:
+                found.append((tier, first))
+        return found

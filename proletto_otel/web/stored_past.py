@@ -39,8 +39,8 @@ class StoredPast:
         """The last deploy that is stored."""
         if self._clock() - self._asked_deploy > DEPLOY_FRESH_S:
             # not out of the overview: that is prepared while somebody looks at it
-            found = self._monitor.annotations(0.0)
-            deploys = [LastDeploy(a.time, a.version) for a in found if a.kind == "deploy"]
+            found = self._monitor.annotations(0.0, kind="deploy")
+            deploys = [LastDeploy(a.time, a.version) for a in found]
             self._deploy, self._asked_deploy = deploys[-1] if deploys else None, self._clock()
         return self._deploy
 

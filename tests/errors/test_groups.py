@@ -359,6 +359,21 @@ def test_new_since_a_deploy(groups: ErrorGroups, tmp_path: Path) -> None:
     pipeline.unlisten(deployed.count)
 
 
+def test_new_ones_are_counted(groups: ErrorGroups) -> None:
+    """First seen since a time, whatever happened to older ones; ignored ones do not count."""
+    now = time.time()
+    fail_at(now - 7200)
+    groups.write_down()
+    fail_at(now)  # seen before the time that is asked for
+    fail_at(now, "disk is slow")
+    fail_at(now, "disk is full")
+
+    assert 2 == groups.count_new(now - 3600)
+    assert 3 == groups.count_new(now - 7300)
+    groups.ignore(next(g.fingerprint for g in groups.groups(query="full")), by="anna")
+    assert 1 == groups.count_new(now - 3600)
+
+
 def test_trends_and_orders(groups: ErrorGroups) -> None:
     """24 bars by hour or by minute, from the rollups; orders by count, users, first and recent."""
     now = time.time()

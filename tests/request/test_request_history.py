@@ -15,6 +15,7 @@ from proletto_otel.core.conventions import (
 )
 from proletto_otel.core.metrics.registry import Family, Histogram, Point
 from proletto_otel.request import durations
+from proletto_otel.request.last_hour import LastHour
 from proletto_otel.request.request_history import MAX_PER_BUCKET, TIERS, RequestHistory
 from proletto_otel.request.request_series import RequestSeries
 from proletto_otel.request.request_totals import RequestTotals, Route, totals
@@ -340,6 +341,41 @@ def test_streams_are_counted_but_are_no_latency() -> None:
 def test_durations_survive_the_store(counts: dict[str, int]) -> None:
     """What is packed comes back."""
     assert counts == durations.unpacked(durations.packed(counts))
+
+
+@pytest.mark.parametrize(
+    "counts", [{}, {"0": 1}, {"5": 3, "140": 100_000}, {"193": 1, "194": 2}, {"80": 19, "120": 1}]
+)
+def test_dense_and_sparse_counts_have_the_same_quantiles(counts: dict[str, int]) -> None:
+    """Whichever way a percentile is computed, it is the same number."""
+    dense = durations.empty()
+    for bucket, n in counts.items():
+        dense[int(bucket)] = n
+    q = (0.01, 0.5, 0.95, 0.99, 1.0)
+
+    least, most, *found = durations.spread_s(dense, q)
+
+    assert [durations.quantile_s(counts, each) for each in q] == found
+    ends = (min(map(int, counts)), max(map(int, counts))) if counts else None
+    assert (least, most) == ((None, None) if ends is None else tuple(map(durations.middle_s, ends)))
+
+
+@pytest.mark.parametrize("seconds_in", [0.0, 29.0, 31.0, 59.0])
+def test_the_last_hour_is_what_the_series_says(store: Store, seconds_in: float) -> None:
+    """Read once, it has the same minutes and the same sums as when each is asked for."""
+    service = Service(store, at=BEGIN + 600)
+    for number in range(90):
+        service.serve(n=1 + number % 5, seconds=0.01 * (1 + number % 7))
+        service.serve(status=5, seconds=1.0)
+        service.record(after=60)
+    series, now = RequestSeries(store), service.at // 60 * 60 + seconds_in
+
+    hour = LastHour(series, now)
+
+    assert hour.points() == series.points(now - 3600, now, points=60)
+    assert hour.total() == series.total(now - 3600, now)
+    assert hour.total(300) == series.total(now - 300, now)
+    assert hour.total(300).count
 
 
 def test_damaged_bytes_are_no_error() -> None:

@@ -71,6 +71,10 @@ def test_a_new_version_is_a_deploy_once(host: Host) -> None:
     host.end(2, 4)
 
     assert [("deploy", "1.0"), ("deploy", "1.1")] == host.seen("deploy")
+    everything = host.lives.annotations(BEGIN, host.at + 1)
+    for kind in ("deploy", "worker_started", "worker_ended"):
+        only = host.lives.annotations(BEGIN, host.at + 1, kind=kind)
+        assert tuple(a for a in everything if a.kind == kind) == only
     last = host.lives.last_deploy()
     assert last is not None
     assert "1.1" == last.version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 SHOWN = 6
 HOUR_S = 3600.0
-BARS = 60
 
 
 def read(asked: Asked) -> Mapping[str, Any]:
@@ -28,6 +27,11 @@ def read(asked: Asked) -> Mapping[str, Any]:
     alerts = monitor.get_alerts()
     endpoints = monitor.request_endpoints(now - HOUR_S, now, 1)
     end = (now // 60 + 1) * 60
+    hour = (end - HOUR_S, end)
+    drawn = past.marks(asked, *hour)
+    points: Sequence[RequestPoint] = [p for p in prepared.requests if p.time >= hour[0]]
+    if asked.without_failed:  # what is prepared is of all
+        points = monitor.request_series(*hour, points=60, without_failed=True)
     return {
         "prepared": prepared,
         "recent": prepared.recent,
@@ -36,7 +40,12 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "health": monitor.get_health(),
         "alerts": alerts,
         "firing": [a for a in alerts if a.state in ("firing", "unevaluated")],
-        "charts": past.request_charts(asked, end - HOUR_S, end, BARS),
+        "charts": {
+            "requests": past.results_chart(points, *hour, drawn),
+            "times": past.times_chart(
+                asked, points, *hour, drawn, past.limits_of_p95(asked, alerts)
+            ),
+        },
         "system": [
             reading(INDICATORS[name], value, alerts)
             for name, value in monitor.get_system_metrics().items()

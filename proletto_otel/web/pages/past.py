@@ -10,9 +10,10 @@ from markupsafe import Markup
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.series import Limit, Mark, Point, Series
-from proletto_otel.web.pages.limits import limits
+from proletto_otel.web.pages.limits import limits as limits_of
 
 if TYPE_CHECKING:
+    from proletto_otel.monitoring.report import Alert
     from proletto_otel.request.request_points import RequestPoint
     from proletto_otel.web.asked import Asked
 
@@ -41,8 +42,8 @@ def metric(
 
 def marks(asked: Asked, start: float, end: float) -> list[Mark]:
     """Deploys, to be drawn as vertical lines."""
-    found = asked.site.monitor.annotations(start, end)
-    return [Mark(a.time, f"deploy {a.version}".strip()) for a in found if a.kind == "deploy"]
+    found = asked.site.monitor.annotations(start, end, kind="deploy")
+    return [Mark(a.time, f"deploy {a.version}".strip()) for a in found]
 
 
 def requests_by_result(points: Sequence[RequestPoint]) -> list[Series]:
@@ -88,19 +89,35 @@ def request_charts(
         start, end, route, method, count, without_failed=asked.without_failed
     )
     drawn = marks(asked, start, end)
-    width = points[0].seconds if points else 60.0
+    limits = limits_of_p95(asked) if route is None else []
     return {
-        "requests": draw.bar_chart(
-            title, requests_by_result(points), start, end, width_s=width, marks=drawn
-        ),
+        "requests": results_chart(points, start, end, drawn, title),
         "errors": draw.line_chart(
             FAILED, [error_share(points)], start, end, unit="%", marks=drawn
         ),
-        "times": draw.line_chart(
-            timed(asked, TIMES), durations(points), start, end, unit="s", marks=drawn,
-            limits=() if route is not None else limits_of_p95(asked),
-        ),
+        "times": times_chart(asked, points, start, end, drawn, limits),
     }  # fmt: skip
+
+
+def results_chart(
+    points: Sequence[RequestPoint], start: float, end: float, drawn: Sequence[Mark],
+    title: str = BY_RESULT,
+) -> Markup:  # fmt: skip
+    """Requests per minute, by result."""
+    results = requests_by_result(points)
+    width = points[0].seconds if points else 60.0
+    return draw.bar_chart(title, results, start, end, width_s=width, marks=drawn)
+
+
+def times_chart(
+    asked: Asked, points: Sequence[RequestPoint], start: float, end: float,
+    drawn: Sequence[Mark], limits: Sequence[Limit],
+) -> Markup:  # fmt: skip
+    """Response times with their *limits*."""
+    title = timed(asked, TIMES)
+    return draw.line_chart(
+        title, durations(points), start, end, unit="s", marks=drawn, limits=limits
+    )
 
 
 def timed(asked: Asked, title: str) -> str:
@@ -108,6 +125,6 @@ def timed(asked: Asked, title: str) -> str:
     return title + (WITHOUT_FAILED if asked.without_failed else "")
 
 
-def limits_of_p95(asked: Asked) -> list[Limit]:
+def limits_of_p95(asked: Asked, alerts: Sequence[Alert] | None = None) -> list[Limit]:
     """The thresholds of response times."""
-    return limits(asked, "response_time_p95")
+    return limits_of(asked, "response_time_p95", alerts)
