@@ -1,13 +1,14 @@
 """The prepared overview: everything the first page shows, made once and read by every worker.
 
-While somebody looks, the leader makes it every other second and stores it as one row, so that a
-page that refreshes costs one look-up by primary key in whichever worker it asks. The first look
-makes it where it is asked. Processes with other registrations prepare their own
-(`monitoring.shares`).
+While somebody looks, the leader makes it when requests were recorded, at least every other second,
+and stores it as one row, so that a page that asks whether something changed costs one look-up by
+primary key in whichever worker it asks. The first look makes it where it is asked. Processes with
+other registrations prepare their own (`monitoring.shares`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -24,9 +25,22 @@ from proletto_otel.state.store import Store, StoreUnavailable
 DDL = (
     "CREATE TABLE IF NOT EXISTS overviews (id TEXT PRIMARY KEY, generation INTEGER NOT NULL,"
     " at REAL NOT NULL, body BLOB NOT NULL)",
+    # A table of its own: an earlier release, whose workers may run beside ours, made the one above.
+    "CREATE TABLE IF NOT EXISTS overview_verdicts (id TEXT PRIMARY KEY, at REAL NOT NULL,"
+    " verdict TEXT NOT NULL)",
 )
 PREPARE_S = 2.0
-"""How often the leader makes it: about 7 ms of CPU each time."""
+"""How often the leader makes it when no request comes in."""
+FOLLOW_S = 0.5
+"""How often the leader looks whether requests were recorded since.
+
+An open page is red less than five seconds after requests began to fail, by the sum of what each
+step may wait: a worker's numbers that are in no shared memory are published within 0.5 s
+(`PUBLISH_S`), recorded within 2 s (`RECORD_S`), prepared within 0.5 s, and asked for within 1.375 s
+(`POLL_S` of the page, a tenth more at most): 4.4 s, and 0.6 s are left to do it.
+"""
+FAILING_PERCENT = 1.0
+"""From this share of failed requests on in five minutes the page shows it in red."""
 OLD_S = 10.0
 """Age at which whoever asks makes it anew: nobody looked until now, or the leader is stuck."""
 FORGET_S = 3600.0
@@ -119,6 +133,35 @@ class Overview:
         """Differs whenever the content does."""
         return f"{self.generation}-{int(self.prepared_at * 1000)}"
 
+    @property
+    def failing(self) -> bool:
+        """Whether so many requests failed lately that it is shown in red."""
+        recent = self.recent
+        return bool(recent and 100 * recent.errors >= FAILING_PERCENT * recent.count > 0)
+
+    @property
+    def verdict(self) -> str:
+        """Differs when what people must see at once does: the health, and what fires."""
+        alerts = [(a.name, a.state, a.severity, a.acknowledged_by) for a in self.alerts]
+        what = (self.status, self.ready, self.failing, self.version, self.unevaluated, alerts)
+        return hashlib.blake2b(repr(what).encode(), digest_size=6).hexdigest()
+
+    @property
+    def seen(self) -> str:
+        """What an open page has seen: the ETag of its cards begins with it."""
+        return f"{self.verdict}.{int(1000 * self.prepared_at)}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverviewMark:
+    """What a poll compares, without reading the overview."""
+
+    etag: str = ""
+    """As `Overview.etag`; empty: nothing is prepared."""
+    prepared_at: float = 0.0
+    verdict: str = ""
+    """As `Overview.verdict`; empty where another release prepared it."""
+
 
 class OverviewStore:
     """Writes and reads the prepared overviews.
@@ -141,18 +184,27 @@ class OverviewStore:
                     " SET generation = generation + 1, at = excluded.at, body = excluded.body",
                     (group, overview.prepared_at, body),
                 )
-                db.execute("DELETE FROM overviews WHERE at < ?", (overview.prepared_at - FORGET_S,))
+                db.execute(
+                    "INSERT OR REPLACE INTO overview_verdicts VALUES (?, ?, ?)",
+                    (group, overview.prepared_at, overview.verdict),
+                )
+                for table in ("overviews", "overview_verdicts"):
+                    forgotten = overview.prepared_at - FORGET_S
+                    db.execute(f"DELETE FROM {table} WHERE at < ?", (forgotten,))
         except StoreUnavailable:
             return
 
-    def etag(self, group: str) -> str:
-        """The tag of what `read` would return, without reading it; empty: nothing is there."""
-        row = self._row("generation, at", group)
-        return Overview(generation=row["generation"], prepared_at=row["at"]).etag if row else ""
+    def mark(self, group: str) -> OverviewMark:
+        """What is known of what `read` would return, without reading it."""
+        row = self._row("generation, overviews.at AS at, verdict", group)
+        if row is None:
+            return OverviewMark()
+        etag = Overview(generation=row["generation"], prepared_at=row["at"]).etag
+        return OverviewMark(etag=etag, prepared_at=row["at"], verdict=row["verdict"] or "")
 
     def read(self, group: str) -> Overview:
         """What is prepared; where that is nothing, an empty overview that says why."""
-        row = self._row("generation, at, body", group)
+        row = self._row("generation, body", group)
         if row is None:
             return Overview(reason=self._store.last_error or "nothing is prepared yet")
         try:
@@ -168,9 +220,13 @@ class OverviewStore:
 
     def _row(self, columns: str, group: str) -> Any:
         # A process that has not registered yet, or stands alone, is shown the newest one.
-        rows = self._store.query(
-            f"SELECT {columns} FROM overviews WHERE id = ?", (group,)
-        ) or self._store.query(f"SELECT {columns} FROM overviews ORDER BY at DESC LIMIT 1")
+        found = (
+            f"SELECT {columns} FROM overviews LEFT JOIN overview_verdicts v"
+            " ON v.id = overviews.id AND v.at = overviews.at"
+        )
+        rows = self._store.query(f"{found} WHERE overviews.id = ?", (group,)) or self._store.query(
+            f"{found} ORDER BY overviews.at DESC LIMIT 1"
+        )
         return rows[0] if rows else None
 
 

@@ -9,7 +9,7 @@ from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.alerts.readings import Reading
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.monitoring.inputs import Inputs
-from proletto_otel.monitoring.overview import Overview, OverviewStore
+from proletto_otel.monitoring.overview import Overview, OverviewMark, OverviewStore
 from proletto_otel.monitoring.shares import Shares
 from proletto_otel.request.request_examples import RequestExamples
 from proletto_otel.request.request_series import RequestSeries
@@ -52,9 +52,9 @@ class Past:
         """What the leader of processes like this one prepared last."""
         return self._overviews.read(self._shares.group)
 
-    def overview_etag(self) -> str:
-        """The tag of `overview`."""
-        return self._overviews.etag(self._shares.group)
+    def overview_mark(self) -> OverviewMark:
+        """What a poll compares of `overview`."""
+        return self._overviews.mark(self._shares.group)
 
     def store_overview(self, overview: Overview) -> None:
         """Let processes like this one show it."""

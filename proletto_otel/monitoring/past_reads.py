@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proletto_otel.monitoring.registrations import Registrations
 
 if TYPE_CHECKING:
-    from proletto_otel.monitoring.overview import Overview
+    from proletto_otel.monitoring.overview import Overview, OverviewMark
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.request.request_examples import RequestExample
     from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
@@ -163,11 +163,17 @@ class PastReads(Registrations):
 
     def overview_etag(self) -> str:
         """The tag of `overview`, without reading it: for polls that find nothing new."""
+        return self.overview_mark().etag
+
+    def overview_mark(self) -> OverviewMark:
+        """As `overview_etag`, and whether what people must see at once is another."""
+        from proletto_otel.monitoring.overview import OverviewMark
+
         live = self.live()
         if live is None:
-            return ""
+            return OverviewMark()
         live.inputs.viewing.note()
-        return live.past.overview_etag()
+        return live.past.overview_mark()
 
 
 def _end(end: float | None) -> float:

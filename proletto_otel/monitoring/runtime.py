@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from proletto_otel.alerts import defaults
@@ -31,7 +30,6 @@ from proletto_otel.monitoring.causes import Causes
 from proletto_otel.monitoring.exported_states import ExportedStates
 from proletto_otel.monitoring.health_checks import health_engine
 from proletto_otel.monitoring.inputs import Inputs
-from proletto_otel.monitoring.overview import PREPARE_S
 from proletto_otel.monitoring.past import Past
 from proletto_otel.monitoring.registrations import Registrations
 from proletto_otel.monitoring.request_summary import (
@@ -64,7 +62,6 @@ EVALUATE = "alerts.evaluate"
 CHECK = "health.round"
 RETRY = "health.retry"
 KEEP = "alerts.samples"
-OVERVIEW = "overview.prepare"
 
 
 class Runtime:
@@ -103,7 +100,7 @@ class Runtime:
 
     def close(self) -> None:
         """Stop jobs and gauges."""
-        for job in (SHARE, EVALUATE, CHECK, RETRY, KEEP, OVERVIEW):
+        for job in (SHARE, EVALUATE, CHECK, RETRY, KEEP, *prepare_overview.JOBS):
             self.inputs.cancel(job)
         self._exported.close()
 
@@ -256,9 +253,7 @@ class Runtime:
             every(seconds, CHECK, self.engine.run_scheduled, when=self._leads)
             every(min(RETRY_S, seconds), RETRY, self.engine.retry_failing, when=self._leads)
         every(config.alert_interval_s, EVALUATE, self._evaluate, when=self._leads)
-        prepare = partial(prepare_overview.job, self)
-        viewing = self.inputs.viewing
-        every(PREPARE_S, OVERVIEW, prepare, when=lambda: self.shares.leads and viewing.lately())
+        prepare_overview.Preparation(self).schedule()
         if self.inputs.keep is not None:
             own = self._registrations
             every(

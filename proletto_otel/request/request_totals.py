@@ -120,13 +120,6 @@ class RequestSum:
             # no sum of them is stored: their middles are right within 4 %
             self.seconds = max(self.seconds - gone * durations.middle_s(int(bucket)), 0.0)
 
-    def totals(self) -> RequestTotals:
-        """What they are together."""
-        return RequestTotals(
-            classes=self.classes, errors=self.errors, timed=self.timed, seconds=self.seconds,
-            durations=durations.sparse(self.fine),
-        )  # fmt: skip
-
 
 def totals(
     families: Iterable[Family], sections: Iterable[RouteSection]

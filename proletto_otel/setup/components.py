@@ -6,9 +6,8 @@ Flask application gets lives in `setup.flask_app`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import exceptions, lazy_pattern
@@ -36,6 +35,7 @@ from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.setup import logs
 from proletto_otel.setup.doubles import TestDoubles
 from proletto_otel.setup.history import Recording
+from proletto_otel.setup.one_reading import one_reading
 from proletto_otel.state import directory
 from proletto_otel.state.control import HostControl
 from proletto_otel.state.host_totals import HostTotals
@@ -186,7 +186,7 @@ class Components:
             viewing=self.viewing,
             system=self.host_system,
             families=self.snapshots.merged,
-            one_reading=self.one_reading,
+            one_reading=partial(one_reading, self.lifecycle, self.snapshots),
             routes=self.routes,
             history=self.recording.metrics.samples,
             series=self.recording.metrics.points,
@@ -209,13 +209,6 @@ class Components:
         from proletto_otel.setup.log_search import log_search
 
         return log_search(pipeline.sinks, self.state, self.viewing)
-
-    @contextmanager
-    def one_reading(self) -> Iterator[None]:
-        """Within it this thread reads the numbers of all workers once, for a page or a job."""
-        self.lifecycle.gather()  # first: what is counted meanwhile is not read any more
-        with self.snapshots.one_reading():
-            yield
 
     def leads(self) -> bool:
         """Whether this process speaks for the host."""

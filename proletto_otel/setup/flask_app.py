@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.context import current_request, request_id
@@ -18,6 +19,7 @@ from proletto_otel.request import error_pages, flask_adapter
 from proletto_otel.request.middleware import TelemetryMiddleware
 from proletto_otel.setup import foreign_instrumentation
 from proletto_otel.setup.components import Components
+from proletto_otel.setup.one_reading import one_reading
 from proletto_otel.setup.requests import RequestTelemetry
 from proletto_otel.web import probes, routes
 from proletto_otel.web.access import Access, Authorize
@@ -69,7 +71,7 @@ def attach(
         exposition=requests.page,
         status=status,
         families=components.snapshots.merged,
-        one_reading=components.one_reading,
+        one_reading=partial(one_reading, components.lifecycle, components.snapshots),
         callers=requests.all_callers,
         stored_callers=components.recording.callers.read,
         store=components.store,

@@ -88,6 +88,67 @@ def test_it_is_prepared_while_somebody_looks(bound: Bound, other: Bound) -> None
     assert 2 == bound.monitor.overview().generation
 
 
+def test_it_follows_what_is_recorded(bound: Bound) -> None:
+    """Requests were recorded: it is prepared at the next look, not when its time has come."""
+    bound.viewing.note()
+    bound.tick()
+    bound.tick()
+    jobs = bound.ticker._jobs
+    before = bound.monitor.overview()
+    jobs["overview.follow"].function()
+    assert before.generation == bound.monitor.overview().generation
+
+    serve(bound, 100, failed=7)
+    jobs["overview.follow"].function()
+    jobs["overview.follow"].function()
+    jobs["overview.prepare"].function()  # it was prepared just before
+
+    found = bound.monitor.overview()
+    assert before.generation + 1 == found.generation
+    assert (False, True) == (before.failing, found.failing)
+
+
+def test_the_verdict_is_what_people_must_see_at_once(bound: Bound, other: Bound) -> None:
+    """It changes with the colour of the page, in every worker, and with nothing else."""
+    bound.viewing.note()
+    serve(bound, 1000, failed=9)
+    for _ in range(2):
+        bound.tick()
+    other.tick()
+    mark = other.monitor.overview_mark()
+    assert mark.verdict == bound.monitor.overview().verdict
+    assert bound.monitor.overview().seen == f"{mark.verdict}.{int(1000 * mark.prepared_at)}."
+    assert not bound.monitor.overview().failing
+
+    RequestHistory(bound.store).record(
+        {("GET", "/item"): RequestTotals(
+            classes=[0, 0, 2000, 0, 0, 9], errors=9, timed=2009, seconds=9, durations={"90": 2009},
+            start_ns=time.time_ns(),
+        )}
+    )  # fmt: skip
+    bound.tick()
+    assert mark.verdict == other.monitor.overview_mark().verdict
+    serve_more = RequestTotals(
+        classes=[0, 0, 2000, 0, 0, 99], errors=99, timed=2099, seconds=9, durations={"90": 2099},
+        start_ns=time.time_ns(),
+    )  # fmt: skip
+    RequestHistory(bound.store).record({("GET", "/item"): serve_more})
+    bound.tick()
+    assert mark.verdict != other.monitor.overview_mark().verdict
+    assert other.monitor.overview().failing
+
+
+def test_what_an_earlier_release_prepared_has_no_verdict(bound: Bound) -> None:
+    """A poll then reads the overview itself."""
+    bound.viewing.note()
+    bound.tick()
+    bound.store.write("UPDATE overviews SET at = at + 1")
+
+    mark = bound.monitor.overview_mark()
+
+    assert ("", True) == (mark.verdict, mark.etag != "")
+
+
 def test_an_old_one_is_made_anew(
     bound: Bound, other: Bound, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from flask import Flask
 
 from proletto_otel.monitoring import monitor
+from proletto_otel.monitoring.overview import OLD_S, OverviewMark
 from proletto_otel.state import merging
 from proletto_otel.web import assets, live, routes
 from proletto_otel.web.access import Access
@@ -152,7 +154,7 @@ def test_polls_of_the_overview_share_an_answer(app: Flask, monkeypatch: pytest.M
     made: list[str] = []
     read = overview.PAGE.read
     tag = ["1-1"]
-    monkeypatch.setattr(monitor, "overview_etag", lambda: tag[0])
+    monkeypatch.setattr(monitor, "overview_mark", lambda: OverviewMark(etag=tag[0]))
     counted = replace(overview.PAGE, read=lambda asked: made.append("") or read(asked))
     monkeypatch.setitem(navigation.BY_NAME, "overview", counted)
     client = app.test_client()
@@ -172,6 +174,41 @@ def test_polls_of_the_overview_share_an_answer(app: Flask, monkeypatch: pytest.M
     assert len(app.extensions[routes.ADMIN].live) <= live.MAX_SHARED
 
 
+def test_polls_of_the_overview_make_its_cards_when_there_is_something_to_see(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the page has seen is compared; new values come after some seconds, a verdict at once."""
+    made: list[str] = []
+    read = overview.PAGE.read
+    counted = replace(overview.PAGE, read=lambda asked: made.append("") or read(asked))
+    monkeypatch.setitem(navigation.BY_NAME, "overview", counted)
+    client = app.test_client()
+    mark = [OverviewMark(etag="1-1", prepared_at=time.time(), verdict="well")]
+    monkeypatch.setattr(monitor, "overview_mark", lambda: mark[0])
+
+    def poll(tag: str) -> int:
+        made.clear()
+        answer = client.get(f"{ADMIN}/api/live?page=overview", headers={"If-None-Match": tag})
+        assert answer.status_code in (200, 304)
+        return answer.status_code
+
+    seen = f'"well.{int(mark[0].prepared_at * 1000)}."'
+    assert (304, []) == (poll(seen), made)
+    mark[0] = replace(mark[0], prepared_at=mark[0].prepared_at + live.REFRESHED_S - 0.1)
+    assert (304, []) == (poll(seen), made)
+    now = mark[0]
+    mark[0] = replace(now, etag="9-9", prepared_at=now.prepared_at + 0.2)
+    assert 200 == poll(seen)
+    assert [""] == made
+    mark[0] = replace(now, etag="9-8", verdict="another")
+    assert 200 == poll(seen)
+    # nobody prepares it any more: the poll itself lets it be made anew
+    mark[0] = replace(now, etag="9-7", prepared_at=now.prepared_at - OLD_S - 5)
+    assert 200 == poll(seen)
+    for strange in ("*", '"."', '""', '"..."', f'"{mark[0].verdict}.{"9" * 400}."', 'W/"x.y.z"'):
+        poll(strange)
+
+
 def test_assets_are_immutable_and_small(app: Flask) -> None:
     """By the hash of what they hold; another hash is not found."""
     client = app.test_client()
@@ -184,8 +221,11 @@ def test_assets_are_immutable_and_small(app: Flask) -> None:
 
 
 def test_first_page_is_within_its_budget(app: Flask) -> None:
-    """HTML of at most 45 kB."""
-    assert len(app.test_client().get(ADMIN).data) <= 45_000
+    """HTML of at most 45 kB; it names what it has seen, so that its first poll makes no card."""
+    page = app.test_client().get(ADMIN)
+
+    assert len(page.data) <= 45_000
+    assert re.search(r'data-etag="[0-9a-f]{12}\.\d+\."', page.text)
 
 
 def test_page_of_the_applications_own() -> None:

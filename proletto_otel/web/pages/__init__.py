@@ -39,7 +39,7 @@ class AdminPage:
     """Key after `g` that goes there."""
 
     in_navigation: bool = True
-    interval_s: int = 15
+    interval_s: float = 15
     """How often the page asks for new values; 0: never."""
 
 

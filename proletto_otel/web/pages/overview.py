@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from proletto_otel.request.request_points import RequestPoint
     from proletto_otel.web.asked import Asked
 
+POLL_S = 1.25
+"""How often an open page asks whether there is something to see at once: part of the sum that is
+explained at `monitoring.overview.FOLLOW_S`."""
 SHOWN = 6
 HOUR_S = 3600.0
 
@@ -77,6 +80,6 @@ def _trend(points: tuple[RequestPoint, ...]) -> dict[str, list[float | None]]:
 
 
 PAGE = AdminPage(
-    path="", name="overview", label="Overview", key="o", interval_s=5,
+    path="", name="overview", label="Overview", key="o", interval_s=POLL_S,
     description="Is it broken, since when, what changed?", read=read, template="overview.html",
 )  # fmt: skip

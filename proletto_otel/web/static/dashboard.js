@@ -169,7 +169,7 @@
 
   // --- live ----------------------------------------------------------------------------------------
   const badge = $("#live"), start = Number(body.dataset.interval) * 1000;
-  let etag = "", interval = start, failures = 0, last = Date.now(), timer = 0;
+  let etag = body.dataset.etag && `"${body.dataset.etag}"`, interval = start, failures = 0, last = Date.now(), timer = 0;
   const address = () => {
     const query = new URLSearchParams(location.search);
     query.set("page", body.dataset.page);
@@ -197,7 +197,7 @@
   const show = () => {
     if (!badge || !start) return;
     const seconds = Math.round((Date.now() - last) / 1000);
-    const stale = seconds * 1000 > 3 * start;
+    const stale = seconds * 1000 > Math.max(3 * start, 15000);
     badge.hidden = false;
     badge.className = `live${document.hidden ? " paused" : stale ? " stale" : ""}`;
     badge.textContent = stale ? `${seconds} s old, retrying` : "live";
@@ -214,9 +214,11 @@
     show();
     later();
   };
-  // Tabs of one address share their answers: the first whose time has come asks for all of them.
+  // Tabs of one address share their answers: the first whose time has come says so and asks for all
+  // of them. Should its answer not come, each asks for itself when its time has come again.
   const tabs = start && window.BroadcastChannel && new BroadcastChannel("proletto-monitoring");
   if (tabs) tabs.onmessage = ({ data: answer }) => {
+    if (answer.asking) { if (answer.address === address() && !document.hidden) later(); return; }
     const isOurs = answer.address === address() && (answer.cards || answer.etag === etag);
     if (isOurs && !document.hidden) fresh(answer);
   };
@@ -225,6 +227,7 @@
     if (document.hidden) return;
     try {
       const asked = address();
+      if (tabs) tabs.postMessage({ asking: true, address: asked });
       const answer = await fetch(asked, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (answer.status === 401 || answer.status === 403) { badge.hidden = false; badge.className = "live stale"; badge.textContent = "logged out: load the page again"; return; }
       if (answer.status !== 304 && !answer.ok) throw new Error(answer.status);
