@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": "0.1",
     },
+    "ordinary traces: a tenth": {"PROLETTO_TRACES_KEEP_RATIO": "0.1"},
     "no traces": {"OTEL_TRACES_EXPORTER": "none"},
     "logs not exported": {"OTEL_LOGS_EXPORTER": "none"},
     "no log files": {"PROLETTO_LOG_FILES": "0"},

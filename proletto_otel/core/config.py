@@ -21,7 +21,6 @@ MAX_SHOWN = 60
 DAY_S = 86_400
 """The longest interval: a longer one is a slip, and no clock of the system waits 1e300 s."""
 
-
 ARGUMENT, APP_CONFIG, ENVIRONMENT = "argument", "app.config", "environment"
 """Where a value can come from, the strongest first."""
 
@@ -87,6 +86,8 @@ class Config:
     logs_exporter: str = setting("OTEL_LOGS_EXPORTER", "otlp", p.choice("otlp", "none"), "Where logs go, beside the other sinks.")
     traces_sampler: str = setting("OTEL_TRACES_SAMPLER", "parentbased_always_on", p.choice("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"), "Which traces are kept.")
     traces_sampler_arg: float = setting("OTEL_TRACES_SAMPLER_ARG", 1.0, p.number(0, 1), "Share of traces the ratio samplers keep.")
+    traces_keep_ratio: float = setting("PROLETTO_TRACES_KEEP_RATIO", 1.0, p.number(0, 1), "Share of ordinary traces that are sent; those of failed and slow requests always are. Without effect when `OTEL_TRACES_SAMPLER` is set.")
+    traces_slow_ms: float = setting("PROLETTO_TRACES_SLOW_MS", 1000.0, p.number(0), "A request that takes this long is no ordinary one, ms.")
     propagators: tuple[str, ...] = setting("OTEL_PROPAGATORS", ("tracecontext",), p.words_of("tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "none"), "How trace context travels; our X-Request-ID always does.")
     span_attribute_limit: int = setting("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT OTEL_ATTRIBUTE_COUNT_LIMIT", 128, p.integer(1), "Attributes a span may have.")
     attribute_length_limit: int = setting("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 32_768, p.integer(1), "Characters of an attribute value; longer ones are cut.")
@@ -273,8 +274,7 @@ def _without_effect(made: Config, environ: Mapping[str, str]) -> list[str]:
         "CLIENT_KEY": made.otlp_client_key,
     }
     supported = {variable for row in SETTINGS for variable in row.env}
-    contrib = made.instrumentation == "contrib"
-    return otel_variables.unsupported(environ, supported, in_use, contrib=contrib)
+    return otel_variables.unsupported(environ, supported, in_use, contrib=made.instrumentation == "contrib")
 
 
 def _suggestion(name: str) -> str:

@@ -76,6 +76,7 @@ class MemoryExporter(Component):
                 "trace_id": span.binary(1).hex(),
                 "span_id": span.binary(2).hex(),
                 "parent_id": span.binary(4).hex(),
+                "trace_state": span.text(3),
                 "start_ns": span.fixed(7),
                 "end_ns": span.fixed(8),
                 "attributes": _attributes(span, 9),

@@ -29,6 +29,7 @@ from proletto_otel.request.route_stats import RouteStats
 from proletto_otel.request.span import RequestSpan
 from proletto_otel.request.span_encoding import clean_text, heading
 from proletto_otel.request.span_start import Put
+from proletto_otel.request.tail_sampling import TailSampling
 from proletto_otel.request.wsgi import is_websocket
 
 Access = Callable[[Exchange], None]
@@ -90,6 +91,7 @@ class Recorder:
             cannot wait.
         report: called once with each unhandled exception.
         callers: counts finished requests by who asked.
+        tail: decides which traces are sent; `None`: all that were sampled at their start.
         source: where the histogram lives.
     """
 
@@ -104,6 +106,7 @@ class Recorder:
         defer: Callable[[Exchange], bool] = never,
         report: Report = nothing,
         callers: Callable[[Iterable[Exchange]], None] = nothing,
+        tail: TailSampling | None = None,
         source: Registry = registry,
     ) -> None:
         self.put = put
@@ -114,6 +117,7 @@ class Recorder:
         self.defer = defer
         self.report = report
         self.callers = callers
+        self.tail = tail
         self.epoch = 0
         """Grows with each fork; a request of the parent is not counted again by its child."""
         self.source = source
@@ -147,6 +151,14 @@ class Recorder:
         self.report(error, exchange)
         exchange.error = error
 
+    def exclude(self, exchange: Exchange) -> None:
+        """Count a request that is being served no more, and send no span of it."""
+        if exchange.active is not None:
+            exchange.active.value -= 1
+            exchange.active = None
+            if self.tail is not None and type(exchange.span) is RequestSpan:
+                self.tail.close(exchange.trace_id)
+
     def finished(self, exchange: Exchange) -> None:
         """Count a finished request; its span and its line may follow a little later."""
         active = exchange.active
@@ -158,6 +170,8 @@ class Recorder:
         # processor's cache.
         active.value -= 1
         exchange.series = series = self.series(exchange)
+        if self.tail is not None:  # first: no exemplar may lead to a trace that is not sent
+            self.tail.finish(exchange, series.failed)
         try:
             trace_id = exchange.trace_id if exchange.sampled else ""
             series.cell.observe(exchange.duration_s, trace_id, exchange.span_id)

@@ -117,8 +117,7 @@ class TelemetryMiddleware:
         if type(outer) is Exchange and _is_same(outer, environ):
             # Excluded here: the outer application counts it no more either.
             if outer.active is not None and self.exclusions.covers(path, environ):
-                outer.active.value -= 1
-                outer.active = None
+                outer.recorder.exclude(outer)
             endpoint = self._endpoints.get(path)
             app = self.wsgi_app if endpoint is None else endpoint(environ) or self.wsgi_app
             return app(environ, start_response)

@@ -7,11 +7,16 @@ in `request.otel_setup`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import SpanKind, StatusCode, TraceState
+from opentelemetry.util import types
 
 from proletto_otel.core.conventions import EXCEPTION_STACKTRACE
 from proletto_otel.core.internal_errors import suppressed
@@ -19,6 +24,7 @@ from proletto_otel.core.redaction import sanitise
 from proletto_otel.export.encoding import otlp
 from proletto_otel.export.encoding.envelope import any_scope
 from proletto_otel.request.span_encoding import clean_attributes
+from proletto_otel.request.tail_sampling import TailSampling
 
 SCOPE = "proletto_otel"
 
@@ -33,14 +39,48 @@ class Queue(Protocol):
 class EncodingProcessor(SpanProcessor):
     """Cleans and encodes a finished SDK span at once: no queue of objects, no thread."""
 
-    def __init__(self, queue: Queue | None, flush: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        queue: Queue | None,
+        flush: Callable[[float], bool],
+        tail: TailSampling | None = None,
+    ) -> None:
         self._queue = queue
         self._flush = flush
+        self._tail = tail
+        if tail is not None:
+            tail.send = self._send
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Open the trace of a job outside of any request."""
+        if self._tail is not None and _is_undecided_root(span):
+            self._tail.open(f"{span.context.trace_id:032x}")
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queue the span's bytes if its trace is kept."""
-        queue, context = self._queue, span.context
-        if queue is not None and context is not None and context.trace_flags.sampled:
+        """Queue the span's bytes if its trace is sent, or give it to who decides that."""
+        context = span.context
+        if context is None:
+            return
+        if self._tail is not None:
+            self._decide(self._tail, span, f"{context.trace_id:032x}")
+        elif context.trace_flags.sampled:
+            self._send(span)
+
+    def _decide(self, tail: TailSampling, span: ReadableSpan, trace_id: str) -> None:
+        took_s = ((span.end_time or 0) - (span.start_time or 0)) / 1e9
+        is_slow = span.kind is SpanKind.SERVER and took_s >= tail.slow_s
+        if is_slow or span.status.status_code is StatusCode.ERROR:
+            tail.keep(trace_id)
+        if span.context.trace_flags.sampled:
+            self._send(span)
+        else:
+            tail.add(trace_id, span)
+        if _is_undecided_root(span):
+            tail.close(trace_id)
+
+    def _send(self, span: ReadableSpan) -> None:
+        queue = self._queue
+        if queue is not None:
             # Here, in the application's thread: bytes do not change any more, and no export thread
             # holds the interpreter for a whole batch (10 to 25 ms with the SDK's 512 spans).
             with suppressed("tracing.encode"):
@@ -52,6 +92,49 @@ class EncodingProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send what is queued within that time."""
         return self._flush(timeout_millis / 1000)
+
+
+def _is_undecided_root(span: ReadableSpan) -> bool:
+    """Whether no other span of this process decides about *span* with its own end."""
+    is_root = span.parent is None or span.parent.is_remote
+    return is_root and span.context is not None and not span.context.trace_flags.sampled
+
+
+class TailSampler(Sampler):
+    """Samples a share of the traces, and lets the spans of others record until `tail` decides."""
+
+    def __init__(self, tail: TailSampling) -> None:
+        self._tail = tail
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: types.Attributes = None,
+        links: Sequence[trace.Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Follow the parent, or sample a new trace by its ID."""
+        parent = trace.get_current_span(parent_context).get_span_context()
+        text = f"{trace_id:032x}"
+        if parent.is_valid:
+            sampled, state = parent.trace_flags.sampled, parent.trace_state
+        else:
+            sampled = self._tail.is_in_ratio(text)
+            state = TraceState.from_header([self._tail.trace_state] if sampled else [])
+        if sampled:
+            decision = Decision.RECORD_AND_SAMPLE
+        elif not parent.is_valid or parent.is_remote or self._tail.knows(text):
+            decision = Decision.RECORD_ONLY
+        else:  # of an excluded path, or later than its request
+            decision = Decision.DROP
+        return SamplingResult(decision, attributes, state)
+
+    def get_description(self) -> str:
+        """Its name in the SDK's texts."""
+        return "TailSampler"
 
 
 class Provider(TracerProvider):

@@ -143,10 +143,11 @@ def build_tracer_provider(
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import sampling
 
-    from proletto_otel.request.otel_provider import EncodingProcessor, Provider
+    from proletto_otel.request.otel_provider import EncodingProcessor, Provider, TailSampler
 
+    tail = tracer.tail
     provider = Provider(
-        sampler=_sampler(config),
+        sampler=_sampler(config) if tail is None else TailSampler(tail),
         resource=Resource(dict(resource)),
         shutdown_on_exit=False,
         id_generator=cast("Any", tracer.ids),
@@ -155,10 +156,11 @@ def build_tracer_provider(
     # From then on requests get SDK spans, at six times the cost: a foreign processor reads what our
     # span does not have.
     provider.on_foreign = lambda: setattr(tracer, "sdk_tracer", provider.get_tracer(SCOPE))
-    provider.add_span_processor(EncodingProcessor(queue, flush))
+    provider.add_span_processor(EncodingProcessor(queue, flush, tail))
     # The default needs no question for each request: its answer is the caller's flag, or yes.
-    default = provider.sampler is sampling.DEFAULT_ON
-    tracer.sampler = None if default else provider.sampler
+    # Tail sampling is asked by the tracer itself.
+    is_asked = tail is None and provider.sampler is not sampling.DEFAULT_ON
+    tracer.sampler = provider.sampler if is_asked else None
     return provider
 
 

@@ -194,6 +194,11 @@ class RequestSpan(Span):
         """Whether the span is kept."""
         return bool(self.flags & SAMPLED)
 
+    @property
+    def has_error(self) -> bool:
+        """Whether the application put an error on it."""
+        return self.recorded is not None or self._status is StatusCode.ERROR
+
     def encoded(
         self, name: str, facts: bytes, end_ns: int, failed: bool = False, message: str = ""
     ) -> bytes:

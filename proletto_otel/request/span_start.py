@@ -29,6 +29,7 @@ from proletto_otel.request.propagation import (
 )
 from proletto_otel.request.span import SERVER, RequestSpan
 from proletto_otel.request.span_encoding import Limits
+from proletto_otel.request.tail_sampling import TailSampling
 from proletto_otel.request.wsgi import Environ
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class RequestTracer:
         facts: the request's attributes, for samplers and SDK spans.
         trust_inbound: whether the caller's trace is joined; else it becomes a link.
         limits: how much a span may hold.
+        tail: decides at the end of a request which traces are sent; `None`: all that are sampled.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class RequestTracer:
         *,
         trust_inbound: bool = True,
         limits: Limits = LIMITS,
+        tail: TailSampling | None = None,
     ) -> None:
         self.put = put
         self.facts = facts
         self.trust_inbound = trust_inbound
         self.limits = limits
+        self.tail = tail
         self.ids = IdGenerator()
         """Makes the IDs of spans that the SDK starts."""
         self.reads_traceparent = True
@@ -90,6 +94,7 @@ class RequestTracer:
             not base  # an outer instrumentation, or a call within the same process, left its span
             and self.sampler is None
             and self.sdk_tracer is None
+            and self.tail is None
             and "HTTP_TRACEPARENT" not in environ
             and self.extract is None
         ):
@@ -169,10 +174,13 @@ class RequestTracer:
         parent, kind, untrusted = start
         if parent is None:
             trace_id, span_id = new_ids()
-            flags = SAMPLED | RANDOM
+            is_sampled = self.tail is None or self.tail.is_in_ratio(trace_id)
+            flags = SAMPLED | RANDOM if is_sampled else RANDOM
         else:
             trace_id, span_id, flags = parent.trace_id, new_span_id(), parent.flags
         span = self._own(exchange, trace_id, span_id, flags, parent, kind, base)
+        if self.tail is not None:
+            self.tail.begin(span)
         if self.sampler is not None:
             self._ask(self.sampler, exchange, environ, span, start)
         if untrusted is not None:

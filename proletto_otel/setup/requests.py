@@ -27,6 +27,7 @@ from proletto_otel.request.middleware import Exclusions
 from proletto_otel.request.otel_setup import Tracing
 from proletto_otel.request.span import Limits
 from proletto_otel.request.span_start import RequestTracer
+from proletto_otel.request.tail_sampling import TailSampling
 from proletto_otel.request.top_callers import HourSection, TopCallers, merge
 from proletto_otel.runtime.deferred_writer import Made
 from proletto_otel.runtime.lifecycle import Component
@@ -53,6 +54,7 @@ class RequestTelemetry(Component):
         limits = Limits(
             attributes=config.span_attribute_limit, length=config.attribute_length_limit
         )
+        self._tail = _tail_sampling(config, queue.sink) if queue is not None else None
         self.uses_contrib = _uses_contrib(config)
         make_tracer, make_recorder = (RequestTracer, Recorder)
         if self.uses_contrib:
@@ -60,7 +62,11 @@ class RequestTelemetry(Component):
 
             make_tracer, make_recorder = ContribTracer, ContribRecorder
         self.tracer = make_tracer(
-            put, facts.values_at_start, trust_inbound=config.trust_inbound_trace, limits=limits
+            put,
+            facts.values_at_start,
+            trust_inbound=config.trust_inbound_trace,
+            limits=limits,
+            tail=self._tail,
         )
         self.callers = TopCallers(OwnRoutes(config.metrics_path, config.admin_prefix))
         self._snapshots = components.snapshots
@@ -76,6 +82,7 @@ class RequestTelemetry(Component):
             defer=partial(pipeline.deferred.submit, to=self._complete),
             report=lambda error, exchange: report(config, error, exchange),
             callers=self.callers.add if counts else nothing,
+            tail=self._tail,
         )
         self.tracing = Tracing(
             config, self.tracer, queue, components.resource.attributes, components.lifecycle.flush
@@ -123,6 +130,8 @@ class RequestTelemetry(Component):
         """Reset in a child: new random IDs, and no request of the parent."""
         self.tracing.forked()
         self.recorder.forked()
+        if self._tail is not None:
+            self._tail.forked()
         self.callers.reset()
         self.page.forked()
 
@@ -130,6 +139,23 @@ class RequestTelemetry(Component):
 def no_callers(sections: Iterable[list[HourSection]]) -> list[HourSection]:
     """In place of `top_callers.merge` where users and clients are not counted."""
     return []
+
+
+def _tail_sampling(config: Config, sink: str) -> TailSampling | None:
+    """What decides which traces are sent, unless all are or a sampler was asked for."""
+    ratio = config.traces_keep_ratio
+    if ratio >= 1:
+        return None
+    if "traces_sampler" in config.origins:
+        log_rate_limited(
+            "setup.sampling",
+            "PROLETTO_TRACES_KEEP_RATIO=%s is without effect: OTEL_TRACES_SAMPLER is set",
+            ratio,
+        )
+        return None
+    tail = TailSampling(ratio, config.traces_slow_ms / 1000, sink=sink)
+    pipeline.listen(lambda record: tail.keep(record.trace_id), logs=False)
+    return tail
 
 
 def _uses_contrib(config: Config) -> bool:

@@ -53,6 +53,8 @@ class Settings(TypedDict, total=False):
     logs_exporter: Literal["otlp", "none"] | None
     traces_sampler: Literal["always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"] | None
     traces_sampler_arg: float | None
+    traces_keep_ratio: float | None
+    traces_slow_ms: float | None
     propagators: Sequence[str] | str | None
     span_attribute_limit: int | None
     attribute_length_limit: int | None

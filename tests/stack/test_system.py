@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -99,6 +102,39 @@ def test_spans_become_metrics(system: System) -> None:
     )
 
     assert system.promql('traces_span_metrics_duration_seconds_bucket{service_name="t-red"}')
+
+
+SAMPLED = """
+from flask import Flask
+from proletto_otel import setup_telemetry
+app = Flask("shop")
+telemetry = setup_telemetry(
+    app, service_name="t-ratio", traces_keep_ratio=0.25, traces_slow_ms=600_000
+)
+app.add_url_rule("/ordinary", "ordinary", lambda: "ok")
+app.add_url_rule("/failing", "failing", lambda: ("no", 503))
+for _ in range(200):
+    app.test_client().get("/ordinary")
+for _ in range(40):
+    app.test_client().get("/failing")
+telemetry.shutdown(20)
+"""
+
+
+def test_span_metrics_know_what_was_left_out(system: System, tmp_path: Path) -> None:
+    """Of a service that sends a quarter of its ordinary traces each counts four times; a failed
+    request, which is always sent, counts once."""
+    env = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": system.otlp, "LOG_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", SAMPLED], env=env, check=True, timeout=60)
+    calls = 'traces_span_metrics_calls_total{service_name="t-ratio",span_name="GET /%s"}'
+
+    wait_for("span metrics", lambda: 40 == system.total(calls % "failing"))
+    wait_for("sampled spans", lambda: system.total(calls % "ordinary"))
+    sent = [span.name for span in system.tempo.of("t-ratio")]
+
+    assert 40 == sent.count("GET /failing")
+    assert 0 < sent.count("GET /ordinary") < 100
+    assert 4 * sent.count("GET /ordinary") == system.total(calls % "ordinary")
 
 
 def test_collector_reports_on_itself(system: System) -> None:

@@ -119,6 +119,12 @@ TELEMETRY_DROPPED = Metric(
     description="Records lost, by reason.",
     attributes=(SINK, REASON),
 )
+TELEMETRY_SAMPLED_OUT = Metric(
+    name="proletto.telemetry.sampled_out",
+    kind="counter",
+    unit="{span}",
+    description="Spans that `PROLETTO_TRACES_KEEP_RATIO` left out; they are no losses.",
+)
 TELEMETRY_QUEUE_SIZE = Metric(
     name="proletto.telemetry.queue.size",
     kind="updown",
