@@ -1,12 +1,13 @@
 """What ten open tabs of the dashboard cost an application, and `/livez` beside a slow page.
 
-    python -m bench.tabs [--tabs 10] [--seconds 40]
+    python -m bench.tabs [--tabs 10] [--seconds 15] [--pairs 6]
 
 gunicorn with four sync workers serves 20 requests a second out of a full store; the tabs are real
-ones of Chromium, all of them visible. Printed is the CPU time that the server's processes take in a
-second, without and with the tabs, which a busy machine changes less than durations; how long it
-takes until an open overview is red after traffic fails; and how long `/livez` takes alone and while
-a slow page is asked for again and again.
+ones of Chromium, all of them visible or all of them hidden. In pairs of times without and with
+visible tabs are measured the CPU time that the server's processes take in a second, which a busy
+machine changes less than durations; what a request takes, by CPU time of the server, while two
+clients ask as fast as they can; and how long one takes. Then, how long `/livez` takes alone and
+while a slow page is asked for again and again. How soon an open overview is red: `bench.red`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +27,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 from flask import Flask
@@ -33,7 +36,9 @@ from bench import pages
 from proletto_otel import setup_telemetry
 from proletto_otel.monitoring import monitor
 
-PORT = 8741
+with socket.create_server(("127.0.0.1", 0)) as _probe:
+    PORT = _probe.getsockname()[1]
+    """A free one."""
 BASE = f"http://127.0.0.1:{PORT}"
 WORKERS = 4
 PER_SECOND = 20
@@ -62,26 +67,19 @@ def main() -> None:
     """Fill a store, serve it, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tabs", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=40)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--pairs", type=int, default=6)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tabs-") as folder, served(folder) as server:
-        stop = threading.Event()
-        traffic = threading.Thread(target=keep_asking, args=("/hello", stop, 1 / PER_SECOND))
-        traffic.start()
-        try:
-            time.sleep(10)
-            alone = cpu_of(server, lambda: time.sleep(asked.seconds))
-            print(f"no tab: {alone:.3f} s of CPU a second", flush=True)
-            with_tabs(server, asked.tabs, asked.seconds, alone)
+    with tempfile.TemporaryDirectory(prefix="tabs-") as folder:
+        fill(folder)
+        with server(folder) as processes:
+            with_tabs(processes, asked)
             probes()
-        finally:
-            stop.set()
-            traffic.join()
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
 
-@contextlib.contextmanager
-def served(folder: str) -> Iterator[psutil.Process]:
-    """gunicorn over a store with 100 endpoints and 90 days of requests."""
+def fill(folder: str) -> None:
+    """A store with 100 endpoints and 90 days of requests."""
     app = Flask("shop")
     telemetry = setup_telemetry(
         app, app_name="shop", environment="development", log_dir=folder, log_console=False,
@@ -90,6 +88,11 @@ def served(folder: str) -> Iterator[psutil.Process]:
     sizes = argparse.Namespace(errors=4000, groups=200, lines=50_000, routes=100)
     pages.fill(telemetry.components, sizes)
     telemetry.shutdown()
+
+
+@contextlib.contextmanager
+def server(folder: str) -> Iterator[psutil.Process]:
+    """gunicorn with what is stored in *folder*."""
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{PORT}"]
     command += ["--workers", str(WORKERS), "--log-level", "warning", "bench.tabs:create_app()"]
     env = {
@@ -138,8 +141,8 @@ def cpu_of(server: psutil.Process, wait: Callable[[], object]) -> float:
     return (taken() - before) / (time.monotonic() - began)
 
 
-def with_tabs(server: psutil.Process, number: int, seconds: float, alone: float) -> None:
-    """Open the overview so many times, measure, then let traffic fail."""
+def with_tabs(processes: psutil.Process, asked: argparse.Namespace) -> None:
+    """Open the overview once, then so many times, and measure without and with visible tabs."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -149,26 +152,93 @@ def with_tabs(server: psutil.Process, number: int, seconds: float, alone: float)
         context = browser.new_context()
         polls: list[str] = []
         context.on("request", lambda request: polls.append(request.url))
-        opened = []
-        for count in (1, number):
+        opened: list[Any] = []
+        for count in (1, asked.tabs):
             while len(opened) < count:
                 opened.append(context.new_page())
                 opened[-1].goto(BASE + pages.ADMIN)
-            opened[0].wait_for_timeout(8000)
-            polls.clear()
-            taken = cpu_of(server, lambda: opened[0].wait_for_timeout(seconds * 1000))
-            asked = sum("/api/live" in url for url in polls) / seconds
-            more = taken - alone
-            print(f"{count} tab(s): {taken:.3f} s of CPU a second, {100 * more:.1f} % of one"
-                  f" processor more; {asked:.2f} polls a second", flush=True)  # fmt: skip
-        began = time.monotonic()
-        for _ in range(400):
-            ask("/broken")
-            if opened[0].locator("#tile-errors .big.bad").count():
-                break
-        opened[0].wait_for_selector("#tile-errors .big.bad", timeout=60_000)
-        print(f"red {time.monotonic() - began:.1f} s after the first failure", flush=True)
+            print(f"{count} tab(s), {asked.pairs} pairs of {asked.seconds:.0f} s", flush=True)
+            for what, client in (("steady", steady), ("as fast as they can", hurried)):
+                compare(processes, opened, polls, asked, what, client)
         browser.close()
+
+
+Client = Callable[[threading.Event], list[float]]
+
+
+def compare(
+    processes: psutil.Process, opened: list[Any], polls: list[str], asked: argparse.Namespace,
+    what: str, client: Client,
+) -> None:  # fmt: skip
+    """Print the medians without and with visible tabs, and of the differences of the pairs."""
+    found: list[list[tuple[float, float, float]]] = []
+    polls.clear()
+    for _ in range(asked.pairs):
+        pair = []
+        for visible in (False, True):
+            show(opened, visible)
+            opened[0].wait_for_timeout(3000)  # what it does at once when it is seen again
+            pair.append(
+                window(processes, client, lambda: opened[0].wait_for_timeout(asked.seconds * 1000))
+            )
+        found.append(pair)
+    names = ("of one processor", "CPU a request (ms)", "a request, median (ms)")
+    for number, name in enumerate(names):
+        without, with_them = ([pair[i][number] for pair in found] for i in (0, 1))
+        more = statistics.median(b - a for a, b in zip(without, with_them, strict=True))
+        ratio = statistics.median(b / a for a, b in zip(without, with_them, strict=True))
+        print(f"  {what}: {name}: {statistics.median(without):.3f} ->"
+              f" {statistics.median(with_them):.3f}, in pairs {more:+.3f}"
+              f" ({100 * ratio - 100:+.1f} %)", flush=True)  # fmt: skip
+    polled = sum("/api/live" in url for url in polls)
+    print(f"  {what}: {polled / (asked.pairs * (asked.seconds + 3)):.2f} polls a second")
+
+
+def show(opened: list[Any], visible: bool) -> None:
+    """Let every tab believe that it is seen, or that it is not; a headless one always is."""
+    for page in opened:
+        page.evaluate(
+            "hidden => { Object.defineProperty(document, 'hidden', {value: hidden,"
+            " configurable: true}); document.dispatchEvent(new Event('visibilitychange')); }",
+            not visible,
+        )
+
+
+def window(
+    processes: psutil.Process, client: Client, wait: Callable[[], object]
+) -> tuple[float, float, float]:
+    """Share of a processor, milliseconds of it for each request, and how long one took."""
+    stop, took = threading.Event(), list[float]()
+    clients = [threading.Thread(target=lambda: took.extend(client(stop))) for _ in range(2)]
+    began = time.monotonic()
+
+    def ask_meanwhile() -> None:
+        for each in clients:
+            each.start()
+        wait()
+        stop.set()
+        for each in clients:
+            each.join()
+
+    share = cpu_of(processes, ask_meanwhile)
+    seconds = time.monotonic() - began
+    return share, 1000 * share * seconds / len(took), statistics.median(took)
+
+
+def steady(stop: threading.Event) -> list[float]:
+    """Ten requests a second; how long they took."""
+    took = []
+    while not stop.wait(2 / PER_SECOND):
+        took.append(ask("/hello") or 60_000.0)
+    return took
+
+
+def hurried(stop: threading.Event) -> list[float]:
+    """One request after the other."""
+    took = []
+    while not stop.is_set():
+        took.append(ask("/hello") or 60_000.0)
+    return took
 
 
 def probes() -> None:
