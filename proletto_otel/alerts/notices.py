@@ -96,6 +96,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastNotice(Notice):
+    """A notice as it is stored, with who got it."""
+
+    channels: tuple[str, ...] = ()
+    """Channels that it was handed to; empty: an earlier release stored it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where alerts come from, the same for all of a process."""
 

@@ -9,13 +9,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from proletto_otel.alerts.notices import Notice
+from proletto_otel.alerts.notices import Notice, PastNotice
 from proletto_otel.alerts.request_window import WINDOW_S, Totals
 from proletto_otel.alerts.silences import Silence
 from proletto_otel.alerts.states import AlertState, rebooted
@@ -139,9 +139,10 @@ class AlertStore:
         self, connection: sqlite3.Connection, notice: Notice, channels: Iterable[str]
     ) -> list[OutboxEntry]:
         """Write a notice into the past and into the outbox of each channel."""
+        channels = tuple(channels)
         connection.execute(
             "INSERT INTO alert_events (at, name, body) VALUES (?, ?, ?)",
-            (notice.at, notice.name, orjson.dumps(notice)),
+            (notice.at, notice.name, orjson.dumps({**asdict(notice), "channels": channels})),
         )
         connection.execute(
             # by ID, not by count: a range scan of the primary key, whatever the table holds
@@ -151,14 +152,15 @@ class AlertStore:
         notification = notice.as_notification()
         return [self.outbox.put(connection, channel, notification) for channel in channels]
 
-    def events(self, limit: int = 100) -> list[Notice]:
+    def events(self, limit: int = 100) -> list[PastNotice]:
         """The notices of the past, newest first."""
         rows = self._store.query("SELECT body FROM alert_events ORDER BY id DESC LIMIT ?", (limit,))
         found = []
         for row in rows:
             # What another release wrote may not be readable: the page leaves it out.
             with suppress(TypeError, ValueError):
-                found.append(Notice(**orjson.loads(row["body"])))
+                data = orjson.loads(row["body"])
+                found.append(PastNotice(**{**data, "channels": tuple(data.get("channels", ()))}))
         return found
 
     def keep_reading(self, connection: sqlite3.Connection, mono: float, totals: Totals) -> None:

@@ -19,7 +19,7 @@ from proletto_otel.monitoring.past_reads import PastReads
 from proletto_otel.monitoring.registrations import Registrations
 
 if TYPE_CHECKING:
-    from proletto_otel.alerts.notices import Notice
+    from proletto_otel.alerts.notices import PastNotice
     from proletto_otel.alerts.silences import Silence
     from proletto_otel.alerts.slos import Slo
     from proletto_otel.errors.groups import ErrorGroups
@@ -72,7 +72,7 @@ class Monitor(PastReads):
         found = runtime.alerts() if (runtime := self.live()) is not None else []
         return [alert for alert in found if alert.state == "firing" or not firing]
 
-    def get_notices(self, limit: int = 100) -> list[Notice]:
+    def get_notices(self, limit: int = 100) -> list[PastNotice]:
         """The notices about alerts, newest first."""
         return runtime.alert_store.events(limit) if (runtime := self.live()) is not None else []
 

@@ -78,7 +78,9 @@ class EndpointPoint:
     total: RequestPoint
     """Everything together; `time` and `seconds` are those of the time asked for."""
     points: tuple[tuple[float, int, int], ...]
-    """Unix seconds, requests, failures: what a small curve shows."""
+    """Unix seconds, requests, failures: what a small chart shows; without empty columns."""
+    step: float = 0.0
+    """Seconds of a column; the first one begins with `total`."""
 
 
 def point(at: float, seconds: float, total: RequestSum) -> RequestPoint:

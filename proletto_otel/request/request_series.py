@@ -130,7 +130,7 @@ class RequestSeries:
         watched_s = self._watched_s(parts, end, oldest)
         names = self._store.query("SELECT id, method, route FROM request_routes")
         made = [
-            found[number].report((method, route), first, watched_s)
+            found[number].report((method, route), first, watched_s, step)
             for number, method, route in names
             if number in found
         ]
@@ -262,11 +262,14 @@ class _Endpoint:
             count, errors = count + earlier, errors + failed
         self.points.append((float(row[1]), count, errors))
 
-    def report(self, key: tuple[str, str], first: int, watched_s: float) -> EndpointPoint:
+    def report(
+        self, key: tuple[str, str], first: int, watched_s: float, step: int
+    ) -> EndpointPoint:
         """What a table shows."""
         return EndpointPoint(
             method=key[0],
             route=key[1] or None,
             total=point(first, watched_s, self.total),
             points=tuple(self.points),
+            step=float(step),
         )

@@ -232,7 +232,10 @@ def _refusal(site: Site, verdict: int | Response) -> Response:
 
 
 def _nothing(asked: Asked, **captured: str) -> Response:
-    abort(404)
+    """A path that does not exist: who is let in and reads HTML finds the way back."""
+    if not is_browser(request):
+        abort(404)
+    return render.page(asked, MISSING, {"what": captured}, 404)
 
 
 def _endpoint(page: Page) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 UNKNOWN = "–"
 _STEPS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -85,6 +85,14 @@ def time(at: float | None, style: str = "time") -> Markup:
     shown = at_utc.strftime(_FORMATS.get(style, "%d %b %H:%M:%S UTC"))
     made = '<time datetime="{}" title="{}" data-style="{}">{}</time>'
     return Markup(made).format(iso, at_utc.strftime("%Y-%m-%d %H:%M:%S UTC"), style, shown)
+
+
+def moment(text: str) -> Markup:
+    """An ISO 8601 time of a log line as a `<time>`; another text stays as it is."""
+    try:
+        return time(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp(), "milli")
+    except (ValueError, OverflowError):
+        return escape(text)
 
 
 def minute(at: float) -> str:

@@ -49,7 +49,7 @@ class Range:
     """One of `RANGES`, `deploy` or `custom`."""
     label: str
     words: str
-    """How a heading goes on: `in the last 1 hour`."""
+    """How a heading goes on: `in the last hour`."""
     start: float
     """Unix seconds."""
     end: float
@@ -110,7 +110,8 @@ def _asked(
 
 def _named(name: str, now: float) -> Range:
     label, seconds = RANGES[name]
-    return Range(name=name, label=label, words=f"in the last {label}", start=now - seconds, end=now)
+    words = f"in the last {label.removeprefix('1 ')}"
+    return Range(name=name, label=label, words=words, start=now - seconds, end=now)
 
 
 def _between(begin: str, finish: str, now: float) -> Range:

@@ -8,8 +8,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, Template
 
+from proletto_otel.alerts.indicators import HEALTH_PREFIX
+from proletto_otel.alerts.readings import HEALTH_VALUES
+from proletto_otel.health.results import UNHEALTHY
+from proletto_otel.monitoring.report import Alert
 from proletto_otel.web import figures
-from proletto_otel.web.charts import draw
+from proletto_otel.web.charts import small
+from proletto_otel.web.charts.endpoint_bars import endpoint_bars
 
 FOLDER = "proletto_monitoring"
 
@@ -26,11 +31,15 @@ def environment() -> Environment:
     made.filters.update(
         number=figures.number, short=figures.short, duration=figures.duration, size=figures.size,
         long_duration=figures.long_duration, percent=figures.percent, ratio=figures.ratio,
-        time=figures.time, minute=figures.minute, ago=figures.ago,
-        unit=figures.with_unit, words=_words,
+        time=figures.time, moment=figures.moment, minute=figures.minute, ago=figures.ago,
+        unit=figures.with_unit, words=_words, of_alert=of_alert,
     )  # fmt: skip
     made.globals.update(
-        sparkline=draw.sparkline, spark_bars=draw.spark_bars, strip=draw.strip, meter=draw.meter
+        sparkline=small.sparkline,
+        spark_bars=small.spark_bars,
+        strip=small.strip,
+        meter=small.meter,
+        endpoint_bars=endpoint_bars,
     )
     return made
 
@@ -45,3 +54,11 @@ def _words(values: Sequence[Any] | Mapping[str, Any]) -> str:
     if isinstance(values, Mapping):
         return ", ".join(f"{name} {value}" for name, value in values.items())
     return ", ".join(map(str, values))
+
+
+def of_alert(value: float | None, alert: Alert) -> str:
+    """A value or a limit of *alert* as people read it; of a health check the status."""
+    if value is None or not alert.metric.startswith(HEALTH_PREFIX):
+        return figures.with_unit(value, alert.unit)
+    # a limit lies between two statuses: it is passed by the worse one
+    return next((word for word, at in HEALTH_VALUES.items() if at >= value), UNHEALTHY)

@@ -17,6 +17,7 @@ from proletto_otel.request.request_days import add_up_a_day
 from proletto_otel.request.request_history import DAY_S, DDL, TIERS
 from proletto_otel.request.request_series import RequestSeries
 from proletto_otel.state.store import Store
+from tests.monitoring.waiting import until
 from tests.request.test_request_history import BEGIN, ITEM, Service
 
 HOUR_S = 3600
@@ -171,9 +172,13 @@ def test_pages_have_a_switch() -> None:
     client = app.test_client()
     for months in (1, 0):
         client.get(f"/pay/{months}")
-    telemetry.components.recording.record()
-    one = f"{ADMIN}/requests/endpoint?method=GET&route=/pay/<int:months>"
-    twin = one.replace("/requests/", "/api/pages/")
+    twin = f"{ADMIN}/api/pages/endpoint?method=GET&route=/pay/<int:months>"
+
+    def both_are_stored() -> bool:
+        telemetry.components.recording.record()
+        return bool(client.get(twin).json.get("total", {}).get("count") == 2)
+
+    until(both_are_stored)
     slow, quick = (client.get(f"{twin}{more}").json for more in ("", "&without=failed"))
     page = client.get(f"{ADMIN}/requests?without=failed").text
 

@@ -1,4 +1,4 @@
-"""Time charts, bars, sparklines and strips as SVG.
+"""Time charts of lines and bars as SVG; the small ones without axes are in `charts.small`.
 
 The plot is stretched to the width of its card (`preserveAspectRatio="none"`, strokes do not scale);
 all text stands outside of it as HTML, so it has the same size at 390 and 2560 pixels. Nothing has a
@@ -8,7 +8,7 @@ all text stands outside of it as HTML, so it has the same size at 390 and 2560 p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -19,7 +19,6 @@ from proletto_otel.web.charts.chart import Chart, series_table
 from proletto_otel.web.charts.series import Limit, Mark, Point, Series, ceiling
 
 W, H = 720, 160
-SPARK_W, SPARK_H = 120, 32
 TICKS = 4
 """Steps of the vertical axis."""
 GAP = 2.5
@@ -46,7 +45,7 @@ def line_chart(
         parts.append(f'<path class="limit {limit.style}" d="M0 {y}H{W}"/>')
     for one in shown:
         parts.append(f'<path class="line {one.style}" d="{_line(scale, one.points)}"/>')
-    return _figure(title, parts, series, scale, unit, limits)
+    return _figure(title, parts, series, scale, unit, limits, marks)
 
 
 def bar_chart(
@@ -73,88 +72,7 @@ def bar_chart(
                 # the bar that is under way ends with the plot
                 path.append(f"M{x} {low}V{high}h{max(min(width, W - x), 1)}V{low}z")
         parts.append(f'<path class="bar {one.style}" d="{"".join(path)}"/>')
-    return _figure(title, parts, series, scale, unit, ())
-
-
-def sparkline(values: Sequence[float | None], style: str = "s1", label: str = "") -> Markup:
-    """A small line without axes; None is a gap."""
-    known = [v for v in values if v is not None]
-    if len(known) < 2:
-        return Markup("")
-    top = max(known) or 1.0
-    step = SPARK_W / (len(values) - 1)
-    path, pen = [], "M"
-    for index, value in enumerate(values):
-        if value is None:
-            pen = "M"
-            continue
-        path.append(
-            f"{pen}{round(index * step)} {round(SPARK_H - 2 - (SPARK_H - 4) * value / top)}"
-        )
-        pen = "L"
-    return Markup(
-        '<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
-        ' aria-label="{}"><path class="line {}" d="{}"/></svg>'
-    ).format(SPARK_W, SPARK_H, label or "trend", style, "".join(path))
-
-
-def spark_bars(values: Sequence[float], style: str = "s1", label: str = "") -> Markup:
-    """Small bars on their own scale: the trend of an error in a list."""
-    top = max(values, default=0.0)
-    if not top:
-        return Markup("")
-    step = SPARK_W / len(values)
-    width = max(round(step) - 1, 1)
-    path = "".join(
-        f"M{round(i * step)} {SPARK_H}v-{max(round(SPARK_H * v / top), 2)}h{width}V{SPARK_H}z"
-        for i, v in enumerate(values)
-        if v
-    )
-    return Markup(
-        '<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
-        ' aria-label="{}"><path class="bar {}" d="{}"/></svg>'
-    ).format(SPARK_W, SPARK_H, label or "trend", style, path)
-
-
-HEIGHTS = {"healthy": 24, "ok": 24, "degraded": 16, "unhealthy": 8, "unknown": 24}
-"""States have a height beside their colour."""
-
-
-def strip(cells: Sequence[str], label: str) -> Markup:
-    """A row of states over time, oldest first: each is a status."""
-    width = W / max(len(cells), 1)
-    parts, x = [], 0
-    for status, same in groupby(cells):
-        count = len(list(same))
-        height = HEIGHTS.get(status, 24)
-        x0, x1 = round(x * width), round((x + count) * width)
-        parts.append(
-            f'<path class="cell {escape(status)}" d="M{x0} 24V{24 - height}H{x1 - 1}V24z"/>'
-        )
-        x += count
-    return Markup(
-        '<svg class="strip" viewBox="0 0 {} 24" preserveAspectRatio="none" role="img"'
-        ' aria-label="{}">{}</svg>'
-    ).format(W, label, Markup("".join(parts)))
-
-
-def meter(value: float | None, warning: float | None, critical: float | None) -> Markup:
-    """A bar of 0 to 100 with its limits as ticks."""
-    if value is None:
-        return Markup("")
-    share = min(max(value, 0.0), 100.0)
-    style = (
-        "bad" if critical and value > critical else "warn" if warning and value > warning else "s1"
-    )
-    ticks = "".join(
-        f'<path class="limit {name}" d="M{round(at)} 0V8"/>'
-        for at, name in ((warning, "warn"), (critical, "bad"))
-        if at is not None and at <= 100
-    )
-    return Markup(
-        '<svg class="meter" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        '<path class="track" d="M0 0H100V8H0z"/><path class="bar {}" d="M0 0H{}V8H0z"/>{}</svg>'
-    ).format(style, round(share), Markup(ticks))
+    return _figure(title, parts, series, scale, unit, (), marks)
 
 
 class _Scale:
@@ -177,7 +95,7 @@ def _grid() -> str:
 
 def _mark(scale: _Scale, mark: Mark) -> str:
     return (
-        f'<path class="mark" d="M{scale.x(mark.at)} 0V{H}">'
+        f'<path class="mark {mark.style}" d="M{scale.x(mark.at)} 0V{H}">'
         f"<title>{escape(mark.label)}</title></path>"
     )
 
@@ -216,17 +134,21 @@ def _band(scale: _Scale, series: Series) -> str:
 
 def _figure(
     title: str, parts: Sequence[str], series: Sequence[Series], scale: _Scale, unit: str,
-    limits: Sequence[Limit],
+    limits: Sequence[Limit], marks: Sequence[Mark],
 ) -> Chart:  # fmt: skip
     def write(value: float | None) -> str:
         return figures.with_unit(value, unit)
 
-    legend = [_key(one, write) for one in series] + [
-        Markup('<li><i class="key limit {}"></i>{} {}</li>').format(
-            limit.style, limit.label, write(limit.value)
-        )
-        for limit in limits
-    ]
+    legend = (
+        [_key(one, write) for one in series]
+        + [
+            Markup('<li><i class="key limit {}"></i>{} {}</li>').format(
+                limit.style, limit.label, write(limit.value)
+            )
+            for limit in limits
+        ]
+        + _named(m for m in marks if scale.start <= m.at <= scale.end)
+    )
     ticks = [write(scale.top * (TICKS - i) / TICKS) for i in range(TICKS + 1)]
     times = [scale.start + (scale.end - scale.start) * i / 4 for i in range(5)]
     style = "clock" if scale.end - scale.start <= 86_400 else "day"
@@ -256,6 +178,20 @@ FIGURE = Markup(
     '<ul class="legend">{legend}</ul><output class="readout"></output></figure>'
 )
 NOTHING = Markup('<p class="nothing">Nothing was measured in this time.</p>')
+
+
+def _named(marks: Iterable[Mark]) -> list[Markup]:
+    """The latest marks of each kind, as the legend names them."""
+    latest: dict[str, list[Mark]] = {}
+    for mark in sorted(marks, key=lambda m: -m.at):
+        latest.setdefault(mark.style, []).append(mark)
+    made = []
+    for style, same in latest.items():
+        more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+        made.append(
+            Markup('<li><i class="key mark {}"></i>{}{}</li>').format(style, same[0].label, more)
+        )
+    return made
 
 
 def _joined(parts: Iterable[Markup]) -> Markup:

@@ -59,6 +59,8 @@ class Mark:
 
     at: float
     label: str
+    style: str = "deploy"
+    """`deploy` or `restart`."""
 
 
 def ceiling(value: float) -> float:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.conventions import TELEMETRY_DROPPED
-from proletto_otel.web.pages.workers import workers
+from proletto_otel.web.pages.workers import ended, workers
 
 if TYPE_CHECKING:
     from proletto_otel.web.site import Site
 
 SHOWN_S = 7 * 86_400.0
 """How long pages tell of a store that was lost."""
+ENDED_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,9 @@ class Completeness:
 
     workers: int
     """Processes with numbers in what the page shows."""
+
+    ended: int
+    """Workers that ended in the last five minutes: some values begin anew."""
 
     dropped: int
     """Records and spans that telemetry dropped since the workers began."""
@@ -47,6 +51,7 @@ def completeness(site: Site) -> Completeness:
     return Completeness(
         since=site.past.since(),
         workers=len(workers(site)),
+        ended=ended(site, time.time() - ENDED_S, time.time()).count,
         dropped=sum(dropped(site).values()),
         store_error=error,
         lost_before=_set_aside(status.get("state_dir"), time.time()),

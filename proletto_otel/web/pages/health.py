@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.health.states import Transition
-from proletto_otel.web.charts import draw
+from proletto_otel.web.charts import small
 from proletto_otel.web.pages import AdminPage
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
     for check in health.checks:
         past = asked.site.monitor.health_history(check.name)
         cells = history(past, check, chosen.start, chosen.end)
-        rows.append((check, draw.strip(cells, f"{check.name} in the last {chosen.label}")))
+        rows.append((check, small.strip(cells, f"{check.name} {chosen.words}")))
         changes += [t for t in past if t.at >= chosen.start]
     changes.sort(key=lambda t: -t.at)
     return {"health": health, "rows": rows, "changes": _lasting(changes[:MAX_CHANGES])}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.web import ranges
 from proletto_otel.web.pages import AdminPage, past
 from proletto_otel.web.pages.errors import groups
 from proletto_otel.web.pages.readings import reading
@@ -21,32 +23,38 @@ POLL_S = 1.25
 explained at `monitoring.overview.FOLLOW_S`."""
 SHOWN = 6
 HOUR_S = 3600.0
+BARS = 60
 
 
 def read(asked: Asked) -> Mapping[str, Any]:
-    """Everything at a glance: the big numbers are of the last five minutes, charts of an hour."""
+    """Everything at a glance: the big numbers are of the last five minutes, charts of the range."""
     monitor, now = asked.site.monitor, time.time()
     prepared = monitor.overview()
     alerts = monitor.get_alerts()
     endpoints = monitor.request_endpoints(now - HOUR_S, now, 1)
-    end = (now // 60 + 1) * 60
-    hour = (end - HOUR_S, end)
-    drawn = past.marks(asked, *hour)
-    points: Sequence[RequestPoint] = [p for p in prepared.requests if p.time >= hour[0]]
-    if asked.without_failed:  # what is prepared is of all
-        points = monitor.request_series(*hour, points=60, without_failed=True)
+    chosen, end = asked.range, (now // 60 + 1) * 60
+    charted = (end - HOUR_S, end)  # by whole minutes, unless another time is asked for
+    points: Sequence[RequestPoint] = [p for p in prepared.requests if p.time >= charted[0]]
+    if chosen.is_asked and chosen.name != ranges.DEFAULT:
+        charted = (chosen.start, chosen.end)
+        points = monitor.request_series(
+            *charted, points=chosen.points, without_failed=asked.without_failed
+        )
+    elif asked.without_failed:  # what is prepared is of all
+        points = monitor.request_series(*charted, points=BARS, without_failed=True)
+    drawn = past.marks(asked, *charted)
     return {
         "prepared": prepared,
         "recent": prepared.recent,
         "per_minute": _per_minute(prepared.requests[-5:]),
-        "trend": _trend(prepared.requests),
+        "trend": _trend(prepared.requests, now),
         "health": monitor.get_health(),
         "alerts": alerts,
         "firing": [a for a in alerts if a.state in ("firing", "unevaluated")],
         "charts": {
-            "requests": past.results_chart(points, *hour, drawn),
+            "requests": past.results_chart(points, *charted, drawn),
             "times": past.times_chart(
-                asked, points, *hour, drawn, past.limits_of_p95(asked, alerts)
+                asked, points, *charted, drawn, past.limits_of_p95(asked, alerts)
             ),
         },
         "system": [
@@ -70,12 +78,19 @@ def _per_minute(points: tuple[RequestPoint, ...]) -> float | None:
     return 60 * sum(p.count for p in points) / seconds if seconds else None
 
 
-def _trend(points: tuple[RequestPoint, ...]) -> dict[str, list[float | None]]:
-    """The last hour for the sparklines of the tiles."""
+def _trend(points: tuple[RequestPoint, ...], now: float) -> dict[str, list[float | None]]:
+    """The last hour by the minute for the sparklines of the tiles; None: nobody watched."""
+    newest = int(now // 60)
+    by_minute = {int(p.time // 60): p for p in points}
+    hour = [by_minute.get(minute) for minute in range(newest - BARS + 1, newest + 1)]
+
+    def values(of: Callable[[RequestPoint], float | None]) -> list[float | None]:
+        return [None if point is None else of(point) for point in hour]
+
     return {
-        "requests": [60 * p.count / p.seconds if p.seconds else 0.0 for p in points],
-        "errors": [100 * p.errors / p.count if p.count else None for p in points],
-        **{name: [getattr(p, name) for p in points] for name in ("p50", "p95", "p99")},
+        "requests": values(lambda p: 60 * p.count / p.seconds if p.seconds else None),
+        "errors": values(lambda p: 100 * p.errors / p.count if p.count else None),
+        **{name: values(attrgetter(name)) for name in ("p50", "p95", "p99")},
     }
 
 

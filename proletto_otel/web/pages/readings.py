@@ -25,7 +25,7 @@ class Reading:
     warning: float | None
     critical: float | None
     state: str
-    """Severity of its alert: `ok`, `warning`, `critical`."""
+    """Severity of its alert: `ok`, `warning`, `critical`; `pending`: not for long enough yet."""
 
 
 def reading(
@@ -41,5 +41,11 @@ def reading(
         shown=figures.with_unit(value, indicator.unit),
         warning=alert.warning if alert else None,
         critical=alert.critical if alert else None,
-        state=state if state is not None else alert.severity if alert else "ok",
+        state=state if state is not None else _state(alert),
     )
+
+
+def _state(alert: Alert | None) -> str:
+    if alert is None:
+        return "ok"
+    return alert.state if alert.state == "pending" else alert.severity

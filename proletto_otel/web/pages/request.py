@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from proletto_otel.logs.search.results import LogLine
+from proletto_otel.web.all_hosts.servers import LOKI
 from proletto_otel.web.pages import AdminPage
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def read(asked: Asked, request_id: str) -> Mapping[str, Any]:
             if config.trace_url and TRACE_ID.fullmatch(trace)
             else ""
         ),
+        "has_loki": LOKI in asked.site.servers,
         "is_known": bool(found or timing or logs.lines),
     }
 

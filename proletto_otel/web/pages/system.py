@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.web.all_hosts.servers import PROMETHEUS
 from proletto_otel.web.charts import draw
+from proletto_otel.web.charts.series import Mark
 from proletto_otel.web.pages import AdminPage, hosts, past
 from proletto_otel.web.pages.limits import limits
 from proletto_otel.web.pages.readings import reading
-from proletto_otel.web.pages.workers import workers
+from proletto_otel.web.pages.workers import ended, workers
 
 if TYPE_CHECKING:
     from proletto_otel.web.asked import Asked
@@ -23,7 +24,10 @@ def read(asked: Asked) -> Mapping[str, Any]:
         return hosts.system_page(asked)
     monitor, chosen = asked.site.monitor, asked.range
     values, alerts = monitor.get_system_metrics(), monitor.get_alerts()
-    deploys = past.marks(asked, chosen.start, chosen.end)
+    gone = ended(asked.site, chosen.start, chosen.end)
+    marks = past.marks(asked, chosen.start, chosen.end) + [
+        Mark(a.time, f"worker {a.pid} ended", "restart") for a in gone.latest
+    ]
     readings = [
         reading(INDICATORS[name], value, alerts)
         for name, value in values.items()
@@ -36,12 +40,13 @@ def read(asked: Asked) -> Mapping[str, Any]:
                 found.title,
                 [past.metric(asked, found.name, "mean", chosen.start, chosen.end, chosen.points)],
                 chosen.start, chosen.end, unit=found.unit,
-                limits=limits(asked, found.name, alerts), marks=deploys,
+                limits=limits(asked, found.name, alerts), marks=marks,
                 top=100.0 if found.unit == "%" else 0.0,
             )
             for found in readings
         },
         "workers": workers(asked.site),
+        "ended": gone,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from proletto_otel.core.conventions import (
     PROCESS_PID,
     PROCESS_THREAD_COUNT,
 )
+from proletto_otel.state.worker_lives import ENDED
 
 if TYPE_CHECKING:
+    from proletto_otel.state.worker_lives import Annotation
     from proletto_otel.web.site import Site
 
 COLUMNS = {
@@ -39,6 +42,24 @@ class Worker:
     """Resident bytes."""
     files: float | None = None
     threads: float | None = None
+
+
+MAX_ENDED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedWorkers:
+    """Workers that ended in a time: replaced, killed, or gone with a deploy."""
+
+    count: int
+    latest: Sequence[Annotation]
+    """The last of them, newest first."""
+
+
+def ended(site: Site, start: float, end: float) -> EndedWorkers:
+    """Those of the time from *start* to *end*, unix seconds."""
+    found = site.monitor.annotations(start, end, kind=ENDED)
+    return EndedWorkers(count=len(found), latest=found[::-1][:MAX_ENDED])
 
 
 def workers(site: Site) -> list[Worker]:

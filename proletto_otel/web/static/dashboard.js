@@ -286,6 +286,8 @@
   }
 
   prepare();
+  const here = $(".rail [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - 48; // on a phone the rail is a row that scrolls
   setInterval(() => { showTimes(); show(); }, 5000);
   if (start) {
     show();
