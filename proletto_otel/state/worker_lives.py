@@ -138,8 +138,10 @@ class WorkerLives:
         )
         found = [Annotation(time=d["at"], kind=DEPLOY, version=d["version"]) for d in deploys]
         # Charts ask for deploys alone; the lives of a thousand workers take longer to read.
-        lived = "started < ? AND coalesce(ended, ?) >= ?"
-        for life in () if kind == DEPLOY else self._lives(lived, (end, end, start)):
+        lived, times = "started < ? AND coalesce(ended, ?) >= ?", (end, end, start)
+        if kind == ENDED:  # every page asks for those of the last minutes: hardly any
+            lived, times = "ended < ? AND coalesce(ended, ?) >= ?", (end, end, start)
+        for life in () if kind == DEPLOY else self._lives(lived, times):
             for at, what in ((life.started, STARTED), (life.ended, ENDED)):
                 if at is not None and start <= at < end:
                     found.append(
