@@ -8,9 +8,11 @@ activates. Request spans are made in `request.span_start`; bytes travel through 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
@@ -18,6 +20,7 @@ from opentelemetry import trace
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.request import id_generator
+from proletto_otel.request.lazy_provider import LazyProvider
 from proletto_otel.request.propagation import RequestIdPropagator, wsgi_getter
 from proletto_otel.request.span_start import RequestTracer
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from proletto_otel.request.otel_provider import Queue
 
 SCOPE = "proletto_otel"
+ALWAYS = "parentbased_always_on"
+"""The sampler whose answer is the caller's flag, or yes: nobody has to be asked."""
 
 _COUNTS = (
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
@@ -66,21 +71,35 @@ class Tracing:
         self._resource = resource
         self._flush = flush
         self._building = threading.RLock()
-        self.provider: TracerProvider | None = None
+        self.built: TracerProvider | None = None
+        """The SDK's, if anything asked for it."""
+        self.provider: trace.TracerProvider | None = None
+        """The SDK's, or the one that becomes it; None before the start."""
         self.propagator = RequestIdPropagator(config.propagate_hosts)
 
     def start(self) -> None:
-        """Build everything in the serving process; again does nothing."""
+        """Make everything ready in the serving process; again does nothing."""
         with self._building:  # a script's first span and the activation may come together
             if self.provider is not None:
                 return
             set_propagators(self._config, self._tracer, self.propagator)
             if self._config.sdk_disabled:
                 return
-            # The SDK is imported only now: importing it took 21 of the first request's 24 ms.
-            with without_misfits(os.environ):
-                self.provider = self.build()
+            self.provider = LazyProvider(self, self._flush)
+            if self._config.traces_sampler != ALWAYS or _asks_for_tracers():
+                self.real_provider()
             _become_global(self.provider)
+
+    def real_provider(self) -> TracerProvider:
+        """The SDK's provider, which imports the SDK; made once, and the global one from then on."""
+        with self._building:
+            if self.built is None:
+                with without_misfits(os.environ):
+                    self.built = self.build()
+                if trace._TRACER_PROVIDER is self.provider:
+                    trace._TRACER_PROVIDER = self.built
+                self.provider = self.built
+            return self.built
 
     def build(self) -> TracerProvider:
         """Make the provider; spans of its tracers go where request spans go."""
@@ -96,14 +115,22 @@ class Tracing:
 
     def stop(self, deadline: float) -> None:
         """Foreign processors get their shutdown; ours has nothing of its own."""
-        if self.provider is not None:
+        if self.built is not None:
             with suppressed("tracing.shutdown"):
-                self.provider.shutdown()
+                self.built.shutdown()
 
     def forked(self) -> None:
         """New IDs in the child; nothing else here is of a process."""
         self._building = threading.RLock()
         id_generator.reseed()
+
+
+def _asks_for_tracers() -> bool:
+    """Whether this program will, so that no later request waits for the import of the SDK."""
+    return any(
+        name.startswith(("opentelemetry.sdk.trace", "opentelemetry.instrumentation."))
+        for name in tuple(sys.modules)
+    )
 
 
 class EarlyTracer(trace.Tracer):
@@ -203,12 +230,12 @@ def without_misfits(environ: Any) -> Iterator[None]:
         environ.update(hidden)
 
 
-def _become_global(provider: TracerProvider) -> None:
+def _become_global(provider: trace.TracerProvider) -> None:
     """Be the process's provider, unless a library was first: then only requests are ours."""
     held = trace._TRACER_PROVIDER  # the public getter would build one
     if held is None:
         trace.set_tracer_provider(provider)
-    elif type(held) is type(provider):  # of a set-up that was undone (tests)
+    elif type(held).__module__.startswith(SCOPE):  # of a set-up that was undone (tests)
         trace._TRACER_PROVIDER = provider
     elif held is not provider:
         log_rate_limited(
@@ -223,9 +250,7 @@ def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropaga
     """Set how context travels: `OTEL_PROPAGATORS`, and our X-Request-ID always."""
     from opentelemetry.propagators.composite import CompositePropagator
 
-    # read at import, raises on names it does not know; older releases know no "none"
-    with _only(os.environ, "OTEL_PROPAGATORS", "tracecontext"):
-        from opentelemetry import propagate
+    propagate = _propagate()
     found = [p for name in config.propagators if (p := _propagator(name)) is not None]
     propagate.set_global_textmap(CompositePropagator([*found, own]))
     tracer.reads_traceparent = config.propagators == ("tracecontext",)
@@ -234,15 +259,27 @@ def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropaga
         tracer.extract = lambda environ, base: inbound.extract(environ, base, wsgi_getter)
 
 
-def _propagator(name: str) -> TextMapPropagator | None:
-    from opentelemetry.util._importlib_metadata import entry_points
+def _propagate() -> ModuleType:
+    """`opentelemetry.propagate`, whatever the variable is that it reads while it is imported."""
+    try:
+        # without a look for the entry points of all installed packages (2 ms)
+        with _only(os.environ, "OTEL_PROPAGATORS", "none"):
+            from opentelemetry import propagate
+    except Exception:  # older releases know no "none"
+        with _only(os.environ, "OTEL_PROPAGATORS", "tracecontext"):
+            from opentelemetry import propagate
+    return propagate
 
+
+def _propagator(name: str) -> TextMapPropagator | None:
     if name == "tracecontext":
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         return TraceContextTextMapPropagator()
     if name == "none":
         return None
+    from opentelemetry.util._importlib_metadata import entry_points
+
     for entry in entry_points(group="opentelemetry_propagator", name=name):
         with suppressed(f"propagator.{name}"):
             return cast("TextMapPropagator", entry.load()())

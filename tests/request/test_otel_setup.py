@@ -183,3 +183,49 @@ def test_child_spans_keep_their_scope(rig: Rig) -> None:
 
     assert [True, False] == [b"their.client" in scope for scope in seen]
     assert seen[1] == b""
+
+
+def test_requests_alone_need_no_sdk() -> None:
+    """It is imported when a tracer is asked for, which then is the SDK's."""
+    said = run(
+        "print('opentelemetry.sdk.trace' in sys.modules)\n"
+        "trace.get_tracer_provider().force_flush()\n"
+        "tracing.stop(0.0)\n"
+        "print('opentelemetry.sdk.trace' in sys.modules)\n"
+        "trace.get_tracer('their.client').start_span('GET').end()\n"
+        "print([s['name'] for s in queue.spans()])"
+    )
+
+    assert said == "False\nFalse\n['GET']\n"
+
+
+def test_processor_of_a_program_finds_the_provider_of_the_sdk() -> None:
+    """A provider taken before is the SDK's for `isinstance`, and request spans are shown to it."""
+    said = run(
+        "taken = trace.get_tracer_provider()\n"
+        "from opentelemetry.sdk.trace import SpanProcessor, TracerProvider\n"
+        "print(isinstance(taken, TracerProvider), tracer.sdk_tracer)\n"
+        "taken.add_span_processor(SpanProcessor())\n"
+        "print(tracer.sdk_tracer is not None, taken.resource is not None)\n"
+        "print(type(trace.get_tracer_provider()).__mro__[1] is TracerProvider)"
+    )
+
+    assert said == "True None\nTrue True\nTrue\n"
+
+
+@pytest.mark.parametrize("sampler", ["always_off", "traceidratio"])
+def test_sampler_of_the_sdk_is_asked_from_the_first_request_on(sampler: str) -> None:
+    """A setting that needs the SDK imports it at the start."""
+    said = run("print(tracer.sampler is not None)", OTEL_TRACES_SAMPLER=sampler)
+
+    assert said == "True\n"
+
+
+def test_instrumented_program_gets_the_sdk_at_the_start() -> None:
+    """Its libraries make spans: no request waits for the import."""
+    said = run(
+        "print('opentelemetry.sdk.trace' in sys.modules)",
+        before="import opentelemetry.instrumentation.instrumentor",
+    )
+
+    assert said == "True\n"
