@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
 DAY_S = 86_400.0
-COMPILE_S = 0.05
-"""How long requests have between two regular expressions that are compiled after the start."""
+COMPILE_S = 0.5
+"""Between two regular expressions that are compiled after the start; half a minute for all."""
 WATCH_S = 1.0
 """How long the standard library's records may miss the pipeline after a `dictConfig`."""
 FOLD_S = 2.0
