@@ -61,6 +61,7 @@ def main() -> None:
             measure(client, path)
         grown = process.memory_info().rss - before
         print(f"memory after all of them: {grown / 1e6:+.1f} MB")
+        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         telemetry.shutdown()
 
 

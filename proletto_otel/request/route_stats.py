@@ -104,7 +104,7 @@ class RouteActivity:
         self.minutes: deque[list[float]] = deque(maxlen=MINUTES)
         self._now: list[float] = [0, 0, 0, 0.0]
         self._durations = durations.empty()
-        self._recent: deque[tuple[int, durations.Counts]] = deque()
+        self._recent: deque[durations.Minute] = deque()
         self._older: dict[str, int] = {}
         self._failed = durations.empty()
         self._floor = 0.0
@@ -138,6 +138,7 @@ class RouteActivity:
     def section(self) -> RouteSection:
         """A copy that can be written as JSON."""
         with self._lock:
+            now = [[self._now[0], durations.sparse(self._durations)]] if self._now[0] else []
             return {
                 "method": self.method,
                 "route": self.route,
@@ -146,7 +147,7 @@ class RouteActivity:
                 "lately": list(self._lately),
                 "failures": list(self.failures),
                 "minutes": [list(m) for m in self.minutes],
-                "recent": [[m, durations.sparse(counts)] for m, counts in self._recent],
+                "recent": [*self._recent, *now],
                 "older": dict(self._older),
                 # most routes never failed: nothing to look through
                 "failed": durations.sparse(self._failed) if self.last_error else {},
@@ -155,13 +156,15 @@ class RouteActivity:
     def _next(self, minute: int) -> list[float]:
         with self._lock:
             if self._now[0] != minute:
+                ended, counts = int(self._now[0]), self._durations
                 self._now = [minute, 0, 0, 0.0]
                 self.minutes.append(self._now)
                 self._durations = durations.empty()
-                self._recent.append((minute, self._durations))
-                while len(self._recent) > RECENT_MINUTES:
-                    gone = durations.sparse(self._recent.popleft()[1])
-                    self._older = durations.added((self._older, gone))
+                if ended:
+                    # Nobody counts in it any more: what is published of it is made once.
+                    self._recent.append([ended, durations.sparse(counts)])
+                while len(self._recent) >= RECENT_MINUTES:
+                    self._older = durations.added((self._older, self._recent.popleft()[1]))
                 oldest = (minute - MINUTES) * MINUTE_NS
                 self._remember(
                     [s for s in self.slowest if s["time_ns"] >= oldest],

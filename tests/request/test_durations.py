@@ -60,6 +60,11 @@ def test_old_minutes_are_added_up(rig: Rig) -> None:
 
     assert list(range(15, 21)) == [minute for minute, _ in section["recent"]]
     assert 14 == sum(section["older"].values())
+    stats.add(finished(rig, minute=20), failed=False)
+    again = stats.section()["recent"]
+    assert [1, 1, 1, 1, 1, 2] == [sum(counts.values()) for _, counts in again]
+    # what is published twice a second of a minute that ended is made once
+    assert all(a is b for a, b in zip(section["recent"][:-1], again[:-1], strict=True))
 
 
 def test_processes_are_added_up(rig: Rig) -> None:
