@@ -20,7 +20,8 @@ import time
 from typing import Any
 
 from bench import pages
-from bench.tabs import BASE, ask, keep_asking, server
+from bench.asking import BASE, ask, keep_asking
+from bench.tabs import server
 
 SETTLED_S = 6.0
 """The leader prepares the overview regularly by then."""

@@ -3,11 +3,12 @@
     python -m bench.tabs [--tabs 10] [--seconds 15] [--pairs 6]
 
 gunicorn with four sync workers serves 20 requests a second out of a full store; the tabs are real
-ones of Chromium, all of them visible or all of them hidden. In pairs of times without and with
-visible tabs are measured the CPU time that the server's processes take in a second, which a busy
-machine changes less than durations; what a request takes, by CPU time of the server, while two
-clients ask as fast as they can; and how long one takes. Then, how long `/livez` takes alone and
-while a slow page is asked for again and again. How soon an open overview is red: `bench.red`.
+ones of Chromium. In pairs of times, with all tabs hidden and all visible, are measured the CPU time
+that the server's processes take in a second, which a busy machine changes less than durations, and
+how long requests take. The cost to requests alone is measured by as many polls without a browser,
+which itself takes more of the machine, while two clients ask as fast as they can. Then, how long
+`/livez` takes alone and while a slow page is asked for again and again. How soon an open overview
+is red: `bench.red`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ import argparse
 import contextlib
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,14 +32,11 @@ import psutil
 from flask import Flask
 
 from bench import pages
+from bench.asking import BASE, PORT, ask, cpu_of, keep_asking
 from proletto_otel import setup_telemetry
 from proletto_otel.monitoring import monitor
 from proletto_otel.state import viewing
 
-with socket.create_server(("127.0.0.1", 0)) as _probe:
-    PORT = _probe.getsockname()[1]
-    """A free one."""
-BASE = f"http://127.0.0.1:{PORT}"
 WORKERS = 4
 PER_SECOND = 20
 SETTLED_MS = 4000
@@ -79,7 +75,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tabs-") as folder:
         fill(folder)
         with server(folder) as processes:
-            with_tabs(processes, asked)
+            per_second = with_tabs(processes, asked)
+            print("as many polls without a browser, two clients as fast as they can", flush=True)
+            compare(processes, asked, hurried, Polls(per_second).switch,
+                    lambda ms: time.sleep(ms / 1000))  # fmt: skip
             probes()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
@@ -117,40 +116,11 @@ def server(folder: str) -> Iterator[psutil.Process]:
             process.terminate()
 
 
-def ask(path: str) -> float | None:
-    """Milliseconds until the answer, whatever it says; None: nobody answers."""
-    began = time.perf_counter()
-    try:
-        urllib.request.urlopen(BASE + path, timeout=60).read()
-    except urllib.error.HTTPError as error:
-        error.read()
-    except OSError:
-        return None
-    return (time.perf_counter() - began) * 1000
-
-
-def keep_asking(path: str, stop: threading.Event, pause_s: float) -> None:
-    """Ask until the end."""
-    while not stop.wait(pause_s):
-        ask(path)
-
-
-def cpu_of(server: psutil.Process, wait: Callable[[], object]) -> float:
-    """CPU seconds that the server's processes take in a second while *wait* runs."""
-
-    def taken() -> float:
-        found = (p.cpu_times() for p in [server, *server.children(recursive=True)])
-        return sum(times.user + times.system for times in found)
-
-    before, began = taken(), time.monotonic()
-    wait()
-    return (taken() - before) / (time.monotonic() - began)
-
-
-def with_tabs(processes: psutil.Process, asked: argparse.Namespace) -> None:
-    """Open the overview once, then so many times, and measure without and with visible tabs."""
+def with_tabs(processes: psutil.Process, asked: argparse.Namespace) -> float:
+    """Open the overview once, then so many times, and measure; how often these ask in a second."""
     from playwright.sync_api import sync_playwright
 
+    per_second = 0.0
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -163,42 +133,43 @@ def with_tabs(processes: psutil.Process, asked: argparse.Namespace) -> None:
             while len(opened) < count:
                 opened.append(context.new_page())
                 opened[-1].goto(BASE + pages.ADMIN)
-            print(f"{count} tab(s), {asked.pairs} pairs of {asked.seconds:.0f} s", flush=True)
-            compare(processes, opened, polls, asked, "steady", steady)
-        compare(processes, opened, polls, asked, "as fast as they can", hurried)
+            print(f"{count} tab(s), 20 requests a second", flush=True)
+            polls.clear()
+            rest = opened[0].wait_for_timeout
+            compare(processes, asked, steady, lambda seen: show(opened, seen), rest)
+            seen_s = asked.pairs * (asked.seconds + SETTLED_MS / 1000)
+            per_second = sum("/api/live" in url for url in polls) / seen_s
+            print(f"  {per_second:.2f} polls a second while they are seen", flush=True)
         browser.close()
+    return per_second
 
 
 Client = Callable[[threading.Event], list[float]]
 
 
 def compare(
-    processes: psutil.Process, opened: list[Any], polls: list[str], asked: argparse.Namespace,
-    what: str, client: Client,
+    processes: psutil.Process, asked: argparse.Namespace, client: Client,
+    switch: Callable[[bool], None], rest: Callable[[float], object],
 ) -> None:  # fmt: skip
-    """Print the medians without and with visible tabs, and of the differences of the pairs."""
-    found: list[list[tuple[float, float, float]]] = []
-    polls.clear()
+    """Print the medians without and with open tabs, and of the differences of the pairs.
+
+    *rest* waits so many milliseconds: a browser's own wait, as it does nothing beside it.
+    """
+    found: list[list[tuple[float, ...]]] = []
     for _ in range(asked.pairs):
         pair = []
-        for visible in (False, True):
-            show(opened, visible)
-            opened[0].wait_for_timeout(SETTLED_MS)
-            pair.append(
-                window(processes, client, lambda: opened[0].wait_for_timeout(asked.seconds * 1000))
-            )
+        for on in (False, True):
+            switch(on)
+            rest(SETTLED_MS)
+            pair.append(window(processes, client, lambda: rest(asked.seconds * 1000)))
+        switch(False)
         found.append(pair)
-    names = ("of one processor", "CPU a request (ms)", "a request, median (ms)")
-    for number, name in enumerate(names):
+    for number, name in enumerate(WINDOW):
         without, with_them = ([pair[i][number] for pair in found] for i in (0, 1))
         more = statistics.median(b - a for a, b in zip(without, with_them, strict=True))
         ratio = statistics.median(b / a for a, b in zip(without, with_them, strict=True))
-        print(f"  {what}: {name}: {statistics.median(without):.3f} ->"
-              f" {statistics.median(with_them):.3f}, in pairs {more:+.3f}"
-              f" ({100 * ratio - 100:+.1f} %)", flush=True)  # fmt: skip
-    seen_s = asked.pairs * (asked.seconds + SETTLED_MS / 1000)
-    polled = sum("/api/live" in url for url in polls)
-    print(f"  {what}: {polled / seen_s:.2f} polls a second while they are seen", flush=True)
+        print(f"  {name}: {statistics.median(without):.3f} -> {statistics.median(with_them):.3f},"
+              f" in pairs {more:+.3f} ({100 * ratio - 100:+.1f} %)", flush=True)  # fmt: skip
 
 
 def show(opened: list[Any], visible: bool) -> None:
@@ -211,10 +182,43 @@ def show(opened: list[Any], visible: bool) -> None:
         )
 
 
+class Polls:
+    """Asks as the tabs did, without a browser: that takes more of the machine than the server."""
+
+    def __init__(self, per_second: float) -> None:
+        self._pause_s = 1 / per_second
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def switch(self, on: bool) -> None:
+        """Begin or end."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if on:
+            self._stop = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._stop,))
+            self._thread.start()
+
+    def _run(self, stop: threading.Event) -> None:
+        tag = ""
+        while not stop.wait(self._pause_s):
+            url = f"{BASE}{pages.ADMIN}/api/live?page=overview"
+            asked = urllib.request.Request(url, headers={"If-None-Match": tag} if tag else {})
+            # 304 is an error to urllib
+            with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=60) as answer:
+                tag = answer.headers["ETag"]
+                answer.read()
+
+
+WINDOW = ("CPU seconds a second", "CPU ms a request", "ms a request, median", "requests a second")
+
+
 def window(
     processes: psutil.Process, client: Client, wait: Callable[[], object]
-) -> tuple[float, float, float]:
-    """Share of a processor, milliseconds of it for each request, and how long one took."""
+) -> tuple[float, ...]:
+    """What `WINDOW` names, while two clients ask."""
     stop, took = threading.Event(), list[float]()
     clients = [threading.Thread(target=lambda: took.extend(client(stop))) for _ in range(2)]
     began = time.monotonic()
@@ -228,8 +232,8 @@ def window(
             each.join()
 
     share = cpu_of(processes, ask_meanwhile)
-    seconds = time.monotonic() - began
-    return share, 1000 * share * seconds / len(took), statistics.median(took)
+    per_second = len(took) / (time.monotonic() - began)
+    return share, 1000 * share / per_second, statistics.median(took), per_second
 
 
 def steady(stop: threading.Event) -> list[float]:

@@ -77,13 +77,14 @@ def view(asked: Asked) -> Response:
 
 def _still_right(mark: OverviewMark, tags: ETags) -> str | None:
     """The one of *tags* whose overview needs no new values yet."""
-    if not mark.verdict or time.time() - mark.prepared_at > OLD_S:
+    # abs, here and below: the clock may have been put back
+    if not mark.verdict or abs(time.time() - mark.prepared_at) > OLD_S:
         return None  # nobody prepares it: the whole way round does
     for tag in tags.as_set():
         verdict, _, rest = tag.partition(".")
         at = rest.partition(".")[0]
         seen_at = int(at) / 1000 if at.isdecimal() and len(at) < 15 else 0.0
-        if verdict == mark.verdict and mark.prepared_at - seen_at < REFRESHED_S:
+        if verdict == mark.verdict and abs(mark.prepared_at - seen_at) < REFRESHED_S:
             return tag
     return None
 

@@ -205,6 +205,11 @@ def test_polls_of_the_overview_make_its_cards_when_there_is_something_to_see(
     # nobody prepares it any more: the poll itself lets it be made anew
     mark[0] = replace(now, etag="9-7", prepared_at=now.prepared_at - OLD_S - 5)
     assert 200 == poll(seen)
+    # the clock was put back since the page was read, or since it was prepared
+    mark[0] = replace(now, etag="9-6")
+    assert 200 == poll(f'"well.{int((now.prepared_at + 3600) * 1000)}."')
+    mark[0] = replace(now, etag="9-5", prepared_at=now.prepared_at + 3600)
+    assert 200 == poll(f'"well.{int((now.prepared_at + 3600) * 1000)}."')
     for strange in ("*", '"."', '""', '"..."', f'"{mark[0].verdict}.{"9" * 400}."', 'W/"x.y.z"'):
         poll(strange)
 
