@@ -235,7 +235,7 @@ def _nothing(asked: Asked, **captured: str) -> Response:
     """A path that does not exist: who is let in and reads HTML finds the way back."""
     if not is_browser(request):
         abort(404)
-    return render.page(asked, MISSING, {"what": captured}, 404)
+    return render.page(asked, MISSING, {"what": {"page": captured.get("rest", "")}}, 404)
 
 
 def _endpoint(page: Page) -> str:

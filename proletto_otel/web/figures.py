@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from markupsafe import Markup, escape
 
 UNKNOWN = "–"
+ALMOST = 0.9995
+"""What is so near to the next unit is written in it."""
 _STEPS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 _FORMATS = {"clock": "%H:%M", "day": "%d %b %H:%M", "milli": "%H:%M:%S.%f"}
 _BYTES = ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
@@ -16,9 +18,14 @@ def number(value: float | None) -> str:
     """1,240 · 12.5 · 0.004."""
     if value is None:
         return UNKNOWN
-    if float(value).is_integer() or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if float(value).is_integer() else _three(value)
+
+
+def _three(value: float) -> str:
+    """Three significant digits, and never an exponent: 999.7 is 1,000 and not 1e+03."""
+    if 0 < abs(value) < 0.0001:
+        return "<0.0001"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def short(value: float | None) -> str:
@@ -26,8 +33,8 @@ def short(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     for size, word in _STEPS:
-        if abs(value) >= size:
-            return f"{value / size:.3g} {word}"
+        if abs(value) >= size * ALMOST:
+            return f"{_three(value / size)} {word}"
     return number(value)
 
 
@@ -56,8 +63,10 @@ def size(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     for step, word in _BYTES:
-        if abs(value) >= step:
-            return f"{value / step:.3g} {word}"
+        # 1,010 kB is 0.986 MB: three digits
+        least = step if step == 2**10 else step * 1000 / 1024 * ALMOST
+        if abs(value) >= least:
+            return f"{_three(value / step)} {word}"
     return f"{value:.0f} B"
 
 
@@ -65,7 +74,7 @@ def percent(value: float | None) -> str:
     """*value* is per cent: `7.2 %`."""
     if value is None:
         return UNKNOWN
-    return f"{value:.3g} %" if value < 1000 else f"{value:,.0f} %"
+    return f"{_three(value)} %"
 
 
 def with_unit(value: float | None, unit: str) -> str:

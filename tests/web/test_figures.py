@@ -20,6 +20,10 @@ from proletto_otel.web.charts.series import Point, Series, ceiling
         (1024, "B", "1 kB"),
         (96_800_000, "By", "92.3 MB"),
         (3 * 1024**3, "By", "3 GB"),
+        (1008 * 1024, "By", "0.984 MB"),
+        (999.7, "%", "1,000 %"),
+        (999.7, "orders", "1,000 orders"),
+        (0.00004, "orders", "<0.0001 orders"),
         (7.24, "%", "7.24 %"),
         (1200, "%", "1,200 %"),
         (0.018, "s", "18 ms"),
@@ -35,6 +39,14 @@ from proletto_otel.web.charts.series import Point, Series, ceiling
 def test_values_are_shown_in_their_units(value: float | None, unit: str, shown: str) -> None:
     """Seconds, bytes and per cent have steps of their own; another unit follows its number."""
     assert shown == figures.with_unit(value, unit)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(999.4, "999"), (999.7, "1 k"), (999_600, "1 M"), (1240, "1.24 k")]
+)
+def test_tiles_have_three_digits(value: float, shown: str) -> None:
+    """And no exponent at the end of a step."""
+    assert shown == figures.short(value)
 
 
 @pytest.mark.parametrize(
