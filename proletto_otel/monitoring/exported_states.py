@@ -58,7 +58,8 @@ class ExportedStates:
 
     def _alert_states(self) -> Iterator[tuple[tuple[str, str, str], float]]:
         own = self._evaluator.own
-        for threshold in self._thresholds():
+        # Who evaluates nothing, as every worker but one, need not find out what it would evaluate.
+        for threshold in self._thresholds() if own else ():
             state = own.get(threshold.name)
             for level in (WARNING, CRITICAL):
                 if state is not None and threshold.limit(level) is not None:

@@ -13,8 +13,8 @@ from proletto_otel.state.snapshot_files import Snapshot
 class HeldReading(threading.local):
     """Empty outside of `hold`; inside it, what this thread read first.
 
-    Reading and merging four workers takes 4 ms of CPU. An evaluation of the alerts asks for their
-    metrics three times and for their routes once, a page still more often.
+    Reading and merging four workers takes some milliseconds of CPU. An evaluation of the alerts
+    asks for their metrics three times and for their routes once: 20 ms, and 7 when it reads once.
     """
 
     _depth = 0

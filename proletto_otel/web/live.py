@@ -5,7 +5,8 @@ these hashes, so that a page that looks the same costs a few bytes.
 
 The overview is asked for more often than its cards are made: its ETag begins with the verdict and
 the time of what was prepared, and a poll compares these alone until there is something to see at
-once or the values are some seconds old. Such a poll takes 1 ms, one that makes the cards 13 ms.
+once or the values are some seconds old. Such a poll takes 1.7 ms of CPU, one that makes the cards
+13 ms.
 """
 
 from __future__ import annotations
