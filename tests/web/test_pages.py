@@ -75,6 +75,8 @@ def test_request_page_has_everything_of_one_request(app: Flask) -> None:
     assert 200 == page.status_code
     assert "ZeroDivisionError" in page.text
     assert "/pay/&lt;int:months&gt;" in page.text
+    assert "<dt>Method</dt><dd>GET</dd>" in page.text
+    assert not re.search(r"<dt>(duration_ms|process_id|http\.)", page.text)
 
 
 @pytest.mark.parametrize(
