@@ -35,7 +35,7 @@ def main() -> None:
         demo = subprocess.Popen(command, cwd=ROOT, env=os.environ | SETTINGS)
         try:
             time.sleep(RUN_S)
-            take(f"http://127.0.0.1:{PORT}/admin/monitoring")
+            take(f"http://127.0.0.1:{PORT}/admin/monitoring?range=15m")
         finally:
             demo.send_signal(signal.SIGINT)
             demo.wait(30)

@@ -46,10 +46,15 @@ def test_bars_of_an_endpoint_are_where_its_requests_were() -> None:
 
 def test_curves_of_the_tiles_are_of_the_hour() -> None:
     """What nobody watched is a gap, not a shorter hour."""
-    trend = overview._trend((requests(HOUR - 120, 60), requests(HOUR, 30, 15)), HOUR + 5)
+    lately = (requests(HOUR - 120, 60), requests(HOUR, 30, 15))
+    trend = overview._trend((requests(HOUR - 5400, 9), requests(HOUR - 3000, 9), *lately), HOUR + 5)
+    young = overview._trend(lately, HOUR + 5)
 
-    assert [None] * 57 + [60.0, None, 30.0] == trend["requests"]
-    assert [None] * 57 + [0.0, None, 50.0] == trend["errors"]
+    assert [9.0] + [None] * 47 + [60.0, None, 30.0] == trend["requests"][-51:]
+    assert 60 == len(trend["requests"])
+    assert [None] * 12 + [60.0, None, 30.0] == young["requests"]
+    assert [None] * 12 + [0.0, None, 50.0] == young["errors"]
+    assert [None] * 15 == overview._trend((), HOUR)["p95"]
 
 
 def test_marks_of_a_chart_are_named() -> None:

@@ -23,7 +23,8 @@ POLL_S = 1.25
 explained at `monitoring.overview.FOLLOW_S`."""
 SHOWN = 6
 HOUR_S = 3600.0
-BARS = 60
+BARS, LEAST_BARS = 60, 15
+"""Minutes that a chart has, and a small curve at least."""
 
 
 def read(asked: Asked) -> Mapping[str, Any]:
@@ -82,7 +83,9 @@ def _trend(points: tuple[RequestPoint, ...], now: float) -> dict[str, list[float
     """The last hour by the minute for the sparklines of the tiles; None: nobody watched."""
     newest = int(now // 60)
     by_minute = {int(p.time // 60): p for p in points}
-    hour = [by_minute.get(minute) for minute in range(newest - BARS + 1, newest + 1)]
+    # of a service that began lately its own time, not an hour that is nearly empty
+    oldest = max(newest - BARS, min(min(by_minute, default=newest), newest - LEAST_BARS + 1) - 1)
+    hour = [by_minute.get(minute) for minute in range(oldest + 1, newest + 1)]
 
     def values(of: Callable[[RequestPoint], float | None]) -> list[float | None]:
         return [None if point is None else of(point) for point in hour]
