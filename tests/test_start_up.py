@@ -25,6 +25,11 @@ NOT_AT_SET_UP = {
     "asyncio", "grpc", "google.protobuf", "multiprocessing", "opentelemetry.sdk", "psutil", "redis",
     "requests", "slack_sdk", "smtplib", "sqlalchemy", "structlog", "yaml",
     "proletto_otel.monitoring.runtime", "proletto_otel.health.engine", "proletto_otel.stack",
+    "fractions", "opentelemetry.propagate", "proletto_otel.errors.group_list",
+    "proletto_otel.errors.group_rows", "proletto_otel.errors.markdown",
+    "proletto_otel.errors.occurrences", "proletto_otel.errors.stack_trace",
+    "proletto_otel.request.route_summary", "proletto_otel.runtime.thread_stacks",
+    "proletto_otel.logs.search", "proletto_otel.web.catalog", "proletto_otel.alerts",
 }  # fmt: skip
 
 
@@ -39,3 +44,47 @@ def test_set_up_imports_only_what_every_program_needs(tmp_path: Path) -> None:
     assert set() == NOT_AT_SET_UP & at_set_up
     assert "proletto_otel.setup.telemetry" in at_set_up
     assert "proletto_otel.health.engine" in at_first_request
+
+
+REQUESTS = """
+import sys
+import threading
+import flask
+from proletto_otel import setup_telemetry
+own, found = threading.get_ident(), []
+class Watch:
+    def find_spec(name, path=None, target=None):
+        if threading.get_ident() == own:
+            found.append(name)
+app = flask.Flask("shop")
+app.add_url_rule("/", "hello", lambda: "hello")
+setup_telemetry(app)
+client = app.test_client()
+sys.meta_path.insert(0, Watch)
+for number in range(12):
+    client.get("/")
+    print(*found, file=sys.stderr)
+    found.clear()
+"""
+NOT_IN_A_REQUEST = {
+    "opentelemetry.sdk", "opentelemetry.sdk.trace", "opentelemetry.sdk.resources", "psutil",
+    "subprocess", "concurrent.futures", "sqlalchemy", "requests",
+}  # fmt: skip
+OF_THE_START = {"proletto_otel", "opentelemetry", "psutil"}
+
+
+def test_no_request_imports_the_sdk_and_only_the_first_imports_anything(tmp_path: Path) -> None:
+    """Request spans need no SDK, and what the first request leaves out no later one makes up for.
+
+    What other threads import while requests are served is not counted: it is not waited for.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", REQUESTS], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    first, *later = (set(line.split()) for line in done.stderr.splitlines()[-12:])
+
+    assert set() == NOT_IN_A_REQUEST & first
+    assert [set()] * 11 == [
+        {name for name in more if name.partition(".")[0] in OF_THE_START} for more in later
+    ]

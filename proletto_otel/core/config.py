@@ -33,7 +33,7 @@ def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Config:
     """The settings `setup_telemetry` works with; made by `load`."""
 

@@ -46,6 +46,27 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorTotals:
+    """Figures of all error groups, and what they stand on."""
+
+    groups: dict[str, int]
+    """Groups by state; `open` without the regressed ones."""
+    since: float | None
+    """Unix time of the oldest group; None without one."""
+    stored: int
+    """Occurrences that can be read."""
+    stored_bytes: int
+    max_bytes: int
+    """Beyond it the occurrences of the largest groups are thinned; counts stay exact."""
+    max_groups: int
+    """Beyond it the quietest groups are deleted."""
+    lost: int
+    """Records of this process that were not counted: too many different ones in a second."""
+    problem: str
+    """Why figures are missing; empty when they are not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """Which groups a list shows."""
 

@@ -7,29 +7,25 @@ metric `proletto.errors` in `errors.counter`, messages to people in `notify.erro
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from proletto_otel.core.redaction.sanitise import get as sanitiser
-from proletto_otel.errors import group_list, upkeep, writing
 from proletto_otel.errors.counting import ErrorCounter, Recent, note_user
-from proletto_otel.errors.group_rows import (
-    IGNORED,
-    OPEN,
-    RESOLVED,
-    STATUSES,
-    make_room,
-    remember,
-)
 from proletto_otel.errors.reading import ErrorReading
 from proletto_otel.errors.tables import DDL
 from proletto_otel.logs.record.record import Record
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import Store, StoreUnavailable
 
+if TYPE_CHECKING:
+    import sqlite3
+
+UPKEEP_S = 10.0
+"""Interval of `keep_within_limits`."""
 FLUSH_S = 1.0
 """Interval of the ticker's job: what a killed process had not written yet."""
 MAX_WAITING = 1000
@@ -96,6 +92,9 @@ class ErrorGroups(ErrorReading, Component):
 
     def write_down(self) -> bool:
         """Add what was counted to the store; False when it must wait: for a ticker job."""
+        # With the ticker's first call, not with the first error and not when the process ends.
+        from proletto_otel.errors import writing  # noqa: F401
+
         with self._writing:
             written = self._write()
             self._forget_quiet()
@@ -139,8 +138,11 @@ class ErrorGroups(ErrorReading, Component):
         waiting: list[tuple[ErrorCounter, int, Record]],
         recent: list[Record],
     ) -> None:
+        from proletto_otel.errors import group_rows, writing
+
         for counter, count, latest in waiting:
-            self._add(db, counter, count, latest)
+            writing.add_group(db, counter, count, latest, self.version)
+            writing.reopen_recurred(db, latest.fingerprint, self._now())
         # of each group at least its first and its latest one, however many others came between
         some = {id(record): record for record in recent if not self._is_stored(record)}
         for counter, _, latest in waiting:
@@ -149,7 +151,7 @@ class ErrorGroups(ErrorReading, Component):
                 some[id(counter.first)] = counter.first
         in_order = sorted(some.values(), key=lambda record: record.time_ns)
         writing.add_occurrences(db, in_order, self.version)
-        make_room(db)
+        group_rows.make_room(db)
 
     def _is_stored(self, record: Record) -> bool:
         """Whether it was the latest of its group when a write came between counting and adding."""
@@ -172,14 +174,10 @@ class ErrorGroups(ErrorReading, Component):
             if counter.count == counter.taken and now - counter.taken_at > FORGET_S:
                 self._counters.pop(key, None)
 
-    def _add(
-        self, db: sqlite3.Connection, counter: ErrorCounter, count: int, latest: Record
-    ) -> None:
-        writing.add_group(db, counter, count, latest, self.version)
-        writing.reopen_recurred(db, latest.fingerprint, self._now())
-
     def keep_within_limits(self) -> None:
         """Delete what is too old or too much, a thousand rows a time: for the leader's ticker."""
+        from proletto_otel.errors import upkeep
+
         try:
             with self._store.transaction() as db:
                 upkeep.run(db, self._now())
@@ -189,15 +187,15 @@ class ErrorGroups(ErrorReading, Component):
     # --- deciding ------------------------------------------------------------------------------
     def resolve(self, fingerprint: str, by: str) -> bool:
         """The error is fixed; it opens by itself when it comes again. Whether there is one."""
-        return self.change(fingerprint, RESOLVED, by)
+        return self.change(fingerprint, "resolved", by)
 
     def ignore(self, fingerprint: str, by: str) -> bool:
         """The error is known and may go on; it stays counted. Whether there is one."""
-        return self.change(fingerprint, IGNORED, by)
+        return self.change(fingerprint, "ignored", by)
 
     def reopen(self, fingerprint: str, by: str) -> bool:
         """The error needs somebody after all. Whether there is one."""
-        return self.change(fingerprint, OPEN, by)
+        return self.change(fingerprint, "open", by)
 
     def change(self, fingerprint: str, status: str, by: str) -> bool:
         """Set the status of a group; who and when are stored.
@@ -208,7 +206,9 @@ class ErrorGroups(ErrorReading, Component):
         Raises:
             ConfigError: for an unknown status.
         """
-        group_list.check(status, STATUSES)
+        from proletto_otel.errors import group_list, group_rows
+
+        group_list.check(status, group_rows.STATUSES)
         self.write_down()  # what came before the decision does not reopen the group
         who, now = sanitiser().text(str(by))[:200], self._now()
         try:
@@ -219,7 +219,7 @@ class ErrorGroups(ErrorReading, Component):
                     (status, who, now, fingerprint),
                 )
                 if changed.rowcount:
-                    remember(db, fingerprint, now, who, status)
+                    group_rows.remember(db, fingerprint, now, who, status)
                 return bool(changed.rowcount)
         except StoreUnavailable:
             return False

@@ -8,22 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from proletto_otel.errors import group_list, occurrences, tables
-from proletto_otel.errors.group_list import Wanted
-from proletto_otel.errors.group_rows import (
-    IGNORED,
-    MAX_CHANGES,
-    MAX_GROUPS,
-    NO_SAMPLE,
-    Change,
-    ErrorGroup,
-)
-from proletto_otel.errors.markdown import as_markdown
-from proletto_otel.errors.occurrences import Occurrence
+from proletto_otel.errors import tables
 from proletto_otel.state.store import Store, StoreUnavailable
+
+# Queries, rows and texts are imported by who reads: they are a tenth of a program's start.
+if TYPE_CHECKING:
+    from proletto_otel.errors.group_list import ErrorTotals
+    from proletto_otel.errors.group_rows import ErrorGroup
+    from proletto_otel.errors.occurrences import Occurrence
 
 MAX_ROWS = 200
 DAY_S = 86_400.0
@@ -32,27 +26,6 @@ WAIT_S = 0.15
 MAX_SPAN_S = tables.HOURS_S
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorTotals:
-    """Figures of all error groups, and what they stand on."""
-
-    groups: dict[str, int]
-    """Groups by state; `open` without the regressed ones."""
-    since: float | None
-    """Unix time of the oldest group; None without one."""
-    stored: int
-    """Occurrences that can be read."""
-    stored_bytes: int
-    max_bytes: int
-    """Beyond it the occurrences of the largest groups are thinned; counts stay exact."""
-    max_groups: int
-    """Beyond it the quietest groups are deleted."""
-    lost: int
-    """Records of this process that were not counted: too many different ones in a second."""
-    problem: str
-    """Why figures are missing; empty when they are not."""
 
 
 class ErrorReading:
@@ -96,7 +69,9 @@ class ErrorReading:
         Raises:
             ConfigError: for an unknown state or order.
         """
-        wanted = Wanted(
+        from proletto_otel.errors import group_list
+
+        wanted = group_list.Wanted(
             state=state or status, query=query or search, since=since, first_version=first_version
         )
         rows, skipped = min(max(limit, 1), MAX_ROWS), max(offset, 0)
@@ -116,15 +91,23 @@ class ErrorReading:
         first_version: str | None = None,
     ) -> dict[str, int]:
         """How many groups `groups` would find in all, by state."""
-        wanted = Wanted(state=state, query=query, since=since, first_version=first_version)
+        from proletto_otel.errors import group_list
+
+        wanted = group_list.Wanted(
+            state=state, query=query, since=since, first_version=first_version
+        )
         return self._read(lambda: group_list.count(self._store, wanted), {})
 
     def count_new(self, since: float) -> int:
         """How many groups that nobody ignores were first seen since a unix time."""
+        from proletto_otel.errors import group_list
+
         return self._read(lambda: group_list.count_new(self._store, since), 0)
 
     def latest(self, limit: int = 50) -> list[dict[str, Any]]:
         """The latest groups that nobody ignores, as plain data."""
+        from proletto_otel.errors.group_rows import IGNORED
+
         shown = [g for g in self.groups(limit=min(limit * 2, MAX_ROWS)) if g.status != IGNORED]
         return [group.summary() for group in shown[:limit]]
 
@@ -137,6 +120,11 @@ class ErrorReading:
         return self.group(fingerprint)
 
     def _group(self, fingerprint: str, span_s: float) -> ErrorGroup | None:
+        from dataclasses import replace
+
+        from proletto_otel.errors import group_list, occurrences
+        from proletto_otel.errors.group_rows import MAX_CHANGES, NO_SAMPLE, Change
+
         found = group_list.one(self._store, fingerprint, span_s, self._now())
         if found is None:
             return None
@@ -164,6 +152,8 @@ class ErrorReading:
             before: The ID of an occurrence; only older ones.
             limit: At most 200.
         """
+        from proletto_otel.errors import occurrences
+
         rows = min(max(limit, 1), MAX_ROWS)
         none: list[Occurrence] = []
         found = self._read(
@@ -173,6 +163,8 @@ class ErrorReading:
 
     def _of_older_release(self, fingerprint: str) -> list[Occurrence]:
         """The one sample that the first release stored of a group that did not come again."""
+        from proletto_otel.errors.occurrences import Occurrence
+
         group = self.group(fingerprint)
         if group is None or group.sample is None:
             return []
@@ -180,19 +172,27 @@ class ErrorReading:
 
     def first_occurrence(self, fingerprint: str) -> Occurrence | None:
         """The first occurrence of a group that was stored."""
+        from proletto_otel.errors import occurrences
+
         return self._read(lambda: occurrences.first(self._store, fingerprint), None)
 
     def occurrence(self, identifier: int) -> Occurrence | None:
         """One occurrence by its ID; None when it is not stored any more."""
+        from proletto_otel.errors import occurrences
+
         return self._read(lambda: occurrences.by_id(self._store, identifier), None)
 
     def occurrences_of_request(self, identifier: str, limit: int = 20) -> list[Occurrence]:
         """The errors of one request, by its request ID or trace ID, oldest first."""
+        from proletto_otel.errors import occurrences
+
         rows = min(max(limit, 1), MAX_ROWS)
         return self._read(lambda: occurrences.of_request(self._store, identifier, rows), [])
 
     def as_markdown(self, occurrence: Occurrence) -> str:
         """Everything about an occurrence and its group as Markdown."""
+        from proletto_otel.errors.markdown import as_markdown
+
         return as_markdown(occurrence, self.group(occurrence.group))
 
     # --- figures -------------------------------------------------------------------------------
@@ -202,11 +202,16 @@ class ErrorReading:
         Returns:
             (unix time of the minute's start, count) of each minute that has any, oldest first.
         """
+        from proletto_otel.errors import group_list
+
         since = self._now() - min(max(seconds, 60.0), tables.MINUTES_S)
         return self._read(lambda: group_list.per_minute(self._store, since), [])
 
     def totals(self) -> ErrorTotals:
         """Figures of all groups, what is stored and what the limits are."""
+        from proletto_otel.errors.group_list import ErrorTotals
+        from proletto_otel.errors.group_rows import MAX_GROUPS
+
         groups = self.count_groups()
         none: list[Any] = []
         rows = self._read(

@@ -9,8 +9,6 @@ import sqlite3
 
 from proletto_otel.errors import occurrence_rows, tables
 
-INTERVAL_S = 10.0
-
 
 def run(db: sqlite3.Connection, now: float) -> None:
     """One step: at most `DELETE_ROWS` rows of each kind."""

@@ -51,7 +51,7 @@ def added_up(series: Mapping[str, list[float]]) -> float:
     return sum(sum(values) for values in series.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SystemMetric:
     """One row of the table."""
 

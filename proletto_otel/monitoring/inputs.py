@@ -42,7 +42,7 @@ def _nothing(*_: Any) -> Sequence[Any]:
     return ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Inputs:
     """Everything that monitoring asks of others."""
 

@@ -20,7 +20,7 @@ from proletto_otel.core.conventions import (
 )
 from proletto_otel.core.metrics.registry import Family, registry
 from proletto_otel.core.redaction import sanitise
-from proletto_otel.errors import groups, upkeep
+from proletto_otel.errors import groups
 from proletto_otel.export.resource import Resource
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.shared_levels import SharedLevels
@@ -29,7 +29,6 @@ from proletto_otel.metrics.app_instruments import UserMetrics
 from proletto_otel.metrics.process_metrics import Source
 from proletto_otel.monitoring import Inputs, monitor
 from proletto_otel.request.route_stats import RouteStats, merge
-from proletto_otel.request.route_summary import RouteSummary, summarise
 from proletto_otel.runtime.lifecycle import Component, Lifecycle
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.setup import logs
@@ -47,6 +46,7 @@ from proletto_otel.state.viewing import Viewing
 
 if TYPE_CHECKING:
     from proletto_otel.logs.search.search import LogSearch
+    from proletto_otel.request.route_summary import RouteSummary
 
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
@@ -59,7 +59,6 @@ FOLD_S = 2.0
 """How often the numbers of dead workers are moved into the totals."""
 UPKEEP_S = 60.0
 """How often rotated log files are compressed and aged."""
-
 INDEX_S = 5.0
 """How often up to 20 MiB of log files are indexed for searches; a look without work takes 2 ms."""
 
@@ -155,7 +154,7 @@ class Components:
         pipeline.listen(self.errors.count, logs=False)
         self.ticker.every(groups.FLUSH_S, "errors.write", self.errors.write_down)
         self.ticker.every(
-            upkeep.INTERVAL_S, "errors.upkeep", self.errors.keep_within_limits, leader=True
+            groups.UPKEEP_S, "errors.upkeep", self.errors.keep_within_limits, leader=True
         )
         if self.slack is not None:
             from proletto_otel.notify.error_notifier import ErrorNotifier
@@ -232,6 +231,8 @@ class Components:
 
     def routes(self) -> list[RouteSummary]:
         """Statistics of all routes over all workers."""
+        from proletto_otel.request.route_summary import summarise  # for pages and alerts
+
         self.lifecycle.gather()
         name = HTTP_SERVER_REQUEST_DURATION.name
         families = {family.name: family for family in self.snapshots.merged()}

@@ -39,7 +39,7 @@ def _slack(config: Config) -> SendSlack | None:
     return SlackClient.of(config)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TestDoubles:
     """What sends data out of the process, so that tests can replace it."""
 

@@ -11,14 +11,16 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.runtime.thread_stacks import ThreadStack, thread_stacks
 from proletto_otel.state.control import NEVER, HostControl
 from proletto_otel.state.store import Store
+
+if TYPE_CHECKING:
+    from proletto_otel.runtime.thread_stacks import ThreadStack
 
 DDL = (
     "CREATE TABLE IF NOT EXISTS thread_dumps (id INTEGER PRIMARY KEY, pid INTEGER NOT NULL,"
@@ -114,6 +116,8 @@ class ThreadDumps:
             (os.getpid(), self._host, self._now() - PATIENCE_S),
         )
         if mine:
+            from proletto_otel.runtime.thread_stacks import thread_stacks
+
             body = orjson.dumps([asdict(stack) for stack in thread_stacks(self._clean)])
             self._store.write(
                 "UPDATE thread_dumps SET answered = ?, body = ? WHERE id = ?",
@@ -124,6 +128,8 @@ class ThreadDumps:
 
 def _dump(row: dict[str, Any]) -> ThreadDump:
     stacks = orjson.loads(row["body"]) if row["body"] else []
+    from proletto_otel.runtime.thread_stacks import ThreadStack
+
     threads = tuple(ThreadStack(**{**stack, "frames": tuple(stack["frames"])}) for stack in stacks)
     return ThreadDump(
         pid=row["pid"], host=row["host"], asked=row["asked"], by=row["by"],

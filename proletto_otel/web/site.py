@@ -124,7 +124,7 @@ class MonitorView(Protocol):
     def test_channel(self, name: str, by: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Page:
     """One admin page, or the JSON of one."""
 
@@ -139,7 +139,7 @@ class Page:
     """Says whether visitors who are not let in get it nevertheless: the login form, the assets."""
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Site:
     """Everything the routes need; another set-up of the application (tests) fills it anew."""
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from proletto_otel.core.redaction.providers import PROVIDERS
+from proletto_otel.core.redaction.providers import providers
 
 UNITS = (
     "a=", "password=(", "'a', ", "eyJ", "-eyJ", "://a:", "://:", "<a>", "[parameters: (", "1 ",
@@ -40,7 +40,7 @@ UNITS = (
 
 def units() -> list[str]:
     """All units; the beginning of each provider's tokens among them."""
-    prefixes = (re.sub(r"\\(.)", r"\1", provider.prefix) for provider in PROVIDERS)
+    prefixes = (re.sub(r"\\(.)", r"\1", provider.prefix) for provider in providers())
     literal = [prefix for prefix in prefixes if re.fullmatch(r"[\w.:/$~+-]+", prefix)]
     return list(dict.fromkeys([*UNITS, *literal, *("-" + prefix for prefix in literal)]))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 from proletto_otel.core.lazy_pattern import lazy_pattern
-from proletto_otel.core.redaction.providers import PROVIDERS, Provider
+from proletto_otel.core.redaction.providers import Provider, providers
 
 _SHORTEST = 12
 """Characters after a prefix, in one word, from which on a long word shows that a row may fit."""
@@ -18,28 +18,38 @@ _WORD = bytes(97 if i < 128 and (chr(i).isalnum() or chr(i) in "_-") else 32 for
 _OPTIONAL = lazy_pattern(r"\(\?:[^)]*\)\??|\[[^\]]*\](?:\{[^}]*\})?")
 
 
+class _Rows:
+    """The rows in two kinds, and what a text must have for each to be asked."""
+
+    def __init__(self, rows: Sequence[Provider]) -> None:
+        self.of_one_word = [p for p in rows if p.alphabet in _OF_ONE_WORD and p.least >= _SHORTEST]
+        self.of_others = [p for p in rows if p not in self.of_one_word]
+        self.long_word = b"a" * min(p.least for p in self.of_one_word)
+        fixed = (_OPTIONAL.sub(" ", p.prefix).replace("\\", "").split() for p in self.of_others)
+        self.literals = tuple({max(parts, key=len, default="") for parts in fixed})
+
+
 class Tokens:
     """The patterns of many rows, and what a text must have for them to be asked.
 
     All rows on one URL take 8 µs; that none can be in it costs 0.6.
     """
 
-    def __init__(self, providers: Iterable[Provider]) -> None:
-        rows = tuple(providers)
-        self._of_one_word = [p for p in rows if p.alphabet in _OF_ONE_WORD and p.least >= _SHORTEST]
-        self._of_others = [p for p in rows if p not in self._of_one_word]
-        self._long_word = b"a" * min(p.least for p in self._of_one_word)
-        fixed = (_OPTIONAL.sub(" ", p.prefix).replace("\\", "").split() for p in self._of_others)
-        self._literals = tuple({max(parts, key=len, default="") for parts in fixed})
+    def __init__(self, providers: Callable[[], Iterable[Provider]]) -> None:
+        self._providers = providers
 
-    # Compiled when a text asks for them, or by `compile`: a fifth of the time of the import.
+    # Made when a text asks for them, or by `compile`: a fifth of the time of the import.
+    @cached_property
+    def _rows(self) -> _Rows:
+        return _Rows(tuple(self._providers()))
+
     @cached_property
     def _words(self) -> re.Pattern[str]:
-        return _compiled(self._of_one_word)
+        return _compiled(self._rows.of_one_word)
 
     @cached_property
     def _others(self) -> re.Pattern[str]:
-        return _compiled(self._of_others)
+        return _compiled(self._rows.of_others)
 
     def compile(self) -> None:
         """Compile the patterns now, so that no request waits for it."""
@@ -47,12 +57,12 @@ class Tokens:
 
     def asked(self, text: str) -> list[re.Pattern[str]]:
         """The patterns that may find something in *text*; group 1 is a token."""
-        found: list[re.Pattern[str]] = []
+        rows, found = self._rows, list[re.Pattern[str]]()
         # most paths and host names have no word as long as what follows a prefix
-        if text.encode("ascii", "replace").translate(_WORD).find(self._long_word) >= 0:
+        if text.encode("ascii", "replace").translate(_WORD).find(rows.long_word) >= 0:
             found.append(self._words)
         # tokens with dots and slashes, which end no word: each row by a part of its prefix
-        for literal in self._literals:  # a third of the time of `any(map(…))`
+        for literal in rows.literals:  # a third of the time of `any(map(…))`
             if literal in text:
                 return [*found, self._others]
         return found
@@ -86,4 +96,4 @@ def _spelled_out(pattern: str) -> list[str]:
     return [start + rest for start in (inner.split("|") if pattern[0] == "(" else inner)]
 
 
-TOKENS = Tokens(PROVIDERS)
+TOKENS = Tokens(providers)

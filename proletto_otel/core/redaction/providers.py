@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 ALPHABETS = {
     "hex": "[0-9a-fA-F]",
@@ -229,4 +230,7 @@ class Provider:
         return f"{self.prefix}{characters}{{{self.least},{most}}}{end}"
 
 
-PROVIDERS = tuple(Provider.of(row) for row in ROWS.strip().splitlines())
+@cache
+def providers() -> tuple[Provider, ...]:
+    """The rows of the table; they are read when a text asks for them."""
+    return tuple(Provider.of(row) for row in ROWS.strip().splitlines())

@@ -26,7 +26,7 @@ from proletto_otel.core.redaction import token_shapes as shapes
 from proletto_otel.core.redaction.decoding import Decoded, first_escape
 from proletto_otel.core.redaction.glance import lower
 from proletto_otel.core.redaction.provider_tokens import TOKENS, Tokens
-from proletto_otel.core.redaction.providers import PROVIDERS, Provider
+from proletto_otel.core.redaction.providers import Provider, providers
 from proletto_otel.core.redaction.scan import REDACTED, Scan
 from proletto_otel.core.redaction.secret_names import LIKELY, NO, SECRET, WEAK
 
@@ -85,7 +85,7 @@ class Redactor:
         self._emails = emails
         self._sql_literals = sql_literals
         own = [Provider.of_setting(word) for word in tokens]
-        self._tokens = Tokens((*own, *PROVIDERS)) if own else TOKENS
+        self._tokens = Tokens(lambda: (*own, *providers())) if own else TOKENS
         self._identifiers = identifiers
         self._levels: BoundedCache[int] = BoundedCache(self._decide, MAX_KNOWN_KEYS)
         self.thorough = any((self._patterns, callback, emails, sql_literals, own, identifiers))
@@ -258,7 +258,9 @@ class Redactor:
 
     def _without_marks(self, scan: Scan, low: str) -> None:
         """Secrets that no `=`, `:` or quote need stand before."""
-        if "pass" in low or "key" in low or "access" in low:
+        # white space, escaped or not, is in all that prose finds: names of loggers have none
+        blank = "+" in low or "\\" in low or len(low.split(None, 1)) > 1
+        if blank and ("pass" in low or "key" in low or "access" in low):
             secret_contexts.prose(scan, low)
         if "code" in low or "pin" in low or "time pass" in low:
             secret_contexts.codes(scan, low)

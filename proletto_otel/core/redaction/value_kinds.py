@@ -11,7 +11,6 @@ import dataclasses
 import datetime
 import decimal
 import enum
-import fractions
 import functools
 import ipaddress
 import pathlib
@@ -65,7 +64,6 @@ _BY_BASE: tuple[tuple[type, Conversion], ...] = (
     (datetime.time, (Form.TEXT, datetime.time.isoformat)),
     (datetime.timedelta, (Form.TEXT, datetime.timedelta.__str__)),
     (decimal.Decimal, (Form.TEXT, decimal.Decimal.__str__)),
-    (fractions.Fraction, (Form.TEXT, fractions.Fraction.__str__)),
     (uuid.UUID, (Form.TEXT, uuid.UUID.__str__)),
     (pathlib.PurePath, (Form.TEXT, pathlib.PurePath.__str__)),
     (UserString, (Form.PLAIN, lambda value: value.__dict__["data"])),
@@ -132,6 +130,9 @@ def _of_object(kind: type) -> Conversion:
         return Form.MAPPING, _headers
     if hasattr(kind, "__mapper__") or hasattr(kind, "_meta"):
         return Form.TEXT, _identity
+    fraction: Any = next((c for c in kind.__mro__ if c.__module__ == "fractions"), None)
+    if fraction is not None:
+        return Form.TEXT, lambda value: fraction.__str__(value)
     names = _attribute_names(kind)
     if names is not None:
         return Form.MAPPING, lambda value: (_attributes(value, names), len(names))
