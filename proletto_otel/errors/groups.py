@@ -141,8 +141,7 @@ class ErrorGroups(ErrorReading, Component):
         from proletto_otel.errors import group_rows, writing
 
         for counter, count, latest in waiting:
-            writing.add_group(db, counter, count, latest, self.version)
-            writing.reopen_recurred(db, latest.fingerprint, self._now())
+            self._add(db, counter, count, latest)
         # of each group at least its first and its latest one, however many others came between
         some = {id(record): record for record in recent if not self._is_stored(record)}
         for counter, _, latest in waiting:
@@ -173,6 +172,14 @@ class ErrorGroups(ErrorReading, Component):
             # sure that nobody adds to a counter that is no longer in the table.
             if counter.count == counter.taken and now - counter.taken_at > FORGET_S:
                 self._counters.pop(key, None)
+
+    def _add(
+        self, db: sqlite3.Connection, counter: ErrorCounter, count: int, latest: Record
+    ) -> None:
+        from proletto_otel.errors import writing
+
+        writing.add_group(db, counter, count, latest, self.version)
+        writing.reopen_recurred(db, latest.fingerprint, self._now())
 
     def keep_within_limits(self) -> None:
         """Delete what is too old or too much, a thousand rows a time: for the leader's ticker."""
