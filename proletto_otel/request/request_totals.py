@@ -111,14 +111,15 @@ class RequestSum:
         self.seconds += other.seconds
         self.fine = [a + b for a, b in zip(self.fine, other.fine, strict=True)]
 
-    def leave_out(self, packed: bytes) -> None:
+    def leave_out(self, counts: durations.Counts) -> None:
         """Take durations away: those of failed requests."""
-        for bucket, n in durations.unpacked(packed).items():
-            gone = min(n, self.fine[int(bucket)])
-            self.fine[int(bucket)] -= gone
-            self.timed = max(self.timed - gone, 0)
-            # no sum of them is stored: their middles are right within 4 %
-            self.seconds = max(self.seconds - gone * durations.middle_s(int(bucket)), 0.0)
+        for bucket, n in enumerate(counts):
+            gone = min(n, self.fine[bucket])
+            if gone:
+                self.fine[bucket] -= gone
+                self.timed = max(self.timed - gone, 0)
+                # no sum of them is stored: their middles are right within 4 %
+                self.seconds = max(self.seconds - gone * durations.middle_s(bucket), 0.0)
 
 
 def totals(
