@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import urllib.error
@@ -73,7 +74,8 @@ class Shop:
 
 def quiet_port() -> int:
     """A port that stays free while its server is away: no outgoing connection is given it."""
-    for port in range(21_000, 31_000):
+    # another run on this machine begins elsewhere, and takes no port whose server is away
+    for port in range(21_000 + os.getpid() % 9_000, 31_000):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
