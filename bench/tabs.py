@@ -156,14 +156,15 @@ def compare(
     *rest* waits so many milliseconds: a browser's own wait, as it does nothing beside it.
     """
     found: list[list[tuple[float, ...]]] = []
-    for _ in range(asked.pairs):
-        pair = []
-        for on in (False, True):
+    for number in range(asked.pairs):
+        pair = {}
+        # each order as often: what else the machine does has a rhythm of its own
+        for on in (True, False) if number % 2 else (False, True):
             switch(on)
             rest(SETTLED_MS)
-            pair.append(window(processes, client, lambda: rest(asked.seconds * 1000)))
-        switch(False)
-        found.append(pair)
+            pair[on] = window(processes, client, lambda: rest(asked.seconds * 1000))
+        found.append([pair[False], pair[True]])
+    switch(False)
     for number, name in enumerate(WINDOW):
         without, with_them = ([pair[i][number] for pair in found] for i in (0, 1))
         more = statistics.median(b - a for a, b in zip(without, with_them, strict=True))
