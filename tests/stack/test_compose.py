@@ -9,7 +9,9 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import urllib.parse
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +28,10 @@ from tests.stack.servers import COMPOSE, ROOT, compose_default, wait_for
 
 SERVICES = ("otel-collector", "prometheus", "loki", "tempo", "grafana", "stack-health")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-FILES = ("docker-compose.yml", "collector", "prometheus", "loki", "tempo", "grafana", "demo-image")
+FILES = (
+    ".env.example", "docker-compose.yml", "collector", "prometheus", "loki", "tempo", "grafana",
+    "demo-image",
+)  # fmt: skip
 
 
 class Stack:
@@ -35,6 +40,8 @@ class Stack:
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.folder = folder
         self.env = env
+        self.said = ""
+        """What `stack up` printed."""
 
     @property
     def endpoint(self) -> str:
@@ -82,15 +89,30 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         copy(ROOT / name, files / name)
     with engine(folder) as env:
         import_all(folder, env)
-        ports = {f"OTLP_{kind}_PORT": str(free_port()) for kind in ("HTTP", "GRPC")}
-        env |= {**ports, "GRAFANA_PORT": str(free_port()), "GRAFANA_ADMIN_PASSWORD": "let-me-in"}
+        names = ("OTLP_HTTP_PORT", "OTLP_GRPC_PORT", "GRAFANA_PORT")
+        env |= {name: str(free_port()) for name in names}
+        env |= {"GRAFANA_ADMIN_PASSWORD": "let-me-in"}
         running = Stack(files, env)
         try:
-            running.compose("up", "-d")
+            running.said = up(running)
             wait_for("the stack", lambda: healthy(running, "stack-health"), 120)
             yield running
         finally:
             running.compose("down", "-v")
+
+
+def up(stack: Stack) -> str:
+    """As docs/stack.md has it: copy the example, fill in a password (here ports too), start."""
+    names = ("GRAFANA_ADMIN_PASSWORD", "GRAFANA_PORT", "OTLP_HTTP_PORT", "OTLP_GRPC_PORT")
+    lines = [f"{name}={stack.env[name]}\n" for name in names]
+    example = (stack.folder / ".env.example").read_text()
+    (stack.folder / ".env").write_text(example + "".join(lines))
+    command = [sys.executable, "-m", "proletto_otel", "stack", "up", str(stack.folder)]
+    env = {**stack.env, "COMPOSE_PROJECT_NAME": "proletto"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
+    (stack.folder / ".env").unlink()
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout
 
 
 def healthy(stack: Stack, service: str) -> bool:
@@ -107,6 +129,17 @@ def test_every_part_is_healthy(stack: Stack) -> None:
 
     assert "Server available" in stack.ask("http://otel-collector:13133")
     assert 0 == stack.inspect("volume-owner")["State"]["ExitCode"]
+
+
+def test_up_says_what_to_open(stack: Stack) -> None:
+    """`stack up` started what runs here; it prints the addresses that really answer."""
+    wait_for("grafana", lambda: healthy(stack, "grafana"), 60)
+    grafana, otlp_http = re.findall(r"http://127\.0\.0\.1:\d+", stack.said)
+
+    assert f"http://127.0.0.1:{stack.env['GRAFANA_PORT']}" == grafana
+    assert stack.endpoint == otlp_http
+    with urllib.request.urlopen(f"{grafana}/api/health", timeout=10) as answer:
+        assert 200 == answer.status
 
 
 @pytest.mark.parametrize("service", SERVICES)
