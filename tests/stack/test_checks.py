@@ -50,7 +50,12 @@ BROKEN = {
         ".env", env("ALERT_CONTACT_POINT=slack-bot", "SLACK_BOT_TOKEN=xoxb-1"),
         "needs SLACK_CHANNEL_ID"),
     "mail without a server": (
-        ".env", env("ALERT_CONTACT_POINT=email", "ALERT_EMAIL_TO=a@b"), "needs SMTP_HOST"),
+        ".env", env("ALERT_CONTACT_POINT=email", "ALERT_EMAIL_TO=a@b.example"), "needs SMTP_HOST"),
+    "a receiver without a domain": (
+        ".env", env("ALERT_CONTACT_POINT=email", "ALERT_EMAIL_TO=ops@mail.example,ops@localhost"),
+        "ALERT_EMAIL_TO does not look right"),
+    "a sender for whom Grafana does not start": (
+        ".env", env("ALERT_EMAIL_FROM=grafana@localhost"), "ALERT_EMAIL_FROM=grafana@localhost"),
     "days that are no number": (".env", env("LOGS_DAYS=14d"), "LOGS_DAYS=14d does not fit"),
     "a size without a unit": (".env", env("METRICS_MAX_SIZE=5"), "METRICS_MAX_SIZE=5"),
     "a mistyped profile": (

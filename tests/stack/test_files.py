@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proletto_otel.stack.checks.env import ADDRESS
 from tests.stack.servers import COMPOSE, ROOT, compose_default, versions
 
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -210,6 +211,14 @@ def test_one_target_cannot_fill_prometheus() -> None:
 def test_grafana_runs_no_script_from_elsewhere() -> None:
     """Its Content-Security-Policy is off unless it is asked for."""
     assert "true" == SERVICES["grafana"]["environment"]["GF_SECURITY_CONTENT_SECURITY_POLICY"]
+
+
+@pytest.mark.parametrize("name", ["GF_SMTP_FROM_ADDRESS", "ALERT_EMAIL_TO"])
+def test_default_addresses_have_a_domain_of_two_parts(name: str) -> None:
+    """With `grafana@localhost` for a sender Grafana ends at start, even if it sends no email."""
+    address = compose_default(COMPOSE["services"]["grafana"]["environment"][name])
+
+    assert re.fullmatch(ADDRESS, address)
 
 
 def test_vendor_reporting_is_off() -> None:
