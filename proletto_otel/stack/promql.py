@@ -9,7 +9,12 @@ SERVICE = label_name(c.SERVICE_NAME)
 ENVIRONMENT = label_name(c.DEPLOYMENT_ENVIRONMENT_NAME)
 HOST = label_name(c.HOST_NAME)
 INSTANCE = "instance"
-"""One worker: Prometheus' name for `service.instance.id`."""
+"""Who sent it, Prometheus' name for `service.instance.id`: one worker of a host sends for all of
+them, and without a state directory each for itself."""
+PID = label_name(c.PROCESS_PID)
+WORKER = (INSTANCE, PID)
+"""Neither alone tells workers apart: the first is the same for those of a host, the second is
+missing where each sends for itself, and comes again in a new container."""
 STATUS = label_name(c.HTTP_RESPONSE_STATUS_CODE)
 ROUTE = label_name(c.HTTP_ROUTE)
 METHOD = label_name(c.HTTP_REQUEST_METHOD)

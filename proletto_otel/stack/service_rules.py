@@ -122,19 +122,20 @@ def hosts() -> list[Rule]:
 def workers() -> list[Rule]:
     """Workers that grow, and workers that do not live."""
     memory = c.PROCESS_MEMORY_USAGE
-    per = q.by(q.HOST, q.INSTANCE)
+    per = q.by(q.HOST, *q.WORKER)
     # Averages over ten minutes, as memory goes up and down with each request.
     now = f"max {per} (avg_over_time({q.series(memory)}[10m]))"
     before = f"max {per} (avg_over_time({q.series(memory)}[10m] offset 2h))"
-    seen = f"count {q.by()} (count {q.by(q.INSTANCE)} (count_over_time({q.series(memory)}[10m])))"
-    alive = f"count {q.by()} (count {q.by(q.INSTANCE)} ({q.latest(memory)}))"
+    each = f"count {q.by(q.HOST, *q.WORKER)}"
+    seen = f"count {q.by()} ({each} (count_over_time({q.series(memory)}[10m])))"
+    alive = f"count {q.by()} ({each} ({q.latest(memory)}))"
     return [
         Rule(
             base="WorkerMemoryGrows", severity=WARNING, group="workers",
             # 64 MiB at least: a small worker that doubles endangers nothing.
             expression=f"100 * ({now} / {before} - 1)\nand {now} - {before} > {64 * MIB}",
             band=Band(50), wait_s=15 * MINUTE_S, title="Memory of worker",
-            about=(q.INSTANCE,), unit="% more than two hours ago", panel=_WORKER_MEMORY,
+            about=(q.HOST, q.PID), unit="% more than two hours ago", panel=_WORKER_MEMORY,
             description="A worker that only grows ends with the machine out of memory.",
         ),
         Rule(

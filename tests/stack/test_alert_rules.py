@@ -296,6 +296,23 @@ SCENES = {
         {"WorkersCrashLoopCritical": [20]},
         {},
     ),
+    "workers of one host that end at once": Scene(  # one of them sends for all
+        {
+            gauge("process_memory_usage_bytes", f'process_pid="{n}"'): f"{absent(n / 2)} 1e8 1e8"
+            for n in range(60)
+        },
+        {"WorkersCrashLoopCritical": [20]},
+        {},
+    ),
+    "a worker that grows beside a larger one": Scene(
+        {
+            gauge("process_memory_usage_bytes", 'process_pid="7"'): f"{900 * MB}x600",
+            gauge("process_memory_usage_bytes", 'process_pid="8"'): f"{200 * MB}+{2 * MB}x300",
+        },
+        {"WorkerMemoryGrowsWarning": [200]},
+        {},
+        every_s=60,
+    ),
     "a deployment": Scene(
         {
             **{gauge("process_memory_usage_bytes", instance=f"a{n}"): "1e8x40" for n in range(4)},

@@ -50,6 +50,31 @@ class Encoder(JSONEncoder):
         return made
 
 
+class Line:
+    """Where the next panel of a row goes: beside the last one, below it, or on the next line."""
+
+    def __init__(self, y: int) -> None:
+        self.y = self.end = y
+        self._x = 0
+        self._last = model.GridPos()
+
+    def place(self, position: model.GridPos) -> None:
+        """Give *position* its place."""
+        below = self._last.y + self._last.h
+        if self._x + position.w <= GRID:
+            position.x, position.y = self._x, self.y
+            self._x += position.w
+        elif position.w == self._last.w and below + position.h <= self.end:
+            # A higher one stands beside it.
+            position.x, position.y = self._last.x, below
+        else:
+            self.y = self.end
+            position.x, position.y = 0, self.y
+            self._x = position.w
+        self._last = position
+        self.end = max(self.end, position.y + position.h)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Panels under a heading."""
@@ -99,19 +124,14 @@ class Dashboard:
             if row.title:
                 built.append(self._heading(row.title, y))
                 y += 1
-            x = highest = 0
+            line = Line(y)
             for panel in (builder.build() for builder in row.panels):
-                position = panel.grid_pos
-                assert position
+                assert panel.grid_pos
                 assert panel.title
-                # It begins the next line, below the highest panel of this one.
-                if x + position.w > GRID:
-                    x, y, highest = 0, y + highest, 0
-                position.x, position.y = x, y
+                line.place(panel.grid_pos)
                 panel.id_val = self._number(panel.title)
                 built.append(panel)
-                x, highest = x + position.w, max(highest, position.h)
-            y += highest
+            y = line.end
         return built
 
     def _heading(self, title: str, y: int) -> model.RowPanel:
@@ -146,7 +166,7 @@ ENVIRONMENTS = query_variable(
 HOSTS = query_variable("host", "Host", f"label_values({_BEAT}{{{PICKED}}}, {q.HOST})")
 WORKERS = query_variable(
     "worker", "Worker",
-    f"label_values({c.PROCESS_MEMORY_USAGE.prometheus}{{{PICKED_HOSTS}}}, {q.INSTANCE})",
+    f"label_values({c.PROCESS_MEMORY_USAGE.prometheus}{{{PICKED_HOSTS}}}, {q.PID})",
 )  # fmt: skip
 VARIABLES = (SERVICES, ENVIRONMENTS)
 

@@ -21,12 +21,14 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as choices
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardRangeMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
     FieldConfigSource,
     MatcherConfig,
     Panel,
+    RangeMap,
     Threshold,
     ValueMap,
     ValueMappingResult,
@@ -38,9 +40,9 @@ from grafana_foundation_sdk.models.text import TextMode
 from tools.dashboards.queries import Query, instant, logql, promql, traceql
 
 __all__ = [
-    "AMBER", "BLUE", "GREEN", "GRID", "RED", "PanelBuilder", "Steps", "alert_list", "column",
-    "heatmap", "instant", "logql", "logs", "promql", "stat", "steps", "table", "text",
-    "timeseries", "traceql",
+    "AMBER", "BLUE", "GREEN", "GRID", "RED", "PanelBuilder", "Steps", "alert_list", "below",
+    "column", "heatmap", "instant", "logql", "logs", "promql", "stat", "steps", "table", "text",
+    "timeseries", "traceql", "up_or_down",
 ]  # fmt: skip
 
 GRID = 24
@@ -120,7 +122,26 @@ def stat(
     panel.color_mode(choices.BigValueColorMode.VALUE).graph_mode(choices.BigValueGraphMode.NONE)
     if steps:
         panel.thresholds(steps).color_scheme(parts.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    else:
+        # Grafana's own steps make every number above 80 red.
+        panel.color_scheme(parts.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("text"))
     return panel
+
+
+def up_or_down(title: str, description: str, **settings: Unpack[Settings]) -> stats.Panel:
+    """A word for each part that Prometheus scrapes."""
+    words = {
+        "1": ValueMappingResult(text="up", color=GREEN, index=0),
+        "0": ValueMappingResult(text="down", color=RED, index=1),
+    }
+    panel = stat(title, description, promql("up", "{{job}}"), **settings)
+    return panel.mappings([ValueMap(options=words)])
+
+
+def below(limit: float, word: str) -> RangeMap:
+    """A word in place of the numbers below *limit*."""
+    result = ValueMappingResult(text=word, color=RED, index=0)
+    return RangeMap(options=DashboardRangeMapOptions(from_val=None, to=limit, result=result))
 
 
 def timeseries(
@@ -174,7 +195,10 @@ def table(
 ) -> tables.Panel:  # fmt: skip
     """Rows; the columns of several queries are joined by their labels."""
     panel = _panel(tables.Panel(), title, description, queries, settings)
-    panel.show_header(True).cell_height(choices.TableCellHeight.SM).overrides([*overrides])
+    # Narrower than its 150 pixels, so that five columns fit beside another panel.
+    panel.min_width(90).show_header(True).cell_height(choices.TableCellHeight.SM).overrides(
+        [*overrides]
+    )
     return panel.transformations([*transformations]) if transformations else panel
 
 

@@ -19,9 +19,8 @@ def _sink(name: str) -> str:
 def dashboard() -> Dashboard:
     """The dashboard of the telemetry itself."""
     stack = [
-        p.stat("Parts that answer", "1: it answers Prometheus.",
-               p.promql("up", "{{job}}"), unit="none", width=12, height=5,
-               steps=p.steps((None, p.RED), (1, p.GREEN))),
+        p.up_or_down("Parts of the stack", "Those that answer Prometheus are up.", width=12,
+                     height=5),
         p.stat("Memory of the stack", "Resident memory of each part.",
                p.promql('process_resident_memory_bytes{job=~"prometheus|loki|tempo|grafana"}',
                         "{{job}}"),

@@ -21,14 +21,14 @@ def dashboard() -> Dashboard:
     """The dashboard of the objectives."""
     now = [
         p.stat("Error budget left", "Of 30 days; below 0 the objective is missed.",
-               p.promql(q.series(LEFT, PICKED), NAME), unit="percentunit", width=8, height=6,
+               p.promql(q.series(LEFT, PICKED), NAME), unit="percentunit", width=7, height=6,
                steps=p.steps(*BUDGET_COLOURS)),
         p.stat("Good requests in 30 days", "Beside the objective.",
                p.promql(f"1 - {q.series(RATIO + '30d', PICKED)}", NAME),
                p.promql(q.series(OBJECTIVE, PICKED), f"objective {NAME}"), unit="percentunit",
-               width=8, height=6).decimals(3),
+               width=10, height=6).decimals(3),
         p.stat("Burn rate of the last hour", "1 uses the budget up in exactly 30 days; from 14.4 "
-               "on somebody is called.", p.promql(_burn("1h"), NAME), unit="none", width=8,
+               "on somebody is called.", p.promql(_burn("1h"), NAME), unit="none", width=7,
                height=6, steps=p.steps((None, p.GREEN), (1, p.AMBER), (14.4, p.RED))),
     ]  # fmt: skip
     windows = ("5m", "30m", "1h", "6h", "1d", "3d")

@@ -18,7 +18,7 @@ from tools.dashboards.dashboard import (
 )  # fmt: skip
 from tools.dashboards.limits import limits
 
-PICKED_WORKERS = f'{PICKED_HOSTS}, {q.INSTANCE}=~"$worker"'
+PICKED_WORKERS = f'{PICKED_HOSTS}, {q.PID}=~"$worker"'
 
 _LOADS = ((c.SYSTEM_LOAD_1M, 1), (c.SYSTEM_LOAD_5M, 5), (c.SYSTEM_LOAD_15M, 15))
 
@@ -36,7 +36,7 @@ def _host(title: str, metric: Metric, limit: str, *labels: str) -> p.PanelBuilde
 def _worker(title: str, metric: Metric, unit: str, *, limit: str = "") -> p.PanelBuilder:
     value = q.latest(metric, PICKED_WORKERS)
     return p.timeseries(
-        title, metric.description, p.promql(value, f"{{{{{q.HOST}}}}} {{{{{q.INSTANCE}}}}}"),
+        title, metric.description, p.promql(value, f"{{{{{q.HOST}}}}} {{{{{q.PID}}}}}"),
         unit=unit, width=8, steps=limits(limit) if limit else None,
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ def dashboard() -> Dashboard:
     new = f"count by (service_name) (last_over_time({memory}[{q.GAUGE_WINDOW}]))"
     # Seen in the last ten minutes, without those that live: so many ended.
     started = (
-        f"count by (service_name) (count by (service_name, {q.INSTANCE}) "
+        f"count by (service_name) (count by (service_name, {', '.join((q.HOST, *q.WORKER))}) "
         f"(count_over_time({memory}[10m]))) - {new}"
     )
     workers = [
@@ -70,7 +70,7 @@ def dashboard() -> Dashboard:
         _worker("Connections by worker", c.PROCESS_CONNECTIONS, "short"),
         p.timeseries("Garbage collections", "Runs of Python's collector a second, by generation.",
                      p.promql("sum by (cpython_gc_generation) (rate("
-                              f"{q.series(c.GC_COLLECTIONS, PICKED_WORKERS)}[{RATE}]))",
+                              f"{q.series(c.GC_COLLECTIONS, PICKED_HOSTS)}[{RATE}]))",
                               "generation {{cpython_gc_generation}}"), unit="cps", width=8),
         p.timeseries("Workers", "Processes that serve now.",
                      p.promql(new, "{{service_name}}"), unit="short", width=12),
