@@ -11,6 +11,7 @@ import promql_parser
 from proletto_otel.core import conventions
 from proletto_otel.core.conventions import Metric, label_name
 from proletto_otel.stack import pack, slo_rules
+from proletto_otel.stack.promql import PID
 from tests.stack.servers import ROOT
 
 IDENTITY = {
@@ -53,6 +54,9 @@ def contract() -> dict[str, set[str]]:
     for metric in vars(conventions).values():
         if isinstance(metric, Metric):
             labels = {label_name(attribute) for attribute in metric.attributes} | IDENTITY
+            # One worker sends for all; what is not added up has a pid.
+            if metric.per == "process" or (metric.kind, metric.per) == ("gauge", "worker"):
+                labels.add(PID)
             ends = ("_bucket", "_count", "_sum") if metric.kind == "histogram" else ("",)
             for end in ends:
                 names[f"{metric.prometheus}{end}"] = labels | (

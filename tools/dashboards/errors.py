@@ -30,13 +30,15 @@ def dashboard() -> Dashboard:
     recent = f"{by_group} (count_over_time({PICKED_LOGS} | {FINGERPRINT} [15m]))"
     earlier = f"{by_group} (count_over_time({PICKED_LOGS} | {FINGERPRINT} [6h] offset 15m))"
     columns = [
-        p.column(q.EXCEPTION, "Exception"), p.column(q.FILE, "File"),
-        p.column(q.LINE, "Line"), p.column("Value #A", "Times", "short"),
+        p.column(q.EXCEPTION, "Exception", wrap=True), p.column(q.FILE, "File", wrap=True),
+        p.column(q.LINE, "Line", width=60), p.column("Value #A", "Times", "short"),
         p.column(q.FINGERPRINT, "Fingerprint"),
     ]  # fmt: skip
     top = [
         p.timeseries("Errors by exception", "Log lines of level ERROR and above, a second.",
-                     p.promql(f"sum by ({q.EXCEPTION}, component) (rate({errors}[{RATE}]))",
+                     p.promql(f'label_replace(sum by ({q.EXCEPTION}, component)'
+                              f' (rate({errors}[{RATE}])), "{q.EXCEPTION}", "no exception",'
+                              f' "{q.EXCEPTION}", "")',
                               f"{{{{{q.EXCEPTION}}}}} {{{{component}}}}"), unit="cps"),
         p.timeseries("Lines by level", "Log lines a second.",
                      p.logql(f"sum by (severity_text) (rate({PICKED_LOGS} [$__auto]))",

@@ -50,8 +50,8 @@ def dashboard() -> Dashboard:
     first = [services(), p.text("Where to begin", WHERE, width=10, height=10)]
     second = [
         p.alert_list("Firing alerts", "Of all services and of the stack.", height=9),
-        p.up_or_down("Parts of the stack", "Those that answer Prometheus are up.", width=12,
-                     height=9),
+        p.up_or_down("Parts of the stack that answer", "Those that answer Prometheus are up.",
+                     width=12, height=9),
     ]  # fmt: skip
     return Dashboard(
         uid=d.HOME, title="Home", annotations=False, rows=[Row("", first), Row("", second)],

@@ -135,7 +135,7 @@ def up_or_down(title: str, description: str, **settings: Unpack[Settings]) -> st
         "0": ValueMappingResult(text="down", color=RED, index=1),
     }
     panel = stat(title, description, promql("up", "{{job}}"), **settings)
-    return panel.mappings([ValueMap(options=words)])
+    return panel.unit("none").mappings([ValueMap(options=words)])
 
 
 def below(limit: float, word: str) -> RangeMap:
@@ -204,10 +204,24 @@ def table(
 
 def column(
     name: str, shown: str, unit: str = "", *, colours: Mapping[str, str] | None = None,
+    wrap: bool = False, width: int = 0,
     **more: object,
 ) -> Override:  # fmt: skip
-    """How a column of a table is called and shown; *colours*: word -> its colour."""
-    properties = {"displayName": shown, **({"unit": unit} if unit else {}), **more}
+    """How a column of a table is called and shown.
+
+    Args:
+        colours: Word -> its colour.
+        wrap: Long paths and routes go on in a second line.
+        width: Pixels; by default columns share what there is.
+    """
+    # What an empty panel says would also stand in each empty cell.
+    properties = {"displayName": shown, "noValue": "–", **more}
+    if unit:
+        properties["unit"] = unit
+    if width:
+        properties["custom.width"] = width
+    if wrap:
+        properties["custom.cellOptions"] = choices.TableAutoCellOptions(wrap_text=True)
     if colours:
         words = {
             word: ValueMappingResult(color=colour, index=n)

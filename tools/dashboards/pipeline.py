@@ -19,7 +19,7 @@ def _sink(name: str) -> str:
 def dashboard() -> Dashboard:
     """The dashboard of the telemetry itself."""
     stack = [
-        p.up_or_down("Parts of the stack", "Those that answer Prometheus are up.", width=12,
+        p.up_or_down("Parts that answer", "Those that answer Prometheus are up.", width=12,
                      height=5),
         p.stat("Memory of the stack", "Resident memory of each part.",
                p.promql('process_resident_memory_bytes{job=~"prometheus|loki|tempo|grafana"}',

@@ -59,7 +59,7 @@ def operations() -> list[Query]:
 def operations_table(title: str) -> p.PanelBuilder:
     """Rate, errors, latency and share of the time of each operation."""
     columns = [
-        p.column(q.METHOD, "Method"), p.column(q.ROUTE, "Route"),
+        p.column(q.METHOD, "Method"), p.column(q.ROUTE, "Route", wrap=True),
         p.column("Value #A", "Requests", "reqps"), p.column("Value #B", "Errors", "percent"),
         p.column("Value #C", "95th percentile", "s"),
         p.column("Value #D", "Share of the time", "percentunit"),
