@@ -269,7 +269,9 @@ def alert_list(title: str, description: str, **settings: Unpack[Settings]) -> pa
     # The one kind of panel that the SDK has no types for.
     options: dict[str, Any] = {
         "maxItems": 50, "sortOrder": 3, "groupMode": "default", "viewMode": "list",
-        "alertName": "", "dashboardAlerts": False, "folder": None, "alertInstanceLabelFilter": "",
+        "alertName": "", "dashboardAlerts": False, "folder": None,
+        # Without the one that fires always, to show that alerts work.
+        "alertInstanceLabelFilter": '{severity!="none"}',
         "stateFilter": {
             "firing": True, "pending": True, "noData": False, "normal": False, "error": True,
         },
