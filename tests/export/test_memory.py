@@ -69,6 +69,7 @@ def test_a_span_is_read_back() -> None:
     """Every part of it."""
     span = Span(
         trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=b"p" * 8, name="GET /", kind=2,
+        trace_state="ot=th:8",
         start_time_unix_nano=1, end_time_unix_nano=2**60,
         attributes=[KeyValue(key="a", value=AnyValue(int_value=-1))],
         events=[Span.Event(time_unix_nano=3, name="exception", attributes=[KeyValue(key="e")])],
@@ -82,6 +83,7 @@ def test_a_span_is_read_back() -> None:
         {
             "name": "GET /", "kind": "SERVER", "trace_id": b"t".hex() * 16,
             "span_id": b"s".hex() * 8, "parent_id": b"p".hex() * 8, "start_ns": 1,
+            "trace_state": "ot=th:8",
             "end_ns": 2**60, "attributes": {"a": -1},
             "events": [{"name": "exception", "attributes": {"e": None}}],
             "links": [{"trace_id": b"l".hex() * 16, "span_id": b"m".hex() * 8}],
