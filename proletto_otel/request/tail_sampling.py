@@ -156,7 +156,8 @@ class TailSampling:
                 return
             found.is_kept = True
             spans, found.spans = found.spans, []
-            self.held -= len(spans)
+            count = len(spans)
+            self.held -= count
         # Sent without the lock: encoding calls foreign code.
         for span in spans:
             self.send(span)
@@ -194,8 +195,9 @@ class TailSampling:
             if found.is_kept:
                 self._remember(trace_id)
             else:
-                self.held -= len(found.spans)
-                self._sampled_out.add(len(found.spans) + found.left_out)
+                count = len(found.spans)
+                self.held -= count
+                self._sampled_out.add(count + found.left_out)
 
     def _remember(self, trace_id: str) -> None:
         if len(self._kept) >= MAX_KEPT:
