@@ -140,8 +140,10 @@ def workers() -> list[Rule]:
         ),
         Rule(
             base="WorkersCrashLoop", severity=CRITICAL, group="workers",
-            # Seen in the last ten minutes and not alive: so many ended.
-            expression=f"{seen} - ({alive} or 0 * {seen})", band=Band(10), wait_s=MINUTE_S,
+            # Seen in the last ten minutes and not alive: so many ended. In a deployment as many
+            # end as live afterwards, once; a service that was stopped has none that live.
+            expression=f"{seen} - {alive}\nand {seen} - {alive} > 1.5 * {alive}", band=Band(10),
+            wait_s=MINUTE_S,
             title="Workers that ended in ten minutes", panel=_WORKER_MEMORY,
             description="Workers start and end again at once: mostly an error at import, or the "
             "kernel ending them for want of memory.",

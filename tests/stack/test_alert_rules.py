@@ -313,6 +313,28 @@ SCENES = {
         {},
         every_s=60,
     ),
+    "a deployment of many workers": Scene(  # each ends once
+        {
+            **{
+                gauge("process_memory_usage_bytes", f'process_pid="{n}"'): "1e8x40 _x80"
+                for n in range(16)
+            },
+            **{
+                gauge("process_memory_usage_bytes", f'process_pid="1{n}"'): f"{absent(20)} 1e8x80"
+                for n in range(100, 116)
+            },
+        },
+        {},
+        {"WorkersCrashLoopCritical": [21, 23, 25, 27, 29]},
+    ),
+    "a service of many workers is stopped": Scene(
+        {
+            gauge("process_memory_usage_bytes", f'process_pid="{n}"'): "1e8x40 _x80"
+            for n in range(16)
+        },
+        {},
+        {"WorkersCrashLoopCritical": [21, 23, 25, 27, 29]},
+    ),
     "a deployment": Scene(
         {
             **{gauge("process_memory_usage_bytes", instance=f"a{n}"): "1e8x40" for n in range(4)},
