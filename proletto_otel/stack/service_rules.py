@@ -129,6 +129,7 @@ def workers() -> list[Rule]:
     each = f"count {q.by(q.HOST, *q.WORKER)}"
     seen = f"count {q.by()} ({each} (count_over_time({q.series(memory)}[10m])))"
     alive = f"count {q.by()} ({each} ({q.latest(memory)}))"
+    ended = f"{seen} - {alive}"
     return [
         Rule(
             base="WorkerMemoryGrows", severity=WARNING, group="workers",
@@ -141,8 +142,9 @@ def workers() -> list[Rule]:
         Rule(
             base="WorkersCrashLoop", severity=CRITICAL, group="workers",
             # Seen in the last ten minutes and not alive: so many ended. In a deployment as many
-            # end as live afterwards, once; a service that was stopped has none that live.
-            expression=f"{seen} - {alive}\nand {seen} - {alive} > 1.5 * {alive}", band=Band(10),
+            # end as live afterwards, once; a service that was stopped has none that live. Then 0,
+            # as a query without a result is a state of its own in Grafana.
+            expression=f"({ended}) * ({ended} > bool 1.5 * {alive})", band=Band(10),
             wait_s=MINUTE_S,
             title="Workers that ended in ten minutes", panel=_WORKER_MEMORY,
             description="Workers start and end again at once: mostly an error at import, or the "
