@@ -3,9 +3,9 @@
     python -m bench.hostile_texts [--texts 5] [--posts 5] [--seconds 5] [--rounds 12]
 
 One worker with eight threads answers `/` 200 times a second; meanwhile bodies of 34 KB are posted
-and logged. The texts that are slowest to redact are compared with ordinary ones of the same length, in
-short turns that change order, so that what else the machine does falls on both alike. The ratio is
-of the 99th percentiles of all turns together; the quartiles of the turns' ratios show the spread.
+and logged. The slowest texts to redact are compared with ordinary ones of the same length, in short
+turns that change order, so that what else the machine does falls on both alike. The ratio is of the
+99th percentiles of all turns together; the quartiles of the turns' ratios show the spread.
 """
 
 from __future__ import annotations
