@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from proletto_otel.core import otel_variables
+from proletto_otel.core import grafana, otel_variables
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.parsing import InvalidValue, Parser, Secret
@@ -166,7 +166,8 @@ class Config:
     metrics_token: Secret = setting("PROLETTO_METRICS_TOKEN", Secret(""), p.secret, "Token that `/metrics` asks of everybody; without one only this machine may read.")
     metrics_path: str = setting("PROLETTO_METRICS_PATH", "/metrics", p.optional_url_path, "Path of the Prometheus page; `none`: no page.")
     dashboard_url: str = setting("PROLETTO_DASHBOARD_URL", "", p.url, "Public address of the app's admin pages, for links in messages.")
-    trace_url: str = setting("PROLETTO_TRACE_URL", "", p.text, "Link to a trace, with `{trace_id}` in it, for messages.")
+    trace_url: str = setting("PROLETTO_TRACE_URL", "", p.text, "Link to a trace, with `{trace_id}` in it, for messages and the request page; empty: Grafana's, where that is set.")
+    grafana_url: str = setting("PROLETTO_GRAFANA_URL", "", p.url, "Public address of a Grafana with this project's dashboards, for links on the admin pages and to traces; empty: no links.")
     prometheus_url: Secret = setting("PROLETTO_PROMETHEUS_URL", Secret(""), p.secret_url, "The Prometheus that has the metrics of all hosts: System and Requests can show them.")
     prometheus_headers: dict[str, Secret] = setting("PROLETTO_PROMETHEUS_HEADERS", {}, p.headers, "Headers of requests to it, `key=value,key=value`: `Authorization=Bearer%20…`.")
     loki_url: Secret = setting("PROLETTO_LOKI_URL", Secret(""), p.secret_url, "The Loki that has the logs of all hosts: the log viewer can show them.")
@@ -178,6 +179,13 @@ class Config:
 
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where the value of each field that somebody set came from; the others hold their defaults."""
+
+    @property
+    def trace_link(self) -> str:
+        """Link to a trace, with `{trace_id}` in it; empty: there is none."""
+        if self.trace_url or not self.grafana_url:
+            return self.trace_url
+        return grafana.trace(self.grafana_url)
 
     @property
     def configured(self) -> frozenset[str]:

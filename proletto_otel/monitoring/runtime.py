@@ -228,7 +228,7 @@ class Runtime:
             host=self.inputs.host,
             dashboard_url=config.dashboard_url,
             runbook_url=config.runbook_url,
-            trace_url=config.trace_url,
+            trace_url=config.trace_link,
         )
         causes = Causes(
             checks=self.engine.known, routes=self.inputs.routes, unevaluated=self.shares.missing

@@ -105,7 +105,7 @@ class ErrorNotifications:
         self._service = config.service_name
         self._environment = config.environment
         self._host = host or socket.gethostname()
-        self._trace_url = config.trace_url
+        self._trace_url = config.trace_link
         self._dashboard_url = config.dashboard_url
 
     def __call__(self, claim: ErrorClaim) -> Notification:

@@ -120,6 +120,7 @@ class Settings(TypedDict, total=False):
     metrics_path: str | None
     dashboard_url: str | None
     trace_url: str | None
+    grafana_url: str | None
     prometheus_url: Secret | str | None
     prometheus_headers: Mapping[str, str] | str | None
     loki_url: Secret | str | None

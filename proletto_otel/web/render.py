@@ -19,6 +19,7 @@ from proletto_otel.web import assets, csrf, ranges, session
 from proletto_otel.web.addresses import base_of, changer, cookie_path, kept_form, kept_of, linker
 from proletto_otel.web.asked import Asked
 from proletto_otel.web.charts.chart import Chart
+from proletto_otel.web.grafana_link import grafana_link
 from proletto_otel.web.pages.completeness import completeness
 from proletto_otel.web.pages.navigation import navigation
 from proletto_otel.web.site import PAGE_HEADERS
@@ -70,7 +71,10 @@ def render(
     """The page's HTML and its cards."""
     cards = Cards()
     html = template(shown.template).render(
-        {**data, **frame(asked, shown)}, card=cards.card, csrf_token=csrf.token(cookie)
+        {**data, **frame(asked, shown)},
+        card=cards.card,
+        csrf_token=csrf.token(cookie),
+        grafana_link=grafana_link(asked, shown.name, data),
     )
     return readable(html), cards
 

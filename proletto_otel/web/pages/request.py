@@ -45,8 +45,8 @@ def read(asked: Asked, request_id: str) -> Mapping[str, Any]:
         "facts": facts,
         "timing": timing,
         "trace_url": (
-            config.trace_url.replace("{trace_id}", trace)
-            if config.trace_url and TRACE_ID.fullmatch(trace)
+            config.trace_link.replace("{trace_id}", trace)
+            if config.trace_link and TRACE_ID.fullmatch(trace)
             else ""
         ),
         "has_loki": LOKI in asked.site.servers,

@@ -1,0 +1,32 @@
+"""Addresses of a Grafana that has this project's data sources and dashboards."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote, urlencode
+
+BOARDS = {
+    "service": "Service", "requests": "Requests", "errors": "Errors", "system": "System",
+    "health": "Health", "pipeline": "Pipeline", "slo": "Objectives",
+}  # fmt: skip
+"""What a dashboard is called, by the end of its UID."""
+_MARK = "TRACEID"
+
+
+def trace(base: str) -> str:
+    """The address of a trace, with `{trace_id}` in it; *base* is Grafana's own address."""
+    source = {"type": "tempo", "uid": "tempo"}
+    # TraceQL that is an ID alone finds that trace, whatever the range
+    query = {"refId": "A", "datasource": source, "queryType": "traceql", "query": _MARK}
+    pane = {
+        "datasource": "tempo", "queries": [query], "range": {"from": "now-1h", "to": "now"},
+    }  # fmt: skip
+    panes = quote(json.dumps({"a": pane}, separators=(",", ":")), safe="")
+    return f"{base.rstrip('/')}/explore?schemaVersion=1&panes={panes}".replace(_MARK, "{trace_id}")
+
+
+def dashboard(base: str, board: str, variables: dict[str, str], start: str, end: str) -> str:
+    """The address of one of `BOARDS`; *start* and *end* as Grafana writes times: `now-1h`."""
+    query = {f"var-{name}": value for name, value in variables.items() if value}
+    asked = urlencode({**query, "from": start, "to": end})
+    return f"{base.rstrip('/')}/d/proletto-{board}?{asked}"
