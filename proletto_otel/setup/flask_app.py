@@ -72,6 +72,7 @@ def attach(
         status=status,
         families=components.snapshots.merged,
         one_reading=partial(one_reading, components.lifecycle, components.snapshots),
+        published=components.snapshots.published,
         callers=requests.all_callers,
         stored_callers=components.recording.callers.read,
         store=components.store,

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +24,14 @@ from proletto_otel.core.internal_errors import count_failure, suppressed
 from proletto_otel.core.metrics.registry import Family, Registry
 from proletto_otel.core.ownership import make_directories
 from proletto_otel.runtime.lifecycle import Component
-from proletto_otel.state import files, memory, merging, snapshot_files
+from proletto_otel.state import alive, files, memory, merging, snapshot_files
 from proletto_otel.state.held_reading import HeldReading
+from proletto_otel.state.section import Fold, Section
 from proletto_otel.state.shared_histograms import SharedHistogramReader, SharedHistograms
 from proletto_otel.state.snapshot_files import Identity, Snapshot, identity, remove
 
 ORPHAN_S = 60.0
 """Age at which a file without a living owner, that cannot be read either, is removed."""
-Fold = Callable[[list[Any]], Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Section:
-    """Something other than metrics that workers share."""
-
-    provider: Callable[[], Any]
-    fold: Fold | None
-    """Joins the values of dead processes into one; None: they are forgotten."""
 
 
 class Snapshots(Component):
@@ -82,6 +72,7 @@ class Snapshots(Component):
         self._live: int | None = None
         self._name = ""
         self._published = b""
+        self._alive = alive.Alive()
         self._held = HeldReading()
         self._written: Identity | None = None
         self._memory = memory.directory_for(self._directory) if self._directory else None
@@ -131,6 +122,7 @@ class Snapshots(Component):
             body = orjson.dumps([merging.dump(families), values])
             path = directory / f"{self._name}.json"
             if body == self._published and self._written == identity(path):
+                self._alive.say(self._live)
                 return
             # The time is outside the comparison above: a worker without requests writes nothing.
             head = orjson.dumps([os.getpid(), time.time()])
@@ -142,6 +134,10 @@ class Snapshots(Component):
                 count_failure("snapshots.publish", error)
                 return
             self._published, self._written = body, identity(path)
+
+    def published(self) -> dict[int, float]:
+        """When each living process measured what it published, unix time by process ID."""
+        return alive.published(self._others(), self._directory)
 
     def one_reading(self) -> AbstractContextManager[None]:
         """Within it this thread reads all processes once: each answer is of the same time."""

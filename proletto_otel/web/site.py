@@ -159,6 +159,9 @@ class Site:
     one_reading: Callable[[], AbstractContextManager[None]] = nullcontext
     """Within it a page reads the numbers of all workers once, so that they are of one time."""
 
+    published: Callable[[], Mapping[int, float]] = dict
+    """When each worker measured what it published, unix seconds by process ID."""
+
     callers: Callable[[], Sequence[list[HourSection]]] = tuple
     """Users and clients that asked lately, of each worker."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from proletto_otel.core.conventions import TELEMETRY_SPOOLED, Metric
 from proletto_otel.core.metrics.registry import MAX_CELLS, Family, Histogram, Registry
-from proletto_otel.state import files
+from proletto_otel.state import alive, files
 from proletto_otel.state.memory import directory_for
 from proletto_otel.state.snapshots import Snapshots
 
@@ -374,3 +374,22 @@ def test_snapshots_are_json(tmp_path: Path) -> None:
     head, body = path.read_bytes().split(b"\n")
     assert os.getpid() == json.loads(head)[0]
     assert "shop.sold" == json.loads(body)[0][0][0]
+
+
+def test_unchanged_numbers_are_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has nothing new writes nothing but that it looked; a stuck one says nothing."""
+    monkeypatch.setattr(alive, "ALIVE_S", 0.0)
+    a, b = Worker(tmp_path), Worker(tmp_path)
+    b.snapshots.start()
+    b.sell(1)
+    b.snapshots.publish()
+    (file,) = (tmp_path / "workers").glob("*.json")
+    content, at = file.read_bytes(), a.snapshots.published()[os.getpid()]
+    assert at == a.snapshots.published()[os.getpid()]
+
+    def is_newer() -> bool:
+        b.snapshots.publish()
+        return a.snapshots.published()[os.getpid()] > at
+
+    until(is_newer)
+    assert content == file.read_bytes()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import anchor
-from proletto_otel.web.pages import AdminPage
+from proletto_otel.web.pages import AdminPage, ages
 
 if TYPE_CHECKING:
     from proletto_otel.web.asked import Asked
@@ -22,6 +22,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
     alerts = monitor.get_alerts()
     return {
         "alerts": alerts,
+        "age": ages.of_alerts(asked.site, alerts),
         "runbook": {
             a.name: f"{config.runbook_url}#{anchor(a.alert)}" if config.runbook_url else ""
             for a in alerts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from proletto_otel.health.states import Transition
 from proletto_otel.web.charts import small
-from proletto_otel.web.pages import AdminPage
+from proletto_otel.web.pages import AdminPage, ages
 
 if TYPE_CHECKING:
     from proletto_otel.monitoring.report import CheckReport
@@ -29,7 +29,12 @@ def read(asked: Asked) -> Mapping[str, Any]:
         rows.append((check, small.strip(cells, f"{check.name} {chosen.words}")))
         changes += [t for t in past if t.at >= chosen.start]
     changes.sort(key=lambda t: -t.at)
-    return {"health": health, "rows": rows, "changes": _lasting(changes[:MAX_CHANGES])}
+    return {
+        "health": health,
+        "ages": {check.name: ages.of_check(asked.site, check) for check in health.checks},
+        "rows": rows,
+        "changes": _lasting(changes[:MAX_CHANGES]),
+    }
 
 
 def history(past: Sequence[Transition], check: CheckReport, start: float, end: float) -> list[str]:

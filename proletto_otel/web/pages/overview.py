@@ -8,8 +8,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS
+from proletto_otel.monitoring.overview import PREPARE_S
 from proletto_otel.web import ranges
-from proletto_otel.web.pages import AdminPage, past
+from proletto_otel.web.pages import AdminPage, ages, past
 from proletto_otel.web.pages.errors import groups
 from proletto_otel.web.pages.readings import reading
 from proletto_otel.web.pages.workers import workers
@@ -31,7 +32,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
     """Everything at a glance: the big numbers are of the last five minutes, charts of the range."""
     monitor, now = asked.site.monitor, time.time()
     prepared = monitor.overview()
-    alerts = monitor.get_alerts()
+    alerts, health = monitor.get_alerts(), monitor.get_health()
     endpoints = monitor.request_endpoints(now - HOUR_S, now, 1)
     chosen, end = asked.range, (now // 60 + 1) * 60
     charted = (end - HOUR_S, end)  # by whole minutes, unless another time is asked for
@@ -46,10 +47,16 @@ def read(asked: Asked) -> Mapping[str, Any]:
     drawn = past.marks(asked, *charted)
     return {
         "prepared": prepared,
+        "ages": {
+            "numbers": ages.age(prepared.prepared_at, PREPARE_S),
+            "alerts": ages.of_alerts(asked.site, alerts),
+            "health": ages.of_checks(asked.site, health.checks),
+            "system": ages.of_system(asked.site),
+        },
         "recent": prepared.recent,
         "per_minute": _per_minute(prepared.requests[-5:]),
         "trend": _trend(prepared.requests, now),
-        "health": monitor.get_health(),
+        "health": health,
         "alerts": alerts,
         "firing": [a for a in alerts if a.state in ("firing", "unevaluated")],
         "charts": {

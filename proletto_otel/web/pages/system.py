@@ -9,7 +9,7 @@ from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.web.all_hosts.servers import PROMETHEUS
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.series import Mark
-from proletto_otel.web.pages import AdminPage, hosts, past
+from proletto_otel.web.pages import AdminPage, ages, hosts, past
 from proletto_otel.web.pages.limits import limits
 from proletto_otel.web.pages.readings import reading
 from proletto_otel.web.pages.workers import ended, workers
@@ -35,6 +35,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
     ]
     return {
         "readings": readings,
+        "age": ages.of_system(asked.site),
         "charts": {
             found.name: draw.line_chart(
                 found.title,

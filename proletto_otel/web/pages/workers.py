@@ -13,7 +13,9 @@ from proletto_otel.core.conventions import (
     PROCESS_PID,
     PROCESS_THREAD_COUNT,
 )
+from proletto_otel.state.alive import ALIVE_S
 from proletto_otel.state.worker_lives import ENDED
+from proletto_otel.web.pages.ages import Age, age
 
 if TYPE_CHECKING:
     from proletto_otel.state.worker_lives import Annotation
@@ -42,6 +44,8 @@ class Worker:
     """Resident bytes."""
     files: float | None = None
     threads: float | None = None
+    age: Age | None = None
+    """Of its values; None: not known."""
 
 
 MAX_ENDED = 10
@@ -77,4 +81,7 @@ def workers(site: Site) -> list[Worker]:
     for life in site.monitor.get_workers():
         if life.pid in found:
             found[life.pid].started, found[life.pid].version = life.started, life.version
+    for pid, at in site.published().items():
+        if pid in found:
+            found[pid].age = age(at, ALIVE_S)
     return [found[pid] for pid in sorted(found)]
