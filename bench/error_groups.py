@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.log_search import to_the_end
 from proletto_otel.core import config
 from proletto_otel.core.context import RequestContext, enter, leave
 from proletto_otel.errors.groups import ErrorGroups
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.search.query import LogQuery
+from proletto_otel.logs.search.search import LogSearch
 from proletto_otel.setup import logs
 from proletto_otel.state.store import Store
 
@@ -101,6 +104,12 @@ def main() -> None:
     measure("its 50 latest occurrences", lambda: len(groups.occurrences(key)))
     measure("errors of a request", lambda: len(groups.occurrences_of_request(request)))
     measure("totals", lambda: groups.totals().stored)
+    # as the log page finds errors whose lines are gone: there are no files
+    search = LogSearch(None, errors=groups, clock=time.process_time)
+    measure("log search: newest 50", lambda: len(search.search(limit=50).lines))
+    measure("log search: its request", lambda: len(search.of_request(request).lines))
+    absent = LogQuery(text="no such words")
+    measure("log search: an absent text", lambda: to_the_end(search, absent), 3)
     installed.uninstall()
     shutil.rmtree(directory)
 

@@ -6,7 +6,7 @@ What could not be read, and why, is `ErrorGroups.problem`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from proletto_otel.errors.group_list import ErrorTotals
     from proletto_otel.errors.group_rows import ErrorGroup
     from proletto_otel.errors.occurrences import Occurrence
+    from proletto_otel.logs.search.query import Matcher
+    from proletto_otel.logs.search.stored_errors import FoundErrors
 
 MAX_ROWS = 200
 DAY_S = 86_400.0
@@ -188,6 +190,25 @@ class ErrorReading:
 
         rows = min(max(limit, 1), MAX_ROWS)
         return self._read(lambda: occurrences.of_request(self._store, identifier, rows), [])
+
+    def search(
+        self, matcher: Matcher, low: int, high: int, limit: int, is_over: Callable[[], bool]
+    ) -> FoundErrors:
+        """Occurrences that a search of the log wants: see `logs.search.stored_errors`."""
+        from proletto_otel.errors.occurrence_search import OccurrenceSearch
+
+        def select(sql: str, values: Mapping[str, Any]) -> list[Any] | None:
+            return self._read(lambda: self._store.select(sql, values), None)
+
+        return OccurrenceSearch(select, matcher, is_over).run(low, high, limit)
+
+    def known(self, fingerprints: Iterable[str]) -> set[str]:
+        """Which of these have a group on this host."""
+        wanted = list(fingerprints)
+        marks = ",".join("?" * len(wanted))
+        sql = f"SELECT fingerprint FROM error_groups WHERE fingerprint IN ({marks})"
+        none: list[Any] = []
+        return {row[0] for row in self._read(lambda: self._store.select(sql, wanted), none)}
 
     def as_markdown(self, occurrence: Occurrence) -> str:
         """Everything about an occurrence and its group as Markdown."""

@@ -88,6 +88,7 @@ DDL = (
         trace BLOB,
         body BLOB NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS error_occurrences_of ON error_occurrences (number)",
+    "CREATE INDEX IF NOT EXISTS error_occurrences_at ON error_occurrences (at)",
     """CREATE INDEX IF NOT EXISTS error_occurrences_request ON error_occurrences (request)
         WHERE request IS NOT NULL""",
     # only where it differs from the request ID, which mostly is the trace ID

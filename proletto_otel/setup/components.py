@@ -6,7 +6,7 @@ Flask application gets lives in `setup.flask_app`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,10 @@ from proletto_otel.runtime.lifecycle import Component, Lifecycle
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.setup import logs
 from proletto_otel.setup.doubles import TestDoubles
+from proletto_otel.setup.error_table import error_table
 from proletto_otel.setup.history import Recording
 from proletto_otel.setup.one_reading import one_reading
+from proletto_otel.setup.sampling import Sampling
 from proletto_otel.state import directory
 from proletto_otel.state.control import HostControl
 from proletto_otel.state.host_totals import HostTotals
@@ -46,6 +48,7 @@ from proletto_otel.state.viewing import Viewing
 
 if TYPE_CHECKING:
     from proletto_otel.logs.search.search import LogSearch
+    from proletto_otel.logs.search.stored_errors import ErrorSource
     from proletto_otel.request.route_summary import RouteSummary
 
 PUBLISH_S = 0.5
@@ -99,6 +102,7 @@ class Components:
         self._set_up_host_metrics()
         self.monitoring = monitor.binding.later(self._inputs(), self.lifecycle.add)
         self._database: Any = None
+        self.error_tables: list[Callable[[], ErrorSource]] = []
 
     def in_order(self) -> list[Component]:
         """In the order in which they start; all stop at the same time."""
@@ -207,7 +211,8 @@ class Components:
         """Search of the structured log file; made when somebody asks for it."""
         from proletto_otel.setup.log_search import log_search
 
-        return log_search(pipeline.sinks, self.state, self.viewing)
+        errors = self.errors, self.error_tables
+        return log_search(pipeline.sinks, self.state, self.viewing, *errors)
 
     def leads(self) -> bool:
         """Whether this process speaks for the host."""
@@ -254,6 +259,7 @@ class Components:
         # Set after the sink is made: a database that was refused can be handed in again.
         self._database = db
         pipeline.add(sink)
+        self.error_tables.append(error_table(db, self.config, app))
         if self.lifecycle.active:
             sink.start()
         if "database" not in monitor.checks:  # a check that the application registered wins
@@ -268,19 +274,6 @@ class Components:
         monitor.binding.release()
         self.log_levels.end()
         self.logs.uninstall()
-
-
-class Sampling(Component):
-    """The host's sampler as a component: the ticker asks it, a fork resets it."""
-
-    name = "sampling"
-
-    def __init__(self, sampler: system_metrics.SystemSampler) -> None:
-        self._sampler = sampler
-
-    def forked(self) -> None:
-        """Let the sampler measure the child instead of its parent."""
-        self._sampler.forked()
 
 
 def sends_logs(config: Config) -> bool:

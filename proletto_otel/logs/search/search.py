@@ -1,4 +1,4 @@
-"""Log search: what pages and programs ask of the structured log file and its rotated files.
+"""Log search: what pages and programs ask of the structured log, and of errors stored beside it.
 
 Every call is bounded in time and memory and raises nothing of its own; one runs at a time in each
 worker. How a search walks through the files is in `logs.search.walk`.
@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proletto_otel.logs.search import blocks, files, forward, packed
+from proletto_otel.logs.search import blocks, files, forward, packed, stored_errors
 from proletto_otel.logs.search.block_index import Indexes
-from proletto_otel.logs.search.cursor import Cursor
+from proletto_otel.logs.search.cursor import Bookmark, Cursor
 from proletto_otel.logs.search.files import OpenFiles
 from proletto_otel.logs.search.level_counts import Counting, LevelCounts
 from proletto_otel.logs.search.query import LogQuery, Matcher
 from proletto_otel.logs.search.results import LogPage
+from proletto_otel.logs.search.stored_errors import ErrorSource, Joined, Joining
 from proletto_otel.logs.search.walk import Walk
 
 if TYPE_CHECKING:
@@ -33,9 +35,9 @@ MAX_BUDGET_S = 2.0
 MAX_LINES = 1000
 MAX_TAIL_BYTES = 256 * 1024
 RETRY_S = 0.25
+"""When to ask again while another search runs in this worker."""
 STEPS = 5
 """Steps of the indexer in one call, 4 MiB each."""
-"""When to ask again while another search runs in this worker."""
 GONE = "the file of this position was deleted by rotation"
 UNKNOWN = "this is no position in the log"
 
@@ -49,6 +51,7 @@ class LogSearch:
         indexes: Of the rotated files; None: there are none.
         note: Called with each search.
         clock: Monotonic seconds.
+        errors: Stored errors, found beside the lines; None: there are none.
     """
 
     def __init__(
@@ -58,13 +61,14 @@ class LogSearch:
         indexes: Indexes | None = None,
         note: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        errors: ErrorSource | None = None,
     ) -> None:
         self.path = path
         self.problem = problem
         """Why nothing can be searched, whatever is asked; empty when it can."""
         self._indexes = indexes or Indexes(None)
         self._indexer: Indexer | None = None
-        self._note, self._clock = note, clock
+        self._note, self._clock, self._errors = note, clock, errors
         self._running, self._pid = threading.Lock(), os.getpid()
         self._unpacker = packed.Unpacker(clock)
 
@@ -76,55 +80,85 @@ class LogSearch:
         limit: int = 100,
         budget_s: float = BUDGET_S,
     ) -> LogPage:
-        """Lines that match *query*, newest first.
+        """Lines that match *query*, newest first, and stored errors that have no line any more.
 
         Args:
             query: What to look for; None: every line.
             cursor: Of an earlier page: go on there.
-            limit: Lines at most, up to 1,000.
+            limit: Lines at most, up to 1,000; of errors without a line as many beside them.
             budget_s: Seconds it may take, up to 2; then the page says how far it came.
 
         Raises:
             ConfigError: for an unknown level or a regular expression that is refused.
         """
         matcher = Matcher(query or LogQuery())
+        begin = Bookmark() if cursor is None else Bookmark.parse(cursor)
+        if begin is None:
+            return _nowhere(None)
         with self._opened() as found:
-            if isinstance(found, LogPage):
-                return found
+            nothing = found if isinstance(found, LogPage) else None
+            if nothing is not None and (nothing.busy or self._errors is None):
+                return nothing
+            files = found if isinstance(found, OpenFiles) else OpenFiles()
             began = self._clock()
-            start, end, packed_from = 0, None, 0
-            if cursor is not None:
-                position = Cursor.parse(cursor)
-                place = found.find(position) if position is not None else None
-                if position is not None and place is None:
-                    in_packed = packed.place_of(found.packed, position)
-                    packed_from, place = in_packed or 0, in_packed
-                    start = len(found.files) if in_packed is not None else 0
-                elif place is not None:
-                    start = place
-                if position is None or place is None:
-                    return _nowhere(position)
-                end = position.offset
             deadline = began + min(max(budget_s, 0.01), MAX_BUDGET_S)
-            walk = Walk(
-                matcher, min(max(limit, 1), MAX_LINES), deadline, self._indexes.of, self._clock
-            )
-            if walk.run(found.files[start:], end):
-                found.notes.extend(packed.search(
-                    self._unpacker, walk, found.packed[packed_from:],
-                    end if start == len(found.files) else None, matcher.query.since, deadline,
-                ))  # fmt: skip
+            many = min(max(limit, 1), MAX_LINES)
+            walk = Walk(matcher, many, deadline, self._indexes.of, self._clock)
+            if not self._walked(walk, files, begin, matcher, deadline):
+                return _nowhere(begin.file)
+            joined = self._with_errors(walk, files, begin, matcher, many, deadline)
+            notes = (*files.notes, *(nothing.notes if nothing else ()))
             return LogPage(
-                lines=tuple(walk.found),
-                cursor=None if walk.rest is None else str(walk.rest),
-                newest=_end_of(found),
-                searched_back_to=walk.searched_back_to,
-                complete=walk.rest is None,
-                notes=tuple(found.notes),
+                lines=tuple(joined.lines),
+                cursor=None if joined.rest is None else str(joined.rest),
+                newest=_end_of(files) if files.files else None,
+                searched_back_to=joined.searched_back_to,
+                complete=joined.rest is None,
+                problem="" if nothing is None else nothing.problem,
+                notes=(*notes, joined.problem) if joined.problem else notes,
                 searched_bytes=walk.searched_bytes,
                 unreadable=walk.unreadable,
                 took_ms=(self._clock() - began) * 1000,
             )
+
+    def _walked(
+        self, walk: Walk, found: OpenFiles, begin: Bookmark, matcher: Matcher, deadline: float
+    ) -> bool:
+        """Walk through the files from *begin* on; False when its file is gone."""
+        start, end, packed_from = 0, None, 0
+        if begin.file is None and begin.errors_before is not None:
+            return True  # the files are done, errors are not
+        if begin.file is not None:
+            place, end = found.find(begin.file), begin.file.offset
+            if place is None:
+                in_packed = packed.place_of(found.packed, begin.file)
+                if in_packed is None:
+                    return False
+                packed_from, place = in_packed, len(found.files)
+            start = place
+        if walk.run(found.files[start:], end):
+            found.notes.extend(packed.search(
+                self._unpacker, walk, found.packed[packed_from:],
+                end if start == len(found.files) else None, matcher.query.since, deadline,
+            ))  # fmt: skip
+        return True
+
+    def _with_errors(
+        self, walk: Walk, found: OpenFiles, begin: Bookmark, matcher: Matcher, limit: int,
+        deadline: float,
+    ) -> Joined:  # fmt: skip
+        """What the walk found, and the stored errors that belong there and have no line."""
+        if self._errors is None:
+            return stored_errors.without(walk)
+        clock, latest = self._clock, max(deadline, self._clock() + stored_errors.BUDGET_S)
+        start = begin.file
+        if start is None and found.files:
+            start = found.files[0].cursor(found.files[0].size)
+        look = partial(stored_errors.is_written, found.files, self._indexes.of, clock)
+        return Joining(
+            source=self._errors, walk=walk, matcher=matcher, begin=begin, limit=limit,
+            is_over=lambda: clock() >= latest, is_written=look, start=start,
+        ).run()  # fmt: skip
 
     def of_request(
         self, identifier: str, *, near: float | None = None, limit: int = 500,

@@ -1,4 +1,4 @@
-"""Logs: who said something then? Search of the structured file and its rotated files."""
+"""Logs: who said something then? The structured file, its rotated files and stored errors."""
 
 from __future__ import annotations
 
@@ -106,6 +106,6 @@ def download(asked: Asked) -> Response:
 
 PAGE = AdminPage(
     path="/logs", name="logs", label="Logs", key="l", interval_s=0,
-    description="Who said something then? The structured log, rotated files included.",
+    description="Who said something then? The structured log, rotated files and stored errors.",
     read=read, template="logs.html", server=LOKI,
 )  # fmt: skip
