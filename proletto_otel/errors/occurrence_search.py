@@ -123,8 +123,8 @@ class OccurrenceSearch:
         )
         if found is None:
             return False
-        self._firsts |= dict.fromkeys(numbers)
-        self._firsts |= {row["number"]: unpack(row["body"], None) for row in found}
+        self._firsts.update(dict.fromkeys(numbers))
+        self._firsts.update((row["number"], unpack(row["body"], None)) for row in found)
         return True
 
     def _wanted(self, row: Mapping[str, Any]) -> LogLine | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.engine import Engine, RowMapping
 
-WAIT_S = 0.3
+WAIT_S = 0.5
 """The longest time a search waits for the database."""
 CHUNK = 200
 USE = engines.Use(
