@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.health.checks import Check, Runner
 from proletto_otel.health.results import UNHEALTHY, UNKNOWN, Outcome
-from proletto_otel.health.states import CheckState, Transition, uptime
+from proletto_otel.health.states import CheckState, Transition, Uptime, uptime
 from proletto_otel.health.store import HealthStore
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.runtime.single_flight import SingleFlight
@@ -150,8 +150,8 @@ class HealthEngine(Component):
         """Changes of status of one check, oldest first, *since* in unix seconds."""
         return self.shared.transitions(name, since)
 
-    def uptime(self, state: CheckState, window_s: float = DAY_S) -> float | None:
-        """Share of the known part of the last *window_s* seconds in which the check was up."""
+    def uptime(self, state: CheckState, window_s: float = DAY_S) -> Uptime:
+        """How much of the last *window_s* seconds the check was up."""
         now = self._now()
         # All that the store holds: fewer would cut off the beginning of the window for a check that
         # flaps.

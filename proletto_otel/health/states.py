@@ -50,6 +50,16 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Uptime:
+    """How much of a time a check was up."""
+
+    share: float | None
+    """Of the part in which its state is known, 0 to 1; None when nothing is known."""
+    known_s: float
+    """Seconds of that part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The limits by which states change."""
 
@@ -100,10 +110,10 @@ def _aged(state: CheckState, at: float, rules: Rules) -> tuple[CheckState, list[
 
 def uptime(
     transitions: Iterable[Transition], current: CheckState, since: float, now: float
-) -> float | None:
-    """Share (0 to 1) of the known time from *since* to *now* in which the check was up.
+) -> Uptime:
+    """How much of the time from *since* to *now* the check was up.
 
-    *transitions* are those of this check, oldest first. None when nothing is known.
+    *transitions* are those of this check, oldest first.
     """
     spans = _spans(list(transitions), current, now)
     known = up = 0.0
@@ -113,7 +123,7 @@ def uptime(
         if status != UNKNOWN:
             known += length
             up += length if status in UP else 0.0
-    return up / known if known else None
+    return Uptime(share=up / known if known else None, known_s=known)
 
 
 def _spans(

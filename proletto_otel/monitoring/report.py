@@ -10,7 +10,7 @@ from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence, of
 from proletto_otel.alerts.states import AlertState
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.severity import OK
-from proletto_otel.health.states import CheckState
+from proletto_otel.health.states import CheckState, Uptime
 from proletto_otel.notify.notification import ALERT, FIRING, Notification
 
 
@@ -76,6 +76,9 @@ class CheckReport:
     message: str
     uptime_24h: float | None
     """Share (0 to 1) of the known part of the last day in which it was up."""
+
+    known_24h_s: float = 0.0
+    """Seconds of that part: a service that began an hour ago knows an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +153,7 @@ def alert(
     )
 
 
-def check(state: CheckState, uptime_24h: float | None) -> CheckReport:
+def check(state: CheckState, of_the_day: Uptime) -> CheckReport:
     """The report of one check."""
     return CheckReport(
         name=state.name,
@@ -161,7 +164,8 @@ def check(state: CheckState, uptime_24h: float | None) -> CheckReport:
         duration_s=state.duration_s,
         failures=state.failures,
         message=state.message,
-        uptime_24h=uptime_24h,
+        uptime_24h=of_the_day.share,
+        known_24h_s=of_the_day.known_s,
     )
 
 

@@ -195,7 +195,8 @@ def test_changes_are_remembered_with_their_times(tmp_path: Path) -> None:
 
     assert ["healthy", "degraded", "unhealthy", "healthy"] == [c.status for c in changes]
     assert [120.0, 120.0, 60.0] == [b.at - a.at for a, b in pairwise(changes)]
-    assert pytest.approx(300 / 360) == made.uptime(made.states()[0])
+    day = made.uptime(made.states()[0])
+    assert (pytest.approx(300 / 360), pytest.approx(360)) == (day.share, day.known_s)
 
 
 def test_check_that_flaps_for_ever_fills_no_disk(

@@ -55,11 +55,12 @@ def test_state_nobody_checked_becomes_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("window", "share"),
-    [(100.0, 0.75), (20.0, 0.0), (60.0, pytest.approx(2 / 3)), (10_000.0, 0.8)],
-)
-def test_uptime_is_the_share_of_the_known_time(window: float, share: float) -> None:
-    """80 s up and 20 s down; unknown stretches do not count."""
+    ("window", "share", "known_s"),
+    [(100.0, 0.75, 80.0), (20.0, 0.0, 20.0), (60.0, pytest.approx(2 / 3), 60.0),
+     (10_000.0, 0.8, 100.0)],
+)  # fmt: skip
+def test_uptime_is_the_share_of_the_known_time(window: float, share: float, known_s: float) -> None:
+    """80 s up and 20 s down; unknown stretches do not count, and it says how much is known."""
     changes = [
         Transition(name="db", at=800.0, previous="unknown", status=HEALTHY),
         Transition(name="db", at=820.0, previous=HEALTHY, status=UNKNOWN),
@@ -68,9 +69,11 @@ def test_uptime_is_the_share_of_the_known_time(window: float, share: float) -> N
     ]
     state = CheckState(name="db", status=UNHEALTHY, since=980.0, checked_at=1000.0)
 
-    assert share == uptime(changes, state, 1000.0 - window, 1000.0)
+    found = uptime(changes, state, 1000.0 - window, 1000.0)
+    assert (share, known_s) == (found.share, found.known_s)
 
 
 def test_uptime_of_the_unknown_is_not_a_number() -> None:
     """Nothing known is neither 0 nor 100 per cent."""
-    assert None is uptime([], CheckState(name="db"), 0.0, 1000.0)
+    found = uptime([], CheckState(name="db"), 0.0, 1000.0)
+    assert (None, 0.0) == (found.share, found.known_s)
