@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from proletto_otel.request import durations
+from proletto_otel.request import durations, status_codes
 from proletto_otel.request.request_days import add_up_a_day
 from proletto_otel.request.request_history import DDL as REQUESTS
 from proletto_otel.request.request_history import TIERS as REQUEST_TIERS
@@ -88,6 +88,14 @@ def fill_requests(store: Store, routes: int) -> None:
                 for route in range(routes + 1)
             ),
         )
+        store.write(
+            "INSERT INTO request_codes VALUES (?, ?, ?, ?)",
+            (
+                (tier, at, route, status_codes.packed({200: tier, 301: 3, 404: 5, 500: 1}))
+                for at in range(int(NOW - stored_s), int(NOW), tier)
+                for route in range(routes + 1)
+            ),
+        )
     store.write("INSERT OR REPLACE INTO request_clock VALUES (1, 0, ?)", [(NOW,)])
     while add_up_a_day(store):
         pass
@@ -129,6 +137,8 @@ def reads(store: Store) -> None:
         timed(f"request_series, all, {name}", lambda s=span: requests.points(NOW - s, NOW))
     timed("request_series, one route, 7 d",
           lambda: requests.points(NOW - 7 * DAY_S, NOW, "/r1/<int:item>"))  # fmt: skip
+    timed("request_statuses, one route, 30 d",
+          lambda: requests.statuses(NOW - 30 * DAY_S, NOW, "/r1/<int:item>"))  # fmt: skip
     timed("latency_heatmap, all, 24 h", lambda: requests.heatmap(NOW - DAY_S, NOW))
     timed("request_endpoints, 1 h", lambda: requests.endpoints(NOW - HOUR_S, NOW))
     timed("request_endpoints, 24 h", lambda: requests.endpoints(NOW - DAY_S, NOW))
@@ -150,8 +160,8 @@ def leader(store: Store, routes: int) -> None:
                 ("GET", f"/r{i}/<int:item>"), RequestTotals(start_ns=time.time_ns())
             )
             more = RequestTotals(
-                classes=[0, 0, 9, 0, 0, 0], timed=9, seconds=1.0, durations={"80": 5, "85": 4},
-                start_ns=before.start_ns,
+                classes=[0, 0, 9, 0, 0, 0], codes={200: 9}, timed=9, seconds=1.0,
+                durations={"80": 5, "85": 4}, start_ns=before.start_ns,
             )  # fmt: skip
             more.add(before)
             served["GET", f"/r{i}/<int:item>"] = more

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from proletto_otel.monitoring.report import Alert, CheckReport, HealthReport
     from proletto_otel.request.request_examples import RequestExample
     from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.request.status_codes import StatusCount
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
 
@@ -65,6 +66,7 @@ __all__ = [
     "RequestExample",
     "RequestPoint",
     "Silence",
+    "StatusCount",
     "Threshold",
     "WorkerLife",
     "WorkerReport",
@@ -95,6 +97,7 @@ _LATE = {
     "OverviewMetric": "monitoring.overview:OverviewMetric",
     "RequestExample": "request.request_examples:RequestExample",
     "RequestPoint": "request.request_points:RequestPoint",
+    "StatusCount": "request.status_codes:StatusCount",
     "WorkerLife": "state.worker_lives:WorkerLife",
     "WorkerReport": "monitoring.overview:WorkerReport",
     "CheckReport": "monitoring.report:CheckReport",

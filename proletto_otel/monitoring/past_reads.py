@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.request.request_examples import RequestExample
     from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.request.status_codes import StatusCount
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.worker_lives import Annotation, WorkerLife
 
@@ -87,6 +88,14 @@ class PastReads(Registrations):
         live = self.live()
         asked = (start, _end(end), route, method)
         return live.past.requests.total(*asked, without_failed=without_failed) if live else None
+
+    def request_statuses(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None,
+    ) -> tuple[StatusCount, ...]:  # fmt: skip
+        """Requests of a time by exact status code; arguments as for `request_series`."""
+        live = self.live()
+        return live.past.requests.statuses(start, _end(end), route, method) if live else ()
 
     def request_endpoints(
         self, start: float, end: float | None = None, points: int = 30, *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from proletto_otel.request import status_codes
 from proletto_otel.request.request_totals import RequestTotals, Route
 
 
@@ -28,6 +29,7 @@ def spread(
 
 def _split(more: RequestTotals, weights: Mapping[float, float]) -> dict[float, RequestTotals]:
     whole, passed, found = sum(weights.values()), 0.0, {}
+    left, codes = list(more.classes), dict(more.codes)
     for minute, weight in weights.items():
         low, passed = passed / whole, passed + weight
         high = passed / whole
@@ -36,8 +38,13 @@ def _split(more: RequestTotals, weights: Mapping[float, float]) -> dict[float, R
             # the ends are rounded, not the parts, so that these add up to the whole
             return round(n * high) - round(n * low)
 
+        classes = [share(n) for n in more.classes]
+        of_minute = status_codes.apportioned(codes, left, classes)
+        left = [n - gone for n, gone in zip(left, classes, strict=True)]
+        codes = {code: n - of_minute.get(code, 0) for code, n in codes.items()}
         found[minute] = RequestTotals(
-            classes=[share(n) for n in more.classes],
+            classes=classes,
+            codes=of_minute,
             errors=share(more.errors),
             timed=share(more.timed),
             seconds=more.seconds * (high - low),

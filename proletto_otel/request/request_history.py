@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 
 from proletto_otel.core.internal_errors import log_rate_limited
-from proletto_otel.request import durations, failed_durations, gaps
+from proletto_otel.request import durations, failed_durations, gaps, status_codes
 from proletto_otel.request.request_totals import RequestTotals, Route
 from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.state.store import Store, StoreUnavailable
@@ -34,6 +34,7 @@ DDL = (
     " timed INTEGER NOT NULL, seconds REAL NOT NULL, durations BLOB NOT NULL,"
     " PRIMARY KEY (tier, at, route)) WITHOUT ROWID",
     *failed_durations.DDL,
+    *status_codes.DDL,
 )
 DAY_S = 86_400
 TIERS = ((60, 6 * 3600), (900, 7 * DAY_S), (10_800, 90 * DAY_S))
@@ -140,11 +141,11 @@ class RequestHistory:
         # Another generation: another process led meanwhile, or the store was replaced.
         if row["generation"] != self._generation:
             self._generation = row["generation"]
-            failed = failed_durations.totals(db)
+            failed, codes = failed_durations.totals(db), status_codes.totals(db)
             self._stored = {
                 (r["method"], r["route"]): (
                     r["id"],
-                    row_totals(r, r["start_ns"], failed.get(r["id"])),
+                    row_totals(r, r["start_ns"], failed.get(r["id"]), codes.get(r["id"])),
                 )
                 for r in db.execute("SELECT * FROM request_routes")
             }
@@ -234,6 +235,7 @@ class RequestHistory:
             made[row].add(more)
         db.executemany(_PUT, [(tier, at, row, *_values(total)) for row, total in made.items()])
         failed_durations.add(db, tier, at, {row: total.failed for row, total in made.items()})
+        status_codes.add(db, tier, at, {row: total.codes for row, total in made.items()})
 
     def prune(self, at: float) -> None:
         """Delete what is too old at *at*."""
@@ -245,6 +247,7 @@ class RequestHistory:
         )
         oldest = {tier: at - stored_s for tier, stored_s in TIERS}
         failed_durations.prune(self._store, oldest, PRUNE_BATCH)
+        status_codes.prune(self._store, oldest, PRUNE_BATCH)
 
 
 def _remember(
@@ -255,6 +258,7 @@ def _remember(
         sql = "SELECT id FROM request_routes WHERE method = ? AND route = ?"
         number = int(db.execute(sql, route).fetchone()[0])
     failed_durations.remember(db, number, totals.failed)
+    status_codes.remember(db, number, totals.codes)
     return number
 
 
@@ -264,11 +268,13 @@ def _values(totals: RequestTotals) -> tuple[object, ...]:
 
 
 def row_totals(
-    row: sqlite3.Row, start_ns: int = 0, failed: durations.Sparse | None = None
-) -> RequestTotals:
+    row: sqlite3.Row, start_ns: int = 0, failed: durations.Sparse | None = None,
+    codes: status_codes.Codes | None = None,
+) -> RequestTotals:  # fmt: skip
     """What a row of either table says."""
     return RequestTotals(
         classes=[row["other"], row["c1"], row["c2"], row["c3"], row["c4"], row["c5"]],
+        codes=codes or {},
         errors=row["errors"],
         timed=row["timed"],
         seconds=row["seconds"],

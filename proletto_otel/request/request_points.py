@@ -5,12 +5,14 @@ They are made from the store by `request.request_series`, of all hosts by `web.a
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proletto_otel.request import durations
-from proletto_otel.request.request_totals import CLASSES, RequestSum
+from proletto_otel.request.request_totals import RequestSum
+from proletto_otel.request.status_codes import CLASSES
 
 HEAT_EDGES_S = tuple(0.002 * 2**i for i in range(14))
 """Between the rows of a heat map: below 2 ms, a row for each doubling, above 16 s; 15 rows."""
@@ -109,3 +111,34 @@ def heat(total: RequestSum) -> tuple[int, ...]:
     for row, n in zip(_HEAT_ROWS, total.fine, strict=True):
         rows[row] += n
     return tuple(rows)
+
+
+class EndpointRows:
+    """The rows of one endpoint, added up."""
+
+    __slots__ = ("points", "total")
+
+    def __init__(self) -> None:
+        self.total = RequestSum()
+        self.points: list[tuple[float, int, int]] = []
+
+    def take(self, row: sqlite3.Row) -> None:
+        """Add the counts of one column."""
+        self.total.add_counts(row)
+        count, errors = sum(row[3:9]), row[9]
+        if self.points and self.points[-1][0] == row[1]:  # a column of two pieces
+            _, earlier, failed = self.points.pop()
+            count, errors = count + earlier, errors + failed
+        self.points.append((float(row[1]), count, errors))
+
+    def report(
+        self, key: tuple[str, str], first: int, watched_s: float, step: int
+    ) -> EndpointPoint:
+        """What a table shows."""
+        return EndpointPoint(
+            method=key[0],
+            route=key[1] or None,
+            total=point(first, watched_s, self.total),
+            points=tuple(self.points),
+            step=float(step),
+        )

@@ -8,17 +8,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
-from proletto_otel.request import durations, failed_durations, request_days
+from proletto_otel.request import durations, failed_durations, request_days, status_codes
 from proletto_otel.request.request_history import ALL, DAY_S, DDL, TIERS
 from proletto_otel.request.request_points import (
     HEAT_EDGES_S,
     EndpointPoint,
+    EndpointRows,
     LatencyHeatmap,
     RequestPoint,
     heat,
     point,
 )
 from proletto_otel.request.request_totals import RequestSum
+from proletto_otel.request.status_codes import StatusCount
 from proletto_otel.state.store import Store
 
 MAX_POINTS = 2000
@@ -92,6 +94,16 @@ class RequestSeries:
         asked = (route, method, MAX_POINTS, without_failed)
         return added(start, end, *self.columns(start + HALF_S, end, *asked))
 
+    def statuses(
+        self, start: float, end: float, route: str | None = None, method: str | None = None
+    ) -> tuple[StatusCount, ...]:
+        """Requests by exact status, where it is stored; arguments as for `points`."""
+        tier, _, first = _fit(start + HALF_S, end, MAX_POINTS, self._oldest())
+        asked = {"tier": tier, "first": first, "end": end, "method": method, "route": route}
+        is_all = route is None and method is None
+        numbers = [ALL] if is_all else self._numbers(asked)
+        return status_codes.read(self._store, asked, numbers)
+
     def heatmap(
         self, start: float, end: float, route: str | None = None, method: str | None = None,
         columns: int = 60, *, without_failed: bool = False,
@@ -112,13 +124,13 @@ class RequestSeries:
         """Every endpoint that was asked between *start* and *end*, the busiest first."""
         oldest = self._oldest()
         tier, step, first = _fit(start, end, points, oldest)
-        found: dict[int, _Endpoint] = {}
+        found: dict[int, EndpointRows] = {}
         parts = request_days.pieces(self._store, tier, first, end)
         # a column of the curves may be finer than a piece
         curves = parts if step % DAY_S == 0 else [(tier, first, end)]
         for row in self._read(_COUNTS, curves, step):
             if row["route"] not in found:
-                found[row["route"]] = _Endpoint()
+                found[row["route"]] = EndpointRows()
             found[row["route"]].take(row)
         # Apart from the counts, which SQLite adds up: these are most of the bytes.
         for number, packed in self._read(_DURATIONS, parts, step):
@@ -195,15 +207,19 @@ class RequestSeries:
         return step, sorted(found.items())
 
     def _rows_of(self, asked: Mapping[str, object]) -> list[sqlite3.Row]:
-        numbers = self._store.query(
+        numbers = self._numbers(asked)
+        if len(numbers) > 3:  # all templates of a method: one scan costs less
+            return self._store.query(_OF_ROUTES, asked)
+        found = (self._store.query(_OF_ROUTE, {**asked, "route": number}) for number in numbers)
+        return [row for rows in found for row in rows]
+
+    def _numbers(self, asked: Mapping[str, object]) -> list[int]:
+        rows = self._store.query(
             "SELECT id FROM request_routes WHERE (:method IS NULL OR method = :method)"
             " AND (:route IS NULL OR route = :route)",
             {"method": asked["method"], "route": asked["route"]},
         )
-        if len(numbers) > 3:  # all templates of a method: one scan costs less
-            return self._store.query(_OF_ROUTES, asked)
-        found = (self._store.query(_OF_ROUTE, {**asked, "route": row["id"]}) for row in numbers)
-        return [row for rows in found for row in rows]
+        return [int(row["id"]) for row in rows]
 
     def _oldest(self) -> dict[int, float]:
         """Where each tier begins."""
@@ -258,34 +274,3 @@ def _added(rows: Iterable[tuple[int, bytes]]) -> dict[int, durations.Counts]:
             found[number] = durations.empty()
         durations.add_packed(found[number], packed)
     return found
-
-
-class _Endpoint:
-    """The rows of one endpoint."""
-
-    __slots__ = ("points", "total")
-
-    def __init__(self) -> None:
-        self.total = RequestSum()
-        self.points: list[tuple[float, int, int]] = []
-
-    def take(self, row: sqlite3.Row) -> None:
-        """Add the counts of one column."""
-        self.total.add_counts(row)
-        count, errors = sum(row[3:9]), row[9]
-        if self.points and self.points[-1][0] == row[1]:  # a column of two pieces
-            _, earlier, failed = self.points.pop()
-            count, errors = count + earlier, errors + failed
-        self.points.append((float(row[1]), count, errors))
-
-    def report(
-        self, key: tuple[str, str], first: int, watched_s: float, step: int
-    ) -> EndpointPoint:
-        """What a table shows."""
-        return EndpointPoint(
-            method=key[0],
-            route=key[1] or None,
-            total=point(first, watched_s, self.total),
-            points=tuple(self.points),
-            step=float(step),
-        )

@@ -19,11 +19,10 @@ from proletto_otel.core.conventions import (
     HTTP_SERVER_STREAM_DURATION,
 )
 from proletto_otel.core.metrics.registry import Family, Histogram
-from proletto_otel.request import durations
+from proletto_otel.request import durations, status_codes
 from proletto_otel.request.route_stats import RouteSection
+from proletto_otel.request.status_codes import CLASSES
 
-CLASSES = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
-"""By the first digit of the status; `other`: the server sent none."""
 Route = tuple[str, str]
 """Method and template; an empty template where no route matched."""
 
@@ -34,6 +33,8 @@ class RequestTotals:
 
     classes: list[int] = field(default_factory=lambda: [0] * len(CLASSES))
     """Requests by class of status, as `CLASSES`."""
+    codes: status_codes.Codes = field(default_factory=dict)
+    """Requests by status code."""
     errors: int = 0
     """Those with an `error.type`: 5xx, or an exception nobody handled."""
     timed: int = 0
@@ -55,6 +56,7 @@ class RequestTotals:
     def add(self, other: RequestTotals) -> None:
         """Take in what *other* counted."""
         self.classes = [a + b for a, b in zip(self.classes, other.classes, strict=True)]
+        self.codes = status_codes.added((self.codes, other.codes))
         self.errors += other.errors
         self.timed += other.timed
         self.seconds += other.seconds
@@ -69,6 +71,7 @@ class RequestTotals:
             return None
         return RequestTotals(
             classes=classes,
+            codes=status_codes.grown(self.codes, before.codes, classes),
             errors=self.errors - before.errors,
             timed=self.timed - before.timed,
             seconds=max(0.0, self.seconds - before.seconds),
@@ -154,9 +157,10 @@ def _of_series(
     named: dict[str, Any], histogram: Histogram, start_ns: int, timed: bool
 ) -> RequestTotals:
     status = named.get(HTTP_RESPONSE_STATUS_CODE)
-    which = status // 100 if isinstance(status, int) and 100 <= status < 600 else 0
+    code = status if isinstance(status, int) and 100 <= status < 600 else 0
     return RequestTotals(
-        classes=[histogram.count if i == which else 0 for i in range(len(CLASSES))],
+        classes=[histogram.count if i == code // 100 else 0 for i in range(len(CLASSES))],
+        codes={code: histogram.count} if code else {},
         errors=histogram.count if ERROR_TYPE in named else 0,
         timed=histogram.count if timed else 0,
         seconds=histogram.sum if timed else 0.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from http import HTTPStatus
 
 from markupsafe import Markup, escape
 
@@ -77,6 +78,14 @@ def percent(value: float | None) -> str:
     return f"{_three(value)} %"
 
 
+def status_words(status: str) -> str:
+    """What a status code means: `Not Found`; empty for a code that has no name."""
+    try:
+        return HTTPStatus(int(status)).phrase
+    except ValueError:
+        return ""
+
+
 def with_unit(value: float | None, unit: str) -> str:
     """*value* in *unit*: seconds, bytes and per cent in their own ways."""
     if value is None:
@@ -107,6 +116,11 @@ def moment(text: str) -> Markup:
 def minute(at: float) -> str:
     """As a field for date and time has it, in UTC: `2026-11-30T14:05`."""
     return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M")
+
+
+def plain_time(at: float) -> str:
+    """A time where no element may stand: `30 Nov 14:05 UTC`."""
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%d %b %H:%M UTC")
 
 
 def ago(at: float | None) -> Markup:

@@ -51,6 +51,32 @@ def document(pages: list[Page], base: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Monitoring", "version": "1"},
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "page_endpoint": {
+        "type": "object",
+        "properties": {
+            "statuses": {
+                "type": "array",
+                "description": "Requests of the time by exact status code",
+                "items": {
+                    "type": "object",
+                    "required": ["status", "count", "share", "is_code_stored"],
+                    "properties": {
+                        "status": {
+                            "type": "string",
+                            "description": "404; 4xx: further codes of this class, or those that"
+                            " are not stored; other: none was sent",
+                        },
+                        "count": {"type": "integer"},
+                        "share": {"type": "number", "minimum": 0, "maximum": 1},
+                        "is_code_stored": {"type": "boolean"},
+                    },
+                },
+            }
+        },
+    }
+}
+"""What the answer of a page holds, where it is described."""
         "servers": [{"url": base}],
         "security": [{"token": []}],
         "paths": {
@@ -70,7 +96,10 @@ def _operation(page: Page, described: str) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": text} for name in captured
     ] + [{"name": name, "in": "query", "schema": text} for name in PARAMETERS.get(page.name, ())]
     answers = {
-        "200": {"description": "JSON", "content": {"application/json": {"schema": {}}}},
+        "200": {
+            "description": "JSON",
+            "content": {"application/json": {"schema": SCHEMAS.get(page.name, {})}},
+        },
         "401": {"description": "needs the token"},
         "404": {"description": "not found, or closed"},
     }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
     from proletto_otel.request.request_examples import RequestExample
     from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
+    from proletto_otel.request.status_codes import StatusCount
     from proletto_otel.request.top_callers import HourSection
     from proletto_otel.state.metric_series import MetricPoint
     from proletto_otel.state.store import Store
@@ -84,6 +85,10 @@ class MonitorView(Protocol):
         self, start: float, end: float | None = None, route: str | None = None,
         method: str | None = None, *, without_failed: bool = False,
     ) -> RequestPoint | None: ...  # fmt: skip
+    def request_statuses(
+        self, start: float, end: float | None = None, route: str | None = None,
+        method: str | None = None,
+    ) -> Sequence[StatusCount]: ...  # fmt: skip
     def request_endpoints(
         self, start: float, end: float | None = None, points: int = 30, *,
         without_failed: bool = False,

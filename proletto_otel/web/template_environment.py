@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, Template
 
 from proletto_otel.alerts.indicators import HEALTH_PREFIX
 from proletto_otel.alerts.readings import HEALTH_VALUES
+from proletto_otel.core.texts import iso_time
 from proletto_otel.health.results import UNHEALTHY
 from proletto_otel.monitoring.report import Alert
 from proletto_otel.web import figures
@@ -32,7 +33,8 @@ def environment() -> Environment:
         number=figures.number, short=figures.short, duration=figures.duration, size=figures.size,
         long_duration=figures.long_duration, percent=figures.percent, ratio=figures.ratio,
         time=figures.time, moment=figures.moment, minute=figures.minute, ago=figures.ago,
-        unit=figures.with_unit, words=_words, of_alert=of_alert,
+        iso=iso_time, plain_time=figures.plain_time,
+        unit=figures.with_unit, words=_words, status_words=figures.status_words, of_alert=of_alert,
     )  # fmt: skip
     made.globals.update(
         sparkline=small.sparkline,

@@ -48,11 +48,15 @@ class Service:
         self.totals: dict[Route, RequestTotals] = {}
         self.history = RequestHistory(store, excluded, now=lambda: self.at)
 
-    def serve(self, route: Route = ITEM, n: int = 1, status: int = 2, seconds: float = 0.1) -> None:
-        """Answer *n* requests."""
+    def serve(
+        self, route: Route = ITEM, n: int = 1, status: int = 2, seconds: float = 0.1, code: int = 0
+    ) -> None:
+        """Answer *n* requests with a status of a class, or with an exact one."""
+        status = code // 100 or status
         known = _copy(self.totals.get(route) or RequestTotals(start_ns=self.began_ns))
         more = RequestTotals(start_ns=self.began_ns, timed=n, seconds=n * seconds)
         more.classes[status] = n
+        more.codes = {code or 100 * status: n}
         more.errors = n if status == 5 else 0
         fine = durations.empty()
         fine[next(i for i, edge in enumerate(durations.EDGES) if edge >= seconds)] = n

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proletto_otel.request import status_codes
 from proletto_otel.request.request_points import RequestPoint
+from proletto_otel.request.status_codes import CLASSES, StatusCount
 from proletto_otel.web.all_hosts import promql
 from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts, curves, result_of
 from proletto_otel.web.all_hosts.promql import LEAST_WINDOW_S, Steps
@@ -37,6 +40,7 @@ class EndpointOfHosts:
 
     requests: RequestsOfHosts
     total: RequestPoint
+    statuses: Sequence[StatusCount]
     heat: Heat
 
 
@@ -72,6 +76,7 @@ def endpoint(
         lambda results: EndpointOfHosts(
             requests=curves(results[0], steps),
             total=_total(results[1], steps.end - seconds, seconds, without_failed),
+            statuses=_statuses(results[1]),
             heat=_heat(results[2], wide),
         ),
     )
@@ -100,6 +105,20 @@ def _total(result: Iterable[Any], start: int, seconds: int, without_failed: bool
         timed=round(timed), mean=values.get("seconds", 0.0) / timed if timed else None,
         min=None, max=None, p50=values.get("p50"), p95=values.get("p95"), p99=values.get("p99"),
     )  # fmt: skip
+
+
+def _statuses(result: Iterable[Any]) -> tuple[StatusCount, ...]:
+    classes, codes = [0] * len(CLASSES), {}
+    for one in result:
+        labels, value = one["metric"], float(one["value"][1])
+        if labels[promql.KIND] == "count" and not math.isnan(value):
+            status = labels.get(promql.STATUS, "")
+            code = int(status) if re.fullmatch("[1-5][0-9]{2}", status) else 0
+            # a class is the sum of its rounded codes: nothing of it is left without a code
+            classes[code // 100] += round(value)
+            if code:
+                codes[code] = round(value)
+    return status_codes.counted(classes, codes)
 
 
 def _heat(result: Iterable[Any], steps: Steps) -> Heat:

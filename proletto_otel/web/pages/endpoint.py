@@ -26,8 +26,9 @@ def read(asked: Asked) -> Mapping[str, Any] | None:
     if asked.all_hosts:
         found = hosts.endpoint(asked, route, method)
         return {
-            **named, "server": found.server, "total": found.total, "charts": found.charts,
-            "heatmap": found.heatmap, "slowest": None, "failed": None, "error_group": "",
+            **named, "server": found.server, "total": found.total, "statuses": found.statuses,
+            "charts": found.charts, "heatmap": found.heatmap, "slowest": None, "failed": None,
+            "error_group": "", "cell": None, "cells": None,
         }  # fmt: skip
     chosen, monitor = asked.range, asked.site.monitor
     among = {"without_failed": asked.without_failed}
@@ -45,6 +46,7 @@ def read(asked: Asked) -> Mapping[str, Any] | None:
         **named,
         "server": None,
         "total": total,
+        "statuses": monitor.request_statuses(chosen.start, chosen.end, route, method),
         "slowest": slowest,
         "failed": failed,
         "error_group": _group(asked, failed),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proletto_otel.logs.search.query import LogQuery
     from proletto_otel.monitoring.report import Alert
     from proletto_otel.request.request_points import EndpointPoint, RequestPoint
+    from proletto_otel.request.status_codes import StatusCount
     from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts
     from proletto_otel.web.asked import Asked
@@ -140,6 +141,7 @@ class EndpointPage:
 
     server: Server
     total: RequestPoint | None = None
+    statuses: Sequence[StatusCount] = ()
     charts: Mapping[str, Markup] = field(default_factory=dict)
     heatmap: Markup = field(default_factory=Markup)
 
@@ -162,6 +164,7 @@ def endpoint(asked: Asked, route: str, method: str | None) -> EndpointPage:
             note="Counts are Prometheus' estimates; single requests are on the page of their host.",
         ),
         total=found.total,
+        statuses=found.statuses,
         charts=_charts(asked, found.requests, past.OF_ENDPOINT),
         heatmap=heatmap(
             past.timed(asked, past.HEAT),

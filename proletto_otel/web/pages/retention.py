@@ -78,6 +78,8 @@ def _rows(site: Site) -> Iterable[StoredKind]:
     for kind, kept, table, most in (
         ("Durations of failed requests", "as their requests", "request_failures", sum(
             request_history.MAX_PER_BUCKET * kept_s // s for s, kept_s in request_history.TIERS)),
+        ("Status codes of requests", "as their requests", "request_codes", sum(
+            request_history.MAX_PER_BUCKET * kept_s // s for s, kept_s in request_history.TIERS)),
         ("Slowest and failed requests", human_duration(request_examples.KEPT_S),
          "request_examples", request_examples.MAX_ROWS),
         ("Users and clients, each hour", human_duration(callers_s) if callers_s else "not counted",
