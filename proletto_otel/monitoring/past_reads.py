@@ -117,7 +117,8 @@ class PastReads(Registrations):
 
     def slowest_requests(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, limit: int = 20,
+        method: str | None = None, limit: int = 20, *, least: float = 0.0,
+        most: float | None = None,
     ) -> tuple[RequestExample, ...]:  # fmt: skip
         """The slowest requests of a time with their IDs: five of each route and hour are stored.
 
@@ -127,19 +128,27 @@ class PastReads(Registrations):
             route: this template only; empty: requests that no route matched.
             method: this method only.
             limit: at most 500.
+            least: only those that a heat map shows as of so many seconds, or more.
+            most: only those that it shows as of less seconds; None: any.
         """
         live = self.live()
-        asked = (start, _end(end), route, method, limit)
+        asked = (start, _end(end), route, method, limit, least, most)
         return live.past.examples.read(0, *asked) if live else ()
 
     def failed_requests(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, limit: int = 20,
+        method: str | None = None, limit: int = 20, *, least: float = 0.0,
+        most: float | None = None,
     ) -> tuple[RequestExample, ...]:  # fmt: skip
         """The requests that failed last, with their IDs; stored and asked as the slowest ones."""
         live = self.live()
-        asked = (start, _end(end), route, method, limit)
+        asked = (start, _end(end), route, method, limit, least, most)
         return live.past.examples.read(1, *asked) if live else ()
+
+    def stored_request(self, request_id: str) -> RequestExample | None:
+        """One of the slowest or failed requests by its ID; None where it is not stored."""
+        live = self.live()
+        return live.past.examples.find(request_id) if live else None
 
     def annotations(
         self, start: float, end: float | None = None, kind: str | None = None

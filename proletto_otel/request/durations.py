@@ -131,6 +131,19 @@ def at_most(counts: Sparse, limits: Sparse) -> dict[str, int]:
     return {i: least for i, n in counts.items() if (least := min(n, limits.get(i, 0)))}
 
 
+def bounds_s(least: float, most: float) -> tuple[float, float]:
+    """Durations that are taken for *least* or more, and for less than *most*.
+
+    Returns:
+        Seconds: such a duration is more than the first, and at most the second.
+    """
+    inside = [i for i in range(len(EDGES) + 1) if least <= middle_s(i) < most]
+    if not inside:
+        return math.inf, -math.inf
+    low, high = inside[0], inside[-1]
+    return EDGES[low - 1] if low else -math.inf, EDGES[high] if high < len(EDGES) else math.inf
+
+
 def middle_s(bucket: int) -> float:
     """What a duration in *bucket* is taken for: off by 4 % at most."""
     # the middle of a bucket that grows by a factor is the geometric one

@@ -5,10 +5,12 @@ The leader stores them as the workers publish them; each has the ID that finds i
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from proletto_otel.request import durations
 from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.state.store import Store, StoreUnavailable
 
@@ -39,7 +41,8 @@ _ORDER = {SLOW: "seconds", FAILED: "at"}
 _READ = (
     "SELECT * FROM request_examples WHERE kind = :kind AND hour >= :first AND hour < :end"
     " AND at >= :start AND at < :end AND (:method IS NULL OR method = :method)"
-    " AND (:route IS NULL OR route = :route) ORDER BY {order} DESC LIMIT :limit"
+    " AND (:route IS NULL OR route = :route) AND seconds > :over AND seconds <= :up_to"
+    " ORDER BY {order} DESC LIMIT :limit"
 )
 Row = tuple[int, int, str, str, str, float, int, float, str, str]
 
@@ -107,15 +110,37 @@ class RequestExamples:
 
     def read(
         self, kind: int, start: float, end: float, route: str | None = None,
-        method: str | None = None, limit: int = 20,
+        method: str | None = None, limit: int = 20, least: float = 0.0, most: float | None = None,
     ) -> tuple[RequestExample, ...]:  # fmt: skip
-        """Those from *start* to *end* (unix seconds): the slowest, or the latest, first."""
+        """Those from *start* to *end* (unix seconds): the slowest, or the latest, first.
+
+        Args:
+            kind: `SLOW` or `FAILED`.
+            start: Unix seconds.
+            end: Unix seconds.
+            route: Only this template's.
+            method: Only this method's.
+            limit: At most 500.
+            least: Only those that a heat map shows as of so many seconds, or more.
+            most: Only those that it shows as of less seconds.
+        """
+        over, up_to = durations.bounds_s(least, math.inf if most is None else most)
         rows = self._store.query(
             _READ.format(order=_ORDER[kind]),
             {"kind": kind, "first": start // HOUR_S * HOUR_S, "start": start, "end": end,
-             "method": method, "route": route, "limit": min(max(limit, 1), 500)},
+             "method": method, "route": route, "limit": min(max(limit, 1), 500),
+             "over": over, "up_to": up_to},
         )  # fmt: skip
         return tuple(_example(row) for row in rows)
+
+    def find(self, request_id: str) -> RequestExample | None:
+        """The request of this ID; one that failed with its error."""
+        # No index: all 50,000 rows are read in 8 ms of CPU (CPython 3.11), and it is seldom asked.
+        rows = self._store.query(
+            "SELECT * FROM request_examples WHERE request_id = ? ORDER BY kind DESC LIMIT 1",
+            (request_id[:MAX_TEXT],),
+        )
+        return _example(rows[0]) if rows else None
 
 
 def _rows(section: RouteSection) -> Iterable[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.web import admin_api
 from proletto_otel.web.actions import ACTIONS
+from proletto_otel.web.pages.heat_cells import PARAMETERS as CELL_PARAMETERS
 from proletto_otel.web.pages.logs import FIELDS as LOG_FIELDS
 from proletto_otel.web.site import Page
 
@@ -27,7 +28,16 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
         "without",
         "limit",
     ),
-    "page_endpoint": ("method", "route", "range", "from", "to", "hosts", "without"),
+    "page_endpoint": (
+        "method",
+        "route",
+        "range",
+        "from",
+        "to",
+        "hosts",
+        "without",
+        *CELL_PARAMETERS,
+    ),
     "page_errors": ("state", "text", "sort", "version", "range", "from", "to", "limit"),
     "page_error": ("occurrence", "range", "from", "to"),
     "page_system": ("range", "from", "to", "hosts"),
@@ -41,16 +51,6 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "live": ("page", "range", "from", "to", "hosts", "without"),
 }
 """Parameters of the address by page."""
-_CAPTURED = lazy_pattern(r"<(?:path:)?(\w+)>")
-
-
-def document(pages: list[Page], base: str) -> dict[str, Any]:
-    """Everything that is JSON, and the actions."""
-    described = {f"/api/{e.path}": e.description for e in admin_api.ENDPOINTS}
-    shown = [p for p in pages if p.path.startswith(("/api/", "/actions/"))]
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Monitoring", "version": "1"},
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "page_endpoint": {
         "type": "object",
@@ -77,6 +77,16 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     }
 }
 """What the answer of a page holds, where it is described."""
+_CAPTURED = lazy_pattern(r"<(?:path:)?(\w+)>")
+
+
+def document(pages: list[Page], base: str) -> dict[str, Any]:
+    """Everything that is JSON, and the actions."""
+    described = {f"/api/{e.path}": e.description for e in admin_api.ENDPOINTS}
+    shown = [p for p in pages if p.path.startswith(("/api/", "/actions/"))]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Monitoring", "version": "1"},
         "servers": [{"url": base}],
         "security": [{"token": []}],
         "paths": {

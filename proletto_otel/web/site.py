@@ -99,12 +99,15 @@ class MonitorView(Protocol):
     ) -> LatencyHeatmap | None: ...  # fmt: skip
     def slowest_requests(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, limit: int = 20,
+        method: str | None = None, limit: int = 20, *, least: float = 0.0,
+        most: float | None = None,
     ) -> Sequence[RequestExample]: ...  # fmt: skip
     def failed_requests(
         self, start: float, end: float | None = None, route: str | None = None,
-        method: str | None = None, limit: int = 20,
+        method: str | None = None, limit: int = 20, *, least: float = 0.0,
+        most: float | None = None,
     ) -> Sequence[RequestExample]: ...  # fmt: skip
+    def stored_request(self, request_id: str) -> RequestExample | None: ...
     def annotations(
         self, start: float, end: float | None = None, kind: str | None = None
     ) -> Sequence[Annotation]: ...

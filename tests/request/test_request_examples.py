@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
-from proletto_otel.request import request_examples
+from proletto_otel.request import durations, request_examples
 from proletto_otel.request.request_examples import FAILED, SLOW, RequestExamples
+from proletto_otel.request.request_points import HEAT_EDGES_S, heat
+from proletto_otel.request.request_totals import RequestSum
 from proletto_otel.request.route_stats import RouteActivity, merge
 from proletto_otel.state.store import Store
 from tests.request.conftest import Rig
@@ -97,3 +101,42 @@ def test_examples_are_bounded(store: Store, app: Flask, monkeypatch: pytest.Monk
 
     left = examples.read(FAILED, BEGIN, BEGIN + 11 * HOUR, limit=100)
     assert {f"/r{hour}" for hour in range(6, 10)} == {e.route for e in left}
+
+
+def test_one_is_found_by_its_id(store: Store, app: Flask) -> None:
+    """A slow request; of one that failed, too, the entry with its error."""
+    rig, route = Rig(app), RouteActivity("GET", "/x")
+    route.add(finished(rig, "quick", BEGIN_MINUTE, 0.2), failed=False)
+    route.add(finished(rig, "broken", BEGIN_MINUTE, 3.0, status=500), failed=True)
+    examples = RequestExamples(store)
+    examples.record([route.section()])
+
+    quick, broken = examples.find("quick"), examples.find("broken")
+    assert quick is not None
+    assert broken is not None
+    assert ("/x", 200, 0.2, "") == (quick.route, quick.status, quick.seconds, quick.error)
+    assert (500, 3.0, "500") == (broken.status, broken.seconds, broken.error)
+    assert None is examples.find("nobody")
+
+
+def test_those_of_a_duration_are_those_that_a_heat_map_shows_there(
+    store: Store, app: Flask
+) -> None:
+    """Each row of the map has its requests, also those at its edges, and no other's."""
+    rig, examples = Rig(app), RequestExamples(store)
+    took = [edge * factor for edge in HEAT_EDGES_S for factor in (0.97, 1.0, 1.03)]
+    for number, seconds in enumerate(took):
+        route = RouteActivity("GET", f"/r{number}")
+        route.add(finished(rig, f"r-{number}", BEGIN_MINUTE, seconds), failed=False)
+        examples.record([route.section()])
+    edges = (0.0, *HEAT_EDGES_S, None)
+
+    for row, (least, most) in enumerate(pairwise(edges)):
+        assert least is not None
+        found = examples.read(SLOW, BEGIN, BEGIN + HOUR, limit=100, least=least, most=most)
+        total = RequestSum()
+        for example in found:
+            total.fine[bisect_left(durations.EDGES, example.seconds)] += 1
+        assert {row: len(found)} == {i: n for i, n in enumerate(heat(total)) if n}
+    everything = examples.read(SLOW, BEGIN, BEGIN + HOUR, limit=100)
+    assert len(took) == len(everything)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from proletto_otel.request.request_examples import RequestExample
 from proletto_otel.web.all_hosts.servers import PROMETHEUS
 from proletto_otel.web.charts.heatmap import heatmap
-from proletto_otel.web.pages import AdminPage, hosts, past
+from proletto_otel.web.pages import AdminPage, heat_cells, hosts, past
 
 if TYPE_CHECKING:
     from proletto_otel.web.asked import Asked
@@ -55,16 +55,22 @@ def read(asked: Asked) -> Mapping[str, Any] | None:
         ),
         "heatmap": heatmap(
             past.timed(asked, past.HEAT), heat.times, heat.seconds, heat.edges, heat.counts,
-            chosen.start, chosen.end,
+            chosen.start, chosen.end, is_linked=True, outlined=heat_cells.place(asked, heat),
         ) if heat else "",
+        "cells": heat_cells.choice(heat) if heat else None,
+        "cell": heat_cells.cell(asked, heat, route, method, _fresh(known)) if heat else None,
     }  # fmt: skip
 
 
 def _slowest(asked: Asked, known: Endpoints) -> list[RequestExample]:
     """The slowest of the time: what is stored, and what the workers have not handed over yet."""
     stored = asked.site.monitor.slowest_requests(*_wanted(asked))
-    fresh = [_example(e, slow) for e in known for slow in e["slowest"]]
-    return sorted(_joined(asked, stored, fresh), key=lambda e: -e.seconds)[:SHOWN]
+    return sorted(_joined(asked, stored, _fresh(known)), key=lambda e: -e.seconds)[:SHOWN]
+
+
+def _fresh(known: Endpoints) -> list[RequestExample]:
+    """Slow requests that the workers remember."""
+    return [_example(e, slow) for e in known for slow in e["slowest"]]
 
 
 def _failed(asked: Asked, known: Endpoints) -> list[RequestExample]:

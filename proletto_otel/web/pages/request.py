@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from proletto_otel.logs.search.results import LogLine
+from proletto_otel.logs.search.beginning import begins_at
+from proletto_otel.logs.search.results import FILE, LogLine
+from proletto_otel.logs.search.walk import SLACK_S
 from proletto_otel.web.all_hosts.servers import LOKI
 from proletto_otel.web.pages import AdminPage
 
@@ -19,6 +21,8 @@ FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _FIELD = re.compile(r"(level|logger|user|component|text):(\S.{0,199})")
+Endpoints = Sequence[Mapping[str, Any]]
+"""What the workers tell of each endpoint."""
 AXIS_W, AXIS_H = 720, 24
 
 
@@ -29,6 +33,9 @@ def read(asked: Asked, request_id: str) -> Mapping[str, Any]:
     timing = _timing(asked, request_id)
     near = found[0].at if found else timing["at"] if timing else None
     logs = monitor.logs.of_request(request_id, near=near)
+    # a stored error is shown among the lines, though it is in no file any more
+    has_line = any(line.source == FILE for line in logs.lines)
+    log_begins = None if has_line else begins_at(monitor.logs.path)
     facts: dict[str, Any] = {}
     for record in (*logs.lines, *found):
         facts |= record.request
@@ -44,6 +51,8 @@ def read(asked: Asked, request_id: str) -> Mapping[str, Any]:
         "began": logs.lines[0].at if logs.lines else None,
         "facts": facts,
         "timing": timing,
+        "log_begins": log_begins,
+        "lines_are_gone": bool(near and log_begins and log_begins > near + SLACK_S),
         "trace_url": (
             config.trace_link.replace("{trace_id}", trace)
             if config.trace_link and TRACE_ID.fullmatch(trace)
@@ -73,14 +82,28 @@ def axis(lines: Sequence[LogLine]) -> Markup:
 
 
 def _timing(asked: Asked, request_id: str) -> dict[str, Any] | None:
-    """What the endpoints remember of it: the slowest requests, and the last that failed."""
-    for endpoint in asked.site.monitor.get_api_metrics()["endpoints"]:
+    """What is known of one of the slowest or failed requests, also where its lines are gone."""
+    endpoints = asked.site.monitor.get_api_metrics()["endpoints"]
+    stored = asked.site.monitor.stored_request(request_id)
+    if stored is None:
+        return _remembered(endpoints, request_id)
+    known = (e for e in endpoints if (e["method"], e["route"]) == (stored.method, stored.route))
+    return {
+        "request_id": request_id, "status": stored.status, "duration_s": stored.seconds,
+        "error": stored.error, "message": stored.message, "at": stored.time,
+        "endpoint": next(known, {"method": stored.method, "route": stored.route, "p95_s": None}),
+    }  # fmt: skip
+
+
+def _remembered(endpoints: Endpoints, request_id: str) -> dict[str, Any] | None:
+    """What the workers tell, and is not stored yet."""
+    for endpoint in endpoints:
         last = endpoint["last_error"]
         found = next((s for s in endpoint["slowest"] if s["request_id"] == request_id), None)
         if found is None and last is not None and last["request_id"] == request_id:
             found = last
         if found is not None:
-            return {**found, "at": found["time_ns"] / 1e9, "endpoint": endpoint}
+            return {"error": "", **found, "at": found["time_ns"] / 1e9, "endpoint": endpoint}
     return None
 
 

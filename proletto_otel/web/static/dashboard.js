@@ -27,6 +27,7 @@
       const text = (styles[element.dataset.style] || styles.time)(new Date(element.dateTime));
       if (element.textContent !== text) element.textContent = text;
     }
+    for (const option of all("option[data-time]", root)) option.textContent = styles.day(new Date(option.dataset.time));
   };
 
   // --- charts ------------------------------------------------------------------------------------
@@ -75,6 +76,35 @@
     const step = event.key === "ArrowLeft" ? -1 : 1;
     const now = figure.at == null ? times.length : times.findIndex((t) => Math.abs(share(t) - figure.at) < 1e-6);
     readOut(figure, share(times[Math.min(Math.max(now + step, 0), times.length - 1)]));
+  });
+
+  // A cell of a heat map: whoever cannot point at it has the form below the map.
+  const cellAt = (event) => {
+    const svg = event.target.closest && event.target.closest(".heat[data-cells] .plot svg");
+    if (!svg) return null;
+    const figure = svg.closest("figure"), box = svg.getBoundingClientRect();
+    const [from, to, seconds, edges, columns] = (figure.cells ||= JSON.parse(figure.dataset.cells));
+    const time = from + ((to - from) * (event.clientX - box.left)) / box.width;
+    const row = Math.min(Math.max(Math.floor((edges.length + 1) * (1 - (event.clientY - box.top) / box.height)), 0), edges.length);
+    const within = (slack) => columns.find(([begin, ...counts]) => begin - slack <= time && time < begin + seconds + slack && counts[row]);
+    // the column that is under way is drawn wider than it is, and a click has whole pixels
+    const found = within(0) || within((2 * (to - from)) / box.width);
+    return { figure, svg, at: found && found[0], seconds, least: row ? edges[row - 1] : 0, most: edges[row], count: found ? found[row + 1] : 0 };
+  };
+  document.addEventListener("pointermove", (event) => {
+    const cell = cellAt(event);
+    for (const out of all(".heat .readout")) if (out.textContent && !(cell && cell.figure.contains(out))) out.textContent = "";
+    if (!cell) return;
+    cell.svg.style.cursor = cell.count ? "pointer" : "";
+    const took = cell.least ? `${unitText(cell.least, "s")} to ${cell.most ? unitText(cell.most, "s") : "any time"}` : `less than ${unitText(cell.most, "s")}`;
+    $(".readout", cell.figure).textContent = cell.count ? `${styles.time(new Date(cell.at * 1000))}, ${took}: ${cell.count}` : "";
+  });
+  document.addEventListener("click", (event) => {
+    const cell = cellAt(event);
+    if (!cell || !cell.count) return;
+    const query = new URLSearchParams(location.search);
+    for (const [name, value] of [["at", cell.at], ["during", cell.seconds], ["least", cell.least]]) query.set(name, value);
+    location.assign(`${location.pathname}?${query}#cell`);
   });
 
   // --- copy, confirm, filters ----------------------------------------------------------------------
