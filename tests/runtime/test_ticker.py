@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,31 @@ def test_a_late_job_does_not_catch_up(clock: Clock) -> None:
     ticker.tick()
 
     assert [100, 3700] == ran
+
+
+def test_jobs_run_in_the_same_wakes(clock: Clock) -> None:
+    """Jobs of 0.5, 1 and 2 s that began at different times, in steps of 10 ms: two wakes a second.
+
+    A job of 0.7 s keeps its interval.
+    """
+    ran: dict[str, list[float]] = {"a": [], "b": [], "c": [], "odd": []}
+    ticker = Ticker(Leader(None), clock)
+    for name, seconds in (("a", 0.5), ("b", 1), ("c", 2)):
+        ticker.every(seconds, name, lambda name=name: ran[name].append(round(clock.now, 2)))
+        ticker.tick()
+        clock.now += 0.13
+    for _ in range(1000):
+        ticker.tick()
+        clock.now += 0.01
+    wakes = {at for times in ran.values() for at in times if at > 102}
+    ticker.every(0.7, "odd", lambda: ran["odd"].append(clock.now))
+    for _ in range(300):
+        ticker.tick()
+        clock.now += 0.01
+
+    assert len(wakes) in range(15, 18)
+    assert [20, 10, 5] == [len([at for at in ran[name] if at < 110]) for name in "abc"]
+    assert [0.7] * 4 == [round(b - a, 1) for a, b in pairwise(ran["odd"])]
 
 
 def test_jobs_of_the_host_run_where_the_leader_is(tmp_path: Path, clock: Clock) -> None:
