@@ -42,6 +42,7 @@ RUN_ALL_THE_SAME = (
     "test_checks.py",
     "test_files.py",
     "test_generated.py",
+    "test_packs.py",
     "test_threshold_rules.py",
 )
 """Modules of `tests/stack` that start no server: half a minute together."""
