@@ -14,8 +14,8 @@ from proletto_otel.runtime.lifecycle import Component
 LONGEST_SLEEP_S = 1.0
 """How soon a job that was added late, or a free lead, is noticed."""
 TOGETHER_S = 0.5
-"""Jobs whose interval is a multiple of it run in the same wakes. Measured, a worker without requests
-on a busy machine: 2 wakes a second in place of 7, 8.2 ms of CPU in place of 9.6."""
+"""Jobs whose interval is a multiple of it run in the same wakes. Measured, a worker without
+requests on a busy machine: 2 wakes a second in place of 7, 8.2 ms of CPU in place of 9.6."""
 
 
 class Leadership(Protocol):
