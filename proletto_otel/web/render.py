@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from proletto_otel.web.pages import AdminPage
 
 FOLDER = "proletto_monitoring"
+HALF, WALL = 6, 3
+"""Width of a card of which two fit beside each other, and how many do on a wall."""
 TABLE = "table"
 """Value of the parameter `as` that shows the values of charts in place of the drawings."""
 
@@ -38,6 +40,8 @@ class Cards:
     """The cards of one page, in order; `{% call card("id", "Title") %}` adds one."""
 
     html: dict[str, Markup] = field(default_factory=dict)
+    _runs: list[tuple[int, list[str]]] = field(default_factory=list)
+    """Names of neighbours of one width."""
 
     def card(
         self, name: str, title: str = "", wide: int = 6, *, caller: Callable[[], Markup]
@@ -50,7 +54,25 @@ class Cards:
             wide, name, digest, heading, body
         )
         self.html[name] = made
+        if not self._runs or self._runs[-1][0] != wide:
+            self._runs.append((wide, []))
+        self._runs[-1][1].append(name)
         return made
+
+    def fill_rows(self, html: str) -> str:
+        """*html* with the last cards of each row as wide as there is room.
+
+        On a wall three cards of width 6 fit beside each other. Of those that do not fill such a
+        row two share one: the class `half`.
+        """
+        for wide, names in self._runs:
+            rest = len(names) % WALL
+            for name in names[-2 * (WALL - rest) :] if wide == HALF and rest else ():
+                old = Markup('<section class="card w6" id="{}"').format(name)
+                new = Markup('<section class="card w6 half" id="{}"').format(name)
+                html = html.replace(old, new, 1)
+                self.html[name] = Markup(self.html[name].replace(old, new, 1))
+        return html
 
 
 def page(asked: Asked, shown: AdminPage, data: Mapping[str, Any], status: int = 200) -> Response:
@@ -76,7 +98,7 @@ def render(
         csrf_token=csrf.token(cookie),
         grafana_link=grafana_link(asked, shown.name, data),
     )
-    return readable(html), cards
+    return cards.fill_rows(readable(html)), cards
 
 
 def frame(asked: Asked, shown: AdminPage) -> dict[str, Any]:

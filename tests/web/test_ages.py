@@ -56,7 +56,7 @@ def test_checks_and_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
     until(lambda: monitor.get_alerts() and all(a.evaluated_at for a in monitor.get_alerts()))
     html, data = page_of(app, "alerts")
     assert data["age"]["is_stale"] is False
-    assert "The oldest value is of <time" in html
+    assert "Compared <time" in html
 
     found = monitor.get_health()
     old = replace(found.checks[0], checked_at=time.time() - 1000)

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from proletto_otel.alerts.notices import PastNotice
 from proletto_otel.monitoring import monitor
 from proletto_otel.request.request_points import EndpointPoint, RequestPoint
 from proletto_otel.state.worker_lives import ENDED, Annotation
-from proletto_otel.web import figures
+from proletto_otel.web import figures, render
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.endpoint_bars import endpoint_bars
 from proletto_otel.web.charts.series import Mark, Point, Series
@@ -55,6 +56,26 @@ def test_curves_of_the_tiles_are_of_the_hour() -> None:
     assert [None] * 12 + [60.0, None, 30.0] == young["requests"]
     assert [None] * 12 + [0.0, None, 50.0] == young["errors"]
     assert [None] * 15 == overview._trend((), HOUR)["p95"]
+
+
+def test_a_short_time_of_a_long_range_is_seen() -> None:
+    """Three minutes of a day are a short stroke within the plot, not a line without length."""
+    some = [Point(HOUR - 60 * n, 5, 5, 5) for n in (2, 1, 0)]
+    drawn = draw.line_chart("CPU", [Series(label="mean", points=some)], HOUR - 86_400, HOUR, top=10)
+
+    assert 'd="M717 80h3"' in drawn
+
+
+@pytest.mark.parametrize(("cards", "half"), [(2, 2), (3, 0), (4, 4), (5, 2), (6, 0), (8, 2)])
+def test_no_hole_on_a_wall(cards: int, half: int) -> None:
+    """The last cards of a row share what three of them would leave empty."""
+    made = render.Cards()
+    shown = [made.card(f"c{n}<", caller=lambda: Markup("x")) for n in range(cards)]
+    shown.append(made.card("wide", wide=12, caller=lambda: Markup("x")))
+    filled = made.fill_rows("".join(shown))
+
+    assert half == filled.count("card w6 half")
+    assert filled == "".join(made.html.values())
 
 
 def test_marks_of_a_chart_are_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -71,6 +72,11 @@ class Shop:
         with contextlib.suppress(urllib.error.HTTPError):
             urllib.request.urlopen(request, timeout=30).read()
 
+    def lines_of(self, request_id: str) -> int:
+        """How many lines of its log have this ID."""
+        (log,) = self.folder.glob("logs/*_structured.json")
+        return sum(json.loads(x).get("request_id") == request_id for x in log.open())
+
 
 def quiet_port() -> int:
     """A port that stays free while its server is away: no outgoing connection is given it."""
@@ -119,9 +125,11 @@ def test_failing_traffic_is_followed_to_its_end(shop: Shop, visit: Callable[[], 
     page.wait_for_selector("#firing li.critical", timeout=LONG_MS)
     page.click("#errors a:has-text('ZeroDivisionError')")
     assert "4900 // months" in page.inner_text("#stack pre .here")
+    request_id = page.inner_text("#facts a:has-text('tour-')")
     page.click("#facts a:has-text('tour-')")
     assert "instalments are asked for" in page.inner_text("#lines")
     assert "ZeroDivisionError" in page.inner_text("#lines")
+    assert shop.lines_of(request_id) == page.locator("#lines li").count()
     page.go_back()
     page.click("button:has-text('Resolve')")
     assert "Reopen" in page.inner_text("#state")

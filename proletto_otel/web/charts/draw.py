@@ -20,6 +20,8 @@ from proletto_otel.web.charts.series import Limit, Mark, Point, Series, ceiling
 
 W, H = 720, 160
 TICKS = 4
+DOT = 3
+"""Length of a line that would have none."""
 """Steps of the vertical axis."""
 GAP = 2.5
 """Buckets without values after which a line is interrupted."""
@@ -115,9 +117,10 @@ def _runs(points: Sequence[Point]) -> list[list[Point]]:
 def _line(scale: _Scale, points: Sequence[Point]) -> str:
     path = []
     for run in _runs(points):
-        found = [f"{scale.x(p.at)} {scale.y(p.mean)}" for p in run]
-        # a single point has no length: a short stroke makes it visible
-        path.append(f"M{'L'.join(found)}" if len(found) > 1 else f"M{found[0]}h3")
+        if scale.x(run[-1].at) - scale.x(run[0].at) >= DOT:
+            path.append("M" + "L".join(f"{scale.x(p.at)} {scale.y(p.mean)}" for p in run))
+        else:  # a minute of a day has no length: a short stroke within the plot makes it visible
+            path.append(f"M{min(scale.x(run[0].at), W - DOT)} {scale.y(run[-1].mean)}h{DOT}")
     return "".join(path)
 
 
