@@ -14,10 +14,11 @@ from flask import Flask
 from proletto_otel import setup_telemetry
 from proletto_otel.logs.search import stored_errors
 from proletto_otel.logs.search.query import LogQuery
-from proletto_otel.logs.search.results import ERRORS, FILE
+from proletto_otel.logs.search.results import ERRORS, FILE, LogLine
 from proletto_otel.logs.sinks.database import search as table_search
 from proletto_otel.monitoring import monitor
 from proletto_otel.setup.handle import Telemetry
+from tests.servers import MariaDB, PostgreSQL, free_port, needs_mariadb, needs_postgresql
 from tests.web.dashboard import ADMIN
 
 sqlalchemy = pytest.importorskip("sqlalchemy")
@@ -87,9 +88,13 @@ def shop(folder: Path, url: str) -> Shop:
 @pytest.fixture
 def beside(tmp_path: Path, telemetry_capture: object) -> Shop:
     """A shop whose database another host uses, too."""
-    url = f"sqlite:///{tmp_path / 'shop.db'}"
-    subprocess.run([sys.executable, "-c", OTHER_HOST, str(tmp_path / "web-2"), url], check=True)
-    return shop(tmp_path / "web-1", url)
+    return with_neighbour(tmp_path, f"sqlite:///{tmp_path / 'shop.db'}")
+
+
+def with_neighbour(folder: Path, url: str) -> Shop:
+    """The other host has written its errors."""
+    subprocess.run([sys.executable, "-c", OTHER_HOST, str(folder / "web-2"), url], check=True)
+    return shop(folder / "web-1", url)
 
 
 def test_errors_of_another_host(beside: Shop) -> None:
@@ -115,6 +120,32 @@ def test_errors_of_another_host(beside: Shop) -> None:
     assert 3 == len(ids(component="bank"))
     assert [] == ids(user="nobody")
     assert [] == ids(pattern="nothing .* of the kind")
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(PostgreSQL, marks=needs_postgresql),
+        pytest.param(MariaDB, marks=needs_mariadb),
+    ],
+)
+def test_real_databases(
+    server: type[PostgreSQL | MariaDB], tmp_path: Path, telemetry_capture: object
+) -> None:
+    """Through their own types: small pages show each error once, the newest first."""
+    with server(tmp_path / "db", free_port()) as database:
+        shared = with_neighbour(tmp_path, database.url)
+        own = shared.fail()
+        lines: list[LogLine] = []
+        cursor = None
+        while not lines or cursor is not None:
+            page = monitor.logs.search(LogQuery(level="ERROR"), cursor=cursor, limit=2)
+            cursor, lines = page.cursor, [*lines, *page.lines]
+        assert own == lines[0].request_id
+        assert [f"other-{n}" for n in (2, 2, 1, 1, 0, 0)] == [x.request_id for x in lines[1:]]
+        assert 7 == len({line.identity() for line in lines})
+        assert "IndexError" == lines[1].type
+        shared.telemetry.shutdown()
 
 
 def test_both_tables_and_no_line(beside: Shop) -> None:
