@@ -10,6 +10,7 @@ from proletto_otel.web import admin_api
 from proletto_otel.web.actions import ACTIONS
 from proletto_otel.web.pages.heat_cells import PARAMETERS as CELL_PARAMETERS
 from proletto_otel.web.pages.logs import FIELDS as LOG_FIELDS
+from proletto_otel.web.pages.navigation import BY_NAME
 from proletto_otel.web.site import Page
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -113,9 +114,11 @@ def _operation(page: Page, described: str) -> dict[str, Any]:
         "401": {"description": "needs the token"},
         "404": {"description": "not found, or closed"},
     }
+    shown = BY_NAME.get(page.name.removeprefix("page_"))
     operation = {
         "operationId": page.name,
         "summary": described or f"What the page {page.name.removeprefix('page_')} shows",
+        **({"description": shown.description} if shown is not None else {}),
         "parameters": parameters,
         "responses": answers,
     }
