@@ -32,6 +32,24 @@ def stored(server: Server, tier: int) -> Counter[Key]:
     return found
 
 
+def codes(server: Server, tier: int) -> Counter[Key]:
+    """The same by exact status code."""
+    from proletto_otel.request.status_codes import unpacked
+
+    found: Counter[Key] = Counter()
+    (path,) = server.directory.glob("logs/.state/*/store.sqlite")
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+        rows = db.execute(
+            "SELECT r.route, p.codes FROM request_codes p JOIN request_routes r ON r.id = p.route"
+            " WHERE p.tier = ? AND r.route LIKE '/r%'",
+            (tier,),
+        ).fetchall()
+    db.close()
+    for route, packed in rows:
+        found.update({(route, str(code)): n for code, n in unpacked(packed).items()})
+    return found
+
+
 def durations(server: Server) -> int:
     """Requests whose duration is stored, all routes together."""
     from proletto_otel.request.durations import unpacked
@@ -63,6 +81,7 @@ def test_every_request_is_in_every_tier(tmp_path: Path, options: tuple[str, ...]
 
         for tier in (60, 900, 10_800):
             until(lambda tier=tier: exact(stored(server, tier), traffic), 10)
+            until(lambda tier=tier: codes(server, tier) == stored(server, tier), 5)
         until(lambda: durations(server) >= traffic.answered.total(), 5)
         assert durations(server) <= traffic.sent
         assert not first & set(server.pids())
@@ -79,6 +98,7 @@ def test_killed_leaders_lose_no_request(tmp_path: Path) -> None:
 
         for tier in (60, 900, 10_800):
             until(lambda tier=tier: exact(stored(server, tier), traffic), 10)
+            until(lambda tier=tier: codes(server, tier) == stored(server, tier), 5)
 
 
 def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -92,3 +112,4 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     with serving(tmp_path, "-w", "2") as server:
         until(lambda: stored(server, 60) == answered, 10)
         until(lambda: stored(server, 10_800) == answered, 10)
+        assert codes(server, 60) == answered
