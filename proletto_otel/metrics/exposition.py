@@ -7,8 +7,9 @@ What the families hold lives in `metrics.process_metrics`; who may read the page
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import accumulate, zip_longest
 
 from proletto_otel.core.conventions import label_name, prometheus_name
 from proletto_otel.core.internal_errors import log_rate_limited
@@ -22,14 +23,18 @@ MAX_CACHED = 20_000
 """Label texts in the cache; one more empties it (labels come and go with workers)."""
 MAX_NAMES = 4096
 MAX_TEXTS = 2000
-"""Distributions with cached lines, about 1.2 KB each."""
+"""Series of a page with cached text, 1.2 KB for a distribution."""
+Texts = tuple[list[Point], list[str]]
+"""The points of a family, and the text of each."""
+NO_TEXTS: Texts = ([], [])
 TYPES = {"counter": "counter", "updown": "gauge", "gauge": "gauge", "histogram": "histogram"}
 
 _escapes = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _help_escapes = str.maketrans({"\\": r"\\", "\n": r"\n"})
-_prefixes: dict[tuple[str, Attributes, tuple[float, ...]], list[str]] = {}
+_templates: dict[tuple[str, Attributes, tuple[float, ...]], str] = {}
 _name = lru_cache(MAX_NAMES)(prometheus_name)
-_texts: dict[tuple[str, Attributes, bool], tuple[tuple[object, ...], str]] = {}
+_texts: dict[bool, dict[str, Texts]] = {}
+"""The last page in each format, by name."""
 _singles: dict[tuple[str, Attributes], str] = {}
 
 
@@ -47,8 +52,8 @@ def render(
         The body and its content type.
     """
     is_open = prefers_open_metrics(accept)
-    if len(_prefixes) + len(_singles) > MAX_CACHED:
-        _prefixes.clear()
+    if len(_templates) + len(_singles) > MAX_CACHED:
+        _templates.clear()
         _singles.clear()
     out: list[str] = []
     if resource:
@@ -57,6 +62,7 @@ def render(
         out.append(head.format("", "info") if is_open else head.format("_info", "gauge"))
         attributes = tuple((k, str(v)) for k, v in resource.items())
         out.append(f"{_single('target_info', attributes)}1\n")
+    known, now, room = _texts.get(is_open, {}), dict[str, Texts](), MAX_TEXTS
     seen: set[str] = set()
     for family in families:
         name = _name(family.name, family.kind, family.unit)
@@ -67,11 +73,12 @@ def render(
             continue
         seen.add(name)
         out.append(_head(name, family.kind, family.description, is_open))
-        for point in family.points:
-            if isinstance(point.value, Histogram):
-                out.append(_histogram(name, point, point.value, is_open))
-            else:
-                out.append(f"{_single(name, point.attributes)}{_number(point.value)}\n")
+        texts = _texts_of(name, family.points, is_open, known.get(name, NO_TEXTS))
+        out.extend(texts)
+        room -= len(texts)
+        if room >= 0:
+            now[name] = family.points, texts
+    _texts[is_open] = now
     if is_open:
         # OpenMetrics: without it a scraper takes the page for one that was cut off.
         out.append("# EOF\n")
@@ -117,50 +124,53 @@ def _head(name: str, kind: str, description: str, is_open: bool) -> str:
     return "".join(lines)
 
 
-def _histogram(name: str, point: Point, histogram: Histogram, is_open: bool) -> str:
-    """All lines of one distribution; those of the last scrape if nothing was observed since."""
-    # Most series stand still between two scrapes: with 50 of them the page takes 0.1 ms from the
-    # cached lines; the OpenTelemetry reader takes 9 ms.
-    key = (name, point.attributes, is_open)
-    state = (histogram.count, histogram.sum, histogram.bounds)
-    found = _texts.get(key)
-    if found is not None and found[0] == state:
-        return found[1]
-    # Emptied and not aged: the next scrape makes again what is in use.
-    if len(_texts) >= MAX_TEXTS:
-        _texts.clear()
-    text = "".join(_lines(name, point.attributes, histogram, is_open))
-    _texts[key] = state, text
-    return text
+def _texts_of(name: str, points: list[Point], is_open: bool, known: Texts) -> list[str]:
+    """The text of each point; that of the last scrape where it is the same object as then."""
+    # Most series stand still between two scrapes. Compared by place: finding each of 54 series by
+    # its attributes took longer than all the rest of the page.
+    return [
+        text if point is before else _text(name, point, is_open)
+        for point, before, text in zip_longest(points, *known)
+        if point is not None
+    ]
 
 
-def _lines(name: str, attributes: Attributes, histogram: Histogram, is_open: bool) -> Iterator[str]:
-    prefixes = _bucket_prefixes(name, attributes, histogram.bounds)
-    exemplars = histogram.exemplars if is_open else {}
-    total = 0
-    for bucket, count in enumerate(histogram.counts):
-        # Our buckets count each for itself, those of Prometheus everything below the edge.
-        total += count
-        shown = ""
-        if bucket in exemplars:
-            trace_id, span_id, value, at = exemplars[bucket]
-            shown = f' # {{trace_id="{trace_id}",span_id="{span_id}"}} {_number(value)} {at:.3f}'
-        yield f"{prefixes[bucket]}{total}{shown}\n"
-    yield f"{prefixes[-2]}{_number(histogram.sum)}\n{prefixes[-1]}{total}\n"
+def _text(name: str, point: Point, is_open: bool) -> str:
+    if isinstance(point.value, Histogram):
+        return _histogram(name, point.attributes, point.value, is_open)
+    return f"{_single(name, point.attributes)}{_number(point.value)}\n"
 
 
-def _bucket_prefixes(name: str, attributes: Attributes, bounds: tuple[float, ...]) -> list[str]:
-    """Everything before the number, for each bucket, the sum and the count; made once a series."""
+def _histogram(name: str, attributes: Attributes, histogram: Histogram, is_open: bool) -> str:
+    # Our buckets count each for itself, those of Prometheus everything below the edge.
+    below: list[object] = list(accumulate(histogram.counts))
+    count = below[-1]
+    if is_open:
+        for bucket, exemplar in histogram.exemplars.items():
+            below[bucket] = f"{below[bucket]}{_exemplar(*exemplar)}"
+    template = _template(name, attributes, histogram.bounds)
+    return template % (*below, _number(histogram.sum), count)
+
+
+def _exemplar(trace_id: str, span_id: str, value: float, at: float) -> str:
+    return f' # {{trace_id="{trace_id}",span_id="{span_id}"}} {_number(value)} {at:.3f}'
+
+
+def _template(name: str, attributes: Attributes, bounds: tuple[float, ...]) -> str:
+    """The lines of a series with `%s` for each number; made once a series.
+
+    One call that fills in 17 numbers takes 2 µs; a line at a time took 9.
+    """
     key = (name, attributes, bounds)
-    found = _prefixes.get(key)
+    found = _templates.get(key)
     if found is None:
-        labels = _labels(attributes)
+        labels = _labels(attributes).replace("%", "%%")
         comma = "," if labels else ""
         edges = [*(_number(float(b)) for b in bounds), "+Inf"]
-        found = [f'{name}_bucket{{{labels}{comma}le="{edge}"}} ' for edge in edges]
+        lines = [f'{name}_bucket{{{labels}{comma}le="{edge}"}} %s\n' for edge in edges]
         braces = f"{{{labels}}}" if labels else ""
-        found += [f"{name}_sum{braces} ", f"{name}_count{braces} "]
-        _prefixes[key] = found
+        found = "".join((*lines, f"{name}_sum{braces} %s\n{name}_count{braces} %s\n"))
+        _templates[key] = found
     return found
 
 

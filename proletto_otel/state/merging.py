@@ -1,49 +1,27 @@
-"""Numbers of several processes added up, and written in a form that travels between them.
+"""Which series of several processes belong together: one for each name and its attributes.
 
-Where the numbers are stored, and which process is alive: `state.snapshots`.
+How they become one number lives in `state.adding`; where the numbers are stored, and which process
+is alive: `state.snapshots`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from proletto_otel.core.conventions import OVERFLOW, PROCESS_PID, TELEMETRY_SPOOLED
-from proletto_otel.core.metrics.registry import (
-    MAX_CELLS,
-    Attributes,
-    Exemplar,
-    Family,
-    Histogram,
-    Point,
-)
-from proletto_otel.state.shared_histograms import Record
+from proletto_otel.core.metrics.registry import MAX_CELLS, Attributes, Family, Point
+from proletto_otel.state.adding import Add, Parts, Reading, added, total, total_not_below
+from proletto_otel.state.joining import InMemory
+from proletto_otel.state.published import Published
 
-Series = tuple[str, Attributes]
-Plain = list[Any]
-"""A family as JSON carries it: name, kind, unit, description, per, points."""
-FIELDS = 6
 OVERFLOW_ATTRIBUTES: Attributes = ((OVERFLOW, True),)
 OUTLIVES = frozenset({TELEMETRY_SPOOLED.name})
 """Up-down counts that stay true after their process died: what it left on disk."""
-
-
-def dump(families: Iterable[Family]) -> list[Plain]:
-    """Families as lists that JSON can carry."""
-    return [
-        [f.name, f.kind, f.unit, f.description, f.per, [_dump_point(p) for p in f.points]]
-        for f in families
-    ]
-
-
-def _dump_point(point: Point) -> Plain:
-    v = point.value
-    value: Any = v
-    if isinstance(v, Histogram):
-        exemplars = {str(bucket): e for bucket, e in v.exemplars.items()}
-        value = [v.bounds, v.counts, v.sum, v.min, v.max, exemplars]
-    return [point.attributes, value, point.start_ns]
+MAX_KNOWN = 4000
+"""Parts of histograms that are kept, 0.3 KB each: those of eight workers with 500 series."""
+Known = dict[str, dict[Attributes, tuple[Parts, Point]]]
+"""What histograms came to the last time, by name and attributes, and what they were made of."""
 
 
 def lasts(kind: str, name: str) -> bool:
@@ -56,55 +34,84 @@ class Sum:
 
     def __init__(self) -> None:
         self._families: dict[str, Family] = {}
-        self._points: dict[str, dict[Attributes, Point]] = {}
+        self._parts: dict[str, dict[Attributes, Parts]] = {}
+        self.known: Known = {}
+        """What the histograms of `families` came to."""
+        self._held = 0
 
     def take(self, families: Iterable[Family], pid: int) -> None:
-        """Add the families of this process, *pid*; they are taken over and change later."""
+        """Add the families of this process, *pid*."""
         for family in families:
-            suffix = _suffix(family.kind, family.per, pid)
-            points = self._of(family)
-            for point in family.points:
-                if suffix:
-                    point.attributes += suffix
-                _take(points, point, family.kind)
+            self._take(family, family.points, pid)
 
-    def take_plain(
-        self, plain: Iterable[Plain], pid: int | None = None, records: Sequence[Record] = ()
-    ) -> None:
-        """Add what another process published; without *pid* it is dead and only totals count.
+    def take_published(self, families: Iterable[Published], pid: int | None = None) -> None:
+        """Add what another process published; without *pid* it is dead and only totals count."""
+        for family in families:
+            if pid is not None or lasts(family.head.kind, family.head.name):
+                self._take(family.head, family.points, pid)
 
-        Its *records* are what its histograms say now; of what it published before, their exemplars
-        remain.
+    def take_memory(self, histograms: InMemory) -> None:
+        """Add what the histograms of another process say now."""
+        head: Family | None = None
+        series: dict[Attributes, Parts] = {}
+        for record, exemplars in histograms:
+            if record.head is not head:
+                head, series = record.head, self._of(record.head)
+            reading = Reading(record, record.read(), exemplars)
+            series.setdefault(record.attributes, []).append(reading)
+
+    def families(self, before: Known | None = None, add: Add = total) -> list[Family]:
+        """What was added up, as families.
+
+        Args:
+            before: `known` of an earlier sum: what did not change since is not added again.
+            add: Adds floats up.
         """
-        # Histograms in shared memory are newer than the published copy of the same series, so the
-        # copy is skipped. Memory holds no exemplars; those are taken from the copy.
-        exemplars: dict[Series, dict[str, Any]] = {(r.name, r.attributes): {} for r in records}
-        for name, kind, unit, description, per, found in plain:
-            if pid is None and not lasts(kind, name):
-                continue
-            suffix = _suffix(kind, per, pid)
-            points = self._of(Family(name, kind, unit, description, [], per))
-            for attributes, value, start_ns in found:
-                key = (*map(tuple, attributes), *suffix)
-                if (name, key) in exemplars:
-                    exemplars[name, key] = value[-1]
-                else:
-                    _take_plain(points, key, value, start_ns, kind)
-        for r in records:
-            points = self._of(Family(r.name, "histogram", r.unit, r.description, [], r.per))
-            value = r.plain(exemplars[r.name, r.attributes])
-            _take_plain(points, r.attributes, value, r.start_ns, "histogram")
-
-    def families(self) -> list[Family]:
-        """What was added up, as families."""
+        self.known, self._held = {}, 0
         return [
-            Family(name, f.kind, f.unit, f.description, list(self._points[name].values()), f.per)
+            Family(name, f.kind, f.unit, f.description, self._points(f, before or {}, add), f.per)
             for name, f in self._families.items()
         ]
 
-    def _of(self, family: Family) -> dict[Attributes, Point]:
+    def _points(self, family: Family, before: Known, add: Add) -> list[Point]:
+        series = self._parts[family.name]
+        if family.kind != "histogram":
+            return [added(key, parts, add) for key, parts in series.items()]
+        found, known = before.get(family.name, {}), self.known.setdefault(family.name, {})
+        points = []
+        for key, parts in series.items():
+            if len(parts) == 1 and isinstance(parts[0], Point):
+                points.append(parts[0])
+                continue
+            same = found.get(key)
+            if same is None or same[0] != parts:
+                same = parts, added(key, parts, add)
+            points.append(same[1])
+            held = self._held + len(parts)
+            if held <= MAX_KNOWN:
+                self._held, known[key] = held, same
+        return points
+
+    def _take(self, head: Family, points: list[Point], pid: int | None) -> None:
+        suffix = _suffix(head.kind, head.per, pid)
+        if suffix:
+            points = [Point(p.attributes + suffix, p.value, p.start_ns) for p in points]
+        series, is_gauge = self._of(head), head.kind == "gauge"
+        if not series:  # nobody had it before: most families, where there is one worker
+            series.update({point.attributes: [point] for point in points})
+            if len(series) == len(points):
+                return
+            series.clear()
+        for point in points:
+            held = series.get(point.attributes)
+            if held is None:
+                series[point.attributes] = [point]
+            elif not is_gauge:  # two values of a gauge have no sum: the first one stays
+                held.append(point)
+
+    def _of(self, family: Family) -> dict[Attributes, Parts]:
         self._families.setdefault(family.name, family)
-        return self._points.setdefault(family.name, {})
+        return self._parts.setdefault(family.name, {})
 
 
 def _suffix(kind: str, per: str, pid: int | None) -> Attributes:
@@ -113,73 +120,19 @@ def _suffix(kind: str, per: str, pid: int | None) -> Attributes:
     return ((PROCESS_PID, pid),) if side_by_side and pid else ()
 
 
-def _take_plain(
-    points: dict[Attributes, Point], key: Attributes, value: Any, start_ns: int, kind: str
-) -> None:
-    # The frequent case first: a scrape adds thousands of histograms, and making an object of each
-    # only to add it to another one would take longer than the addition.
-    held = points.get(key)
-    if held is not None and isinstance(value, list) and _absorb(held, value, start_ns):
-        return
-    loaded = value
-    if isinstance(value, list):
-        bounds, counts, total, low, high, exemplars = value
-        # JSON has no integer keys
-        found: dict[int, Exemplar] = {int(bucket): e for bucket, e in exemplars.items()}
-        loaded = Histogram(tuple(bounds), counts, total, sum(counts), low, high, found)
-    _take(points, Point(key, loaded, start_ns), kind)
-
-
-def _take(points: dict[Attributes, Point], point: Point, kind: str) -> None:
-    held = points.get(point.attributes)
-    if held is None:
-        points[point.attributes] = point
-        return
-    if kind == "gauge":  # two values of a gauge have no sum: the first one wins
-        return
-    a, b = held.value, point.value
-    # a number and a histogram under one name come from two releases and are not added
-    if isinstance(a, Histogram) and isinstance(b, Histogram):
-        _absorb(held, [b.bounds, b.counts, b.sum, b.min, b.max, b.exemplars], point.start_ns)
-    elif not isinstance(a, Histogram) and not isinstance(b, Histogram):
-        held.value = a + b
-        held.start_ns = min(held.start_ns, point.start_ns)
-
-
-def _absorb(held: Point, plain: Plain, start_ns: int) -> bool:
-    """Add a histogram to *held* in place; what another release counted differently stays out."""
-    h = held.value
-    if not isinstance(h, Histogram):
-        return False
-    bounds, counts, total, low, high, exemplars = plain
-    # The lengths first: comparing them is cheap, and JSON gives a list where we have a tuple.
-    if len(bounds) != len(h.bounds) or tuple(bounds) != h.bounds:
-        return True
-    h.counts = [x + y for x, y in zip(h.counts, counts, strict=True)]
-    h.count = sum(h.counts)
-    h.sum += total
-    if low is not None and (h.min is None or low < h.min):
-        h.min = low
-    if high is not None and (h.max is None or high > h.max):
-        h.max = high
-    for bucket, exemplar in exemplars.items():
-        # One exemplar a bucket is enough; the newest snapshot comes first, so its exemplar stays.
-        h.exemplars.setdefault(int(bucket), exemplar)
-    held.start_ns = min(held.start_ns, start_ns)
-    return True
-
-
 def bounded(families: Iterable[Family]) -> list[Family]:
     """Cut the numbers of dead processes to the limit of an instrument; the rest is one series."""
     return [_bounded(f) if len(f.points) > MAX_CELLS else f for f in families]
 
 
 def _bounded(family: Family) -> Family:
-    points: dict[Attributes, Point] = {}
+    series: dict[Attributes, Parts] = {}
     for point in family.points:
-        series = point
         # as `core.metrics.registry` does within one process: no count is lost, only its labels
-        if len(points) >= MAX_CELLS and point.attributes not in points:
-            series = replace(point, attributes=OVERFLOW_ATTRIBUTES)
-        _take(points, series, family.kind)
-    return replace(family, points=list(points.values()))
+        is_beyond = len(series) >= MAX_CELLS and point.attributes not in series
+        series.setdefault(OVERFLOW_ATTRIBUTES if is_beyond else point.attributes, []).append(point)
+    points = [
+        replace(added(attributes, parts, total_not_below), attributes=attributes)
+        for attributes, parts in series.items()
+    ]
+    return replace(family, points=points)

@@ -1,7 +1,7 @@
 """The files of `<state>/workers`, where a name is `<pid>-<random>`.
 
     <name>.live   locked by its process for as long as that lives
-    <name>.json   what the process published last: a line [pid, time], then [families, sections]
+    <name>.json   what the process published last: a line [pid, time], then `state.published`
     totals        the numbers of all dead processes: [names added up, families, sections]
     fold.lock     held by the process that adds up the dead
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ import orjson
 
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.metrics.registry import Family
-from proletto_otel.state import files, merging
+from proletto_otel.state import files
+from proletto_otel.state.joining import InMemory, Joiner
+from proletto_otel.state.published import Published, Reader, dump, parsed
 from proletto_otel.state.shared_histograms import Record
 
 MAX_FOLDED = 1000
@@ -37,24 +39,65 @@ class Snapshot:
     name: str
     pid: int
     time: float
-    families: list[merging.Plain]
-    sections: dict[str, Any] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
+    families: Sequence[Published]
+    """What is not in its memory."""
+    in_memory: InMemory = field(default_factory=list)
+    text: bytes = b"{}"
+    """The sections, which only some readers need."""
     lives: bool = False
+    _sections: dict[str, Any] | None = None
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """The sections, by name."""
+        if self._sections is None:
+            self._sections = {}
+            try:
+                self._sections = orjson.loads(self.text)
+            except ValueError as error:
+                count_failure("snapshots.read", error)
+        return self._sections
 
 
-def read(path: Path) -> Snapshot | None:
-    """What one process published; None when it is gone or cannot be read."""
-    try:
-        # The line with the time is apart, so that a body that did not change is not written again.
-        head, _, body = path.read_bytes().partition(b"\n")
-        (pid, at), (families, sections) = orjson.loads(head), orjson.loads(body)
-        return Snapshot(path.stem, pid, at, _checked(families), sections)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        count_failure("snapshots.read", error)
-        return None
+class SnapshotReader:
+    """Reads what other processes published.
+
+    Args:
+        directory: Where their files lie.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = str(directory)  # joining paths would take as long as reading
+        self._readers: dict[str, tuple[Reader, Joiner]] = {}
+
+    def retain(self, names: Iterable[str]) -> None:
+        """Forget what is kept of every process that is not in *names*."""
+        for name in self._readers.keys() - names:
+            self._readers.pop(name, None)
+
+    def read(self, name: str, records: Sequence[Record] = ()) -> Snapshot | None:
+        """What process *name* published; None when it is gone or cannot be read.
+
+        Args:
+            name: The name of its files.
+            records: Its histograms in memory, read before.
+        """
+        try:
+            # All of it each time, 20 µs: inode, size and time of a file that is replaced several
+            # times within the clock's tick may be those of before.
+            # The line with the time is apart, so that a body that did not change is not written
+            # again.
+            with open(f"{self._directory}/{name}.json", "rb", buffering=0) as file:
+                head, _, body = file.readall().partition(b"\n")
+            pid, at = orjson.loads(head)
+            reader, joiner = self._readers.setdefault(name, (Reader(), Joiner()))
+            families, sections = reader.read(body)
+            return Snapshot(name, pid, at, *joiner.join(families, records), sections)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            count_failure("snapshots.read", error)
+            return None
 
 
 class Totals:
@@ -82,7 +125,8 @@ class Totals:
             return totals, folded
         try:
             folded, families, sections = orjson.loads(self._path.read_bytes())
-            totals = Snapshot("totals", 0, 0.0, _checked(families), sections)
+            whole = [parsed(family) for family in families]
+            totals = Snapshot("totals", 0, 0.0, whole, text=orjson.dumps(sections))
         except FileNotFoundError:
             return _nothing(), []
         except (OSError, ValueError, TypeError) as error:
@@ -102,7 +146,7 @@ def write_totals(
     """Replace the numbers of the dead; False when that failed, and the old ones hold."""
     # Names and numbers in one file, replaced at once: a fold that is cut short neither loses nor
     # doubles the numbers of a dead process.
-    body = orjson.dumps([folded[-MAX_FOLDED:], merging.dump(families), sections])
+    body = orjson.dumps([folded[-MAX_FOLDED:], dump(families), sections])
     try:
         files.replace(directory / "totals", body)
     except OSError as error:  # disk full: the files of the dead stay and count as they are
@@ -125,9 +169,3 @@ def remove(paths: Iterable[Path]) -> None:
     for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def _checked(families: list[merging.Plain]) -> list[merging.Plain]:
-    if any(len(family) != merging.FIELDS for family in families):
-        raise ValueError("written by another release")
-    return families

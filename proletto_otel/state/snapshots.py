@@ -25,8 +25,10 @@ from proletto_otel.core.metrics.registry import Family, Registry
 from proletto_otel.core.ownership import make_directories
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state import alive, files, memory, merging, snapshot_files
+from proletto_otel.state.adding import total_not_below
 from proletto_otel.state.held_reading import HeldReading
-from proletto_otel.state.section import Fold, Section
+from proletto_otel.state.published import Writer, document
+from proletto_otel.state.sections import Fold, Section, Sections
 from proletto_otel.state.shared_histograms import SharedHistogramReader, SharedHistograms
 from proletto_otel.state.snapshot_files import Identity, Snapshot, identity, remove
 
@@ -57,7 +59,7 @@ class Snapshots(Component):
         self._directory = directory / "workers" if directory is not None else None
         self._collect = collect
         self._cells = cells
-        self._sections: dict[str, Section] = {}
+        self._sections = Sections()
         self._totals = snapshot_files.Totals(self._directory)
         self.forked()
 
@@ -71,12 +73,15 @@ class Snapshots(Component):
         self.gate = threading.RLock()
         self._live: int | None = None
         self._name = ""
-        self._published = b""
+        self._writer = Writer()
+        self._published: tuple[list[bytes], bytes] | None = None
         self._alive = alive.Alive()
         self._held = HeldReading()
         self._written: Identity | None = None
         self._memory = memory.directory_for(self._directory) if self._directory else None
         self._histograms = SharedHistogramReader(self._memory) if self._memory else None
+        self._files = snapshot_files.SnapshotReader(self._directory) if self._directory else None
+        self._known: merging.Known = {}
 
     def section(self, name: str, provider: Callable[[], Any], fold: Fold | None = None) -> None:
         """Publish what *provider* returns (JSON types) beside the metrics."""
@@ -102,26 +107,17 @@ class Snapshots(Component):
 
     def publish(self) -> None:
         """Write this process's numbers if they changed; atomic, at most about a millisecond."""
-        self._collect_and_publish()
-
-    def _collect_and_publish(self) -> list[Family]:
         with self.gate:  # so that of two threads the later one also writes later
-            own = self._collect()
-            self._publish(own)
-            return own
+            self._publish(self._collect())
 
-    def _publish(self, families: list[Family]) -> None:
+    def _publish(self, families: list[Family], sections: bytes | None = None) -> None:
         with self.gate:
             directory = self._visible()
             if directory is None:
                 return
-            values = {}
-            for name, section in self._sections.items():
-                with suppressed(f"section.{name}"):
-                    values[name] = section.provider()
-            body = orjson.dumps([merging.dump(families), values])
+            content = self._writer.texts(families), sections or self._sections.text()
             path = directory / f"{self._name}.json"
-            if body == self._published and self._written == identity(path):
+            if content == self._published and self._written == identity(path):
                 self._alive.say(self._live)
                 return
             # The time is outside the comparison above: a worker without requests writes nothing.
@@ -129,11 +125,20 @@ class Snapshots(Component):
             # Unset meanwhile: after a failed write the next one must not be skipped as unchanged.
             self._written = None
             try:
-                files.replace(path, head + b"\n" + body)
+                files.replace(path, head + b"\n" + document(*content))
             except OSError as error:
                 count_failure("snapshots.publish", error)
                 return
-            self._published, self._written = body, identity(path)
+            self._published, self._written = content, identity(path)
+
+    def _collect_and_publish(self) -> list[Family]:
+        """The own numbers, in the file before anybody is told them; its sections stay."""
+        with self.gate:
+            own = self._collect()
+            # Sections (statistics of routes) are no part of the answer: those of half a second ago
+            # do; making them would be a third of the cost of a scrape.
+            self._publish(own, self._published[1] if self._published is not None else None)
+            return own
 
     def published(self) -> dict[int, float]:
         """When each living process measured what it published, unix time by process ID."""
@@ -165,15 +170,16 @@ class Snapshots(Component):
         total = merging.Sum()
         total.take(self._collect_and_publish() if self._names() else self._collect(), os.getpid())
         for other in self._others():
-            total.take_plain(other.families, other.pid if other.lives else None, other.records)
-        return total.families()
+            total.take_published(other.families, other.pid if other.lives else None)
+            total.take_memory(other.in_memory)
+        # Read and replaced as a whole: each of two threads that merge at once may use either.
+        found = total.families(self._known)
+        self._known = total.known
+        return found
 
     def sections(self, name: str) -> list[Any]:
         """The values of one section: everybody's, and what dead processes left."""
-        found = [s.sections[name] for s in self._others() if name in s.sections]
-        with suppressed(f"section.{name}"):
-            found.append(self._sections[name].provider())
-        return found
+        return self._sections.of_all(name, self._others())
 
     def fold(self) -> None:
         """Move the numbers of dead processes into the one file of totals."""
@@ -216,14 +222,11 @@ class Snapshots(Component):
     def _write_totals(self, directory: Path, sources: list[Snapshot], folded: list[str]) -> bool:
         total = merging.Sum()
         for source in sources:
-            total.take_plain(source.families, records=source.records)
-        values = {
-            name: section.fold([s.sections[name] for s in sources if name in s.sections])
-            for name, section in self._sections.items()
-            if section.fold is not None
-        }
+            total.take_published(source.families)
+            total.take_memory(source.in_memory)
         names = [*folded, *(s.name for s in sources[1:])]
-        families = merging.bounded(total.families())
+        families = merging.bounded(total.families(add=total_not_below))
+        values = self._sections.folded(sources)
         return snapshot_files.write_totals(directory, names, families, values)
 
     # --- reading -------------------------------------------------------------------------------
@@ -234,6 +237,8 @@ class Snapshots(Component):
         names = self._names()
         if self._histograms is not None:
             self._histograms.retain(set(names))
+        if self._files is not None:
+            self._files.retain(names)
         found = list(self._read(names))
         # In this order a process that is folded meanwhile is found twice, never missed; it is then
         # taken from the totals.
@@ -258,15 +263,14 @@ class Snapshots(Component):
 
     def _read(self, names: list[str]) -> Iterator[Snapshot]:
         """What they published, and what their histograms say now."""
-        if self._directory is None:
+        if self._files is None:
             return
         for name in names:
             # In this order: a process that ends publishes all and then removes its memory. Read the
             # other way round, an older file would stand alone, and the totals would go back.
             records = self._histograms.records(name) if self._histograms is not None else []
-            snapshot = snapshot_files.read(self._directory / f"{name}.json")
+            snapshot = self._files.read(name, records)
             if snapshot is not None:
-                snapshot.records = records
                 yield snapshot
 
     # --- alive or dead -------------------------------------------------------------------------

@@ -217,14 +217,32 @@ def test_labels_that_come_and_go_take_no_memory(monkeypatch: pytest.MonkeyPatch)
     """A page with ever new workers on it keeps no more than what it shows, and stays right."""
     monkeypatch.setattr(exposition, "MAX_CACHED", 20)
     monkeypatch.setattr(exposition, "MAX_TEXTS", 10)
-    kept = exposition._prefixes, exposition._singles, exposition._texts
+    kept = exposition._templates, exposition._singles
     for cache in kept:
         cache.clear()
     for n in range(100):
-        worker = (("worker", str(n)),)
-        value = Histogram((0.1,), [1, 1], 1.5, 2)
-        wait = Family("shop.wait", "histogram", "s", "", [Point(worker, value)])
-        body, _ = render([wait, family("counter", n, worker)])
-        assert samples(body)[key("shop_wait_seconds_count", worker=str(n))] == 2
+        points = [
+            Point((("worker", str(n)), ("place", place)), Histogram((0.1,), [1, 1], 1.5, 2))
+            for place in range(n % 12)
+        ]
+        wait = Family("shop.wait", "histogram", "s", "", points)
+        body, _ = render([family("counter", n, (("worker", str(n)),)), wait])
+        read = samples(body)
+        for place in range(n % 12):
+            assert read[key("shop_wait_seconds_count", worker=str(n), place=str(place))] == 2
 
-        assert all(len(cache) <= 22 for cache in kept)
+        assert all(len(cache) <= 32 for cache in kept)
+        texts = exposition._texts[False].values()
+        assert sum(len(found) for _, found in texts) <= 10
+
+
+def test_text_of_the_last_page_is_that_of_the_same_point() -> None:
+    """Points that changed, came, went or moved are written anew, and equal numbers as they are."""
+    points = [Point((("n", n),), value) for n, value in enumerate((1, 2.5, 3))]
+    for shown in (
+        points, points[1:], points[::-1], [*points, Point((("n", 9),), 4)],
+        [Point(points[0].attributes, 1.0), *points[1:]], [],
+    ):  # fmt: skip
+        body, _ = render([Family("shop.thing", "gauge", "", "", shown)])
+        lines = [f'shop_thing{{n="{p.attributes[0][1]}"}} {p.value}' for p in shown]
+        assert lines == body.decode().splitlines()[1:]

@@ -371,7 +371,7 @@ def test_snapshots_are_json(tmp_path: Path) -> None:
     a.snapshots.publish()
     (path,) = (tmp_path / "workers").glob("*.json")
 
-    head, body = path.read_bytes().split(b"\n")
+    head, _, body = path.read_bytes().partition(b"\n")
     assert os.getpid() == json.loads(head)[0]
     assert "shop.sold" == json.loads(body)[0][0][0]
 

@@ -81,8 +81,7 @@ class Instrument(Generic[C]):
 
     def collect(self) -> Family:
         """Every series now."""
-        points = [Point(a, cell.read(), cell.start_ns) for a, cell in self.labelled()]
-        return family(self.metric, points)
+        return family(self.metric, [cell.point(a) for a, cell in self.labelled()])
 
     def label(self, values: Values) -> Attributes:
         """Pair values with the metric's attribute names; `None` is left out."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,12 +21,15 @@ Exemplar = tuple[str, str, float, float]
 """trace ID (hex), span ID (hex), measured value, unix time in seconds."""
 
 Numbers = Any
-"""A list of numbers, or a `memoryview` of doubles: what both have in common has no type."""
+"""An `array` or a `memoryview` of doubles: what both have in common has no type."""
 
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts per bucket; `counts` has one more entry than `bounds`."""
+    """Counts per bucket; `counts` has one more entry than `bounds`.
+
+    Not to be changed once it was made: who reads an unchanged series again gets the same object.
+    """
 
     bounds: tuple[float, ...]
     counts: list[int]
@@ -39,7 +43,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Point:
-    """One series as it was read."""
+    """One series as it was read; not to be changed (see `Histogram`)."""
 
     attributes: Attributes
     value: float | Histogram
@@ -69,11 +73,12 @@ class Cell:
     later), so no addition is lost without a lock, and none can dead-lock a signal handler.
     """
 
-    __slots__ = ("start_ns", "value")
+    __slots__ = ("_point", "start_ns", "value")
 
     def __init__(self) -> None:
         self.value: float = 0
         self.start_ns = time.time_ns()
+        self._point: Point | None = None
 
     def add(self, n: float) -> None:
         """Add *n*; a counter's *n* is not negative."""
@@ -87,6 +92,14 @@ class Cell:
         """The value now."""
         return self.value
 
+    def point(self, attributes: Attributes) -> Point:
+        """The series now, under *attributes*; the same object as before if it did not change."""
+        value, found = self.value, self._point
+        # By identity: 1 and 1.0 are equal, but not the same text.
+        if found is None or found.value is not value or found.start_ns != self.start_ns:
+            found = self._point = Point(attributes, value, self.start_ns)
+        return found
+
     def reset(self) -> None:
         """Begin again at zero."""
         self.value = 0
@@ -96,16 +109,18 @@ class Cell:
 class HistogramCell:
     """One distribution. `observe` takes a lock: five numbers change together.
 
-    Its numbers are one sequence (counts, sum, minimum, maximum): a list, or memory that outlives
-    the process (`state.shared_histograms`).
+    Its numbers are one sequence of doubles (counts, sum, minimum, maximum): an array, or memory
+    that outlives the process (`state.shared_histograms`).
     """
 
     __slots__ = (
-        "_copy",
+        "_bytes",
         "_high",
+        "_latest",
         "_lock",
         "_low",
         "_numbers",
+        "_point",
         "_sum",
         "bounds",
         "exemplars",
@@ -125,22 +140,27 @@ class HistogramCell:
         return self._high + 1
 
     def reset(self) -> None:
-        """Begin again at zero, with a fresh lock, in a list."""
+        """Begin again at zero, with a fresh lock, in an array."""
         # A new lock, because after a fork the old one may be held by a thread that is not here; and
-        # a list, because the memory it was moved to belongs to the parent.
+        # an array, because the memory it was moved to belongs to the parent.
         self._lock = Lock()
-        numbers = [0] * self._sum + [0.0, math.inf, -math.inf]
-        self._numbers: Numbers = numbers
-        self._copy: Callable[[], list[float]] = numbers.copy
+        self._count_in(array("d", [0.0] * self._sum + [0.0, math.inf, -math.inf]))
         self.exemplars: dict[int, Exemplar] = {}
         self.start_ns = time.time_ns()
+        self._point: Point | None = None
 
     def move(self, numbers: Numbers) -> None:
         """Go on counting in *numbers*, a sequence of `size` doubles."""
         with self._lock:
             for i, number in enumerate(self._numbers):
                 numbers[i] = number
-            self._numbers, self._copy = numbers, numbers.tolist
+            self._count_in(numbers)
+
+    def _count_in(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self._bytes: Callable[[], bytes] = numbers.tobytes
+        # One value, not two: a thread that stores it meanwhile must not pair old with new.
+        self._latest: tuple[bytes, Histogram] | None = None
 
     def observe(self, x: float, trace_id: str = "", span_id: str = "") -> None:
         """Count *x*; with a trace ID it becomes the bucket's exemplar."""
@@ -159,14 +179,27 @@ class HistogramCell:
                 self.exemplars[bucket] = (trace_id, span_id, x, time.time())
 
     def read(self) -> Histogram:
-        """A consistent copy."""
+        """A consistent copy; the same object as before if nothing was observed since."""
         # Copied in one call of C under the lock; the sums are made outside of it, so a scrape does
         # not hold up the requests that observe meanwhile.
         with self._lock:
-            numbers = self._copy()
+            numbers = self._bytes()
+            # Every observation, and so every new exemplar, changes a count.
+            if self._latest is not None and self._latest[0] == numbers:
+                return self._latest[1]
             exemplars = self.exemplars.copy()
-        total, low, high = numbers[-3:]
-        whole = list(map(int, numbers[: self._sum]))
+        *counts, total, low, high = array("d", numbers)
+        whole = list(map(int, counts))
         if low > high:  # nothing was observed
-            return Histogram(self.bounds, whole, total, 0, None, None, exemplars)
-        return Histogram(self.bounds, whole, total, sum(whole), low, high, exemplars)
+            value = Histogram(self.bounds, whole, total, 0, None, None, exemplars)
+        else:
+            value = Histogram(self.bounds, whole, total, sum(whole), low, high, exemplars)
+        self._latest = numbers, value
+        return value
+
+    def point(self, attributes: Attributes) -> Point:
+        """The series now, under *attributes*; the same object as before if it did not change."""
+        value, found = self.read(), self._point
+        if found is None or found.value is not value or found.start_ns != self.start_ns:
+            found = self._point = Point(attributes, value, self.start_ns)
+        return found
