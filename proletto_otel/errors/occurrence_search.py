@@ -71,8 +71,8 @@ class OccurrenceSearch:
             if len(rows) < CHUNK:
                 return FoundErrors(lines=found)
             at, before = rows[-1]["at"], rows[-1]["id"]
-            if self.is_over():
-                # others of the same millisecond may follow
+            # Others of the same millisecond may follow: a call ends before it, not within it.
+            if self.is_over() and at + 1 < high:
                 return FoundErrors(
                     lines=[line for line in found if line.at * 1000 > at + 0.5], reached=at + 1
                 )

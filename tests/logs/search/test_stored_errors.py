@@ -227,3 +227,28 @@ def test_large_errors_are_known_again(stored: Callable[..., Log]) -> None:
 
     assert (FILE, ERRORS) == (line.source, error.source)
     assert (line.at, line.message) == (error.at, error.message)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_log_shows_each_once(
+    stored: Callable[..., Log], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Rotated, mixed, with lines missing, any page size, without time: no double, no loss."""
+    chance = random.Random(seed)
+    size, backups = chance.choice((3_000, 20_000, 10**6)), chance.choice((1, 3, 30))
+    made = stored(log_json_max_bytes=size, log_backups=backups)
+    ids = [fail(number) for number in range(45)]
+    path = made.search.path
+    assert path is not None
+    lines = path.read_bytes().splitlines(keepends=True)
+    far, missing = chance.choice((0, 5, 30)), chance.choice((0, 0.1, 0.5))
+    mixed = sorted(range(len(lines)), key=lambda i: i + chance.uniform(0, far))
+    path.write_bytes(b"".join(lines[i] for i in mixed if chance.random() >= missing))
+    monkeypatch.setattr("proletto_otel.errors.occurrence_search.CHUNK", (1, 50, 3)[seed % 3])
+    if seed % 2 == 0:
+        ticks = iter(range(10**9))
+        monkeypatch.setattr(stored_errors, "BUDGET_S", 0.0)
+        made.search._clock = lambda: float(next(ticks))
+    for query in (LogQuery(level="ERROR"), LogQuery(text="refused"), LogQuery(component="pay")):
+        found = everything(made.search, query, chance.choice((1, 2, 7, 100)))
+        assert sorted(ids) == sorted(line.request_id for line in found)

@@ -125,9 +125,9 @@ class ErrorTable:
                 if len(rows) < CHUNK:
                     return FoundErrors(lines=found)
                 after = rows[-1]["timestamp"], rows[-1]["id"]
-                if is_over():
-                    at = _milliseconds(after[0])
-                    # others of the same millisecond may follow
+                at = _milliseconds(after[0])
+                # Others of the same millisecond may follow: a call ends before it, not within it.
+                if is_over() and at + 1 < high:
                     whole = [line for line in found if round(line.at * 1000) > at]
                     return FoundErrors(lines=whole, reached=at + 1)
 
