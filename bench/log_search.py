@@ -17,6 +17,7 @@ from pathlib import Path
 
 from proletto_otel.core import config
 from proletto_otel.core.context import RequestContext, enter, leave
+from proletto_otel.errors.groups import ErrorGroups
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.search.block_index import Indexes
@@ -24,6 +25,8 @@ from proletto_otel.logs.search.query import LogQuery
 from proletto_otel.logs.search.search import LogSearch
 from proletto_otel.setup import logs
 from proletto_otel.setup.log_search import log_search
+from proletto_otel.state.store import Store
+from proletto_otel.state.viewing import Viewing
 
 MB = 1e6
 
@@ -87,20 +90,30 @@ def main() -> None:
     }  # fmt: skip
     made, _ = config.load(values, {}, {})
     installed, _ = logs.install(made)
+    groups = ErrorGroups(Store(directory / "state"))
+    pipeline.listen(groups.count, logs=False)
     pipeline.hand_over()
     known = write(lines)
+    groups.write_down()
     pipeline.deferred.flush()
-    found = log_search(pipeline.sinks, directory / "state")
+    found = log_search(pipeline.sinks, directory / "state", Viewing(None))
     # CPU time also for the budget of a call: other programs on the machine do not count
     search = LogSearch(
         found.path, indexes=Indexes(directory / "state" / "log_index"), clock=time.process_time
     )
+    both = LogSearch(
+        found.path, indexes=Indexes(directory / "state" / "log_index"), clock=time.process_time,
+        errors=groups,
+    )  # fmt: skip
     files = [path for path in directory.glob("*_structured.json*") if path.suffix != ".lock"]
     size = sum(path.stat().st_size for path in files)
     print(f"{lines:,} lines, {size / MB:.0f} MB in {len(files)} files")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     oldest = LogQuery(request_id=known[len(known) // 10])
     measure("newest 100 errors", lambda: first(search, LogQuery(level="ERROR")))
+    measure("the same, stored errors too", lambda: first(both, LogQuery(level="ERROR")))
+    measure("newest 100 lines", lambda: first(search, LogQuery()))
+    measure("the same, stored errors too", lambda: first(both, LogQuery()))
     measure("newest 100 of a text", lambda: first(search, LogQuery(text="limit reached")))
     measure("request ID, no index", lambda: to_the_end(search, oldest), 3)
     measure("absent text", lambda: to_the_end(search, LogQuery(text="no such words")), 3)

@@ -6,8 +6,9 @@ import json
 from urllib.parse import quote, urlencode
 
 BOARDS = {
-    "service": "Service", "requests": "Requests", "errors": "Errors", "system": "System",
-    "health": "Health", "pipeline": "Pipeline", "slo": "Objectives",
+    "service": "Service overview", "requests": "Requests in depth", "errors": "Errors and logs",
+    "system": "System and workers", "health": "Health and alerts",
+    "pipeline": "Telemetry pipeline",
 }  # fmt: skip
 """What a dashboard is called, by the end of its UID."""
 _MARK = "TRACEID"
