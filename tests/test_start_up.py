@@ -88,3 +88,22 @@ def test_no_request_imports_the_sdk_and_only_the_first_imports_anything(tmp_path
     assert [set()] * 11 == [
         {name for name in more if name.partition(".")[0] in OF_THE_START} for more in later
     ]
+
+
+ADDRESSES = """
+import sys
+from proletto_otel.export import connect
+print(*connect.addresses("127.0.0.1", 9, 1), file=sys.stdout)
+print(*sorted(sys.modules), file=sys.stderr)
+"""
+
+
+def test_address_of_a_collector_imports_no_table_of_unicode() -> None:
+    """A host name in ASCII, as nearly all are, needs no IDNA."""
+    done = subprocess.run(
+        [sys.executable, "-c", ADDRESSES], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        check=True,
+    )  # fmt: skip
+
+    assert "127.0.0.1" in done.stdout
+    assert set() == {"encodings.idna", "stringprep"} & set(done.stderr.split())
