@@ -33,7 +33,7 @@ def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Config:
     """The settings `setup_telemetry` works with; made by `load`."""
 
@@ -192,9 +192,14 @@ class Config:
         """Names of the fields that somebody set."""
         return frozenset(self.origins)
 
-    def __post_init__(self) -> None:
+    def __init__(self, **values: Any) -> None:
+        # By hand: to compile one with a hundred parameters was a twentieth of import and set-up.
+        if unknown := values.keys() - {row.name for row in fields(self)}:
+            raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")
+        made = {r.name: r.default_factory() for r in fields(self) if r.default_factory is not MISSING}
+        vars(self).update(made | values)  # other defaults are attributes of the class
         if not self.service_name:
-            object.__setattr__(self, "service_name", self.app_name)
+            vars(self)["service_name"] = self.app_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,6 @@
 """Settings: where a value comes from, and what a bad one does."""
 
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -234,3 +235,25 @@ def test_a_flood_of_unsupported_variables_is_one_bounded_sentence() -> None:
 
     assert said.endswith(" and 980 more (see docs/configuration.md)")
     assert said.isprintable()
+
+
+def test_settings_made_in_code_have_the_same_defaults() -> None:
+    """What is not given is the default of the table, and nobody shares a dictionary with others."""
+    made, other = Config(log_level=10), Config()
+
+    assert 10 == made.log_level
+    assert {s.name: s.default for s in SETTINGS if s.name not in ("log_level", "service_name")} == {
+        s.name: getattr(made, s.name)
+        for s in SETTINGS
+        if s.name not in ("log_level", "service_name")
+    }
+    assert made.app_name == made.service_name
+    assert made.resource_attributes is not other.resource_attributes
+
+
+def test_unknown_and_changed_settings_are_refused() -> None:
+    """A misspelt name is an error, and a setting stays as it was made."""
+    with pytest.raises(TypeError, match="unknown settings: log_levle"):
+        Config(log_levle=10)
+    with pytest.raises(FrozenInstanceError):
+        Config().log_level = 10  # type: ignore[misc]  # what is tried
