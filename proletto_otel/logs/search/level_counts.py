@@ -5,13 +5,15 @@ Indexed blocks are not read, unless one covers several bars.
 
 from __future__ import annotations
 
-import re
+import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from proletto_otel.core import conventions as c
 from proletto_otel.core.lazy_pattern import lazy_pattern
+from proletto_otel.logs.record.timestamp import utc
 from proletto_otel.logs.search import blocks
 from proletto_otel.logs.search.block_index import BlockFacts, BlockIndex
 from proletto_otel.logs.search.blocks import BLOCK
@@ -20,9 +22,9 @@ from proletto_otel.logs.search.query import LEVELS
 from proletto_otel.logs.search.walk import SLACK_S
 
 MAX_BARS = 400
+# It begins with the newline before its line: `^` is tried at every byte, which takes longer.
 _LINE = lazy_pattern(
-    b'^\\{"%s":"([^"]{19,32})","%s":"([^"]{1,30})"' % (c.TIMESTAMP.encode(), c.LEVEL.encode()),
-    re.MULTILINE,
+    b'\n\\{"%s":"([^"]{19,32})","%s":"([^"]{1,30})"' % (c.TIMESTAMP.encode(), c.LEVEL.encode())
 )
 
 
@@ -62,6 +64,16 @@ class Counting:
     clock: Callable[[], float] = time.monotonic
     _next: float = field(default=float("inf"))
     """When the block after the present one begins."""
+    _edges: list[bytes] = field(init=False)
+    """Where each bar begins, as lines say it, and where the last one ends."""
+    _rows: dict[bytes, list[int]] = field(init=False)
+    """The counts by the level as lines say it."""
+
+    def __post_init__(self) -> None:
+        into = self.into
+        number = len(into.counts[LEVELS[0]])
+        self._edges = [_as_said(into.begin + i * into.bar_s) for i in range(number + 1)]
+        self._rows = {name.encode(): bars for name, bars in into.counts.items()}
 
     def run(
         self, files: Sequence[LogFile], index_of: Callable[[LogFile], BlockIndex | None]
@@ -93,10 +105,15 @@ class Counting:
             return
         end = min((number + 1) * BLOCK, file.size)
         block = blocks.read(file.fd, number * BLOCK, end)
-        for when, level in _LINE.findall(block.text):
-            at = blocks.time_of(when)
-            if at is not None:
-                self._add(at, {level.decode("utf-8", "replace"): 1})
+        # Times are compared as texts, which sort as they do: a page counts thousands of lines in
+        # blocks that are not indexed yet or reach over several bars. 8,000 lines take 10 ms of CPU;
+        # 44 with the time of each line read and `^` in the expression (CPython 3.11, load 8).
+        edges, rows = self._edges, self._rows
+        for when, level in _LINE.findall(b"\n" + block.text):
+            row = rows.get(level)
+            bar = bisect_right(edges, when) - 1
+            if row is not None and 0 <= bar < len(row):
+                row[bar] += 1
         self._next = block.first_time() or self._next
 
     def _bar(self, at: float) -> int:
@@ -109,3 +126,9 @@ class Counting:
             bars = self.into.counts.get(name)
             if bars is not None and 0 <= bar < len(bars):
                 bars[bar] += number
+
+
+def _as_said(at: float) -> bytes:
+    """A unix time as the timestamp of a line; the next millisecond, as lines have no finer ones."""
+    milliseconds = math.ceil(round(at * 1000, 3))
+    return utc(milliseconds * 1_000_000).encode()
