@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from proletto_otel.core import grafana, otel_variables
+from proletto_otel.core import otel_variables
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.parsing import InvalidValue, Parser, Secret
@@ -181,13 +181,6 @@ class Config:
     """Where the value of each field that somebody set came from; the others hold their defaults."""
 
     @property
-    def trace_link(self) -> str:
-        """Link to a trace, with `{trace_id}` in it; empty: there is none."""
-        if self.trace_url or not self.grafana_url:
-            return self.trace_url
-        return grafana.trace(self.grafana_url)
-
-    @property
     def configured(self) -> frozenset[str]:
         """Names of the fields that somebody set."""
         return frozenset(self.origins)
@@ -272,8 +265,7 @@ def load(
 
 def _useless_token(made: Config) -> list[str]:
     same = made.viewer_token and made.viewer_token.reveal() == made.admin_token.reveal()
-    fits = "another token than MONITOR_ADMIN_TOKEN; it makes operators"
-    return [f"MONITOR_VIEWER_TOKEN='***': expected {fits}"] if same else []
+    return ["MONITOR_VIEWER_TOKEN='***': expected another token than MONITOR_ADMIN_TOKEN; it makes operators"] if same else []
 
 
 def _without_effect(made: Config, environ: Mapping[str, str]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from urllib.parse import quote, urlencode
 
+from proletto_otel.core.config import Config
+
 BOARDS = {
     "service": "Service overview", "requests": "Requests in depth", "errors": "Errors and logs",
     "system": "System and workers", "health": "Health and alerts",
@@ -12,6 +14,13 @@ BOARDS = {
 }  # fmt: skip
 """What a dashboard is called, by the end of its UID."""
 _MARK = "TRACEID"
+
+
+def trace_link(config: Config) -> str:
+    """Link to a trace, with `{trace_id}` in it; empty: there is none."""
+    if config.trace_url or not config.grafana_url:
+        return config.trace_url
+    return trace(config.grafana_url)
 
 
 def trace(base: str) -> str:

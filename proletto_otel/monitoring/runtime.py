@@ -21,6 +21,7 @@ from proletto_otel.alerts.states import AlertState
 from proletto_otel.alerts.store import AlertStore
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.grafana import trace_link
 from proletto_otel.core.severity import RANK
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check
@@ -228,7 +229,7 @@ class Runtime:
             host=self.inputs.host,
             dashboard_url=config.dashboard_url,
             runbook_url=config.runbook_url,
-            trace_url=config.trace_link,
+            trace_url=trace_link(config),
         )
         causes = Causes(
             checks=self.engine.known, routes=self.inputs.routes, unevaluated=self.shares.missing

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import COMPONENT
+from proletto_otel.core.grafana import trace_link
 from proletto_otel.core.texts import human_duration, iso_time
 from proletto_otel.logs.record.record import Record
 from proletto_otel.notify.notification import ERROR, FIRST, RESOLVED, SUMMARY, Notification
@@ -105,7 +106,7 @@ class ErrorNotifications:
         self._service = config.service_name
         self._environment = config.environment
         self._host = host or socket.gethostname()
-        self._trace_url = config.trace_link
+        self._trace_url = trace_link(config)
         self._dashboard_url = config.dashboard_url
 
     def __call__(self, claim: ErrorClaim) -> Notification:

@@ -93,8 +93,13 @@ def test_trace_link_follows() -> None:
     theirs, _ = config.load(both, {}, {})
     none, _ = config.load({}, {}, {})
 
-    assert ("https://t.example/{trace_id}", "") == (theirs.trace_link, none.trace_link)
-    parts = urlsplit(ours.trace_link.replace("{trace_id}", "4bf92f3577b34da6a3ce929d0e0e4736"))
+    assert ("https://t.example/{trace_id}", "") == (
+        grafana.trace_link(theirs),
+        grafana.trace_link(none),
+    )
+    parts = urlsplit(
+        grafana.trace_link(ours).replace("{trace_id}", "4bf92f3577b34da6a3ce929d0e0e4736")
+    )
     assert f"{BASE}/explore" == f"{parts.scheme}://{parts.netloc}{parts.path}"
     pane = json.loads(parse_qs(parts.query)["panes"][0])["a"]
     (query,) = pane["queries"]

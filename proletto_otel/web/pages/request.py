@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from proletto_otel.core.grafana import trace_link
 from proletto_otel.logs.search.beginning import begins_at
 from proletto_otel.logs.search.results import FILE, LogLine
 from proletto_otel.logs.search.walk import SLACK_S
@@ -54,9 +55,7 @@ def read(asked: Asked, request_id: str) -> Mapping[str, Any]:
         "log_begins": log_begins,
         "lines_are_gone": bool(near and log_begins and log_begins > near + SLACK_S),
         "trace_url": (
-            config.trace_link.replace("{trace_id}", trace)
-            if config.trace_link and TRACE_ID.fullmatch(trace)
-            else ""
+            trace_link(config).replace("{trace_id}", trace) if TRACE_ID.fullmatch(trace) else ""
         ),
         "has_loki": LOKI in asked.site.servers,
         "is_known": bool(found or timing or logs.lines),
