@@ -84,7 +84,9 @@ def fill(components: Components, asked: argparse.Namespace) -> str:
     print("lines are written and indexed", file=sys.stderr)
     store = components.store
     # what this process measured meanwhile
-    for table in ("metric_names", "metric_points", "request_routes", "request_points"):
+    for table in (
+        "metric_names", "metric_points", "request_routes", "request_points", "request_codes",
+    ):  # fmt: skip
         store.write(f"DELETE FROM {table}")
     history.fill_metrics(store, len(INDICATORS))
     for number, name in enumerate(INDICATORS):

@@ -141,6 +141,9 @@ def test_endpoint_is_shown_of_all_hosts(services: list[Service]) -> None:
 
     total = found["total"]
     assert total["errors"] == total["count"] == total["by_status"]["5xx"]
+    assert [("500", total["count"], 1.0, True)] == [
+        (s["status"], s["count"], s["share"], s["is_code_stored"]) for s in found["statuses"]
+    ]
     assert total["count"] == pytest.approx(12, abs=2)
     assert 0 < total["p50"] <= total["p95"] < 5
     asked = urlencode({"hosts": "all", "range": "15m", "method": "POST", "route": route})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import socket
 import threading
 import time
@@ -296,3 +298,28 @@ def test_names_cannot_change_a_query(value: str) -> None:
     assert f"request_id={quoted}" in query
     assert f"user_id={quoted}" in query
     assert f"service_name={promql.quoted(config.service_name)}" in promql.workers(config)
+
+
+@pytest.mark.usefixtures("telemetry_capture")
+def test_statuses_of_all_hosts_are_exact_codes() -> None:
+    """Of Prometheus' estimates, each rounded; a class is left without a code by none of them."""
+    estimates = {"200": 10.4, "201": 0.4, "404": 2.5, "": 1.2, "777": 3.0, "500": math.nan}
+    vector = [
+        {"metric": {"kind": "count", "http_response_status_code": status}, "value": [0, str(n)]}
+        for status, n in estimates.items()
+    ]
+
+    def answer(peer: socket.socket, question: bytes) -> None:
+        result = vector if b"/query?" in question else []
+        says(json.dumps({"data": {"result": result}}).encode())(peer, question)
+
+    with server(answer) as (port, _):
+        client = shop(prometheus_url=f"http://127.0.0.1:{port}").test_client()
+        asked = "method=GET&route=/orders/<int:n>&hosts=all"
+        found = client.get(f"{ADMIN}/api/pages/endpoint?{asked}").get_json()["statuses"]
+        page = client.get(f"{ADMIN}/requests/endpoint?{asked}").text
+
+    assert [("other", 4), ("200", 10), ("404", 2)] == [(s["status"], s["count"]) for s in found]
+    assert all(s["is_code_stored"] for s in found)
+    assert "<small>Not Found</small>" in page
+    assert 'id="cell"' not in page
