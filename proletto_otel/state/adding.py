@@ -86,8 +86,10 @@ def _histogram(attributes: Attributes, parts: Parts, add: Add) -> Point:
         value.min, value.max = low, high
     for found in same:
         for bucket, exemplar in found.exemplars.items():
-            # One a bucket is enough; the newest snapshot comes first, so its exemplar stays.
-            value.exemplars.setdefault(int(bucket), exemplar)
+            # One a bucket is enough: the latest, by its time.
+            held = value.exemplars.get(int(bucket))
+            if held is None or exemplar[3] > held[3]:
+                value.exemplars[int(bucket)] = exemplar
     return Point(attributes, value, min(o.start_ns for o in same))
 
 

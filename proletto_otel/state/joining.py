@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from proletto_otel.core.metrics.registry import Attributes, Histogram, Point
 from proletto_otel.state.published import Published, PublishedHistograms
 from proletto_otel.state.shared_histograms import Record
@@ -27,6 +29,7 @@ class Joiner:
 
     def __init__(self) -> None:
         self._matched: dict[str, tuple[list[bytes], list[Record]]] = {}
+        self._exemplars: dict[str, tuple[bytes, list[dict[str, Any]]]] = {}
         self._records: dict[str, dict[Attributes, Record]] = {}
         self._count = 0
 
@@ -50,7 +53,7 @@ class Joiner:
             points: list[Point] = []
             matched = self._match(family, in_memory)
             if matched is not None and isinstance(family, PublishedHistograms):
-                joined.extend(zip(matched, family.exemplars(), strict=True))
+                joined.extend(zip(matched, self._exemplars_of(family), strict=True))
             else:
                 points = _apart(family, in_memory, joined)
             # Also without points: pages show the families in the order of the text.
@@ -79,6 +82,14 @@ class Joiner:
             if len(records) < len(found):
                 return None
             known = self._matched[family.head.name] = family.labels, records
+        return known[1]
+
+    def _exemplars_of(self, family: PublishedHistograms) -> list[dict[str, Any]]:
+        """The exemplars of each series, by bucket; parsed again only when one changed."""
+        text = family.exemplars
+        known = self._exemplars.get(family.head.name)
+        if known is None or known[0] != text:
+            known = self._exemplars[family.head.name] = text, orjson.loads(text)
         return known[1]
 
 

@@ -6,14 +6,15 @@ is alive: `state.snapshots`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from proletto_otel.core.conventions import OVERFLOW, PROCESS_PID, TELEMETRY_SPOOLED
 from proletto_otel.core.metrics.registry import MAX_CELLS, Attributes, Family, Point
 from proletto_otel.state.adding import Add, Parts, Reading, added, total, total_not_below
 from proletto_otel.state.joining import InMemory
-from proletto_otel.state.published import Published
+from proletto_otel.state.snapshot_files import Snapshot
 
 OVERFLOW_ATTRIBUTES: Attributes = ((OVERFLOW, True),)
 OUTLIVES = frozenset({TELEMETRY_SPOOLED.name})
@@ -44,14 +45,27 @@ class Sum:
         for family in families:
             self._take(family, family.points, pid)
 
-    def take_published(self, families: Iterable[Published], pid: int | None = None) -> None:
-        """Add what another process published; without *pid* it is dead and only totals count."""
-        for family in families:
-            if pid is not None or lasts(family.head.kind, family.head.name):
-                self._take(family.head, family.points, pid)
+    def take_others(self, snapshots: Sequence[Snapshot]) -> None:
+        """Add what other processes published, and what the histograms in their memory say now.
 
-    def take_memory(self, histograms: InMemory) -> None:
-        """Add what the histograms of another process say now."""
+        Of dead ones only totals count. Of gauges that stand for the host the first one stays.
+        """
+        for other in snapshots:
+            pid = other.pid if other.lives else None
+            for family in other.families:
+                if family.head.kind == "gauge" and pid is not None:
+                    self._take(family.head, family.points, pid)
+        # By name, where the order does not matter: so that the parts of a sum come in the order of
+        # the last one, and are found to be the same.
+        for other in sorted(snapshots, key=attrgetter("name")):
+            pid = other.pid if other.lives else None
+            for family in other.families:
+                head = family.head
+                if head.kind != "gauge" and (pid is not None or lasts(head.kind, head.name)):
+                    self._take(head, family.points, pid)
+            self._take_memory(other.in_memory)
+
+    def _take_memory(self, histograms: InMemory) -> None:
         head: Family | None = None
         series: dict[Attributes, Parts] = {}
         for record, exemplars in histograms:

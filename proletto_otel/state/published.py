@@ -151,10 +151,10 @@ class PublishedHistograms:
         """The attributes of each."""
         return [_attributes[text] for text in self.labels]
 
-    def exemplars(self) -> list[dict[str, Any]]:
-        """The exemplars of each, by bucket."""
-        found: list[dict[str, Any]] = orjson.loads(b"[%b]" % b",".join(self._lines[3::LINES]))
-        return found
+    @property
+    def exemplars(self) -> bytes:
+        """The exemplars of each by bucket, as the text of one list."""
+        return b"[%b]" % b",".join(self._lines[3::LINES])
 
     @property
     def points(self) -> list[Point]:

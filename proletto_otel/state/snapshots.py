@@ -169,9 +169,7 @@ class Snapshots(Component):
     def _merge(self) -> list[Family]:
         total = merging.Sum()
         total.take(self._collect_and_publish() if self._names() else self._collect(), os.getpid())
-        for other in self._others():
-            total.take_published(other.families, other.pid if other.lives else None)
-            total.take_memory(other.in_memory)
+        total.take_others(self._others())
         # Read and replaced as a whole: each of two threads that merge at once may use either.
         found = total.families(self._known)
         self._known = total.known
@@ -221,9 +219,7 @@ class Snapshots(Component):
 
     def _write_totals(self, directory: Path, sources: list[Snapshot], folded: list[str]) -> bool:
         total = merging.Sum()
-        for source in sources:
-            total.take_published(source.families)
-            total.take_memory(source.in_memory)
+        total.take_others(sources)
         names = [*folded, *(s.name for s in sources[1:])]
         families = merging.bounded(total.families(add=total_not_below))
         values = self._sections.folded(sources)
