@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -48,6 +49,26 @@ def test_table_of_a_heat_map_and_of_nothing() -> None:
         ["00:01", "0", "2", "5"],
     ] == cells(found.as_table())
     assert "Nothing was measured" in draw.line_chart("x", [], 0, 60).as_table()
+
+
+def test_a_full_heat_map_is_small_and_no_link() -> None:
+    """Whatever leads from its cells to requests: no 900 stops, and no page of 100 kB."""
+    counts = [[(7 * row + column) % 3000 + 1 for row in range(15)] for column in range(60)]
+    times = [60.0 * column for column in range(60)]
+    edges = [0.002 * 2**row for row in range(14)]
+    drawn = heatmap(
+        "Durations", times, 60, edges, counts, 0, 3600, is_linked=True, outlined=(60, 60, 3)
+    )
+    cells = re.search(r'data-cells="([^"]*)"', drawn)
+
+    assert len(drawn.encode()) < 25_000
+    assert not re.search("<a |tabindex|<button", drawn)
+    assert cells is not None
+    assert [[at, *column] for at, column in zip(times, counts, strict=True)] == json.loads(
+        cells[1]
+    )[4]
+    outline = '<path class="cursor" d="M12 132H24v12H12z"/>'
+    assert outline in drawn
 
 
 @pytest.mark.usefixtures("telemetry_capture")
