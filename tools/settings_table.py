@@ -15,8 +15,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from proletto_otel.core import parsing
-from proletto_otel.core.config import SETTINGS, Config, Setting
+from proletto_otel.core.config import SETTINGS, Config
 from proletto_otel.core.parsing import level
+from proletto_otel.core.setting import Setting
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "configuration.md"

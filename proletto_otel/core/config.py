@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from proletto_otel.core import otel_variables
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
-from proletto_otel.core.parsing import InvalidValue, Parser, Secret
+from proletto_otel.core.parsing import InvalidValue, Secret
+from proletto_otel.core.setting import Setting, setting
 
-MAX_SHOWN = 60
-"""Characters of a bad value that a message repeats."""
 DAY_S = 86_400
 """The longest interval: a longer one is a slip, and no clock of the system waits 1e300 s."""
 
 ARGUMENT, APP_CONFIG, ENVIRONMENT = "argument", "app.config", "environment"
 """Where a value can come from, the strongest first."""
-
-
-def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
-    """Declare a field of `Config`: environment names in order, default, parser, meaning."""
-    metadata = {"env": tuple(env.split()), "parser": parser, "meaning": meaning}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -195,28 +186,6 @@ class Config:
             vars(self)["service_name"] = self.app_name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Setting:
-    """One row of the table, for docs and `doctor`."""
-
-    name: str
-    env: tuple[str, ...]
-    default: Any
-    parser: Parser
-    meaning: str
-
-    @classmethod
-    def of(cls, row: Field[Any]) -> Setting:
-        """Read a row from its dataclass field."""
-        default = row.default if row.default_factory is MISSING else row.default_factory()
-        return cls(row.name, row.metadata["env"], default, row.metadata["parser"], row.metadata["meaning"])
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether the value must not be shown."""
-        return self.parser in (p.secret, p.secret_url, p.headers)
-
-
 SETTINGS = tuple(Setting.of(row) for row in fields(Config) if row.metadata)
 
 
@@ -240,7 +209,7 @@ def load(
             raise ConfigError(f"unknown setting {name}: {_suggestion(name)}")
     for row in SETTINGS:
         if arguments.get(row.name) is not None:
-            values[row.name] = _argument(row, arguments[row.name])
+            values[row.name] = row.of_argument(arguments[row.name])
             origins[row.name] = f"{ARGUMENT} {row.name}"
             continue
         found = next(
@@ -258,7 +227,7 @@ def load(
                 values[row.name] = row.parser(value)
                 origins[row.name] = f"{origin} {variable}"
             except InvalidValue:
-                warnings.append(_misfit(row, variable, value))
+                warnings.append(row.misfit(variable, value))
     made = Config(**values, origins=origins)
     return made, warnings + _useless_token(made) + _without_effect(made, environ)
 
@@ -290,16 +259,3 @@ def _suggestion(name: str) -> str:
     if near:
         return f"did you mean {names[near[0]]}?"
     return f"expected one of {', '.join(sorted(row.name for row in SETTINGS))}"
-
-
-def _argument(row: Setting, value: Any) -> Any:
-    try:
-        return row.parser(value)
-    except InvalidValue:
-        shown = "***" if row.is_secret else repr(value)[:MAX_SHOWN]
-        raise ConfigError(f"{row.name}={shown}: expected {row.parser.expected}") from None
-
-
-def _misfit(row: Setting, variable: str, value: Any) -> str:
-    shown = "'***'" if row.is_secret else ascii(value)[:MAX_SHOWN]
-    return f"{variable}={shown}: expected {row.parser.expected}; using {row.default!r}"

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from proletto_otel.core.config import SETTINGS, Setting
+from proletto_otel.core.config import SETTINGS
+from proletto_otel.core.setting import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 
