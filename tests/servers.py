@@ -16,7 +16,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -105,15 +107,17 @@ class Server:
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def hand_over(self) -> None:
-        """Give the directory to `user`; pytest's are closed to others, so open the way to it."""
+        """Give the directory to `user`: one elsewhere if that is not who runs the tests.
+
+        pytest's directories are closed to others, and each pytest that starts closes them again.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.geteuid() != 0:
             return
         user = pwd.getpwnam(self.user)
+        self.directory = Path(tempfile.mkdtemp(prefix="database-"))
+        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
         os.chown(self.directory, user.pw_uid, user.pw_gid)
-        for parent in self.directory.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
 
     def run(self, command: list[str], *, check: bool = True) -> int:
         """Run one of the server's programs to its end; its exit status."""
