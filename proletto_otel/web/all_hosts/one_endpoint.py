@@ -115,9 +115,10 @@ def _statuses(result: Iterable[Any]) -> tuple[StatusCount, ...]:
             status = labels.get(promql.STATUS, "")
             code = int(status) if re.fullmatch("[1-5][0-9]{2}", status) else 0
             # a class is the sum of its rounded codes: nothing of it is left without a code
-            classes[code // 100] += round(value)
+            count = round(value)
+            classes[code // 100] += count
             if code:
-                codes[code] = round(value)
+                codes[code] = count
     return status_codes.counted(classes, codes)
 
 
