@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Generator
@@ -11,6 +12,15 @@ os.environ.setdefault("PROLETTO_STRICT", "1")
 os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
 
 import pytest
+
+with contextlib.suppress(ImportError):  # some environments that run a part of the suite lack it
+    from hypothesis import HealthCheck, settings
+
+    # No time decides whether a test passes: on a busy machine an example may take long to make.
+    settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)
