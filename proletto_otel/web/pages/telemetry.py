@@ -11,6 +11,7 @@ from proletto_otel.logs.level_overrides import known_loggers
 from proletto_otel.logs.shared_levels import LEVELS
 from proletto_otel.web.pages import AdminPage
 from proletto_otel.web.pages.completeness import dropped
+from proletto_otel.web.pages.findings import findings
 from proletto_otel.web.pages.retention import retention
 from proletto_otel.web.pages.settings import settings
 from proletto_otel.web.pages.workers import workers
@@ -35,7 +36,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
         "records": status.get("records", {}),
         "signals": status.get("exporter", {}).get("signals", {}),
         "sinks": status.get("sinks", {}),
-        "findings": status.get("findings", ()),
+        "findings": findings(status),
         "dropped": [
             {"sink": sink, "reason": reason, "count": count}
             for (sink, reason), count in dropped(asked.site).items()
