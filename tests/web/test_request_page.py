@@ -158,3 +158,26 @@ def test_log_begins_with_its_oldest_file(tmp_path: Path) -> None:
     assert (newest - 3600, newest - 7200) == (older, oldest)
     packed.write_bytes(b"\x1f\x8b damaged")
     assert None is begins_at(path)
+
+
+def test_request_whose_error_was_thinned_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line names the group; the page does not say that it had no error."""
+    client, telemetry = started(tmp_path)
+    for number in range(40):
+        client.get("/broken", headers={"X-Request-ID": f"broken-{number:04}"})
+    telemetry.flush()
+    errors = telemetry.components.errors
+    monkeypatch.setattr("proletto_otel.errors.tables.MAX_STORED_BYTES", 1)
+    for _ in range(10):
+        errors.keep_within_limits()
+    numbers = [f"broken-{number:04}" for number in range(40)]
+    (gone, *_) = [n for n in numbers if not monitor.errors.occurrences_of_request(n)]
+    (group,) = monitor.errors.groups()
+
+    page = client.get(f"{ADMIN}/request/{gone}").text
+
+    assert "This occurrence was thinned out" in page
+    assert "No error is stored" not in page
+    assert f'href="{ADMIN}/errors/{group.fingerprint}"' in page
