@@ -16,6 +16,9 @@ from tests.docs.blocks import ROOT, Block, blocks, of_page
 BLOCKS = list(blocks())
 RUN = [block for block in BLOCKS if not block.skip_reason]
 MAX_SKIPPED = 4
+RUN_S = 900
+"""For all of them together, half a minute where nothing else runs."""
+pytestmark = pytest.mark.timeout(RUN_S + 60)  # one fixture runs them all
 Outcome = tuple[int, str]
 
 
@@ -36,7 +39,7 @@ def run(examples: list[Block], folder: Path) -> dict[str, Outcome]:
     done = subprocess.run(
         [sys.executable, "-W", "error", ROOT / "tests/docs/run_blocks.py", folder],
         input=json.dumps([block.plain() for block in examples]),
-        env=environment, capture_output=True, text=True, timeout=110, check=False,
+        env=environment, capture_output=True, text=True, timeout=RUN_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     outputs = [(folder / str(n) / "output").read_text() for n in range(len(examples))]
