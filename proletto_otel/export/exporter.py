@@ -117,11 +117,17 @@ class OtlpExporter(Component):
         for signal, exporter in self._exporters.items():
             usage = self._spool.usage(signal)
             # Down for everybody comes before refused for this signal.
-            states = (exporter.destination.breaker.state, exporter.breaker.state)
+            parts = (exporter.destination, exporter)
+            states = [part.breaker.state for part in parts]
+            # The error of what holds it up: one that was mended stays the last one of its part.
+            errors = [part.last_error for part in parts if part.breaker.state != "closed"]
             signals[signal] = {
                 "endpoint": exporter.endpoint.shown,
                 "state": next((state for state in states if state != "closed"), "closed"),
-                "last_error": exporter.last_error or exporter.destination.last_error,
+                "last_error": next(
+                    filter(None, (*errors, exporter.last_error, exporter.destination.last_error)),
+                    "",
+                ),
                 "queued": exporter.pending,
                 "spooled": usage.items,
                 "spool_bytes": usage.bytes,

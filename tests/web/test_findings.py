@@ -76,6 +76,19 @@ def test_collector_that_refuses(tmp_path: Path, status: int, advice: str) -> Non
     assert advice in found
 
 
+def test_collector_that_refused_before_it_was_away(tmp_path: Path) -> None:
+    """What is said is what holds it up now, not credentials that were mended."""
+    with OtlpSink() as sink:
+        sink.refuse = lambda path, items: 401
+        app = shop(tmp_path, otlp_endpoint=sink.url)
+        assert "(HTTP 401)" in after_a_flush(app)[0]
+        sink.refuse = lambda path, items: 0
+        until(lambda: not after_a_flush(app), 30, "it is mended")
+    (away,) = after_a_flush(app)
+
+    assert "HTTP 401" not in away
+
+
 def test_nothing_to_mend(tmp_path: Path) -> None:
     """All is delivered."""
     with OtlpSink() as sink:

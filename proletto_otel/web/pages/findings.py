@@ -57,14 +57,12 @@ def _way_to_mend(error: str) -> str:
 def _of_sinks(sinks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, sink in sinks.items():
         error = sink["last_error"]
-        if not error:
+        if not error:  # of others (console, an application's own) it may be long over
             continue
         if "path" in sink:  # files name it in their errors
             yield f"{error}. {FILE}."
         elif name == "database":
             yield f"database: {error}. {DATABASE}."
-        else:
-            yield f"{name}: {error}."
 
 
 def _of_store(store: Mapping[str, Any]) -> Iterator[str]:
