@@ -17,16 +17,15 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
 
-START_S = 30.0
+from tests.waiting import until
+
 _random = random.Random()  # of its own: a test that seeds the shared one changes no port
 
 
@@ -42,18 +41,6 @@ def free_port() -> int:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
-
-
-def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
-    """Poll *condition* until it is true; fail after *seconds*."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what or condition}")
-        time.sleep(0.02)
 
 
 def _binary(name: str) -> str | None:
@@ -94,7 +81,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command(), stdout=output, stderr=output, cwd=self.directory, **self.identity()
             )
-        until(self.answers, START_S, f"{self.command()[0]} serves")
+        until(self.answers, f"{self.command()[0]} serves")
 
     user = ""
     """Who runs it when the tests run as root, which a database server refuses."""
@@ -216,7 +203,7 @@ class PostgreSQL(Server):
     def start(self) -> None:
         """Start, and make the database the first time."""
         super().start()
-        until(self._ready, START_S, "PostgreSQL takes connections")
+        until(self._ready, "PostgreSQL takes connections")
 
     def _ready(self) -> bool:
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.otlp_sink import ROOT
+from tests.waiting import PATIENCE_S
 
 PROGRAM = """
 import sys
@@ -37,7 +38,7 @@ def test_set_up_imports_only_what_every_program_needs(tmp_path: Path) -> None:
     """No client of a server, no SDK and no rule of an alert before it is needed."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     at_set_up, at_first_request = (set(line.split()) for line in done.stderr.splitlines()[:2])
 
@@ -80,7 +81,7 @@ def test_no_request_imports_the_sdk_and_only_the_first_imports_anything(tmp_path
     """
     done = subprocess.run(
         [sys.executable, "-c", REQUESTS], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     first, *later = (set(line.split()) for line in done.stderr.splitlines()[-12:])
 
@@ -101,7 +102,8 @@ print(*sorted(sys.modules), file=sys.stderr)
 def test_address_of_a_collector_imports_no_table_of_unicode() -> None:
     """A host name in ASCII, as nearly all are, needs no IDNA."""
     done = subprocess.run(
-        [sys.executable, "-c", ADDRESSES], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", ADDRESSES], cwd=ROOT, capture_output=True, text=True,
+        timeout=PATIENCE_S,
         check=True,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from proletto_otel.notify.notification import Notification
 from proletto_otel.notify.notifier import Notifier
 from proletto_otel.request.durations import EDGES
 from tests.alerts.stage import Stage
-from tests.servers import until
+from tests.waiting import until
 
 CPU = Threshold(metric="cpu_percent", warning=80, critical=95, duration=60)
 

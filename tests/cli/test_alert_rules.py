@@ -13,6 +13,7 @@ import yaml
 
 from tests.stack import promtool
 from tests.stack.promtool import Scene, gauge, growing, http, steady
+from tests.waiting import PATIENCE_S
 
 APP = """
 from flask import Flask
@@ -40,7 +41,9 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
         "PROLETTO_ALERTS": "grafana", "PROLETTO_STRICT": "1", **variables,
     }  # fmt: skip
     command = [sys.executable, "-m", "proletto_otel", "alert-rules", *words]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100)
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 @pytest.fixture

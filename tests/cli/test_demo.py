@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT
-from tests.docs.test_demo import DEADLINE_S, FOLLOW, NOBODY
+from tests.docs.test_demo import FOLLOW, NOBODY
 from tests.servers import free_port
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 
     ended = subprocess.run(
         [sys.executable, "-m", "proletto_otel", *words],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S,
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
 
     assert ended.returncode == 0, ended.stdout + ended.stderr

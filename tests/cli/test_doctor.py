@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.scripted_stack import PROXY, ScriptedStack
 from tests.servers import free_port
+from tests.waiting import PATIENCE_S
 
 DOUBLED = """
 import logging
@@ -64,7 +65,9 @@ def run(stack: ScriptedStack, folder: Path, broken: Break | None = None) -> dict
     words = ["--grafana", stack.url, "--wait", "1", "--json", "--stack", str(folder)]
     words += (broken(stack, folder, env) if broken else None) or []
     command = [sys.executable, "-m", "proletto_otel", "doctor", *words]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     found = json.loads(done.stdout)
     return {**{verdict["name"]: verdict for verdict in found}, "exit": done.returncode}

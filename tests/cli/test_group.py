@@ -12,12 +12,13 @@ import click
 import pytest
 
 from proletto_otel.cli.group import COMMANDS
+from tests.waiting import PATIENCE_S
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "proletto_otel", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_help_lists_every_command() -> None:
@@ -78,7 +79,7 @@ def test_folder_that_cannot_be_written_is_said(words: tuple[str, ...], tmp_path:
         "app = Flask(__name__)\nsetup_telemetry(app)\n"
     )
     command = [sys.executable, "-m", "proletto_otel", *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
 
     assert 1 == done.returncode
     assert "Error: /proc/no" in done.stderr

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 WITHOUT = """
 import importlib, pkgutil, sys
 # None: an import fails as if it were not installed.
@@ -34,7 +36,9 @@ def run(folder: Path, program: str, *words: str) -> str:
     """Run *program* where neither the SDK nor the generators can be imported; its output."""
     env = {**os.environ, "LOG_DIR": str(folder / "logs"), "OTEL_SERVICE_NAME": "shop"}
     command = [sys.executable, "-c", WITHOUT + program, *words]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert 0 == done.returncode, done.stdout + done.stderr
     return done.stdout
 

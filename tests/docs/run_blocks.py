@@ -12,8 +12,6 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,7 @@ import flask  # noqa: F401  imported once for all examples
 import proletto_otel.error_logging
 import proletto_otel.monitoring
 import proletto_otel.monitoring_routes  # noqa: F401
-
-LIMIT_S = 30
+from tests.waiting import PATIENCE_S, until
 
 
 def main() -> None:
@@ -42,7 +39,7 @@ def main() -> None:
 
 def run(block: dict[str, Any], place: Path) -> None:
     """Run one block here: given, code, check, in one namespace."""
-    signal.alarm(LIMIT_S)
+    signal.alarm(int(PATIENCE_S))
     output = os.open(place / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -51,7 +48,7 @@ def run(block: dict[str, Any], place: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for part, line in (("given", 1), ("code", block["line"]), ("check", 1)):
         if part == "check":
-            namespace |= {"records": records, "eventually": eventually, "text_of": text_of}
+            namespace |= {"records": records, "eventually": until, "text_of": text_of}
         source = "\n" * (line - 1) + block[part]
         name = block["page"] if part == "code" else f"<{part} of {block['page']}:{block['line']}>"
         exec(compile(source, name, "exec"), namespace)
@@ -67,15 +64,6 @@ def text_of(name: str) -> str:
     """Content of a log file; empty when there is none."""
     path = Path(os.environ["LOG_DIR"]) / name
     return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10) -> Any:
-    """The first true value of *condition*, asked until a deadline."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "this did not become true in time"
-        time.sleep(0.02)
-    return value
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import psutil
 
 from tests.docs.blocks import ROOT
 from tests.servers import free_port
+from tests.waiting import PATIENCE_S
 
-DEADLINE_S = 40
 NOBODY = "http://127.0.0.1:9"
 """An OTLP endpoint on which nothing listens: the demo needs no server."""
 SHOP = re.compile(r"Dashboard +(http://127\.0\.0\.1:\d+)/admin/monitoring")
@@ -41,13 +41,13 @@ def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.terminate()  # it ends its children
-            process.communicate(timeout=DEADLINE_S)
+            process.communicate(timeout=PATIENCE_S)
 
 
 def test_demo_shows_where_to_look_and_what_failed(tmp_path: Path) -> None:
     """It prints a request ID that finds the failed request in every file, and ends by itself."""
     with demo(tmp_path, "--seconds", "3") as process:
-        output, _ = process.communicate(timeout=DEADLINE_S)
+        output, _ = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0, output
     (request_id,) = FOLLOW.findall(output)
@@ -60,10 +60,10 @@ def test_control_c_ends_everything(tmp_path: Path) -> None:
     """Ctrl-C: exit status 0, nobody left behind."""
     with demo(tmp_path) as process:
         url = address(process)
-        with urlopen(f"{url}/health", timeout=10) as answer:
+        with urlopen(f"{url}/health", timeout=PATIENCE_S) as answer:
             assert answer.status == 200
         os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=DEADLINE_S)
+        output, _ = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0, output
     assert all(gone(pid) for pid in workers(tmp_path))
@@ -72,7 +72,7 @@ def test_control_c_ends_everything(tmp_path: Path) -> None:
 def address(process: subprocess.Popen[str]) -> str:
     """The shop's URL, once the demo has printed all it has to say."""
     assert process.stdout is not None
-    text, deadline = "", time.monotonic() + DEADLINE_S
+    text, deadline = "", time.monotonic() + PATIENCE_S
     while "Ctrl-C ends it" not in text:
         assert time.monotonic() < deadline
         line = process.stdout.readline()

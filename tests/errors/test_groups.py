@@ -25,6 +25,7 @@ from proletto_otel.logs.record.call_site import CodeLocation
 from proletto_otel.setup import components
 from proletto_otel.state.store import Store
 from tests.corpus import secrets
+from tests.waiting import PATIENCE_S
 
 log = get_logger("shop")
 
@@ -310,7 +311,7 @@ def test_workers_share_groups(groups: ErrorGroups, tmp_path: Path) -> None:
     command = [sys.executable, "-c", WORKER, str(tmp_path / "state")]
     workers = [subprocess.Popen(command) for _ in range(4)]
 
-    assert [0] * 4 == [worker.wait(30) for worker in workers]
+    assert [0] * 4 == [worker.wait(PATIENCE_S) for worker in workers]
     assert [800] == [group.count for group in groups.groups()]
 
 

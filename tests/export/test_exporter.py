@@ -32,6 +32,7 @@ from proletto_otel.export.metric_reader import OwnNumbers
 from proletto_otel.export.spool import directory as spool_directory
 from proletto_otel.runtime import circuit_breaker
 from tests.otlp_sink import OtlpSink, Reply
+from tests.waiting import until
 
 Start = Callable[..., OtlpExporter]
 
@@ -41,14 +42,6 @@ def record(text: str) -> bytes:
     return otlp.log_record(
         time_ns=1, severity_number=9, severity_text="INFO", body=text, attributes=b""
     )
-
-
-def until(holds: Callable[[], Any], seconds: float = 20) -> None:
-    """Wait for a condition, up to a deadline."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def flush(exporter: OtlpExporter, seconds: float = 20) -> bool:
@@ -76,7 +69,7 @@ def law(exporter: OtlpExporter) -> dict[str, Any]:
 
     A record on its way from one count to the next is briefly in neither: read again.
     """
-    until(lambda: not misses(exporter), 5)
+    until(lambda: not misses(exporter))
     logs = ledger.totals()["otlp_logs"]
     return {**logs, "dropped": {reason: n for reason, n in logs["dropped"].items() if n}}
 

@@ -20,7 +20,8 @@ from proletto_otel.export import grpc_connection
 from proletto_otel.export.exporter import OtlpExporter
 from proletto_otel.export.http_connection import HttpConnection
 from proletto_otel.runtime import circuit_breaker
-from tests.export.test_exporter import record, until
+from tests.export.test_exporter import record
+from tests.waiting import until
 
 LOGS = grpc_connection.SERVICES["logs"]
 

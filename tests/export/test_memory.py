@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from proletto_otel.export.encoding.decoding import Message
 from proletto_otel.export.memory import MemoryExporter
+from tests.waiting import PATIENCE_S
 
 values = st.recursive(
     st.one_of(
@@ -114,4 +115,4 @@ with capture(tempfile.mkdtemp()) as captured:
     assert [404] == [s["attributes"]["http.response.status_code"] for s in captured.spans]
     assert captured.logs
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)

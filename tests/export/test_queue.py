@@ -11,6 +11,7 @@ import pytest
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.export.queue import ExportQueue
+from tests.waiting import PATIENCE_S
 
 SINK = "otlp_logs"
 
@@ -160,12 +161,12 @@ def test_threads_and_signal_handlers_lose_no_count(ledger: Ledger) -> None:
             thread.start()
         put(3)
         for thread in putters:
-            thread.join(60)
+            thread.join(PATIENCE_S)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         stop.set()
-        taker.join(60)
+        taker.join(PATIENCE_S)
     emitted, dropped = total(ledger)
 
     assert emitted > 80_000

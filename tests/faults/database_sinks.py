@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from proletto_otel.core import config
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.sinks.database.sink import DatabaseSink
+from tests.waiting import PATIENCE_S
 
 
 @contextmanager
@@ -91,5 +92,5 @@ def eight_workers(url: str) -> None:
         worker.stdin.flush()
 
     for worker in workers:
-        worker.communicate(timeout=50)
+        worker.communicate(timeout=PATIENCE_S)
         assert 0 == worker.returncode

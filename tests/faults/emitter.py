@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE_S, until
+
 ROOT = Path(__file__).parent.parent.parent
 Plain = dict[str, Any]
 
@@ -59,13 +61,13 @@ class Emitter:
         A record on its way from one count to the next is in neither for a moment: look again.
         """
         self.ask("pause")
-        totals: Plain = until(lambda: (t := self.ask("totals")) and not misses(t) and t, 10)
+        totals: Plain = until(lambda: (t := self.ask("totals")) and not misses(t) and t)
         return totals
 
     def stop(self) -> Plain:
         """End in order; give the last totals."""
         totals = self.ask("stop")
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=PATIENCE_S)
         assert {} == misses(totals)
         return totals
 
@@ -73,7 +75,7 @@ class Emitter:
         """`kill -9`."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=PATIENCE_S)
 
 
 def misses(totals: Plain) -> Plain:
@@ -94,15 +96,6 @@ def dropped(totals: Plain) -> Plain:
             if n:
                 found[reason] = found.get(reason, 0) + n
     return found
-
-
-def until(holds: Any, seconds: float = 40) -> Any:
-    """Wait for a condition, up to a deadline; give its value."""
-    deadline = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return value
 
 
 class Process:

@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.servers import free_port, until
+from tests.servers import free_port
+from tests.waiting import PATIENCE_S, until
 
 APP = """
 import logging, os
@@ -87,7 +88,7 @@ class Program:
                 command, cwd=self.directory, env=self._environment, stdout=output, stderr=output
             )
         if serves:
-            until(self._answers, 20, "the server answers")
+            until(self._answers, "the server answers")
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -98,7 +99,7 @@ class Program:
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         """One request on a connection of its own; headers by name with `_` for `-`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request("GET", path, headers=sent)
@@ -130,12 +131,12 @@ class Program:
         text = (self.logs / "shop_structured.json").read_text()
         return [line for line in map(json.loads, text.splitlines()) if line["logger"] == logger]
 
-    def end(self, number: int = signal.SIGTERM, within_s: float = 15.0) -> float:
+    def end(self, number: int = signal.SIGTERM) -> float:
         """Send a signal; the seconds until the process ended."""
         assert self.process is not None
         began = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(within_s)
+        self.process.wait(PATIENCE_S)
         return time.monotonic() - began
 
     def family(self) -> list[psutil.Process]:
@@ -151,7 +152,7 @@ class Program:
         for process in self.family():
             with suppress(psutil.Error):
                 process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
 
 @contextmanager

@@ -22,9 +22,10 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from tests.faults import workers
-from tests.faults.workers import Server, serving, until
+from tests.faults.workers import Server, serving
 from tests.servers import free_port
 from tests.slack_server import SlackServer
+from tests.waiting import PATIENCE_S, until
 
 APP = """
 from pathlib import Path
@@ -154,9 +155,9 @@ def test_alert_of_four_workers_is_told_once(tmp_path: Path, people: People) -> N
     """Beyond the limit for 5 s: one Slack message, one email, one log entry; then one recovery."""
     with serving(tmp_path, "-w", "4", **people.settings()) as server:
         press(tmp_path, 50)
-        until(lambda: people.of("pressure") == ["firing"], 30)
+        until(lambda: people.of("pressure") == ["firing"])
         press(tmp_path, 1)
-        until(lambda: len(people.of("pressure")) > 1, 30)
+        until(lambda: len(people.of("pressure")) > 1)
 
     assert ["firing", "resolved"] == people.of("pressure")
     assert 2 == len([subject for subject in people.mails if "pressure" in subject])
@@ -175,8 +176,8 @@ def test_cpu_burner_is_seen(tmp_path: Path, people: People) -> None:
     burner = subprocess.Popen(["nice", sys.executable, "-c", "while True: pass"])
     try:
         with serving(tmp_path, "-w", "4", **people.settings()) as server:
-            until(lambda: people.of("cpu_percent") == ["firing"], 40)
-            until(lambda: people.titled("HighCpu") and people.mailed("HighCpu"), 10)
+            until(lambda: people.of("cpu_percent") == ["firing"])
+            until(lambda: people.titled("HighCpu") and people.mailed("HighCpu"))
     finally:
         burner.kill()
         burner.wait()
@@ -193,23 +194,23 @@ def test_killed_leader_is_followed_without_loss_or_double(tmp_path: Path, people
     with serving(tmp_path, "-w", "4", **people.settings()) as server:
 
         def kill_leader() -> None:
-            until(lambda: leader(server) in server.pids(), 15)
+            until(lambda: leader(server) in server.pids())
             before = leader(server)
             assert before is not None
             os.kill(before, signal.SIGKILL)
-            until(lambda: leader(server) not in (None, before), 15)
+            until(lambda: leader(server) not in (None, before))
 
         press(tmp_path, 50)
         kill_leader()
-        until(lambda: people.of("pressure") == ["firing"] and settled(server), 30)
+        until(lambda: people.of("pressure") == ["firing"] and settled(server))
         kill_leader()
         kill_leader()
         press(tmp_path, 1)
         kill_leader()
-        until(lambda: len(people.of("pressure")) > 1 and settled(server), 30)
+        until(lambda: len(people.of("pressure")) > 1 and settled(server))
         kill_leader()
         press(tmp_path, 70)
-        until(lambda: len(people.of("pressure")) > 2, 30)
+        until(lambda: len(people.of("pressure")) > 2)
 
     assert ["firing", "resolved", "firing"] == people.of("pressure")
     assert ["firing", "resolved", "firing"] == log_entries(server, "pressure")
@@ -245,11 +246,11 @@ def test_cron_job_takes_no_alert_over(tmp_path: Path, people: People) -> None:
         assert "leads\n" == cron.stdout.readline()
         with serving(tmp_path, "-w", "2", **settings):
             press(tmp_path, 50)
-            until(lambda: people.of("pressure") == ["firing"], 30)
+            until(lambda: people.of("pressure") == ["firing"])
             press(tmp_path, 1)
-            until(lambda: len(people.of("pressure")) > 1, 30)
+            until(lambda: len(people.of("pressure")) > 1)
     finally:
-        cron.communicate("\n", timeout=20)
+        cron.communicate("\n", timeout=PATIENCE_S)
 
     assert ["firing", "resolved"] == people.of("pressure")
     assert [] == people.of("monitoring:unevaluated")

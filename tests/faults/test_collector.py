@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.otlp_sink import ROOT
+from tests.waiting import PATIENCE_S
 
 PROGRAM = """
 import gc
@@ -54,7 +55,7 @@ def test_requests_that_the_collector_ends_are_counted_and_harm_nothing(tmp_path:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.replace("ROUNDS", str(ROUNDS))],
         cwd=ROOT, env={"LOG_DIR": str(tmp_path), "OTEL_SDK_DISABLED": "1", "PROLETTO_STRICT": "1"},
-        capture_output=True, timeout=100, check=False,
+        capture_output=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
     assert (0, "") == (done.returncode, done.stderr.decode()[-2000:])

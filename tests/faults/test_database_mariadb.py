@@ -14,7 +14,8 @@ from proletto_otel.logs.sinks.database.sink import DatabaseSink
 from tests.faults.database_sinks import count, eight_workers, flushed, messages, running
 from tests.logs.conftest import Room, balance
 from tests.logs.conftest import room as _room
-from tests.servers import MariaDB, needs_mariadb, until
+from tests.servers import MariaDB, needs_mariadb
+from tests.waiting import until
 
 pytestmark = needs_mariadb
 log = get_logger("shop")

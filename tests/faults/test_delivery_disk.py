@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.emitter import Emitter, dropped, until
+from tests.faults.emitter import Emitter, dropped
 from tests.faults.test_delivery_outage import arrived, uids
 from tests.otlp_sink import SinkProcess
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_full_disk_is_counted_and_used_again(sink: SinkProcess, disk: Path) -> N
         waiting = full["pending"]["otlp_traces"]
         assert waiting > 0
         (disk / "ballast").unlink()
-        until(lambda: app.ask("totals")["pending"]["otlp_traces"] == 0, 5)
+        until(lambda: app.ask("totals")["pending"]["otlp_traces"] == 0)
         after = app.law()
         assert 1000 == after["ledger"]["otlp_traces"]["spooled"]
         sink.start()

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.emitter import Emitter, dropped, until
+from tests.faults.emitter import Emitter, dropped
 from tests.otlp_sink import OtlpSink, Reply, SinkProcess
+from tests.waiting import until
 
 OUTAGE_S = 8.0
 """The short form; the full one is ten minutes."""
@@ -60,15 +61,15 @@ def test_outage_loses_nothing(sink: SinkProcess, tmp_path: Path, fault: str) -> 
         until(lambda: sink.records("logs"))
         before = app.ask("totals")
         sink.kill() if fault == "refused" else sink.pause()
-        until(lambda: app.ask("totals")["status"]["logs"]["state"] != "closed", 10)
+        until(lambda: app.ask("totals")["status"]["logs"]["state"] != "closed")
         time.sleep(OUTAGE_S)
         during = app.law()
         app.ask("go")
         sink.start() if fault == "refused" else sink.resume()
-        until(lambda: app.ask("totals")["status"]["logs"]["state"] == "closed", 60)
+        until(lambda: app.ask("totals")["status"]["logs"]["state"] == "closed")
         app.ask("pause")
         requests = app.ask("totals")["requests"]
-        until(lambda: arrived(sink, requests), 60)
+        until(lambda: arrived(sink, requests))
         after = app.law()
 
     grown = during["rss"] - before["rss"]
@@ -97,11 +98,11 @@ def test_full_spool_loses_its_oldest_alone(sink: SinkProcess, tmp_path: Path) ->
 
     with Emitter(sink.url, tmp_path / "state", rate=RATE, **full) as app:
         app.ask("go")
-        until(loses, 60)
+        until(loses)
         time.sleep(OUTAGE_S / 2)
         app.ask("pause")
         sink.start()
-        until(lambda: spooled(app.law()) == 0, 60)
+        until(lambda: spooled(app.law()) == 0)
         after = app.law()
     spans, logs = uids(sink.records("traces")), uids(sink.records("logs"))
     requests, lost = after["requests"], dropped(after)

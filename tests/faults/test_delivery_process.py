@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.emitter import ROOT, Emitter, dropped, until
+from tests.faults.emitter import ROOT, Emitter, dropped
 from tests.faults.test_delivery_outage import arrived, assert_complete, uids
 from tests.otlp_sink import OtlpSink, SinkProcess
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_jumping_clock_stalls_nothing(sink: SinkProcess, tmp_path: Path) -> None
         for i, jump in enumerate(("0", "-3600", "3600", "3600", "-7200")):
             app.ask(f"clock {jump}")
             app.ask("emit 50")
-            until(lambda n=50 * (i + 1): arrived(sink, n), 5)
+            until(lambda n=50 * (i + 1): arrived(sink, n))
         totals = app.law()
 
     assert {} == dropped(totals)
@@ -164,7 +165,7 @@ def test_fork_during_an_export_loses_and_doubles_nothing(tmp_path: Path) -> None
         )  # fmt: skip
         time.sleep(1.5)
         sink.hanging.clear()
-        lines = process.communicate(timeout=40)[0].splitlines()
+        lines = process.communicate(timeout=PATIENCE_S)[0].splitlines()
         until(lambda: len({r["attributes"]["uid"] for r in sink.logs}) >= 650)
         found = [record["attributes"]["uid"] for record in sink.logs]
         instances = {

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.slack_server import SlackServer
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,8 @@ def test_short_script_delivers_at_its_end(tmp_path: Path, how: str, code: int, s
         }
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, how],
-            env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False,
+            env=os.environ | environ, capture_output=True, text=True,
+            timeout=PATIENCE_S, check=False,
         )  # fmt: skip
         told = [message.raw for message in slack.messages]
     engine = sa.create_engine(f"sqlite:///{tmp_path}/shop.db", poolclass=sa.NullPool)

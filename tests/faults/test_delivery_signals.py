@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp_sink import OtlpSink
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 2000
@@ -77,7 +78,7 @@ def program(sink: OtlpSink, state: Path, how: str) -> Iterator[subprocess.Popen[
     try:
         yield process
     finally:
-        process.communicate(timeout=40)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def spooled(state: Path) -> int:

@@ -20,7 +20,7 @@ from proletto_otel.logs.format import text as text_format
 from proletto_otel.logs.record.call_site import CallSite
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.sinks.files.file_sink import SizedFileSink
-from tests.servers import until
+from tests.waiting import PATIENCE_S, until
 
 SINK = "file"
 
@@ -123,7 +123,7 @@ def test_unusable_directory(tmp_path: Path, console: str) -> None:
             break
         printed.append(line)
     base.chmod(0o777)
-    out, errors = running.communicate("\n", timeout=60)
+    out, errors = running.communicate("\n", timeout=PATIENCE_S)
 
     assert 0 == running.returncode, errors
     everything = printed + out.splitlines() + errors.splitlines()
@@ -162,9 +162,9 @@ def test_file_unlinked_under_many_writers_comes_back(tmp_path: Path) -> None:
         thread.start()
     try:
         for turn in range(5):
-            until(lambda: path.exists() and path.stat().st_size > 20_000, 30)
+            until(lambda: path.exists() and path.stat().st_size > 20_000)
             moved.append(path.rename(tmp_path / f"moved.{turn}"))
-        until(lambda: path.exists() and path.stat().st_size > 20_000, 30)
+        until(lambda: path.exists() and path.stat().st_size > 20_000)
     finally:
         enough.set()
         for thread in threads:
@@ -210,6 +210,6 @@ def test_modes_owners_and_links(tmp_path: Path) -> None:
     assert not target.exists()
     assert 1 == ledger.totals()[SINK]["dropped"]["unwritable"]
     (directory / "app.log").unlink()
-    until(lambda: write(sink, 3, 1) or (directory / "app.log").exists(), 10)
+    until(lambda: write(sink, 3, 1) or (directory / "app.log").exists())
     assert (65534, [3]) == ((directory / "app.log").stat().st_uid, numbers(directory / "app.log"))
     sink.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.workers import serving
+from tests.waiting import PATIENCE_S
 
 PROCESSES = 8
 RECORDS = 5_000
@@ -74,7 +75,7 @@ def run(directory: Path, how: str) -> None:
         for argument in arguments
     ]
     try:
-        assert [0] * len(running) == [process.wait(55) for process in running]
+        assert [0] * len(running) == [process.wait(PATIENCE_S) for process in running]
     finally:
         for process in running:
             process.kill()
@@ -170,7 +171,7 @@ def test_backups_stay_bounded(tmp_path: Path) -> None:
         str(tmp_path), "fresh",
     ]  # fmt: skip
     running = [subprocess.Popen([*command, str(w), "2000"]) for w in range(4)]
-    assert [0] * 4 == [process.wait(55) for process in running]
+    assert [0] * 4 == [process.wait(PATIENCE_S) for process in running]
 
     assert len(files(tmp_path, "proletto_structured.json*")) == 4
     assert len(files(tmp_path, "proletto.log*")) <= 4

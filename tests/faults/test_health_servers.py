@@ -18,7 +18,8 @@ from proletto_otel.monitoring import database_check, redis_check
 from proletto_otel.web.access import Access
 from proletto_otel.web.site import Site
 from tests.monitoring.bound import Bound
-from tests.servers import PostgreSQL, Redis, needs_postgresql, needs_redis, until
+from tests.servers import PostgreSQL, Redis, needs_postgresql, needs_redis
+from tests.waiting import until
 from tests.web.test_routes import serve
 
 INTERVAL_S = 0.3
@@ -83,11 +84,11 @@ def test_postgresql_that_stops_or_hangs_is_seen_and_its_return_too(
             assert it.ready() == 200
             getattr(server, way)()
             down = time.time()
-            until(lambda: it.ready() == 503, 15, "/readyz closes")
+            until(lambda: it.ready() == 503, "/readyz closes")
             assert "unhealthy" == it.state()
             assert ("timeout" in it.message()) == (way == "hang")
             (server.resume if way == "hang" else server.start)()
-            until(lambda: it.ready() == 200, 15, "/readyz opens")
+            until(lambda: it.ready() == 200, "/readyz opens")
             states, lasted = outage(it, "database")
             share = it.bound.monitor.get_health().checks[0].uptime_24h
             assert ["healthy", "degraded", "unhealthy", "healthy"] == states
@@ -103,7 +104,7 @@ def test_probes_of_a_hung_database_are_answered_in_time(tmp_path: Path) -> None:
         check = database_check(server.url, timeout=1)
         with watching(tmp_path / "state", "database", check) as it:
             server.hang()
-            until(lambda: it.ready() == 503, 15, "/readyz closes")
+            until(lambda: it.ready() == 503, "/readyz closes")
             took: list[float] = []
 
             def probe() -> None:
@@ -148,9 +149,9 @@ def test_redis_that_stops_or_hangs_is_seen_and_its_return_too(
         target = client if as_client else server.url
         with watching(tmp_path / "state", "redis", redis_check(target, timeout=0.4)) as it:
             getattr(server, way)()
-            until(lambda: it.ready() == 503, 15, "/readyz closes")
+            until(lambda: it.ready() == 503, "/readyz closes")
             (server.resume if way == "hang" else server.start)()
-            until(lambda: it.ready() == 200, 15, "/readyz opens")
+            until(lambda: it.ready() == 200, "/readyz opens")
             states, _ = outage(it, "redis")
             assert ["healthy", "degraded", "unhealthy", "healthy"] == states
         client.close()

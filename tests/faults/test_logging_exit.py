@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 PROGRAM = """
 import atexit, logging, sys, threading
 from proletto_otel.core import config
@@ -37,7 +39,7 @@ logger.info("the end")
 def run(tmp_path: Path, *more: str) -> tuple[list[str], subprocess.CompletedProcess[str]]:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), *more],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     lines = (tmp_path / "proletto_structured.json").read_text().splitlines()
     return [json.loads(line)["message"] for line in lines], done

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 PROGRAM = """
 import logging, signal, sys, time
 from collections import deque
@@ -58,7 +60,8 @@ def test_no_deadlock_in_a_storm_of_signals(tmp_path: Path, when: str) -> None:
     """2,000 signals a second log while the program logs and files rotate: it ends, it adds up."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), when],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=50, check=False,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
     assert 0 == done.returncode, done.stderr

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.faults import workers
-from tests.faults.workers import Server, Traffic, serving, until
+from tests.faults.workers import Server, Traffic, serving
+from tests.waiting import until
 
 PEEK = """
 import os, dataclasses
@@ -57,16 +58,16 @@ def test_every_worker_shows_the_same_and_a_deploy_is_marked(
                 shown[found["pid"]] = found
             return len(shown) == 4
 
-        until(all_show_it, 30)
+        until(all_show_it)
         assert {""} == {found["reason"] for found in shown.values()}
         assert all(found["age_s"] < 30 and found["errors"] == 20 for found in shown.values())
         assert {"1.2"} == {found["version"] for found in shown.values()}
-        until(lambda: set(peek(server)["workers"]) == set(server.pids()), 20)
+        until(lambda: set(peek(server)["workers"]) == set(server.pids()))
         killed = server.pids()[0]
         os.kill(killed, signal.SIGKILL)
-        until(lambda: ["worker_ended", killed, "1.2"] in peek(server)["marks"], 20)
+        until(lambda: ["worker_ended", killed, "1.2"] in peek(server)["marks"])
     with serving(tmp_path, "-w", "4", **{version: "service.version=1.3"}) as server:
-        until(lambda: peek(server)["version"] == "1.3", 20)
+        until(lambda: peek(server)["version"] == "1.3")
         marks = peek(server)["marks"]
 
     assert ["1.2", "1.3"] == [version for kind, _, version in marks if kind == "deploy"]

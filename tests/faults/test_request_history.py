@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.workers import Key, Server, Traffic, serving, until
+from tests.faults.workers import Key, Server, Traffic, serving
+from tests.waiting import until
 
 RECYCLING = ("--max-requests", "120", "--max-requests-jitter", "30")
 CLASSES = {"200": "c2", "503": "c5"}
@@ -80,9 +81,9 @@ def test_every_request_is_in_every_tier(tmp_path: Path, options: tuple[str, ...]
         traffic.wait()
 
         for tier in (60, 900, 10_800):
-            until(lambda tier=tier: exact(stored(server, tier), traffic), 10)
-            until(lambda tier=tier: codes(server, tier) == stored(server, tier), 5)
-        until(lambda: durations(server) >= traffic.answered.total(), 5)
+            until(lambda tier=tier: exact(stored(server, tier), traffic))
+            until(lambda tier=tier: codes(server, tier) == stored(server, tier))
+        until(lambda: durations(server) >= traffic.answered.total())
         assert durations(server) <= traffic.sent
         assert not first & set(server.pids())
 
@@ -92,13 +93,13 @@ def test_killed_leaders_lose_no_request(tmp_path: Path) -> None:
     with serving(tmp_path, "-w", "4") as server:
         traffic = Traffic(server, 1200)
         for share in (200, 400, 600, 800):
-            until(lambda share=share: traffic.sent > share, 60)
+            until(lambda share=share: traffic.sent > share)
             os.kill(server.pids()[0], signal.SIGKILL)
         traffic.wait()
 
         for tier in (60, 900, 10_800):
-            until(lambda tier=tier: exact(stored(server, tier), traffic), 10)
-            until(lambda tier=tier: codes(server, tier) == stored(server, tier), 5)
+            until(lambda tier=tier: exact(stored(server, tier), traffic))
+            until(lambda tier=tier: codes(server, tier) == stored(server, tier))
 
 
 def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -110,6 +111,6 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
             traffic.wait()
             answered += traffic.answered
     with serving(tmp_path, "-w", "2") as server:
-        until(lambda: stored(server, 60) == answered, 10)
-        until(lambda: stored(server, 10_800) == answered, 10)
+        until(lambda: stored(server, 60) == answered)
+        until(lambda: stored(server, 10_800) == answered)
         assert codes(server, 60) == answered

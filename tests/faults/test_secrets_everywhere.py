@@ -26,6 +26,7 @@ from tests.corpus import ordinary, secrets
 from tests.faults.secrets_app import MARK, misses
 from tests.otlp_sink import ROOT, OtlpSink, Reply
 from tests.slack_server import SlackServer
+from tests.waiting import PATIENCE_S
 
 CANARIES = secrets.canaries()
 SECRETS = {c.secret: c.text for c in CANARIES} | {v: k for k, v in secrets.keyed()}
@@ -81,7 +82,8 @@ def run(directory: Path, mode: str, collector: bool) -> Run:
             environ["SLACK_WEBHOOK_URL"] = slack.webhook_url
         done = subprocess.run(
             [sys.executable, "-m", "tests.faults.secrets_app", mode],
-            cwd=ROOT, env=os.environ | environ, capture_output=True, timeout=90, check=False,
+            cwd=ROOT, env=os.environ | environ, capture_output=True,
+            timeout=PATIENCE_S, check=False,
         )  # fmt: skip
     console, _, status = done.stderr.rpartition(MARK.encode())
     assert 0 == done.returncode, str(done.returncode) + done.stderr[-3000:].decode()

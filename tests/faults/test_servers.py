@@ -17,7 +17,8 @@ import pytest
 
 from tests.faults.serving import APP, Program, program
 from tests.otlp_sink import OtlpSink
-from tests.servers import free_port, until
+from tests.servers import free_port
+from tests.waiting import PATIENCE_S, until
 
 REQUESTS = 120
 SERVER_SPAN = 2
@@ -83,7 +84,7 @@ def start_uwsgi(shop: Program, *options: str) -> int:
 
 def workers_idle(stats: int) -> bool:
     """Whether all workers loaded the application and none is in a request."""
-    with socket.create_connection(("127.0.0.1", stats), 5) as connection:
+    with socket.create_connection(("127.0.0.1", stats), PATIENCE_S) as connection:
         text = b"".join(iter(lambda: connection.recv(65536), b""))
     workers = json.loads(text)["workers"]
     return all(worker["apps"] and worker["status"] == "idle" for worker in workers)
@@ -93,8 +94,8 @@ def deliver_the_rest(shop: Program) -> None:
     """Start once more if the end left something on disk, as a deployment would."""
     if spooled(shop):
         stats = start_uwsgi(shop, *AT_ONCE)
-        until(lambda: not spooled(shop), 15, "the spool is empty")
-        until(lambda: workers_idle(stats), 15, "idle workers")
+        until(lambda: not spooled(shop), "the spool is empty")
+        until(lambda: workers_idle(stats), "idle workers")
         shop.end()
 
 
@@ -109,8 +110,8 @@ def test_uwsgi_loses_nothing_when_its_workers_are_idle(
     ids = names(REQUESTS)
 
     shop.ask(ids)
-    until(lambda: {REQUESTS} == {shop.counted() for _ in range(6)}, 5, "exact totals")
-    until(lambda: workers_idle(stats), 15, "idle workers")
+    until(lambda: {REQUESTS} == {shop.counted() for _ in range(6)}, "exact totals")
+    until(lambda: workers_idle(stats), "idle workers")
     shop.end(number)
     deliver_the_rest(shop)
 
@@ -131,14 +132,16 @@ def test_uwsgi_workers_begin_without_a_request(shop: Program, options: tuple[str
     shop.start(str(UWSGI), *address, *app, *options, *workers, serves=False)
     master = shop.family()[0]
     if options:
-        until(lambda: "spawned uWSGI worker 2" in shop.output, 15)
+        until(lambda: "spawned uWSGI worker 2" in shop.output)
         assert 1 == master.num_threads()
 
     expected = {process.pid for process in shop.family()} - ({master.pid} if options else set())
-    until(lambda: expected <= publishers(shop), 15, "numbers of each worker")
+    until(lambda: expected <= publishers(shop), "numbers of each worker")
 
     assert (2 if options else 1) == len(expected)
     assert expected == publishers(shop)
+    # A signal while it loads the application is lost on a worker; uWSGI waits a minute for it then.
+    until(lambda: expected <= shop.ask(names(16)), "each worker answers")
     shop.end(signal.SIGINT)
 
 
@@ -166,7 +169,7 @@ def test_uwsgi_default_settings_send_without_a_further_request(
     ids = names(20)
 
     shop.ask(ids)
-    until(lambda: sorted(ids) == requests_at(sink), 5, "spans without another request")
+    until(lambda: sorted(ids) == requests_at(sink), "spans without another request")
 
     assert shop.process is not None
     speakers = {span["resource"]["process.pid"] for span in sink.spans}
@@ -195,18 +198,18 @@ def test_the_reloader_parent_is_silent_and_a_reload_goes_on(
 
     (child,) = shop.ask(first)
     # longer than the parent would need to start by itself
-    until(lambda: len(first) == shop.counted(), 5, "each counted once")
-    until(lambda: time.time() - psutil.Process(parent).create_time() > 5, 10)
+    until(lambda: len(first) == shop.counted(), "each counted once")
+    until(lambda: time.time() - psutil.Process(parent).create_time() > 5)
     assert child != parent
     assert [] == state_files(parent)
     assert {child} == publishers(shop)
 
     shop.app.write_text(shop.app.read_text().replace("VERSION = 1", "VERSION = 2"))
-    until(lambda: [child] != serving(shop, parent) and shop._answers(), 20, "a new child")
+    until(lambda: [child] != serving(shop, parent) and shop._answers(), "a new child")
     (after,) = shop.ask(second)
     both = sorted(first + second)
-    until(lambda: len(both) == shop.counted(), 10, "the sum over the reload")
-    until(lambda: both == requests_at(sink), 10, "all spans, each once")
+    until(lambda: len(both) == shop.counted(), "the sum over the reload")
+    until(lambda: both == requests_at(sink), "all spans, each once")
 
     assert after not in (parent, child)
     assert {child, after} == {span["resource"]["process.pid"] for span in sink.spans}
@@ -253,7 +256,7 @@ def test_a_script_that_gets_sigterm_loses_nothing(
     """SIGTERM is as good as an exit, and still what the parent sees the program end by."""
     shop.app.write_text(SCRIPT.format(activate=activate))
     shop.start(sys.executable, "shop.py", serves=False)
-    until(lambda: "ready" in shop.output, 15)
+    until(lambda: "ready" in shop.output)
 
     assert shop.end() < EXIT_S
 
@@ -304,7 +307,7 @@ def test_children_of_multiprocessing_lose_nothing(
     shop.app.write_text(CHILDREN)
     shop.start(sys.executable, "shop.py", method, serves=False)
     assert shop.process is not None
-    shop.process.wait(40)
+    shop.process.wait(PATIENCE_S)
 
     assert f"[0, 0, 0, {-signal.SIGTERM}]" in shop.output
     steps = [f"step {number}.{step}" for number in range(4) for step in range(50)]
@@ -389,7 +392,7 @@ def test_an_absent_collector_costs_one_warning_and_nothing_else(
             each.app.write_text(APP.replace("log_console=False", "log_console=True"))
             start_gunicorn(each, *options)
         times = interleaved([present, absent], ids)
-        until(lambda: spooled(absent), 10, "records on disk")
+        until(lambda: spooled(absent), "records on disk")
         assert present.end() < EXIT_S
         ended = absent.end()
         assert ended < EXIT_S
@@ -399,8 +402,8 @@ def test_an_absent_collector_costs_one_warning_and_nothing_else(
 
         with OtlpSink(missing) as late:
             start_gunicorn(absent, *options)
-            until(lambda: len(ids) <= len(requests_at(late)), 20, "the spooled spans")
-            until(lambda: len(ids) <= lines_at(late, "item asked for"), 20, "the spooled lines")
+            until(lambda: len(ids) <= len(requests_at(late)), "the spooled spans")
+            until(lambda: len(ids) <= lines_at(late, "item asked for"), "the spooled lines")
             absent.end()
             assert_complete(absent, late, ids)
             assert not spooled(absent)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.servers import until
 from tests.slack_server import SlackServer
+from tests.waiting import until
 
 WORKERS = 8
 EACH = 1250
@@ -61,8 +61,8 @@ def test_storm(tmp_path: Path) -> None:
         for worker in workers:
             tell(worker)
         reports = [read(worker) for worker in workers]
-        until(lambda: told(slack) == WORKERS * EACH, 30, "all records are told")
-        until(lambda: len(titles(slack, "RESOLVED")) == ERRORS, 30, "three ends")
+        until(lambda: told(slack) == WORKERS * EACH, "all records are told")
+        until(lambda: len(titles(slack, "RESOLVED")) == ERRORS, "three ends")
 
     for report in reports:
         assert report.startswith('[true, {"emitted": 1250, "delivered": 1250')

@@ -24,15 +24,10 @@ from proletto_otel.setup.telemetry import Telemetry
 from proletto_otel.state import store
 from proletto_otel.testing import TelemetryCapture
 from tests.faults.workers import Traffic, serving
-from tests.faults.workers import until as until_in_time
+from tests.waiting import until
 
 COUNT = "http_server_request_duration_seconds_count"
 FILLER = "filler"
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Poll until *holds*, for at most 20 seconds."""
-    until_in_time(lambda: bool(holds()), 20)
 
 
 class Shop:

@@ -9,7 +9,7 @@ from pathlib import Path
 import simple_websocket
 
 from tests.faults.serving import program
-from tests.servers import until
+from tests.waiting import PATIENCE_S, until
 
 APP = """
 from flask import Flask, Response
@@ -53,7 +53,7 @@ def test_a_websocket_that_closes_is_no_error(tmp_path: Path) -> None:
         for _ in range(3):
             client = simple_websocket.Client.connect(f"ws://127.0.0.1:{shop.port}/echo")
             client.send("hello")
-            assert "hello" == client.receive(timeout=20)
+            assert "hello" == client.receive(timeout=PATIENCE_S)
             client.close()
         assert [200, 200] == [shop.get(path)[0] for path in ("/events", "/item")]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.workers import Key, Server, Traffic, serving, until
+from tests.faults.workers import Key, Server, Traffic, serving
+from tests.waiting import until
 
 
 def exact(found: Counter[Key], traffic: Traffic) -> bool:
@@ -55,7 +56,7 @@ def test_totals_are_the_requests(tmp_path: Path, options: tuple[str, ...]) -> No
         traffic.wait()
         watch.end()
 
-        until(lambda: all(server.counts() == traffic.answered for _ in range(8)), 5)
+        until(lambda: all(server.counts() == traffic.answered for _ in range(8)))
 
     assert not traffic.broken
     assert [] == watch.fell
@@ -66,12 +67,12 @@ def test_a_killed_worker_loses_no_finished_request(tmp_path: Path) -> None:
     """SIGKILL half way, nobody scraping: totals by route are exact but for what was in flight."""
     with serving(tmp_path, "-w", "4") as server:
         traffic = Traffic(server, 3000)
-        until(lambda: traffic.sent > 1500, 60)
+        until(lambda: traffic.sent > 1500)
         os.kill(server.pids()[0], signal.SIGKILL)
         traffic.wait()
 
-        until(lambda: exact(server.counts(), traffic), 5)
-        until(lambda: all(exact(server.counts(), traffic) for _ in range(8)), 5)
+        until(lambda: exact(server.counts(), traffic))
+        until(lambda: all(exact(server.counts(), traffic) for _ in range(8)))
 
 
 def test_numbers_never_fall_while_workers_come_and_go(tmp_path: Path) -> None:
@@ -81,11 +82,11 @@ def test_numbers_never_fall_while_workers_come_and_go(tmp_path: Path) -> None:
         first = set(server.pids())
         watch = Watch(server)
         traffic = Traffic(server, 3000)
-        until(lambda: traffic.sent > 1500, 60)
+        until(lambda: traffic.sent > 1500)
         os.kill(server.pids()[0], signal.SIGKILL)
         traffic.wait()
         watch.end()
-        until(lambda: exact(server.counts(), traffic), 5)
+        until(lambda: exact(server.counts(), traffic))
         assert not first & set(server.pids())
 
     assert [] == watch.fell
@@ -105,7 +106,7 @@ def test_services_that_share_a_log_directory_keep_their_numbers(tmp_path: Path) 
         for each in traffic:
             each.wait()
         for server, sent in zip((shop, stock), traffic, strict=True):
-            until(lambda s=server, t=sent: all(s.counts() == t.answered for _ in range(4)), 5)
+            until(lambda s=server, t=sent: all(s.counts() == t.answered for _ in range(4)))
 
     found = {path.name for path in (tmp_path / "logs").iterdir()}
     assert {"shop.log", "stock.log", ".state"} <= found

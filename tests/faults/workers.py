@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import free_port
+from tests.waiting import PATIENCE_S, until
 
 APP = """
 import os
@@ -73,7 +73,7 @@ class Server:
         Raises:
             OSError: when the worker died.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -103,7 +103,7 @@ class Server:
         """SIGTERM, as a service manager would."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(15)
+            self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -117,7 +117,7 @@ def serving(directory: Path, *options: str, **settings: str) -> Iterator[Server]
     """A server that answers."""
     server = Server(directory, *options, **settings)
     try:
-        until(lambda: _answers(server), 20)
+        until(lambda: _answers(server))
         yield server
     finally:
         server.stop()
@@ -162,18 +162,6 @@ class Traffic:
                 into = self.broken
             with self._lock:
                 into[key] += 1
-
-
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    """Poll *condition* until it holds.
-
-    Raises:
-        AssertionError: when it does not in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def _answers(server: Server) -> bool:

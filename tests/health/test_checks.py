@@ -15,6 +15,7 @@ from opentelemetry import context as otel
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.health.checks import Check, Runner
 from proletto_otel.health.results import HealthResult
+from tests.waiting import PATIENCE_S
 
 
 def outcome(function: Any, **settings: Any) -> tuple[str, str]:
@@ -104,7 +105,7 @@ def test_async_check_that_hangs_is_cancelled() -> None:
     status, message = outcome(check, timeout=0.2)
 
     assert ("unhealthy", "timeout: no answer within 0.2 s") == (status, message)
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE_S)
 
 
 def test_slow_success_is_degraded() -> None:

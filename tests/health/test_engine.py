@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from proletto_otel.health.results import Outcome
 from proletto_otel.health.states import Rules
 from proletto_otel.health.store import HealthStore
 from proletto_otel.state.store import Store
+from tests.waiting import PATIENCE_S, until
 
 
 class Time:
@@ -60,14 +60,6 @@ def with_check(made: HealthEngine, function: CheckFunction, **settings: bool) ->
 def status(made: HealthEngine) -> str:
     """The state of `db`."""
     return made.states()[0].status
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Poll until *holds*."""
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_workers_agree_through_the_store(tmp_path: Path) -> None:
@@ -334,7 +326,7 @@ def test_only_scheduled_rounds_make_a_check_unhealthy(tmp_path: Path) -> None:
         until(lambda asked=asked: broken.asked == asked)  # type: ignore[misc]
         flight = made._retry._flight
         assert flight is not None  # `join` would start another one when it is over
-        assert flight.wait(10)
+        assert flight.wait(PATIENCE_S)
 
     assert 1 == made.shared.load()["db"].failures
 

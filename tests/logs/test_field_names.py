@@ -14,6 +14,7 @@ import pytest
 from proletto_otel.core.conventions import EXCEPTION_TYPE, LOG_FIELDS, REQUEST_ID, RESERVED_FACTS
 from proletto_otel.logs.api.loggers import logger
 from tests.logs.conftest import Room
+from tests.waiting import PATIENCE_S
 
 RENAMED = """
 import json, re, sys
@@ -68,7 +69,7 @@ def test_every_output_follows_a_name(tmp_path: Path) -> None:
     """Another name in `conventions` is the name in every JSON, text and OpenTelemetry record."""
     done = subprocess.run(
         [sys.executable, "-c", RENAMED + RECORDED, json.dumps(LOG_FIELDS), str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert "" == done.stderr
     sent = json.loads(done.stdout.splitlines()[-1])
@@ -111,7 +112,7 @@ def test_what_reads_records_follows_a_name(tmp_path: Path) -> None:
     """Stored errors, `doctor` and Grafana's dashboards ask for the name that records have."""
     done = subprocess.run(
         [sys.executable, "-c", RENAMED + READ, json.dumps(["request_id"]), str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=ROOT,
     )  # fmt: skip
     assert "" == done.stderr
     stored, asked, *dashboards = done.stdout.splitlines()

@@ -21,7 +21,7 @@ import pytest
 
 from tests.faults.serving import Program
 from tests.otlp_sink import SinkProcess
-from tests.servers import until
+from tests.waiting import PATIENCE_S, until
 
 MINUTES = float(os.environ.get("PROLETTO_OUTAGE_MINUTES", "10"))
 RATE = float(os.environ.get("PROLETTO_OUTAGE_RATE", "500"))
@@ -48,11 +48,11 @@ class Load:
         """The numbers of all requests that were answered."""
         self._over.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(PATIENCE_S)
         return {number for mine in self.answered for number in mine}
 
     def _ask(self, client: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         begin, number = time.monotonic(), client
         while not self._over.is_set():
             time.sleep(max(0.0, begin + (number - client) / RATE - time.monotonic()))
@@ -124,12 +124,12 @@ def test_ten_minutes_without_a_collector_lose_nothing(tmp_path: Path) -> None:
         sink.start()
         time.sleep(10)
         answered = load.stop()
-        until(lambda: spool_mb(program) < 0.1, 300, "the spool is empty")
+        until(lambda: spool_mb(program) < 0.1, "the spool is empty")
         metrics = program.get("/metrics")[1].decode()
     finally:
         assert program.process is not None
         program.process.terminate()
-        program.process.wait(60)
+        program.process.wait(PATIENCE_S)
         sink.kill()
     arrived = numbers(tmp_path / "sink.jsonl")
     rate = len(answered) / (MINUTES * 60 + 20)

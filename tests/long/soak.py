@@ -24,6 +24,7 @@ import pytest
 
 from tests.faults.serving import Program
 from tests.slack_server import SlackServer
+from tests.waiting import PATIENCE_S
 
 MINUTES = float(os.environ.get("PROLETTO_SOAK_MINUTES", "10"))
 RATE = float(os.environ.get("PROLETTO_SOAK_RATE", "20"))
@@ -176,7 +177,7 @@ def test_everything_stays_flat(tmp_path: Path) -> None:
         finally:
             assert program.process is not None
             program.process.terminate()
-            program.process.wait(60)
+            program.process.wait(PATIENCE_S)
     settled = samples[int(len(samples) * WARM_UP) :]
     half = len(settled) // 2
     first, last = settled[:half], settled[half:]

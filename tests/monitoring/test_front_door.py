@@ -14,6 +14,7 @@ from proletto_otel.error_logging import logger
 from proletto_otel.monitoring import monitor
 from proletto_otel.monitoring_routes import init_app as init_monitoring
 from proletto_otel.testing import TelemetryCapture
+from tests.waiting import until
 
 
 def create_app(path: Path) -> Flask:
@@ -98,7 +99,6 @@ def test_system_metrics_of_the_specification_are_there(
 
 def test_alert_is_a_log_record_like_any_other(telemetry_capture: TelemetryCapture) -> None:
     """A threshold that is passed becomes one log entry in every sink, and one Slack message."""
-    from tests.monitoring.waiting import until
 
     monitor.register_threshold("memory_percent", critical_threshold=0.001)
     telemetry_capture.telemetry.activate()

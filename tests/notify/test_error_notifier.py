@@ -24,8 +24,8 @@ from proletto_otel.notify.slack.client import SlackClient
 from proletto_otel.state.store import Store
 from tests.corpus import secrets
 from tests.logs.conftest import Room, balance
-from tests.servers import until
 from tests.slack_server import SlackServer
+from tests.waiting import until
 
 log = get_logger("shop")
 
@@ -237,7 +237,7 @@ def test_locked_store_is_shown_and_waited_for(
     locked.execute("BEGIN EXCLUSIVE")
     try:
         fail()
-        until(lambda: sink.status()["last_error"], 20, what="the reason")
+        until(lambda: sink.status()["last_error"], what="the reason")
         assert sink.status()["last_error"].startswith("store: ")
         assert 1 == len(slack.messages)
     finally:

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from email import message_from_bytes
 from email.message import Message
@@ -45,6 +45,7 @@ from proletto_otel.runtime import circuit_breaker
 from proletto_otel.state.store import Store
 from tests.servers import free_port
 from tests.slack_server import SlackServer
+from tests.waiting import until
 
 ORIGIN = Origin(service="shop", environment="production", host="web-1")
 
@@ -56,14 +57,6 @@ def made(severity: str = "critical", **changes: Any) -> Notification:
         Threshold(metric="cpu_percent", warning=80, critical=95), INDICATORS["cpu_percent"],
         ORIGIN, severity=severity, resolved=False, **{**arguments, **changes},
     ).as_notification()  # fmt: skip
-
-
-def until(holds: Callable[[], object], seconds: float = 10.0) -> None:
-    """Poll until *holds*; fail at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 class Fake:

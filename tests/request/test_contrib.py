@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 SHOP = """
 import sys
 from flask import Flask
@@ -29,7 +31,7 @@ def test_old_names_are_said(tmp_path: Path, arguments: list[str], warnings: int)
     without = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "PYTEST_"))}
     done = subprocess.run(
         [sys.executable, "-c", SHOP, *arguments], cwd=tmp_path, env=without,
-        capture_output=True, text=True, timeout=100, check=True,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     said = done.stdout + done.stderr
 

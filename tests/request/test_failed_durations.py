@@ -17,8 +17,8 @@ from proletto_otel.request.request_days import add_up_a_day
 from proletto_otel.request.request_history import DAY_S, DDL, TIERS
 from proletto_otel.request.request_series import RequestSeries
 from proletto_otel.state.store import Store
-from tests.monitoring.waiting import until
 from tests.request.test_request_history import BEGIN, ITEM, Service
+from tests.waiting import until
 
 HOUR_S = 3600
 ADMIN = "/admin/monitoring"

@@ -21,6 +21,7 @@ from proletto_otel.core import internal_errors
 from proletto_otel.core.context import current_request, request_id
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from tests.request.conftest import Rig
+from tests.waiting import PATIENCE_S
 
 DURATION = "http.server.request.duration"
 
@@ -203,7 +204,7 @@ def test_close_on_another_thread_is_harmless(rig: Rig, caplog: pytest.LogCapture
     thread = threading.Thread(target=lambda: rig.call("/stream"))
 
     thread.start()
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
     assert {("GET", "/stream", 200): 1} == rig.series()
     assert "detach" not in caplog.text
@@ -220,7 +221,7 @@ def test_stream_with_context_and_copied_context(rig: Rig, caplog: pytest.LogCapt
 
         worker = threading.Thread(target=work)
         worker.start()
-        worker.join(10)
+        worker.join(PATIENCE_S)
         return Response(stream_with_context(iter([b"a", b"b"])))
 
     seen: list[str | None] = []
@@ -693,7 +694,7 @@ def test_collector_inside_a_lock_of_ours_does_not_stop_the_process(rig: Rig) -> 
 
     thread = threading.Thread(target=collect, daemon=True)
     thread.start()
-    thread.join(20)
+    thread.join(PATIENCE_S)
 
     assert not thread.is_alive()
     rig.recorder.gather()

@@ -10,6 +10,7 @@ import pytest
 
 from proletto_otel.request.otel_setup import build_tracer_provider
 from tests.request.conftest import Rig
+from tests.waiting import PATIENCE_S
 
 SCRIPT = """
 import logging, sys
@@ -39,7 +40,7 @@ def run(after: str, before: str = "", **environment: str) -> str:
     source = SCRIPT.replace("BEFORE_TEXT", repr(before)).replace("BEFORE", before)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", source.replace("AFTER", after)],
-        capture_output=True, text=True, timeout=60, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

@@ -28,6 +28,7 @@ from proletto_otel.request.propagation import (
     parse_traceparent,
 )
 from tests.request.conftest import Rig
+from tests.waiting import PATIENCE_S
 
 VALID = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -257,7 +258,8 @@ def test_forked_children_have_different_ids() -> None:
         "print(id_generator.new_trace_id())\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True,
+        [sys.executable, "-c", source], capture_output=True, text=True,
+        timeout=PATIENCE_S, check=True,
         env={**os.environ},
     )  # fmt: skip
 

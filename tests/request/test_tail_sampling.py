@@ -23,6 +23,7 @@ from proletto_otel.error_logging import logger
 from proletto_otel.request import tail_sampling
 from proletto_otel.request.tail_sampling import TailSampling
 from proletto_otel.testing import TelemetryCapture
+from tests.waiting import PATIENCE_S
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 UNSAMPLED = f"00-{TRACE}-00f067aa0ba902b7-00"
@@ -411,7 +412,8 @@ def test_spans_of_the_other_instrumentation(
 def run(script: str, directory: Path) -> str:
     """What a process prints."""
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=directory, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", script], cwd=directory, capture_output=True, text=True,
+        timeout=PATIENCE_S,
         env={**os.environ, "PROLETTO_LOG_CONSOLE": "0"}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

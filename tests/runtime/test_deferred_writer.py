@@ -14,6 +14,7 @@ from proletto_otel.core.metrics.registry import registry
 from proletto_otel.logs.record.call_site import CallSite
 from proletto_otel.logs.record.record import Record
 from proletto_otel.runtime.deferred_writer import DeferredWriter, Made
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("attempt", range(20))
@@ -32,7 +33,7 @@ def test_last_lines_before_a_quiet_time_are_written(attempt: int) -> None:
         record = Record(time.time_ns(), CallSite("test", 20), f"line {attempt}", {})
         writer.deferring((write,))(record)
 
-        assert arrived.wait(10)
+        assert arrived.wait(PATIENCE_S)
         assert [record] == written
     finally:
         writer.stop()
@@ -51,7 +52,7 @@ def test_flush_waits_for_a_batch_that_another_thread_writes() -> None:
     writer.start()
     try:
         writer.deferring((write,))(Record(time.time_ns(), CallSite("test", 20), "line", {}))
-        assert began.wait(10)
+        assert began.wait(PATIENCE_S)
         threading.Timer(0.05, go_on.set).start()
 
         assert writer.flush()

@@ -9,6 +9,7 @@ import pytest
 
 from proletto_otel.runtime.lifecycle import Lifecycle
 from tests.state.scripts import pythons, run, run_until, terminate
+from tests.waiting import PATIENCE_S
 
 NAMES = {"signal": str(-signal.SIGTERM)}
 
@@ -349,7 +350,7 @@ def test_threads_that_come_after_the_end_do_not_wait() -> None:
     lifecycle.shutdown(1.0)
     late = threading.Thread(target=lifecycle.ensure, daemon=True)
     late.start()
-    late.join(10)
+    late.join(PATIENCE_S)
 
     assert not late.is_alive()
     assert not lifecycle.active

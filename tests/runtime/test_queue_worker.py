@@ -13,7 +13,7 @@ from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.runtime import circuit_breaker
 from proletto_otel.runtime.queue_worker import Outcome, QueueWorker, RetryLater
-from tests.servers import until
+from tests.waiting import until
 
 Begin = Callable[..., QueueWorker[int]]
 

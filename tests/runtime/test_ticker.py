@@ -12,6 +12,7 @@ from proletto_otel.core.conventions import INTERNAL_ERRORS
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.runtime.ticker import Ticker
 from proletto_otel.state.leader import Leader
+from tests.waiting import PATIENCE_S
 
 
 class Clock:
@@ -121,8 +122,8 @@ def test_the_thread_runs_jobs_until_stopped() -> None:
     ticker = Ticker(Leader(None))
     ticker.every(0.01, "job", ran.release)
     ticker.start()
-    assert ran.acquire(timeout=5)
-    assert ran.acquire(timeout=5)
+    assert ran.acquire(timeout=PATIENCE_S)
+    assert ran.acquire(timeout=PATIENCE_S)
     thread = ticker._thread
     assert thread is not None
 

@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from proletto_otel.core.conventions import INTERNAL_ERRORS
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.runtime.worker import MAX_ERROR, Worker
-from tests.servers import until
+from tests.waiting import until
 
 Made = Callable[..., Worker]
 

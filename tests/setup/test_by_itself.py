@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 DECORATED = """
 from proletto_otel.error_logging import handle_errors, logger
 
@@ -29,7 +31,8 @@ def run(directory: Path, program: str, **environment: str) -> str:
         if not name.startswith(("PROLETTO_", "PYTEST_", "OTEL_", "LOG_"))
     }
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=directory, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", program], cwd=directory, capture_output=True, text=True,
+        timeout=PATIENCE_S,
         env=clean | {"OTEL_SDK_DISABLED": "1"} | environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

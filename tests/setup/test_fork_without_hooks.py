@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 FORKS = """
 import concurrent.futures, logging, os, random, sys, threading
 from flask import Flask
@@ -42,7 +44,10 @@ telemetry.shutdown()
 def test_child_writes_its_own_lines_and_no_others(tmp_path: Path) -> None:
     """What waited in memory at the fork is written once, by the parent."""
     subprocess.run(
-        [sys.executable, "-c", FORKS, str(tmp_path)], check=True, timeout=60, capture_output=True
+        [sys.executable, "-c", FORKS, str(tmp_path)],
+        check=True,
+        timeout=PATIENCE_S,
+        capture_output=True,
     )
     wanted = {"before", "child", "child again", *(f"parent {n}" for n in range(20))}
     (structured,) = tmp_path.glob("*_structured.json")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 PROGRAM = """
 import sys
 from flask import Flask
@@ -49,7 +51,7 @@ def migrated(directory: Path, options: str, model: str = "") -> tuple[str, str]:
     program = PROGRAM.replace("OPTIONS", options).replace("MODEL", model)
     done = subprocess.run(
         [sys.executable, "-c", program, str(directory)],
-        capture_output=True, text=True, timeout=100, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     (script,) = (directory / "migrations" / "versions").glob("*.py")
     return done.stdout + done.stderr, script.read_text()

@@ -18,7 +18,7 @@ from proletto_otel.error_logging import logger
 from proletto_otel.monitoring import monitor
 from proletto_otel.monitoring_routes import init_app
 from proletto_otel.testing import TelemetryCapture, capture
-from tests.servers import until
+from tests.waiting import until
 
 NAME = "http.server.request.duration"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import proletto_otel
 from proletto_otel.core.config import Config
 from proletto_otel.setup.settings import Settings
+from tests.waiting import PATIENCE_S
 
 PROGRAM = """
 from flask import Flask
@@ -45,7 +46,7 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
     first = PROGRAM.count("\n") + 1
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(program)],
-        capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=110,
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=PATIENCE_S,
     )  # fmt: skip
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]
 

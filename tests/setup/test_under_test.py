@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 SHOP = """
 import logging
 from flask import Flask
@@ -49,7 +51,7 @@ def run(directory: Path, tests: str, *arguments: str, shop: str = SHOP, **enviro
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, "."],
         cwd=directory, env={**clean, **environment, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, timeout=100,
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -130,7 +132,7 @@ app.test_client().get("/")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PROLETTO_")}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment,
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
 
     assert (0, "") == (done.returncode, done.stdout)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.stack.images import BUSYBOX
 from tests.stack.servers import ROOT
+from tests.waiting import BUILD_S
 
 HOME = Path(sys.base_prefix)
 FOR_WHEELS = ("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libgcc_s.so.1",
@@ -28,7 +29,7 @@ def write_wheels(folder: Path) -> None:
     """The wheel of this tree and all that it needs, into *folder*."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
     command += ["--constraint", "constraints.txt", ".[db]", "gunicorn"]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=280)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=BUILD_S)
 
 
 def import_python(scratch: Path, env: Mapping[str, str], name: str) -> None:

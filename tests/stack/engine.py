@@ -46,4 +46,4 @@ def _wait(server: Server, env: dict[str, str]) -> None:
             missing(f"dockerd does not run here: {server.tail()[-300:]}", "a privileged machine")
         return subprocess.run(["docker", "info"], env=env, capture_output=True).returncode == 0
 
-    wait_for("dockerd", answers, 60)
+    wait_for("dockerd", answers)

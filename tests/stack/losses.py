@@ -17,6 +17,7 @@ from tests.stack.receiver import Receiver
 from tests.stack.servers import binary, get, missing
 from tests.stack.system import System
 from tests.stack.traffic import CLIENTS, Request, Service, expected_counts, requests
+from tests.waiting import PATIENCE_S
 
 COUNT = "http_server_request_duration_seconds_count"
 SERVER = 2
@@ -159,7 +160,7 @@ def kill_collector(system: System, times: int, pause_s: float) -> None:
         time.sleep(pause_s)
         server = system.servers.pop("collector")
         server.process.kill()
-        server.process.wait(10)
+        server.process.wait(PATIENCE_S)
         system.start_collector()
 
 

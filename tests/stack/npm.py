@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.stack.servers import ROOT, missing
+from tests.waiting import BUILD_S, PATIENCE_S
 
 SOURCES = ROOT / "tests/stack/grafana_packages"
 
@@ -39,7 +40,7 @@ def _install(folder: Path) -> None:
     # None of them needs a script to be installed, and none may run one.
     options = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
     command = ["npm", "install", *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=BUILD_S)
     if done.returncode:
         missing(f"npm install: {done.stderr[-500:]}", "a way to the npm registry")
 
@@ -48,7 +49,7 @@ def node(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
     """Run node, with the installed packages to be found."""
     env = {**os.environ, "NODE_PATH": str(packages() / "node_modules")}
     return subprocess.run(["node", *words], env=env, input=given, capture_output=True, text=True,
-                          timeout=100)  # fmt: skip
+                          timeout=PATIENCE_S)  # fmt: skip
 
 
 def unparsed(queries: Sequence[tuple[str, str]]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from tests.stack.servers import binary
+from tests.waiting import PATIENCE_S
 
 SHOP = 'service_name="shop", deployment_environment_name="production", host_name="h1", job="shop"'
 EVERY_S = 30
@@ -93,7 +94,7 @@ def check(folder: Path, rules: Mapping[str, Any], recorded: Path, scene: Scene) 
     path = folder / "scene.yml"
     path.write_text(yaml.safe_dump(document))
     command = [binary("promtool"), "test", "rules", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert 0 == done.returncode, done.stdout + done.stderr
 
 

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,8 @@ from typing import Any, TypeVar
 
 import pytest
 import yaml
+
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -72,19 +73,9 @@ def get(url: str, timeout_s: float = 5) -> bytes | None:
         return None
 
 
-def wait_for(what: str, look: Callable[[], T], seconds: float = 30) -> T:
-    """Call *look* until it returns something true, and return that.
-
-    Raises:
-        AssertionError: after *seconds*, with what was seen last.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s; last seen {seen!r}"
-        time.sleep(0.1)
+def wait_for(what: str, look: Callable[[], T]) -> T:
+    """The first true value of *look*, as `until` with a name for what is waited for."""
+    return until(look, what, every_s=0.1)
 
 
 class Server:
@@ -104,14 +95,14 @@ class Server:
                 env={**os.environ, **(env or {})},
             )
 
-    def wait_ready(self, url: str, seconds: float = 60) -> None:
+    def wait_ready(self, url: str) -> None:
         """Until *url* answers 200, or with the end of the log fail."""
 
         def look() -> bool:
             assert self.process.poll() is None, f"ended early: {self.tail()}"
             return get(url) is not None
 
-        wait_for(f"{url} ({self.tail()})", look, seconds)
+        wait_for(f"{url} ({self.tail()})", look)
 
     def tail(self) -> str:
         """The end of what it printed."""

@@ -30,14 +30,13 @@ def arrived(system: System, service: Service, made: list[Request]) -> None:
     spans = wait_for(
         "spans",
         lambda: found if len(found := system.tempo.of(service.name)) >= len(ids) else None,
-        60,
     )
     assert ids == sorted(span.attributes["request_id"] for span in spans if span.kind == 2)
 
     # The access log has one line for each request.
     query = f'{{service_name="{service.name}"}} | logger="shop.access" | request_id!=""'
     lines = wait_for(
-        "lines", lambda: found if len(found := system.logql(query)) >= len(ids) else None, 60
+        "lines", lambda: found if len(found := system.logql(query)) >= len(ids) else None
     )
     assert ids == sorted(labels["request_id"] for labels, _ in lines)
 

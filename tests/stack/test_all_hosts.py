@@ -68,7 +68,7 @@ def test_system_has_a_line_for_each_host(services: list[Service]) -> None:
         found = page(services[0], "system")
         return found if found["server"]["hosts"] == 2 and len(found["workers"]) == 2 else None
 
-    found = wait_for("both hosts", look, 60)
+    found = wait_for("both hosts", look)
 
     assert {"cpu_percent", "memory_percent", "disk_percent"} <= {
         r["name"] for r in found["readings"]
@@ -88,7 +88,7 @@ def test_requests_are_added_up_over_hosts(services: list[Service]) -> None:
         found = page(services[1], "requests")["endpoints"]
         return found if _settled(sum(e["total"]["count"] for e in found), 120) else None
 
-    found = wait_for("the requests of both", look, 60)
+    found = wait_for("the requests of both", look)
 
     by_route = {(e["method"], e["route"]): e["total"] for e in found}
     paid = by_route["POST", "/orders/<int:order_id>/payment"]
@@ -100,7 +100,7 @@ def test_requests_are_added_up_over_hosts(services: list[Service]) -> None:
         mine = json.loads(services[1].fetch("GET", f"{ADMIN}/api/pages/requests?range=15m")[2])
         return sum(e["total"]["count"] for e in mine["endpoints"]) == 60
 
-    wait_for("the requests of one host, which its leader stores every other second", alone, 30)
+    wait_for("the requests of one host, which its leader stores every other second", alone)
 
 
 def test_log_of_all_hosts_is_searched(services: list[Service]) -> None:
@@ -111,7 +111,7 @@ def test_log_of_all_hosts_is_searched(services: list[Service]) -> None:
         lines = page(services[0], "logs", identifier=request_id)["found"]["lines"]
         return lines if len(lines) >= 3 else None
 
-    lines = wait_for("the lines of a request on the other host", look, 60)
+    lines = wait_for("the lines of a request on the other host", look)
 
     assert {"web-2"} == {line["record"]["host"] for line in lines}
     assert {request_id} == {line["record"]["request_id"] for line in lines}
@@ -137,7 +137,7 @@ def test_endpoint_is_shown_of_all_hosts(services: list[Service]) -> None:
         found = page(services[0], "endpoint", method="POST", route=route)
         return found if _settled(found["total"]["count"], 12) else None
 
-    found = wait_for("the payments of both hosts", look, 60)
+    found = wait_for("the payments of both hosts", look)
 
     total = found["total"]
     assert total["errors"] == total["count"] == total["by_status"]["5xx"]
@@ -169,7 +169,7 @@ def test_lines_by_level_are_counted_over_all_hosts(services: list[Service]) -> N
         counts = strip["counts"]["counts"] if strip and not strip["counts"]["problem"] else {}
         return strip if sum(counts.get("ERROR", ())) >= 12 else None
 
-    strip = wait_for("the errors of both hosts", look, 60)
+    strip = wait_for("the errors of both hosts", look)
 
     counts = strip["counts"]
     assert sum(counts["counts"]["INFO"]) >= 100
@@ -192,4 +192,4 @@ def test_page_answers_while_prometheus_is_away(system: System, services: list[Se
     finally:
         system.start_prometheus()
 
-    wait_for("both hosts", lambda: page(services[0], "system")["server"]["hosts"] == 2, 90)
+    wait_for("both hosts", lambda: page(services[0], "system")["server"]["hosts"] == 2)

@@ -25,6 +25,7 @@ from tests.stack.demo_image import import_python, write_wheels
 from tests.stack.engine import engine
 from tests.stack.images import import_all
 from tests.stack.servers import COMPOSE, ROOT, compose_default, wait_for
+from tests.waiting import BUILD_S
 
 SERVICES = ("otel-collector", "prometheus", "loki", "tempo", "grafana", "stack-health")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -52,7 +53,7 @@ class Stack:
         """Run docker-compose in a copy of the shipped files."""
         done = subprocess.run(
             ["docker-compose", "-p", "proletto", *words], cwd=self.folder, env=self.env,
-            capture_output=True, text=True, timeout=400,
+            capture_output=True, text=True, timeout=BUILD_S,
         )  # fmt: skip
         assert 0 == done.returncode, done.stdout + done.stderr
         return done.stdout
@@ -74,7 +75,7 @@ class Stack:
         look: Callable[[], str] = lambda: (  # noqa: E731 - typed for wait_for
             answer if expected in (answer := self.ask(url)) else ""
         )
-        return wait_for(f"{expected} from {url}", look, 60)
+        return wait_for(f"{expected} from {url}", look)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running = Stack(files, env)
         try:
             running.said = up(running)
-            wait_for("the stack", lambda: healthy(running, "stack-health"), 120)
+            wait_for("the stack", lambda: healthy(running, "stack-health"))
             yield running
         finally:
             running.compose("down", "-v")
@@ -109,7 +110,7 @@ def up(stack: Stack) -> str:
     (stack.folder / ".env").write_text(example + "".join(lines))
     command = [sys.executable, "-m", "proletto_otel", "stack", "up", str(stack.folder)]
     env = {**stack.env, "COMPOSE_PROJECT_NAME": "proletto"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=BUILD_S)
     (stack.folder / ".env").unlink()
     assert 0 == done.returncode, done.stdout + done.stderr
     return done.stdout
@@ -120,12 +121,11 @@ def healthy(stack: Stack, service: str) -> bool:
     return bool("healthy" == stack.inspect(service)["State"]["Health"]["Status"])
 
 
-@pytest.mark.timeout(300)
 def test_every_part_is_healthy(stack: Stack) -> None:
     """One command starts the stack; every part that can say so says that it is healthy."""
     for service in SERVICES:
         if "healthcheck" in COMPOSE["services"][service]:
-            wait_for(service, lambda name=service: healthy(stack, name), 60)
+            wait_for(service, lambda name=service: healthy(stack, name))
 
     assert "Server available" in stack.ask("http://otel-collector:13133")
     assert 0 == stack.inspect("volume-owner")["State"]["ExitCode"]
@@ -133,7 +133,7 @@ def test_every_part_is_healthy(stack: Stack) -> None:
 
 def test_up_says_what_to_open(stack: Stack) -> None:
     """`stack up` started what runs here; it prints the addresses that really answer."""
-    wait_for("grafana", lambda: healthy(stack, "grafana"), 60)
+    wait_for("grafana", lambda: healthy(stack, "grafana"))
     grafana, otlp_http = re.findall(r"http://127\.0\.0\.1:\d+", stack.said)
 
     assert f"http://127.0.0.1:{stack.env['GRAFANA_PORT']}" == grafana
@@ -225,7 +225,7 @@ def kept(stack: Stack, service: str, profiles: str) -> int:
     """With *profiles*: how many of 60 traces are in the store, once a failed one is there."""
     running = Stack(stack.folder, {**stack.env, "COMPOSE_PROFILES": profiles})
     running.compose("up", "-d")
-    wait_for("the stack", lambda: healthy(running, "stack-health"), 120)
+    wait_for("the stack", lambda: healthy(running, "stack-health"))
     failed, *others = (uuid.uuid4().hex for _ in range(61))
     spans = [otlp.span(trace, "00f067aa0ba902b7", {}) for trace in others]
     spans.append({**otlp.span(failed, "00f067aa0ba902b7", {}), "status": {"code": 2}})
@@ -239,7 +239,6 @@ def kept(stack: Stack, service: str, profiles: str) -> int:
     return done.stdout.count("found")
 
 
-@pytest.mark.timeout(500)
 def test_profile_samples_traces(stack: Stack) -> None:
     """COMPOSE_PROFILES=tail-sampling keeps failures and about a tenth; without it all are kept."""
     assert 20 > kept(stack, "t-sampled", "other,tail-sampling")
@@ -249,7 +248,7 @@ def test_profile_samples_traces(stack: Stack) -> None:
 def test_profile_as_an_option_says_that_it_is_not_enough(stack: Stack) -> None:
     """`--profile tail-sampling` does not reach the collector: its container ends and says why."""
     stack.compose("--profile", "tail-sampling", "up", "-d", "tail-sampling")
-    wait_for("its end", lambda: not stack.inspect("tail-sampling")["State"]["Running"], 30)
+    wait_for("its end", lambda: not stack.inspect("tail-sampling")["State"]["Running"])
 
     assert 1 == stack.inspect("tail-sampling")["State"]["ExitCode"]
     assert "set COMPOSE_PROFILES=tail-sampling" in stack.compose("logs", "tail-sampling")
@@ -263,11 +262,10 @@ def demo(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     name = f"python:{compose_default(arguments['PYTHON_VERSION'])}"
     import_python(tmp_path_factory.mktemp("p"), stack.env, name)
     stack.compose("--profile", "demo", "up", "-d", "--build", "demo")
-    wait_for("the demo", lambda: healthy(stack, "demo"), 90)
+    wait_for("the demo", lambda: healthy(stack, "demo"))
     return stack
 
 
-@pytest.mark.timeout(500)
 def test_demo_fills_the_stack(demo: Stack) -> None:
     """The shop of the wheel has traffic, and its lines, numbers and errors are in the stores."""
     query = 'http_server_request_duration_seconds_count{service_name="shop",http_route="/orders"}'

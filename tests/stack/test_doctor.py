@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.scripted_stack import PROXY, ScriptedStack
 from tests.stack.system import System
+from tests.waiting import PATIENCE_S
 
 
 class Proxy(ScriptedStack):
@@ -29,7 +30,7 @@ class Proxy(ScriptedStack):
         for store in ("prometheus", "loki"):
             if path.startswith(f"{PROXY}{store}"):
                 url = f"{self.system.url(store)}{path.removeprefix(PROXY + store)}?{query}"
-                with urllib.request.urlopen(url, timeout=5) as answer:
+                with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
                     return json.loads(answer.read())
         if path.startswith(f"{PROXY}tempo"):
             trace = path.rsplit("/", 1)[1]
@@ -62,7 +63,7 @@ def run(grafana: Proxy, folder: Path, *words: str, **variables: str) -> dict[str
     }  # fmt: skip
     command = [sys.executable, "-m", "proletto_otel", "doctor", "--grafana", grafana.url, "--json"]
     done = subprocess.run(
-        [*command, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=100
+        [*command, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S
     )
     return {each["name"]: each for each in json.loads(done.stdout)}
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.stack.servers import ROOT, dashboard_generators
+from tests.waiting import PATIENCE_S
 
 dashboard_generators()
 from tools import stack_files  # noqa: E402  imports the package that may be missing
@@ -35,7 +36,7 @@ def test_file_says_that_it_is_generated(path: str) -> None:
 def test_check_finds_a_change() -> None:
     """`--check` passes as things are; a changed text is found."""
     command = [sys.executable, "tools/stack_files.py", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert 0 == done.returncode, done.stderr
 
     changed = {path: text.replace("for: 15m", "for: 1m") for path, text in committed().items()}

@@ -13,6 +13,7 @@ import yaml
 
 from proletto_otel.stack import shipped
 from tests.stack.servers import COMPOSE, ROOT, missing
+from tests.waiting import BUILD_S
 
 OWN = """
 include: [observability/docker-compose.yml]
@@ -31,7 +32,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         missing("go is not installed", "https://go.dev/dl")
     path = tmp_path_factory.mktemp("compose_go") / "read"
     subprocess.run(["go", "build", "-o", str(path), "."], cwd=ROOT / "tests/stack/compose_go",
-                   check=True, timeout=280)  # fmt: skip
+                   check=True, timeout=BUILD_S)  # fmt: skip
     return path
 
 
@@ -45,13 +46,11 @@ def read(reader: Path, folder: Path, *files: str) -> dict[str, Any]:
     return dict(yaml.safe_load(done.stdout))
 
 
-@pytest.mark.timeout(300)
 def test_compose_v2_reads_the_file(reader: Path) -> None:
     """The shipped file holds nothing that only the old docker-compose knows."""
     assert set(COMPOSE["services"]) == set(read(reader, ROOT, "docker-compose.yml")["services"])
 
 
-@pytest.mark.timeout(300)
 def test_own_file_includes_the_stack(reader: Path, tmp_path: Path) -> None:
     """All parts, the files found beside the included one, and the user's service next to them."""
     for path, text in shipped.texts().items():

@@ -32,6 +32,7 @@ from tests.stack.servers import (
 )
 from tests.stack.test_scale import BUCKET
 from tests.stack.test_validate import run
+from tests.waiting import BUILD_S
 
 FOLDER = ROOT / "kubernetes"
 PATHS = sorted(FOLDER.glob("*.yaml"))
@@ -48,7 +49,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         missing("go is not installed", "https://go.dev/dl")
     path = tmp_path_factory.mktemp("manifests") / "decode"
     here = ROOT / "tests/stack/manifests"
-    subprocess.run(["go", "build", "-o", str(path), "."], cwd=here, check=True, timeout=580)
+    subprocess.run(["go", "build", "-o", str(path), "."], cwd=here, check=True, timeout=BUILD_S)
     return path
 
 
@@ -57,7 +58,6 @@ def decode(decoder: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(decoder)], input=text, capture_output=True, text=True)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_kubernetes_knows_every_field(decoder: Path, path: Path) -> None:
     """Strictly decoded, as by an API server."""
@@ -69,7 +69,6 @@ def test_kubernetes_knows_every_field(decoder: Path, path: Path) -> None:
     )
 
 
-@pytest.mark.timeout(600)
 def test_unknown_field_is_seen(decoder: Path) -> None:
     """The decoder does refuse."""
     text = (FOLDER / "loki.yaml").read_text().replace("readOnlyRootFilesystem", "readOnlyRoot")
@@ -313,7 +312,6 @@ def parts(trace: str, number: int) -> list[dict[str, Any]]:
     return [first, {**second, "status": {"code": 2}}]
 
 
-@pytest.mark.timeout(200)
 def test_spans_of_a_trace_meet_in_one_sampler(tier: Tier) -> None:
     """Both spans of each failed trace, sent through different collectors, are kept by one."""
     traces = [uuid.uuid4().hex for _ in range(60)]
@@ -326,7 +324,7 @@ def test_spans_of_a_trace_meet_in_one_sampler(tier: Tier) -> None:
         found = [Counter(span.trace_id for span in tempo.of("t-balanced")) for tempo in tier.tempos]
         return found if sum(found, Counter()).total() >= 2 * len(traces) else []
 
-    first, second = wait_for("decisions", kept, 90)
+    first, second = wait_for("decisions", kept)
 
     assert Counter(dict.fromkeys(traces, 2)) == first + second
     assert not first.keys() & second.keys()

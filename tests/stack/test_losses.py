@@ -38,7 +38,6 @@ def own(tmp_path: Path) -> Iterator[System]:
         yield running
 
 
-@pytest.mark.timeout(400)
 def test_killed_collector_loses_nothing(own: System) -> None:
     """SIGKILL again and again: what it had acknowledged is on its disk, the rest with us."""
     with serving(own, "killed") as service:
@@ -47,7 +46,6 @@ def test_killed_collector_loses_nothing(own: System) -> None:
         assert_nothing_lost(own, service, made, ARRIVAL_S)
 
 
-@pytest.mark.timeout(400)
 def test_stopped_stores_lose_nothing(own: System) -> None:
     """Without Loki and Prometheus the collector keeps all on disk and hands it on afterwards."""
     with serving(own, "stopped") as service:
@@ -57,7 +55,6 @@ def test_stopped_stores_lose_nothing(own: System) -> None:
         assert_nothing_lost(own, service, made, ARRIVAL_S)
 
 
-@pytest.mark.timeout(400)
 def test_full_disk_of_the_collector(own: System) -> None:
     """It refuses what it cannot keep, the library keeps that, drops nothing, and sends it later.
 

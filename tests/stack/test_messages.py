@@ -13,6 +13,7 @@ import pytest
 
 from proletto_otel.stack.message_templates import templates_file
 from tests.stack.servers import missing
+from tests.waiting import PATIENCE_S
 
 TEXT = templates_file()["templates"][0]["template"]
 
@@ -24,7 +25,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         missing("go is not installed", "https://go.dev/dl")
     path = tmp_path_factory.mktemp("templates") / "render"
     here = Path(__file__).parent / "templates"
-    subprocess.run(["go", "build", "-o", str(path), "."], cwd=here, check=True, timeout=110)
+    subprocess.run(["go", "build", "-o", str(path), "."], cwd=here, check=True, timeout=PATIENCE_S)
     return path
 
 
@@ -57,7 +58,9 @@ def render(program: Path, name: str, *alerts: dict[str, Any]) -> str:
         "GroupLabels": {"alertname_base": "HighCpu", "service_name": "shop"},
     }  # fmt: skip
     asked = json.dumps({"Text": TEXT, "Name": f"proletto.{name}", "Data": data})
-    done = subprocess.run([str(program)], input=asked, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [str(program)], input=asked, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert 0 == done.returncode, done.stderr
     return done.stdout.strip()
 

@@ -69,7 +69,7 @@ def test_panel_of_prometheus_has_data(running: System, board: str, panel: str, q
         running.promql(asked)
         return
 
-    assert wait_for(asked, lambda: running.promql(asked), HURRY)
+    assert wait_for(asked, lambda: running.promql(asked))
 
 
 @pytest.mark.parametrize(("board", "panel", "query"), ids(queries("loki")))
@@ -77,7 +77,7 @@ def test_panel_of_loki_has_data(running: System, board: str, panel: str, query: 
     """Log lines, and numbers made of them."""
     asked = filled(query, service=NAME)
 
-    assert wait_for(asked, lambda: running.loki(asked), HURRY)
+    assert wait_for(asked, lambda: running.loki(asked))
 
 
 @pytest.mark.parametrize(("board", "panel", "query"), ids(queries("loki")))
@@ -87,14 +87,14 @@ def test_panel_of_loki_answers_for_all_services(
     """As a dashboard opens, before anything is picked: Loki refuses what fits no label at all."""
     asked = filled(query)
 
-    assert wait_for(asked, lambda: running.loki(asked), HURRY)
+    assert wait_for(asked, lambda: running.loki(asked))
 
 
 def test_request_id_box_finds_one_request(running: System) -> None:
     """With an ID typed in, the log panel shows the lines of that request only."""
     (query,) = {q for board, panel, q in queries("loki") if (board, panel) == ("errors", "Lines")}
     asked = filled(query, service=NAME, request_id=f"{NAME}-0009")
-    lines = wait_for(asked, lambda: running.logql(asked), HURRY)
+    lines = wait_for(asked, lambda: running.logql(asked))
 
     assert {f"{NAME}-0009"} == {labels["request_id"] for labels, _ in lines}
 
@@ -107,7 +107,7 @@ def test_rule_has_data(running: System, rule: Rule) -> None:
         assert any(rule.name in scene.fires for scene in SCENES.values())
         return
 
-    assert wait_for(rule.expression, lambda: running.promql(rule.expression), HURRY)
+    assert wait_for(rule.expression, lambda: running.promql(rule.expression))
 
 
 def test_values_of_the_stack_are_named_as_the_rules_name_them(running: System) -> None:

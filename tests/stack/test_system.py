@@ -13,6 +13,7 @@ from tests.stack import otlp
 from tests.stack.receiver import Receiver
 from tests.stack.servers import wait_for
 from tests.stack.system import System
+from tests.waiting import PATIENCE_S
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -125,7 +126,7 @@ def test_span_metrics_know_what_was_left_out(system: System, tmp_path: Path) -> 
     """Of a service that sends a quarter of its ordinary traces each counts four times; a failed
     request, which is always sent, counts once."""
     env = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": system.otlp, "LOG_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", SAMPLED], env=env, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", SAMPLED], env=env, check=True, timeout=PATIENCE_S)
     calls = 'traces_span_metrics_calls_total{service_name="t-ratio",span_name="GET /%s"}'
 
     wait_for("span metrics", lambda: 40 == system.total(calls % "failing"))
@@ -168,7 +169,7 @@ def test_tail_sampling_keeps_every_error(tmp_path: Path) -> None:
             failed = [span.status == 2 for span in sampled.tempo.of("t-sampled")]
             return failed if failed.count(True) >= 20 and failed.count(False) > 5 else []
 
-        seen = wait_for("decisions", look, 60)
+        seen = wait_for("decisions", look)
 
         assert 20 == seen.count(True)
         assert seen.count(False) < 100
@@ -186,6 +187,6 @@ def test_outage_of_a_store_loses_nothing(system: System) -> None:
     finally:
         system.start_loki()
 
-    found = wait_for("line", lambda: system.logql('{service_name="t-outage"}'), 60)
+    found = wait_for("line", lambda: system.logql('{service_name="t-outage"}'))
 
     assert ["sent into the dark"] == [line for _, line in found]

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from tests.stack.servers import ROOT, binary
+from tests.waiting import PATIENCE_S
 
 COLLECTOR_FILES = (
     ["config.yaml"],
@@ -20,7 +21,7 @@ COLLECTOR_FILES = (
 def run(*command: str, **variables: str) -> str:
     """Run in the repository's root; what it printed. Fails unless it exits with 0."""
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60,
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S,
         env={**os.environ, "HOST_ROOT": "/", **variables},
     )  # fmt: skip
     assert 0 == done.returncode, done.stdout + done.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.servers import free_port
 from tests.stack.servers import ROOT, Server, wait_for
+from tests.waiting import PATIENCE_S
 
 CLIENTS = 8
 
@@ -109,7 +110,7 @@ class Service:
 
     def fetch(self, method: str, path: str, request_id: str = "") -> tuple[int, str | None, str]:
         """Status, request ID and body of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         headers = {"X-Request-ID": request_id} if request_id else {}
         try:
             self._connect(connection)

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 PROLOGUE = '''
 import os, signal, sys, threading, time
@@ -72,7 +74,7 @@ def run(body: str, python: str = sys.executable, *arguments: str) -> list[str]:
     """Run *body* to its end; what it said, and nothing on stderr."""
     program = begin(body, python, *arguments)
     try:
-        out, err = program.communicate(timeout=20)
+        out, err = program.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         program.kill()
         raise

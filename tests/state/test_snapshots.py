@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from proletto_otel.core.metrics.registry import MAX_CELLS, Family, Histogram, Re
 from proletto_otel.state import alive, files
 from proletto_otel.state.memory import directory_for
 from proletto_otel.state.snapshots import Snapshots
+from tests.waiting import until
 
 COUNT = Metric(
     name="shop.sold", kind="counter", unit="{item}", description="", attributes=("kind",)
@@ -52,13 +52,6 @@ def number(families: list[Family], metric: Metric) -> dict[tuple[object, ...], f
 
 def sold(worker: Worker) -> float:
     return sum(number(worker.snapshots.merged(), COUNT).values())
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
 
 
 def test_counters_of_all_workers_add_up(tmp_path: Path) -> None:

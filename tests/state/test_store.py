@@ -17,6 +17,7 @@ from proletto_otel.core import internal_errors
 from proletto_otel.state import sqlite_file
 from proletto_otel.state import store as module
 from proletto_otel.state.store import Store, StoreUnavailable
+from tests.waiting import PATIENCE_S, until
 
 DDL = "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)"
 ADD = "INSERT INTO notes (text) VALUES (?)"
@@ -50,13 +51,6 @@ def make(tmp_path: Path, opened: list[Store]):
 
 def texts(store: Store) -> list[str]:
     return [row["text"] for row in store.query("SELECT text FROM notes ORDER BY id")]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
 
 
 def test_what_one_process_writes_the_others_read(make: Callable[..., Store]) -> None:
@@ -319,7 +313,7 @@ def test_a_stopped_store_still_serves_other_threads(make: Callable[..., Store]) 
     store.stop(time.monotonic() + 1)
     late = threading.Thread(target=store.write, args=(ADD, [("late",)]), daemon=True)
     late.start()
-    late.join(30)
+    late.join(PATIENCE_S)
 
     assert not late.is_alive()
     assert ["late"] == [row["text"] for row in store.query("SELECT text FROM notes")]

@@ -14,6 +14,7 @@ import pytest
 
 from tests.stack.npm import packages
 from tests.stack.servers import wait_for
+from tests.waiting import PATIENCE_S
 from tests.web.dashboard import ADMIN
 from tests.web.test_browser import Visit, chromium, sync_api
 from tests.web.test_tours import Shop, shop, visit
@@ -57,11 +58,11 @@ def fill(shop: Shop) -> str:
         shop.ask("/pay/0", f"axe-{number}")
 
     def api(path: str) -> Any:
-        with urllib.request.urlopen(f"{shop.base}{ADMIN}/api/{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{shop.base}{ADMIN}/api/{path}", timeout=PATIENCE_S) as answer:
             return json.loads(answer.read())
 
-    groups = wait_for("the error", lambda: api("pages/errors")["groups"], 60)
-    wait_for("the charts", lambda: api("pages/requests")["endpoints"], 60)
+    groups = wait_for("the error", lambda: api("pages/errors")["groups"])
+    wait_for("the charts", lambda: api("pages/requests")["endpoints"])
     return str(groups[0]["fingerprint"])
 
 

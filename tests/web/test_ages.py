@@ -15,7 +15,7 @@ from proletto_otel.metrics.system_metrics import SystemSampler, measure
 from proletto_otel.monitoring import monitor
 from proletto_otel.web.pages.ages import age
 from proletto_otel.web.site import Site
-from tests.monitoring.waiting import until
+from tests.waiting import until
 from tests.web.dashboard import ADMIN, shop
 
 pytestmark = pytest.mark.usefixtures("telemetry_capture")

@@ -21,6 +21,7 @@ from proletto_otel.web.all_hosts import backend as backends
 from proletto_otel.web.all_hosts import loki, promql
 from proletto_otel.web.all_hosts.backend import Backend, NoAnswer
 from tests.stack.servers import wait_for
+from tests.waiting import PATIENCE_S
 from tests.web.dashboard import ADMIN, HOSTILE, shop, traffic
 
 Answer = Callable[[socket.socket, bytes], None]
@@ -40,7 +41,7 @@ def says(body: bytes, status: str = "200 OK") -> Answer:
 
 def hangs(peer: socket.socket, question: bytes) -> None:
     """A server that takes the question and says nothing until it is asked to end."""
-    peer.settimeout(30)
+    peer.settimeout(PATIENCE_S)
     peer.recv(1)
 
 
@@ -233,7 +234,7 @@ def test_log_goes_without_counts_that_come_late() -> None:
         assert "Show this host</a>" not in page
         again = f"{ADMIN}/logs?hosts=all&level=ERROR"
         # the thread that waits for the late answer ends a little after the page
-        wait_for("the next question", lambda: "No line matches" in client.get(again).text, 30)
+        wait_for("the next question", lambda: "No line matches" in client.get(again).text)
         assert any(b"severity_number" in question for question in questions)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from proletto_otel.web import attempts
 from proletto_otel.web.attempts import FILE, LIMIT, SECONDS, SIZE, Attempts
+from tests.waiting import PATIENCE_S
 
 HERE = "10.0.0.1"
 
@@ -57,7 +58,7 @@ def test_workers_count_together(tmp_path: Path) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(PATIENCE_S)
     seen = Attempts(tmp_path)
     assert 0 == seen.wait_s(HERE)
     wrong(seen, 1)

@@ -19,8 +19,8 @@ from werkzeug.serving import make_server
 
 from proletto_otel import setup_telemetry
 from proletto_otel.testing import TelemetryCapture
-from tests.monitoring.waiting import until
 from tests.servers import free_port
+from tests.waiting import PATIENCE_S, until
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 ADMIN = "/admin/monitoring"
@@ -49,7 +49,7 @@ def served(app: Flask) -> Iterator[int]:
         yield server.server_port
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def proxied(directory: Path, port: int) -> Iterator[dict[str, int]]:
         yield ports
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def _listens(port: int) -> bool:
@@ -86,7 +86,7 @@ def _listens(port: int) -> bool:
 
 def asked(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
     """Status, body and headers of one request over a real connection."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()

@@ -15,7 +15,7 @@ from proletto_otel import setup_telemetry
 from proletto_otel.monitoring import monitor
 from proletto_otel.request.status_codes import StatusCount
 from proletto_otel.web.openapi import SCHEMAS
-from tests.monitoring.waiting import until
+from tests.waiting import until
 from tests.web.dashboard import ADMIN
 from tests.web.test_browser import Visit, chromium, sync_api
 from tests.web.test_closed import served

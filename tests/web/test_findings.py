@@ -13,7 +13,8 @@ from proletto_otel import setup_telemetry
 from proletto_otel.error_logging import logger
 from proletto_otel.setup import telemetry
 from tests.otlp_sink import OtlpSink
-from tests.servers import free_port, until
+from tests.servers import free_port
+from tests.waiting import until
 
 PAGE = "/admin/monitoring/api/pages/telemetry"
 
@@ -83,7 +84,7 @@ def test_collector_that_refused_before_it_was_away(tmp_path: Path) -> None:
         app = shop(tmp_path, otlp_endpoint=sink.url)
         assert "(HTTP 401)" in after_a_flush(app)[0]
         sink.refuse = lambda path, items: 0
-        until(lambda: not after_a_flush(app), 30, "it is mended")
+        until(lambda: not after_a_flush(app), "it is mended")
     (away,) = after_a_flush(app)
 
     assert "HTTP 401" not in away
@@ -113,7 +114,7 @@ def test_file_that_cannot_be_written(tmp_path: Path) -> None:
         logger.error("written")
         return path.is_file() and not findings(app)
 
-    until(written, 10, "it is gone when it is mended")
+    until(written, "it is gone when it is mended")
 
 
 def test_database_that_is_away(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_database_that_is_away(tmp_path: Path) -> None:
         database_url=f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/shop",
     )  # fmt: skip
     logger.error("waits")
-    until(lambda: bool(findings(app)), 20, "the page says so")
+    until(lambda: bool(findings(app)), "the page says so")
 
     (found,) = findings(app)
 

@@ -19,7 +19,7 @@ from proletto_otel import setup_telemetry
 from proletto_otel.error_logging import get_logger
 from proletto_otel.monitoring import monitor
 from proletto_otel.monitoring_routes import MonitoringPage
-from tests.servers import until
+from tests.waiting import until
 from tests.web.dashboard import ADMIN, HOSTILE, SAME_ORIGIN, csrf_of
 from tests.web.test_browser import Visit, chromium, sync_api
 from tests.web.test_closed import served

@@ -19,7 +19,7 @@ from proletto_otel.web.charts.endpoint_bars import endpoint_bars
 from proletto_otel.web.charts.series import Mark, Point, Series
 from proletto_otel.web.pages import overview
 from proletto_otel.web.template_environment import of_alert
-from tests.monitoring.waiting import until
+from tests.waiting import until
 from tests.web.dashboard import ADMIN, shop, traffic
 
 pytestmark = pytest.mark.usefixtures("telemetry_capture")

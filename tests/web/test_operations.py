@@ -20,7 +20,7 @@ from flask_login import LoginManager, UserMixin
 from proletto_otel.monitoring import monitor
 from proletto_otel.runtime.thread_stacks import MAX_FRAMES
 from tests.faults.serving import Program, program
-from tests.servers import until
+from tests.waiting import PATIENCE_S, until
 from tests.web.dashboard import ADMIN, SAME_ORIGIN, TOKEN, csrf_of, shop
 
 PAGE = f"{ADMIN}/telemetry"
@@ -200,7 +200,7 @@ def served(tmp_path: Path) -> Iterator[Program]:
     with program(tmp_path, "http://127.0.0.1:1", **settings) as made:
         where = ("-b", f"127.0.0.1:{made.port}", "--workers", str(WORKERS))
         made.start(sys.executable, "-m", "gunicorn", *where, "shop:app")
-        until(lambda: len(levels(made)) == WORKERS, 20, "every worker answers")
+        until(lambda: len(levels(made)) == WORKERS, "every worker answers")
         yield made
 
 
@@ -221,7 +221,7 @@ def all_at(made: Program, level: int) -> bool:
 
 def act(made: Program, action: str, **form: str) -> int:
     """Change something as a program with the token does."""
-    connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=PATIENCE_S)
     headers = {**KEY, "Content-Type": "application/x-www-form-urlencoded"}
     connection.request("POST", f"{ADMIN}/actions/{action}", urlencode(form), headers)
     return connection.getresponse().status
@@ -235,8 +235,8 @@ def api(made: Program, path: str) -> Any:
 def test_a_level_holds_in_all_workers_until_it_ends(served: Program) -> None:
     """Whichever worker got the form; they all follow, and all go back."""
     assert 200 == act(served, "log-level", logger="shop", level="DEBUG", seconds="15", unknown="1")
-    until(lambda: all_at(served, 10), 8, "all say more")
-    until(lambda: all_at(served, 20), 30, "all are back")
+    until(lambda: all_at(served, 10), "all say more")
+    until(lambda: all_at(served, 20), "all are back")
     debug = served.lines("shop.orders") + served.lines("shop.ours")
 
     assert WORKERS == len({line["pid"] for line in debug})
@@ -255,7 +255,7 @@ def test_any_worker_tells_its_threads(served: Program) -> None:
     def answered() -> list[dict[str, Any]]:
         return [dump for dump in api(served, "thread-dumps") if dump["answered"]]
 
-    until(lambda: len(answered()) == WORKERS, 8, "all answered")
+    until(lambda: len(answered()) == WORKERS, "all answered")
     for dump in answered():
         assert "MainThread" == dump["threads"][0]["name"]
         frames = dump["threads"][0]["frames"]

@@ -16,7 +16,7 @@ from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.search.beginning import begins_at
 from proletto_otel.monitoring import monitor
 from proletto_otel.setup.handle import Telemetry
-from tests.monitoring.waiting import until
+from tests.waiting import until
 from tests.web.dashboard import ADMIN
 
 pytestmark = pytest.mark.usefixtures("telemetry_capture")

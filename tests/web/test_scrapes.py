@@ -14,7 +14,7 @@ from proletto_otel import setup_telemetry
 from proletto_otel.core.metrics.registry import Family
 from proletto_otel.testing import TelemetryCapture
 from proletto_otel.web.metrics_page import ScrapeBusy, SharedPage
-from tests.monitoring.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 COUNT = "http_server_request_duration_seconds_count"
 SCRAPES = 100
@@ -34,7 +34,7 @@ class Collections:
             self.begun += 1
             self._inside += 1
             self.most = max(self.most, self._inside)
-        assert self.first_may_end.wait(20)
+        assert self.first_may_end.wait(PATIENCE_S)
         try:
             return self.merged()  # type: ignore[operator,no-any-return]
         finally:
@@ -98,9 +98,9 @@ def test_a_hundred_scrapes_at_once_share_collections(
         client.get("/item").close()  # counted while the first is being made
         answers = [pool.submit(scraped, shop) for _ in range(SCRAPES - 1)]
         for _ in range(SCRAPES):
-            assert turnstile.came.acquire(timeout=20)
+            assert turnstile.came.acquire(timeout=PATIENCE_S)
         collections.first_may_end.set()
-        found = [answer.result(30) for answer in answers]
+        found = [answer.result(PATIENCE_S) for answer in answers]
 
     assert 200 == first.result()[0]
     assert {(200, 8)} == set(found)
@@ -126,17 +126,17 @@ def test_nobody_waits_for_ever() -> None:
 
     def make(accept: str) -> tuple[str, str]:
         hangs.set()
-        assert ends.wait(20)
+        assert ends.wait(PATIENCE_S)
         return "page", accept
 
     page = SharedPage(make, wait_s=0.01)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(page, "")
-        assert hangs.wait(20)
+        assert hangs.wait(PATIENCE_S)
         with pytest.raises(ScrapeBusy):
             page("")
         ends.set()
-        assert ("page", "") == first.result(20)
+        assert ("page", "") == first.result(PATIENCE_S)
 
     assert ("page", "") == page("")
 

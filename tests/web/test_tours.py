@@ -17,6 +17,7 @@ import pytest
 
 from tests.servers import PostgreSQL, free_port, needs_postgresql
 from tests.stack.servers import ROOT, Server
+from tests.waiting import PATIENCE_S
 from tests.web.dashboard import ADMIN
 from tests.web.test_browser import Visit, chromium, sync_api
 
@@ -70,7 +71,7 @@ class Shop:
         headers = {"X-Request-ID": request_id} if request_id else {}
         request = urllib.request.Request(self.base + path, headers=headers)
         with contextlib.suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(request, timeout=30).read()
+            urllib.request.urlopen(request, timeout=PATIENCE_S).read()
 
     def lines_of(self, request_id: str) -> int:
         """How many lines of its log have this ID."""

@@ -19,6 +19,7 @@ from proletto_otel.export.spool import spool as spool_module
 from proletto_otel.export.spool.directory import LEASE_S
 from proletto_otel.export.spool.resend import resend_rejected
 from proletto_otel.export.spool.spool import Spool, reason
+from tests.waiting import PATIENCE_S
 
 SINK = "otlp_logs"
 
@@ -268,7 +269,7 @@ for i in range(60):
 def test_cap_holds_over_workers(tmp_path: Path) -> None:
     """Four processes write at the same time, each 180 KB: 150 KB stay."""
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, tmp_path]) for _ in range(4)]
-    assert [0, 0, 0, 0] == [writer.wait(60) for writer in writers]
+    assert [0, 0, 0, 0] == [writer.wait(PATIENCE_S) for writer in writers]
 
     assert 140_000 < sum(path.stat().st_size for path in (tmp_path / "logs").iterdir()) <= 150_000
 
@@ -327,7 +328,7 @@ def test_many_processes_share_it_without_loss_or_double(tmp_path: Path) -> None:
         subprocess.Popen([*command, str(i), str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for i in range(4)
     ]
-    seen = [line for p in started for line in p.communicate(timeout=60)[0].splitlines()]
+    seen = [line for p in started for line in p.communicate(timeout=PATIENCE_S)[0].splitlines()]
     last = Spool(tmp_path, max_bytes=10**8, max_age_s=1e6)
     while claim := last.claim("logs"):
         seen.append(f"{claim.payload.body.decode()} {last.done('logs', claim)}")

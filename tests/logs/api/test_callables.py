@@ -18,6 +18,7 @@ from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.error_logging import ErrorCapture, handle_errors, log_function_call, logger
 from tests.logs.api.test_decorators import errors_counted
 from tests.logs.conftest import Room
+from tests.waiting import PATIENCE_S
 
 Install = Callable[..., Room]
 
@@ -278,7 +279,7 @@ def test_type_checkers_are_told_the_truth(tmp_path: Path) -> None:
     path.write_text(TYPED)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file=", str(path)],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
     assert [] == [line for line in done.stdout.splitlines() if " error: " in line]

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from proletto_otel.core.conventions import MESSAGE
-from tests.servers import free_port, until
+from tests.servers import free_port
+from tests.waiting import PATIENCE_S, until
 
 APP = """
 import logging, os
@@ -54,14 +55,16 @@ class Served:
                 stderr=to_error, start_new_session=True,
             )  # fmt: skip
         try:
-            until(lambda: _listens(port), 60)
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/hi", timeout=60) as answer:
+            until(lambda: _listens(port))
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{port}/hi", timeout=PATIENCE_S
+            ) as answer:
                 assert b"hi" == answer.read()
-            until(lambda: "GET /hi" in out.read_text(), 20)
-            until(lambda: "PIN" in out.read_text() + error.read_text(), 20)
+            until(lambda: "GET /hi" in out.read_text())
+            until(lambda: "PIN" in out.read_text() + error.read_text())
         finally:
             os.killpg(server.pid, signal.SIGTERM)
-            server.wait(20)
+            server.wait(PATIENCE_S)
         self.out, self.error = out.read_text(), error.read_text()
         self.text = (directory / "proletto.log").read_text()
         lines = (directory / "proletto_structured.json").read_text().splitlines()

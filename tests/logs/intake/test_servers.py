@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from proletto_otel.core.conventions import MESSAGE
-from tests.servers import free_port, until
+from tests.servers import free_port
+from tests.waiting import PATIENCE_S, until
 
 WEB = """
 import os, time
@@ -87,17 +88,17 @@ def running(directory: Path, *command: str) -> Iterator[None]:
     try:
         yield
         server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        server.wait(PATIENCE_S)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
-        server.wait(10)
+        server.wait(PATIENCE_S)
 
 
 def ask(port: int, path: str) -> None:
     """Get *path*, whatever comes."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30).read()
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S).read()
 
 
 def test_gunicorn_without_preload(tmp_path: Path) -> None:
@@ -106,11 +107,11 @@ def test_gunicorn_without_preload(tmp_path: Path) -> None:
     port, out = free_port(), tmp_path / "out"
     options = ["-b", f"127.0.0.1:{port}", "-t", "3", "-c", "python:proletto_otel.gunicorn"]
     with running(tmp_path, "gunicorn", *options, "shop:app"):
-        until(lambda: "Booting worker" in out.read_text(), 30)
+        until(lambda: "Booting worker" in out.read_text())
         ask(port, "/stream")
         ask(port, "/slow")
-        until(lambda: "WORKER TIMEOUT" in out.read_text(), 30)
-        until(lambda: len([x for x in lines(tmp_path) if x["level"] == "ERROR"]) >= 2, 30)
+        until(lambda: "WORKER TIMEOUT" in out.read_text())
+        until(lambda: len([x for x in lines(tmp_path) if x["level"] == "ERROR"]) >= 2)
 
     printed = out.read_text()
     for word in (
@@ -139,10 +140,11 @@ def test_celery_with_redirected_output(tmp_path: Path) -> None:
         send = "import jobs; jobs.send.delay(7); jobs.fail.delay(8)"
         environment = {**os.environ, "HERE": str(tmp_path), "OTEL_SDK_DISABLED": "1"}
         subprocess.run(
-            [sys.executable, "-c", send], cwd=tmp_path, env=environment, check=True, timeout=60,
+            [sys.executable, "-c", send], cwd=tmp_path, env=environment, check=True,
+            timeout=PATIENCE_S,
             capture_output=True,
         )  # fmt: skip
-        until(lambda: [x for x in lines(tmp_path) if "raised" in x[MESSAGE]], 60)
+        until(lambda: [x for x in lines(tmp_path) if "raised" in x[MESSAGE]])
 
     found, printed = lines(tmp_path), (tmp_path / "out").read_text()
     (sent,) = (line for line in found if line[MESSAGE] == "receipt sent")

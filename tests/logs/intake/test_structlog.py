@@ -15,6 +15,7 @@ from proletto_otel.core.conventions import MESSAGE
 from proletto_otel.logs.intake import structlog as structlog_intake
 from proletto_otel.logs.intake.structlog import to_pipeline
 from tests.logs.conftest import Room
+from tests.waiting import PATIENCE_S
 
 Install = Callable[..., Room]
 
@@ -97,7 +98,11 @@ import structlog
 structlog.get_logger("late").info("here", n=1)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
     assert "" == done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proletto_otel.core.conventions import MESSAGE
+from tests.waiting import PATIENCE_S
 
 SETUP = """
 import asyncio, gc, sys, threading
@@ -67,7 +68,7 @@ except ValueError:
 def run(tmp_path: Path, body: str) -> tuple[list[dict[str, Any]], str]:
     done = subprocess.run(
         [sys.executable, "-c", SETUP + body, str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     path = tmp_path / "proletto_structured.json"
     lines = path.read_text().splitlines() if path.exists() else []

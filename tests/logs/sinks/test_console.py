@@ -20,6 +20,7 @@ from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.logs.api.loggers import logger
 from tests.logs.conftest import Room, balance
+from tests.waiting import PATIENCE_S
 
 Install = Callable[..., Room]
 
@@ -63,7 +64,7 @@ class AnotherThreadLogs(io.StringIO):
             self.looked_at = True
             thread = threading.Thread(target=logger.info, args=("from another thread",))
             thread.start()
-            thread.join(10)
+            thread.join(PATIENCE_S)
         return False
 
 
@@ -144,7 +145,7 @@ open(sys.argv[1], "w").write("done")
     run.stdout.close()
     errors = run.stderr.read()
     run.stderr.close()
-    run.wait(60)
+    run.wait(PATIENCE_S)
 
     assert "done" == done.read_text()
     assert b"Traceback" not in errors
@@ -156,7 +157,10 @@ def test_terminal_gets_the_short_coloured_form(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     body = 'logger.error("failed", order=7)'
     subprocess.run(
-        [sys.executable, "-c", program(tmp_path, body)], stdout=theirs, timeout=60, check=True
+        [sys.executable, "-c", program(tmp_path, body)],
+        stdout=theirs,
+        timeout=PATIENCE_S,
+        check=True,
     )
     os.close(theirs)
     shown = os.read(ours, 4096).decode()

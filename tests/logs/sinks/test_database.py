@@ -19,7 +19,7 @@ from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.sinks.database.sink import DatabaseSink
 from tests.corpus import secrets
 from tests.logs.conftest import Room, balance
-from tests.servers import until
+from tests.waiting import until
 
 log = get_logger("shop")
 
