@@ -52,6 +52,15 @@ def page(service: Service, name: str, **query: str) -> dict[str, Any]:
     return dict(json.loads(body))
 
 
+def _ages(rows: list[dict[str, Any]]) -> list[Any]:
+    return [row["age"] for row in rows]
+
+
+def _is_fresh(age: dict[str, Any] | None) -> bool:
+    """Whether it is known and not stale."""
+    return age is not None and not age["is_stale"] and age["age_s"] >= 0
+
+
 def _settled(count: float, expected: int) -> bool:
     """Whether Prometheus has so many samples of a new series that it guesses no more.
 
@@ -66,7 +75,9 @@ def test_system_has_a_line_for_each_host(services: list[Service]) -> None:
 
     def look() -> dict[str, Any] | None:
         found = page(services[0], "system")
-        return found if found["server"]["hosts"] == 2 and len(found["workers"]) == 2 else None
+        known = (found["server"]["age"], *found["ages"].values(), *_ages(found["workers"]))
+        all_there = found["server"]["hosts"] == 2 and len(found["workers"]) == 2
+        return found if all_there and all(map(_is_fresh, known)) else None
 
     found = wait_for("both hosts", look)
 
@@ -77,8 +88,12 @@ def test_system_has_a_line_for_each_host(services: list[Service]) -> None:
     assert all(worker["memory"] > 1e6 for worker in found["workers"])
     memory = next(r["value"] for r in found["readings"] if r["name"] == "memory_percent")
     assert 1 < memory < 100
+    assert {r["name"] for r in found["readings"]} == set(found["ages"])
+    assert found["highest"]["memory_percent"] in HOSTS
     _, _, html = services[0].fetch("GET", f"{ADMIN}/system?hosts=all&range=15m")
     assert html.count("web-1 <b>") >= 5
+    assert "Newest sample <time" in html
+    assert html.count(" on web-") >= 5
 
 
 def test_requests_are_added_up_over_hosts(services: list[Service]) -> None:
@@ -89,6 +104,12 @@ def test_requests_are_added_up_over_hosts(services: list[Service]) -> None:
         return found if _settled(sum(e["total"]["count"] for e in found), 120) else None
 
     found = wait_for("the requests of both", look)
+
+    def fresh() -> bool:
+        server = page(services[1], "requests")["server"]
+        return _is_fresh(server["age"]) and not server["silent"] and not server["missing"]
+
+    wait_for("counts that both hosts have just sent", fresh)
 
     by_route = {(e["method"], e["route"]): e["total"] for e in found}
     paid = by_route["POST", "/orders/<int:order_id>/payment"]
@@ -113,6 +134,8 @@ def test_log_of_all_hosts_is_searched(services: list[Service]) -> None:
 
     lines = wait_for("the lines of a request on the other host", look)
 
+    newest = page(services[0], "logs", logger="nobody")["server"]["age"]  # of all lines
+    assert newest["at"] >= max(line["at"] for line in lines)
     assert {"web-2"} == {line["record"]["host"] for line in lines}
     assert {request_id} == {line["record"]["request_id"] for line in lines}
     failed = next(line for line in lines if line["record"].get("exception"))
@@ -135,7 +158,8 @@ def test_endpoint_is_shown_of_all_hosts(services: list[Service]) -> None:
 
     def look() -> dict[str, Any] | None:
         found = page(services[0], "endpoint", method="POST", route=route)
-        return found if _settled(found["total"]["count"], 12) else None
+        is_settled = _settled(found["total"]["count"], 12) and _is_fresh(found["server"]["age"])
+        return found if is_settled else None
 
     found = wait_for("the payments of both hosts", look)
 
@@ -193,3 +217,29 @@ def test_page_answers_while_prometheus_is_away(system: System, services: list[Se
         system.start_prometheus()
 
     wait_for("both hosts", lambda: page(services[0], "system")["server"]["hosts"] == 2)
+
+
+def test_host_that_ended_is_named_as_silent(services: list[Service]) -> None:
+    """Its values are marked as stale, with their age, and are not the highest of now."""
+    services[1].server.stop()
+
+    def look() -> dict[str, Any] | None:
+        found = page(services[0], "system")
+        is_stale = [w["age"]["is_stale"] for w in found["workers"] if w["host"] == "web-2"]
+        others = _is_fresh(found["server"]["age"]) and is_stale == [True]
+        return found if found["server"]["silent"] and others else None
+
+    found = wait_for("the silent host and its worker", look)
+
+    (silent,) = found["server"]["silent"]
+    assert "web-2" == silent["host"]
+    assert silent["age"]["is_stale"]
+    assert 15 <= silent["age"]["age_s"]
+    assert {"web-1"} == set(found["highest"].values())
+    _, _, html = services[0].fetch("GET", f"{ADMIN}/system?hosts=all&range=15m")
+    assert '1 host is silent: <span class="id">web-2</span>' in html
+
+    def counts() -> bool:
+        return [s["host"] for s in page(services[0], "requests")["server"]["silent"]] == ["web-2"]
+
+    wait_for("the silent host beside the requests", counts)

@@ -111,6 +111,28 @@ def level_counts(
     )
 
 
+def newest_line(backend: Backend, config: Config, until: float) -> float | None:
+    """When the newest line of this service was written, unix seconds; None: none of the last day.
+
+    Args:
+        backend: The server.
+        config: Which service.
+        until: `Backend.deadline` of the page: it goes without it then.
+
+    Raises:
+        NoAnswer: with the reason.
+    """
+    end = int(time.time()) + 1
+    asked = {
+        "query": _stream(config), "start": (end - int(DEFAULT_S)) * 10**9, "end": end * 10**9,
+        "limit": 1, "direction": "backward",
+    }  # fmt: skip
+    lines = backend.ask(
+        (f"/loki/api/v1/query_range?{urlencode(asked)}",), _lines, extra_until=until
+    )
+    return lines[0].at if lines else None
+
+
 def _counts(result: Iterable[Any], begin: int, step: int, number: int) -> LevelCounts:
     counts = LevelCounts.empty(begin, begin + number * step, number)
     for found in result:

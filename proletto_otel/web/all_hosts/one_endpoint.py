@@ -12,7 +12,7 @@ from proletto_otel.request import status_codes
 from proletto_otel.request.request_points import RequestPoint
 from proletto_otel.request.status_codes import CLASSES, StatusCount
 from proletto_otel.web.all_hosts import promql
-from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts, curves, result_of
+from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts, curves, newest_of, result_of
 from proletto_otel.web.all_hosts.promql import LEAST_WINDOW_S, Steps
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class EndpointOfHosts:
     total: RequestPoint
     statuses: Sequence[StatusCount]
     heat: Heat
+    newest: Mapping[str, float]
+    """When each host sent its newest counts, unix seconds."""
 
 
 def endpoint(
@@ -66,9 +68,11 @@ def endpoint(
     wide = Steps.of(chosen.start, chosen.end, columns)
     seconds = steps.step * steps.count
     among = {"without_failed": without_failed}
+    total = promql.total(config, seconds, *matchers, **among)
     questions = (
         promql.over_time(promql.requests(config, steps, *matchers, **among), steps),
-        promql.at(promql.total(config, seconds, *matchers, **among), steps.end),
+        # of all requests: a host that nobody asked for this endpoint is not silent
+        promql.at(f"{total} or {promql.counted(config)}", steps.end),
         promql.over_time(promql.durations(config, wide, *matchers, **among), wide),
     )
     return backend.ask(
@@ -78,6 +82,7 @@ def endpoint(
             total=_total(results[1], steps.end - seconds, seconds, without_failed),
             statuses=_statuses(results[1]),
             heat=_heat(results[2], wide),
+            newest=newest_of(results[1]),
         ),
     )
 
@@ -89,6 +94,8 @@ def _total(result: Iterable[Any], start: int, seconds: int, without_failed: bool
     for one in result:
         labels, value = one["metric"], float(one["value"][1])
         if math.isnan(value):  # a percentile of nothing
+            continue
+        if labels[promql.KIND] == promql.NEWEST:
             continue
         if labels[promql.KIND] != "count":
             values[labels[promql.KIND]] = value

@@ -38,6 +38,8 @@ class HostWorker:
     memory: float | None = None
     files: float | None = None
     threads: float | None = None
+    at: float | None = None
+    """When it sent its newest values, unix seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class SystemOfHosts:
     """By indicator: a line for each host, the highest first."""
     workers: Sequence[HostWorker]
     hosts: int
+    newest: Mapping[str, float]
+    """When each host measured itself last, unix seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,8 @@ class RequestsOfHosts:
     """Seconds between two points."""
     endpoints: Sequence[EndpointPoint] = field(default_factory=list)
     """The busiest first."""
+    newest: Mapping[str, float] = field(default_factory=dict)
+    """When each host sent its newest counts, unix seconds."""
 
 
 def system(backend: Backend, config: Config, chosen: Range) -> SystemOfHosts:
@@ -74,7 +80,7 @@ def system(backend: Backend, config: Config, chosen: Range) -> SystemOfHosts:
     steps = Steps.of(chosen.start, chosen.end, chosen.points)
     questions = (
         promql.over_time(promql.system(config, steps), steps),
-        promql.at(promql.workers(config), steps.end),
+        promql.at(f"{promql.workers(config)} or {promql.measured(config)}", steps.end),
     )
     return backend.ask(questions, _system)
 
@@ -91,7 +97,17 @@ def _system(results: list[Any]) -> SystemOfHosts:
         lines={kind: _series(by_host) for kind, by_host in lines.items()},
         workers=_workers(results[1]),
         hosts=len({host for by_host in lines.values() for host in by_host}),
+        newest=newest_of(results[1]),
     )
+
+
+def newest_of(result: Iterable[Any]) -> dict[str, float]:
+    """What `promql.measured` and `promql.counted` are answered."""
+    return {
+        one["metric"].get(promql.HOST) or NO_HOST: float(one["value"][1])
+        for one in result
+        if one["metric"][promql.KIND] == promql.NEWEST
+    }
 
 
 def _series(by_host: Mapping[str, list[Point]]) -> list[Series]:
@@ -106,6 +122,8 @@ def _workers(result: Iterable[Any]) -> list[HostWorker]:
     found: dict[tuple[str, str], HostWorker] = {}
     for one in result:
         labels = one["metric"]
+        if labels[promql.KIND] == promql.NEWEST:
+            continue
         host, pid = labels.get(promql.HOST) or NO_HOST, labels.get(promql.PID, "")
         worker = found.setdefault((host, pid), HostWorker(host=host, pid=pid))
         worker.version = labels.get(promql.VERSION, "")
@@ -123,15 +141,17 @@ def requests(
     """
     steps = Steps.of(chosen.start, chosen.end, chosen.points)
     seconds = steps.step * steps.count
+    rows = promql.endpoints(config, seconds, without_failed=without_failed)
     questions = (
         promql.over_time(promql.requests(config, steps, without_failed=without_failed), steps),
-        promql.at(promql.endpoints(config, seconds, without_failed=without_failed), steps.end),
+        promql.at(f"{rows} or {promql.counted(config)}", steps.end),
     )
     return backend.ask(
         questions,
         lambda results: replace(
             curves(results[0], steps),
             endpoints=_endpoints(results[1], steps.end - seconds, seconds),
+            newest=newest_of(results[1]),
         ),
     )
 
@@ -189,7 +209,8 @@ def _endpoints(result: Iterable[Any], start: int, seconds: int) -> list[Endpoint
     for one in result:
         labels, value = one["metric"], float(one["value"][1])
         key = (labels.get(promql.METHOD, ""), labels.get(promql.ROUTE, ""))
-        if not math.isnan(value):  # a percentile of nothing
+        # not a number: a percentile of nothing
+        if labels[promql.KIND] != promql.NEWEST and not math.isnan(value):
             found.setdefault(key, {})[labels[promql.KIND]] = value
     made = [_endpoint(*key, values, start, seconds) for key, values in found.items()]
     return sorted((e for e in made if e.total.count), key=lambda e: -e.total.count)

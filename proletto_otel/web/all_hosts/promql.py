@@ -20,8 +20,15 @@ VERSION = label_name(c.SERVICE_VERSION)
 STATUS = label_name(c.HTTP_RESPONSE_STATUS_CODE)
 ROUTE = label_name(c.HTTP_ROUTE)
 METHOD = label_name(c.HTTP_REQUEST_METHOD)
-LIVING = "2m"
+LIVING_S = 120
+LIVING = f"{LIVING_S}s"
 """A gauge of a worker that ended is forgotten after this: eight exports of 15 s."""
+NEWEST = "newest"
+"""Kind of the series that say when a host was heard of last, unix seconds."""
+LOOK_BACK, LOOK_BACK_WORDS = "6h", "six hours"
+"""A host that was silent for longer is not waited for any more, as by the alert `AppSilent`."""
+STORED_AGO = "5m"
+"""Prometheus finds a sample so long after its time: steps of this length meet each last sample."""
 LEAST_WINDOW_S = 60
 """Four exports of 15 s: a rate over fewer jumps."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -85,16 +92,31 @@ def _system_metric(config: Config, row: SystemMetric, steps: Steps) -> str:
     return _tagged(f"max by ({labels}) (max_over_time({name}[{window}s]))", row.indicator)
 
 
+def measured(config: Config) -> str:
+    """When each host measured itself last: its sampler writes the time into a metric."""
+    beat = f"{c.HEARTBEAT.prometheus}{{{_service(config)}}}[{LOOK_BACK}]"
+    return _tagged(f"max by ({HOST}) (max_over_time({beat}))", NEWEST)
+
+
+def counted(config: Config) -> str:
+    """When each host sent its newest counts of requests; it sends them without requests, too."""
+    # `last_over_time` has no timestamp of a sample: for silent hosts a subquery looks back in steps
+    sent = f"timestamp({_requests(config, 'count')})"
+    earlier = f"max_over_time({sent}[{LOOK_BACK}:{STORED_AGO}])"
+    return _tagged(f"(max by ({HOST}) ({sent}) or max by ({HOST}) ({earlier}))", NEWEST)
+
+
 def workers(config: Config) -> str:
-    """What each worker of each host uses now."""
+    """What each worker of each host uses now, and when it said so."""
     labels = f"{HOST}, {PID}, {VERSION}"
-    return " or ".join(
-        _tagged(
-            f"max by ({labels})"
-            f" (last_over_time({metric.prometheus}{{{_service(config)}}}[{LIVING}]))",
-            kind,
-        )
+    parts = {
+        kind: f"last_over_time({metric.prometheus}{{{_service(config)}}}[{LIVING}])"
         for kind, metric in WORKER_METRICS.items()
+    }
+    sent = f"timestamp({c.PROCESS_MEMORY_USAGE.prometheus}{{{_service(config)}}})"
+    parts["at"] = f"({sent} > time() - {LIVING_S})"
+    return " or ".join(
+        _tagged(f"max by ({labels}) ({expression})", kind) for kind, expression in parts.items()
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from proletto_otel.metrics.system_metrics import OLDEST_S
 
 if TYPE_CHECKING:
     from proletto_otel.monitoring.report import Alert, CheckReport
+    from proletto_otel.web.asked import Asked
     from proletto_otel.web.site import Site
 
 INTERVALS = 3
@@ -31,13 +32,56 @@ class Age:
     """Whether it is older than three of its intervals."""
 
 
-def age(at: float | None, interval_s: float) -> Age | None:
-    """The age of what was measured *at* a unix time; None where that is not known."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentHost:
+    """A host that sent nothing for so long that what is shown lacks it."""
+
+    host: str
+    age: Age
+    """Of its newest sample."""
+
+
+def age(at: float | None, interval_s: float, until: float | None = None) -> Age | None:
+    """The age of what was measured *at* a unix time; None where that is not known.
+
+    Args:
+        at: Unix seconds.
+        interval_s: How often it is measured.
+        until: End of the time that is shown, where it is over: what was fresh then is not stale.
+    """
     if not at:
         return None
-    seconds = max(time.time() - at, 0.0)
+    now = time.time()
     limit = max(INTERVALS * interval_s, LEAST_S)
-    return Age(at=at, age_s=round(seconds, 1), is_stale=seconds > limit)
+    return Age(
+        at=at,
+        age_s=round(max(now - at, 0.0), 1),
+        is_stale=(now if until is None else until) - at > limit,
+    )
+
+
+def of_hosts(asked: Asked, newest: Mapping[str, float]) -> dict[str, Age]:
+    """Of the newest sample of each host that Prometheus has, by host."""
+    chosen = asked.range
+    interval_s = asked.site.config.metric_interval_ms / 1000
+    found = {
+        host: age(at, interval_s, chosen.end if chosen.is_over else None)
+        for host, at in newest.items()
+    }
+    return {host: one for host, one in found.items() if one is not None}
+
+
+def newest(found: Iterable[Age]) -> Age | None:
+    """The newest of several."""
+    return max(found, key=lambda one: one.at, default=None)
+
+
+def silent(by_host: Mapping[str, Age]) -> list[SilentHost]:
+    """Hosts that are stale while others are not, the one that was heard of last first."""
+    if all(one.is_stale for one in by_host.values()):
+        return []
+    stale = [SilentHost(host=host, age=one) for host, one in by_host.items() if one.is_stale]
+    return sorted(stale, key=lambda one: -one.age.at)
 
 
 def of_system(site: Site) -> Age | None:

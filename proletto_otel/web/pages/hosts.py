@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from proletto_otel.alerts.indicators import INDICATORS
 from proletto_otel.logs.search.level_counts import LevelCounts
+from proletto_otel.logs.search.query import LogQuery
 from proletto_otel.logs.search.results import LogPage
 from proletto_otel.web.all_hosts import loki, one_endpoint, prometheus, promql
 from proletto_otel.web.all_hosts.backend import NoAnswer
@@ -17,17 +20,17 @@ from proletto_otel.web.all_hosts.servers import LOKI, NAMES, PROMETHEUS
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.heatmap import heatmap
 from proletto_otel.web.charts.series import Series
-from proletto_otel.web.pages import past
+from proletto_otel.web.pages import ages, past
+from proletto_otel.web.pages.ages import Age, SilentHost
 from proletto_otel.web.pages.limits import limits
 from proletto_otel.web.pages.readings import Reading, reading
 
 if TYPE_CHECKING:
-    from proletto_otel.logs.search.query import LogQuery
     from proletto_otel.monitoring.report import Alert
     from proletto_otel.request.request_points import EndpointPoint, RequestPoint
     from proletto_otel.request.status_codes import StatusCount
     from proletto_otel.web.all_hosts.backend import Backend
-    from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts
+    from proletto_otel.web.all_hosts.prometheus import HostWorker, RequestsOfHosts
     from proletto_otel.web.asked import Asked
 
 MAX_LINES = len(prometheus.STYLES)
@@ -43,6 +46,14 @@ class Server:
     """Why nothing is shown; empty when there is something."""
     hosts: int = 0
     note: str = ""
+    age: Age | None = None
+    """Of the newest that it has; None: it has nothing of the last hours, or it is not known."""
+    of: str = "sample"
+    """What `age` is the age of."""
+    silent: Sequence[SilentHost] = ()
+    """Hosts whose values came until a while ago."""
+    missing: str = ""
+    """What it should have and has not, as a sentence; empty when nothing is known to be missing."""
 
 
 def _server(asked: Asked, name: str) -> Backend:
@@ -60,22 +71,47 @@ def system_page(asked: Asked) -> Mapping[str, Any]:
     except NoAnswer as error:
         return {"server": Server(problem=str(error)), "readings": [], "charts": {}, "workers": []}
     alerts = asked.site.monitor.get_alerts()
+    heard = ages.of_hosts(asked, found.newest)
     # as Prometheus answers in its own order, the order of the page is that of the table
     lines = {name: found.lines[name] for name in INDICATORS if name in found.lines}
+    highest = {name: _highest(hosts, heard) for name, hosts in lines.items()}
     return {
         "server": Server(
-            shown=server.shown, hosts=found.hosts,
+            shown=server.shown, hosts=found.hosts, **_ages(heard),
             note="Each line is a host: its highest value in each step."
             + (f" The highest {MAX_LINES} are drawn." if found.hosts > MAX_LINES else ""),
         ),
-        "readings": [_reading(name, hosts, alerts) for name, hosts in lines.items()],
+        "readings": [_reading(name, host, alerts) for name, host in highest.items()],
+        "highest": {name: host.label for name, host in highest.items() if host},
+        "ages": {name: heard.get(host.label) for name, host in highest.items() if host},
         "charts": {name: _chart(asked, name, hosts, alerts) for name, hosts in lines.items()},
-        "workers": found.workers,
+        "workers": [_worker(asked, worker) for worker in found.workers],
     }  # fmt: skip
 
 
-def _reading(name: str, hosts: Sequence[Series], alerts: Sequence[Alert]) -> Reading:
-    value = max((h.last for h in hosts if h.last is not None), default=None)
+def _ages(heard: Mapping[str, Age]) -> dict[str, Any]:
+    return {
+        "age": ages.newest(heard.values()),
+        "silent": ages.silent(heard),
+        "missing": "" if heard else f"There is no sample of the {promql.LOOK_BACK_WORDS} before.",
+    }
+
+
+def _worker(asked: Asked, worker: HostWorker) -> Mapping[str, Any]:
+    """A row of the table; values of up to two minutes ago are in it."""
+    found = ages.of_hosts(asked, {worker.host: worker.at} if worker.at else {})
+    return {**asdict(worker), "age": found.get(worker.host)}
+
+
+def _highest(hosts: Sequence[Series], heard: Mapping[str, Age]) -> Series | None:
+    """The host with the highest value now: a silent one has none, unless all are silent."""
+    silent = {one.host for one in ages.silent(heard)}
+    living = [host for host in hosts if host.last is not None and host.label not in silent]
+    return max(living, key=lambda host: host.last or 0.0, default=None)
+
+
+def _reading(name: str, host: Series | None, alerts: Sequence[Alert]) -> Reading:
+    value = host.last if host is not None else None
     alert = next((a for a in alerts if a.metric == name), None)
     state = "ok"
     for severity in ("warning", "critical"):
@@ -113,7 +149,7 @@ def requests(asked: Asked) -> RequestsPage:
         return RequestsPage(server=Server(problem=str(error)), charts={})
     return RequestsPage(
         server=Server(
-            shown=server.shown,
+            shown=server.shown, **_ages(ages.of_hosts(asked, found.newest)),
             note="Counts are Prometheus' estimates; least and greatest are not stored there.",
         ),
         charts=_charts(asked, found, past.BY_RESULT),
@@ -161,6 +197,7 @@ def endpoint(asked: Asked, route: str, method: str | None) -> EndpointPage:
     return EndpointPage(
         server=Server(
             shown=server.shown,
+            **_ages(ages.of_hosts(asked, found.newest)),
             note="Counts are Prometheus' estimates; single requests are on the page of their host.",
         ),
         total=found.total,
@@ -195,10 +232,42 @@ def log_page(
     except NoAnswer as error:
         return Server(problem=str(error)), LogPage(complete=False), None
     chosen = asked.range
-    if bars:
-        try:
-            counts = loki.level_counts(server, config, chosen.start, chosen.end, bars, deadline)
-        except NoAnswer as error:
-            counts = LevelCounts.empty(chosen.start, chosen.end, 1)
-            counts.problem = str(error)
-    return Server(shown=server.shown), found, counts
+    if not bars:
+        return Server(shown=server.shown), found, None
+    known = {} if chosen.is_over else _log_age(asked, server, deadline)
+    try:
+        counts = loki.level_counts(server, config, chosen.start, chosen.end, bars, deadline)
+    except NoAnswer as error:
+        counts = LevelCounts.empty(chosen.start, chosen.end, 1)
+        counts.problem = str(error)
+    return Server(shown=server.shown, **known), found, counts
+
+
+def _log_age(asked: Asked, server: Backend, until: float) -> dict[str, Any]:
+    """How old Loki's newest line is; nothing where it does not say so in time.
+
+    A service that has nothing to say writes no lines, however fresh Loki is. So the log is stale
+    when this host wrote a line some time ago and Loki has neither it nor a newer one.
+    """
+    try:
+        newest = loki.newest_line(server, asked.site.config, until)
+    except NoAnswer:
+        return {}
+    lacks = _wrote_after(asked, newest)
+    found = ages.age(newest, math.inf)
+    return {
+        "of": "line",
+        "age": replace(found, is_stale=True) if found is not None and lacks else found,
+        "missing": "This host wrote newer lines that Loki does not have." if lacks
+        else "" if newest else f"There is no line of the last {loki.DEFAULT_S // 3600:.0f} hours.",
+    }  # fmt: skip
+
+
+def _wrote_after(asked: Asked, newest: float | None) -> bool:
+    """Whether this host wrote a line after *newest*, long enough ago for Loki to have it."""
+    now = time.time()
+    since = now - loki.DEFAULT_S if newest is None else newest + 1  # both round times differently
+    wanted = LogQuery(since=since, until=now - ages.LEAST_S)
+    return since < now - ages.LEAST_S and bool(
+        asked.site.monitor.logs.search(wanted, limit=1).lines
+    )
