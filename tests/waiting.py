@@ -14,6 +14,9 @@ busy a machine may be (twenty busy processes on two cores), and nothing about ho
 BUILD_S = 1500.0
 """The same for programs, images and packages that are made on first use."""
 
+SAMPLE_S = 0.05
+"""CPU time that `slowness` takes: some of the scheduler's turns, of 3 ms or less each."""
+
 
 def until(condition: Callable[[], T], what: str = "", every_s: float = 0.02) -> T:
     """The first true value of *condition*.
@@ -27,3 +30,15 @@ def until(condition: Callable[[], T], what: str = "", every_s: float = 0.02) -> 
         assert time.monotonic() < deadline, late
         time.sleep(every_s)
     return value
+
+
+def slowness() -> float:
+    """How many times longer than its CPU time a computation takes here and now; 1 when quiet.
+
+    A deadline that the library promises (an exit within 5 s) holds for a process that gets a
+    core when it asks for one; beside twenty busy ones each of its steps waits for its turn.
+    """
+    began, cpu = time.monotonic(), time.thread_time()
+    while (used := time.thread_time() - cpu) < SAMPLE_S:
+        pass
+    return max(1.0, (time.monotonic() - began) / used)

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 GRACE_S = 4.0
 """Time a child has to end by itself."""
-START_S = 30.0
+START_S = 120.0
 """Time the shop has to answer for the first time."""
 
 
@@ -62,12 +62,12 @@ def wait_until_answering(url: str, child: Child, end: threading.Event) -> None:
     """Return when *url* answers or the user wants to end.
 
     Raises:
-        Failed: when the child ended, or did not answer in 30 s.
+        Failed: when the child ended, or did not answer in `START_S`.
     """
     deadline = time.monotonic() + START_S
     while not end.is_set():
         try:
-            with urlopen(url, timeout=1):
+            with urlopen(url, timeout=5):
                 return
         except (URLError, OSError):
             pass

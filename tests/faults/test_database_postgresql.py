@@ -18,7 +18,7 @@ from tests.faults.database_sinks import count, eight_workers, flushed, messages,
 from tests.logs.conftest import Room, balance
 from tests.logs.conftest import room as _room
 from tests.servers import PostgreSQL, needs_postgresql
-from tests.waiting import until
+from tests.waiting import slowness, until
 
 pytestmark = needs_postgresql
 log = get_logger("shop")
@@ -129,7 +129,7 @@ def test_hung_server_at_shutdown(
     finally:
         server.resume()
 
-    assert took_s < 3
+    assert took_s < 3 * slowness()
     assert 50 == made.status()["dropped"]["shutdown"]
     assert (51, 51) == balance("database")
 

@@ -20,6 +20,7 @@ from proletto_otel.core.metrics.registry import registry
 from proletto_otel.monitoring import monitor
 from proletto_otel.testing import TelemetryCapture
 from tests.monitoring.bound import Bound
+from tests.waiting import slowness
 
 
 def values(name: str) -> list[Any]:
@@ -61,7 +62,7 @@ def test_gauge_that_hangs_ends_neither_alerts_nor_other_gauges(
         bound.tick()
 
     assert [(30, "CustomGauge: depth is 250, above 100")] == bound.logged
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 10 * slowness()
     assert "no answer within 1 s" == bound.monitor.get_gauges()[0].error
 
 
@@ -82,7 +83,7 @@ def test_callback_that_hangs_holds_up_no_scrape(
     names = [{f.name for f in telemetry_capture.telemetry.families()} for _ in range(3)]
 
     assert all("fine" in found for found in names)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 10 * slowness()
 
 
 def test_gauge_is_read_inside_of_the_application(telemetry_capture: TelemetryCapture) -> None:
