@@ -151,6 +151,13 @@ def test_log_of_all_hosts_is_searched(services: list[Service]) -> None:
     assert [] == page(services[0], "logs", logger="nobody")["found"]["lines"]
     assert page(services[0], "logs", pattern="card of order [0-9]+ expired")["found"]["lines"]
     assert [] == page(services[0], "logs", text='"} or {a="b')["found"]["lines"]
+    took = page(services[0], "logs", limit="200", text="200")["found"]["lines"]
+    durations = [line["record"].get("duration_ms") for line in took]
+    middle = sorted(float(ms) for ms in durations if ms)[10]
+    between = {"duration_min": str(middle), "duration_max": str(middle + 100)}
+    slow = page(services[0], "logs", limit="200", **between)["found"]["lines"]
+    assert slow
+    assert all(middle <= float(x["record"]["duration_ms"]) <= middle + 100 for x in slow)
 
 
 def test_endpoint_is_shown_of_all_hosts(services: list[Service]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -155,9 +156,29 @@ def test_a_cell_lists_its_requests() -> None:
     assert (1, [SLOW]) == (cell["count"], [r["request_id"] for r in cell["requests"]])
     assert cell["least"] <= 0.15 < cell["most"]
     assert "Requests that took 128 ms to 256 ms" in page
-    assert re.search(r'href="[^"]*/logs\?text=[^"]*&amp;from=20[^"]*&amp;to=20[^"]*"', page)
     assert f'href="{ADMIN}/requests/endpoint?method=GET&amp;route=' in page
     assert 1 == page.count('class="cursor" d="M')
+
+
+def test_the_log_of_a_cell_is_narrowed_by_route_time_and_duration() -> None:
+    """Its link finds the lines of the cell's requests, and of no quicker or slower ones."""
+    client = answering()
+    page = client.get(PAGE + cell_of(client)).text
+    (link,) = re.findall(r'href="([^"]*)">Log lines of these requests</a>', page)
+    address = unescape(link)
+    asked = {name: value[0] for name, value in parse_qs(urlsplit(address).query).items()}
+
+    assert {"text", "from", "to", "duration_min", "duration_max"} == set(asked)
+    assert "/answer/<int:code>" == asked["text"]
+    assert 120 < float(asked["duration_min"]) < 150 < float(asked["duration_max"]) < 270
+    twin = client.get(address.replace("/logs?", "/api/pages/logs?")).get_json()
+    assert [SLOW] == [line["record"]["request_id"] for line in twin["found"]["lines"]]
+    without = re.sub(r"&duration_m..=[0-9.]+", "", address)
+    every = client.get(without.replace("/logs?", "/api/pages/logs?limit=200&")).get_json()
+    assert len(every["found"]["lines"]) >= sum(ANSWERED.values())
+    html = client.get(address).text
+    assert f'name="duration_min" value="{asked["duration_min"]}"' in html
+    assert SLOW in html
 
 
 def test_the_form_has_the_cells_that_are_not_empty() -> None:

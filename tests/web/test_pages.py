@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from proletto_otel.error_logging import logger
 from proletto_otel.monitoring import monitor
 from proletto_otel.monitoring.overview import OLD_S, OverviewMark
 from proletto_otel.state import merging
@@ -86,6 +87,9 @@ def test_request_page_has_everything_of_one_request(app: Flask) -> None:
         (" ba41cd8dda8010af73a5402247b3fd1c ", "/request/ba41cd8dda8010af73a5402247b3fd1c", {}),
         ("/orders", "/requests", {"text": "/orders"}),
         ("level:ERROR", "/logs", {"level": "ERROR"}),
+        ("duration:>250", "/logs", {"duration_min": "250"}),
+        ("duration:<= 0.5 ms", "/logs", {"duration_max": "0.5"}),
+        ("duration:long", "/logs", {"text": "duration:long"}),
         ("payment failed", "/logs", {"text": "payment failed"}),
         ("//evil.example", "/requests", {"text": "//evil.example"}),
     ],
@@ -335,6 +339,52 @@ def test_what_the_log_page_shows_can_be_downloaded(tmp_path: Path) -> None:
     assert "application/x-ndjson" == answer.mimetype
     assert records
     assert {"ERROR"} == {record["level"] for record in records}
+
+
+def test_log_is_filtered_by_duration(tmp_path: Path) -> None:
+    """In the page, its JSON, the download and the live tail; links and the form keep it."""
+    app = shop(log_dir=str(tmp_path), log_files=True)
+    client = app.test_client()
+    logger.info("before")
+    begin = client.get(f"{ADMIN}/api/pages/logs").get_json()["found"]["newest"]
+    for number in range(8):
+        logger.info("call %s", number, duration_ms=100.0 * number)
+    asked = "duration_min=250&duration_max=600"
+    twin = client.get(f"{ADMIN}/api/pages/logs?{asked}").get_json()
+    page = client.get(f"{ADMIN}/logs?{asked}&limit=2").text
+    lines = client.get(f"{ADMIN}/logs/download?{asked}").data.splitlines()
+    tail = client.get(f"{ADMIN}/api/logs/tail?{asked}&cursor={begin}").get_json()
+
+    wanted = [f"call {number}" for number in (6, 5, 4, 3)]
+    assert wanted == [line["record"]["message"] for line in twin["found"]["lines"]]
+    assert wanted == [json.loads(line)["message"] for line in lines]
+    assert 4 == len(tail["lines"])
+    assert 'name="duration_min" value="250"' in page
+    assert '<details id="more-fields" open>' in page
+    (older,) = re.findall(r'href="([^"]*)">Older lines', page)
+    assert "duration_min=250&amp;duration_max=600" in older
+    assert "call 3" in client.get(older.replace("&amp;", "&")).text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("duration_min=soon", "duration_min=&#39;soon&#39;: expected milliseconds"),
+        ("duration_max=-1", "duration_max=&#39;-1&#39;: expected milliseconds"),
+        ("duration_min=9&duration_max=1", "expected at least duration_min, which is 9"),
+        ("duration_min=<script>", "duration_min=&#39;&lt;script&gt;&#39;: expected"),
+    ],
+)
+def test_wrong_durations_are_said(tmp_path: Path, asked: str, said: str) -> None:
+    """The page says what fits and keeps what was typed; files and the tail answer 400."""
+    client = shop(log_dir=str(tmp_path), log_files=True).test_client()
+    page = client.get(f"{ADMIN}/logs?{asked}")
+
+    assert 200 == page.status_code
+    assert said in page.text
+    assert client.get(f"{ADMIN}/api/pages/logs?{asked}").get_json()["problem"]
+    assert 400 == client.get(f"{ADMIN}/logs/download?{asked}").status_code
+    assert 400 == client.get(f"{ADMIN}/api/logs/tail?{asked}").status_code
 
 
 @pytest.mark.parametrize("path", ["", "/system", "/requests", "/telemetry", "/api/pages/overview"])

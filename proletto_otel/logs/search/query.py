@@ -19,6 +19,7 @@ from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.logs.format.json import quoted
 from proletto_otel.logs.record.stored import StoredRecord
 from proletto_otel.logs.search.pattern import BoundedPattern
+from proletto_otel.logs.search.took import Took, took
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 MAX_TEXT = 500
@@ -53,6 +54,10 @@ class LogQuery:
     """In message, exception, logger, or the name or value of a fact; case does not matter."""
     pattern: str = ""
     """A regular expression for the message and the exception's text; expensive ones are refused."""
+    duration_min: float | None = None
+    """Milliseconds that a request took at least, as its access line says (`duration_ms`)."""
+    duration_max: float | None = None
+    """Milliseconds that it took at most."""
     since: float | None = None
     """Unix time."""
     until: float | None = None
@@ -89,11 +94,13 @@ class Matcher:
     """A query, ready to be asked about lines.
 
     Raises:
-        ConfigError: for an unknown level or a regular expression that is refused.
+        ConfigError: for an unknown level, a regular expression that is refused, or durations of
+            which the least is more than the most.
     """
 
     def __init__(self, query: LogQuery) -> None:
         self.query = query
+        self.took = took(query.duration_min, query.duration_max)
         self.min_level = level_number(query.level) if query.level else 0
         self.pattern = BoundedPattern(query.pattern) if query.pattern else None
         self.text = query.text.strip()[:MAX_TEXT].casefold()
@@ -110,7 +117,7 @@ class Matcher:
             if _INDEXED.fullmatch(identifier):
                 yield key_of(identifier.encode())
 
-    def _needles(self) -> Iterator[Needle]:
+    def _needles(self) -> Iterator[Needle | Took]:
         q = self.query
         ids = (c.REQUEST_ID, c.TRACE_ID, c.LOG_FINGERPRINT)
         if q.identifier:
@@ -121,6 +128,8 @@ class Matcher:
         if q.user:
             bare = (f'"{c.USER}":{q.user}'.encode(),) if q.user.isdecimal() else ()
             yield Needle((*_members(c.USER, q.user), *bare))
+        if self.took is not None:
+            yield self.took
         if self.text:
             # "ss" is left out, as folding makes it of an "ß"
             runs = (run for part in self.text.split("ss") for run in _ASCII_RUN.findall(part))
@@ -155,6 +164,8 @@ class Matcher:
         if q.logger and line.logger != q.logger and not line.logger.startswith(f"{q.logger}."):
             return False
         if self.min_level and level_number(line.level, strict=False) < self.min_level:
+            return False
+        if self.took and not self.took.holds(line.record.get(c.ACCESS_DURATION_MS)):
             return False
         said = {name: value for name, value in line.record.items() if name not in NO_TEXT}
         if self.text and not any(self.text in text.casefold() for text in _texts(said)):

@@ -13,6 +13,7 @@ from proletto_otel.core.conventions import label_name
 from proletto_otel.logs.search.level_counts import LevelCounts
 from proletto_otel.logs.search.query import Matcher
 from proletto_otel.logs.search.results import LogLine, LogPage
+from proletto_otel.logs.search.took import shown
 from proletto_otel.logs.sinks.otlp import SEVERITIES
 from proletto_otel.web.all_hosts.promql import quoted
 
@@ -190,6 +191,11 @@ def _filters(query: LogQuery, min_level: int) -> Iterator[str]:
     if query.identifier:
         names = (c.REQUEST_ID, c.TRACE_ID, c.FINGERPRINT)
         yield "| " + " or ".join(f"{label_name(n)}={quoted(query.identifier)}" for n in names)
+    for sign, bound in ((">=", query.duration_min), ("<=", query.duration_max)):
+        if bound is not None:
+            yield f"| {label_name(c.ACCESS_DURATION_MS)} {sign} {shown(bound)}"
+    if query.duration_min is not None or query.duration_max is not None:
+        yield '| __error__=""'  # what is no number passes a comparison, marked as an error
     for name, value in ((c.COMPONENT, query.component), (c.USER, query.user)):
         if value:
             yield f"| {label_name(name)}={quoted(value)}"

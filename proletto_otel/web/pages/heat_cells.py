@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proletto_otel.logs.search.took import shown
 from proletto_otel.request.durations import bounds_s
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class HeatCell:
     """Requests in the cell; None: the map does not show this time now."""
     requests: Sequence[RequestExample]
     """The latest first."""
+    log_from: float
+    """Since when the log may have lines of these requests, unix seconds."""
+    duration_min: str
+    """Milliseconds that they took at least, as the log is asked; empty: no bound."""
+    duration_max: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +116,14 @@ def cell(
     }
     return HeatCell(
         start=at, end=end, least=least, most=most, count=_count(heat, *where),
-        requests=sorted(found.values(), key=lambda r: -r.time)[:SHOWN],
+        requests=sorted(found.values(), key=lambda r: -r.time)[:SHOWN], log_from=begin,
+        duration_min=_milliseconds(over, math.floor), duration_max=_milliseconds(up_to, math.ceil),
     )  # fmt: skip
+
+
+def _milliseconds(seconds: float, whole: Callable[[float], int]) -> str:
+    """A bound in whole microseconds, which is what an access line names."""
+    return shown(whole(seconds * 1e6) / 1000) if 0 < seconds < math.inf else ""
 
 
 def _band(heat: LatencyHeatmap, row: int) -> tuple[float, float | None]:

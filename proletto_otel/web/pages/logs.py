@@ -12,6 +12,7 @@ from flask import Response
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.logs.search.query import LEVELS, LogQuery
 from proletto_otel.logs.search.results import LogPage
+from proletto_otel.logs.search.took import milliseconds
 from proletto_otel.web.addresses import linker
 from proletto_otel.web.all_hosts.servers import LOKI
 from proletto_otel.web.pages import AdminPage, hosts, listed
@@ -22,7 +23,8 @@ from proletto_otel.web.template_environment import template
 if TYPE_CHECKING:
     from proletto_otel.web.asked import Asked
 
-FIELDS = ("level", "text", "logger", "identifier", "component", "user", "pattern")
+DURATIONS = ("duration_min", "duration_max")
+FIELDS = ("level", "text", "logger", "identifier", "component", "user", "pattern", *DURATIONS)
 """Parameters that say what lines must have."""
 AROUND = 20
 """Lines before and after a hit."""
@@ -30,8 +32,14 @@ MAX_DOWNLOAD = 1000
 
 
 def wanted(asked: Asked) -> LogQuery:
-    """What the address asks for. A time range holds only when it is asked for."""
+    """What the address asks for. A time range holds only when it is asked for.
+
+    Raises:
+        ConfigError: a duration that is no number.
+    """
     fields: dict[str, Any] = {n: asked.query.get(n, "").strip()[:500] for n in FIELDS}
+    for name in DURATIONS:
+        fields[name] = milliseconds(name, fields[name])
     return LogQuery(
         **fields,
         since=asked.range.start if asked.range.is_asked else None,
@@ -57,7 +65,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
             )
             # workers write some milliseconds late: their lines are a little mixed in the file
             page = replace(page, lines=tuple(sorted(page.lines, key=lambda line: -line.at)))
-    except ConfigError as error:  # a level or an expression that does not fit
+    except ConfigError as error:  # a level, a duration or an expression that does not fit
         page, problem = LogPage(complete=True), str(error)
     if not (at or server or problem):
         strip = level_strip(asked)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_TOOK = re.compile(r"duration:([<>]?)=? ?(\d{1,12}(?:\.\d{1,6})?) ?(?:ms)?")
 _FIELD = re.compile(r"(level|logger|user|component|text):(\S.{0,199})")
 Endpoints = Sequence[Mapping[str, Any]]
 """What the workers tell of each endpoint."""
@@ -113,6 +114,8 @@ def target(text: str) -> tuple[str, dict[str, str]]:
         return f"/errors/{text}", {}
     if text.startswith("/"):
         return "/requests", {"text": text}
+    if took := _TOOK.fullmatch(text):
+        return "/logs", {"duration_max" if took[1] == "<" else "duration_min": took[2]}
     field = _FIELD.fullmatch(text)
     if field is not None:
         return "/logs", {field[1]: field[2]}
