@@ -87,11 +87,12 @@ class Server:
     """Who runs it when the tests run as root, which a database server refuses."""
 
     def identity(self) -> dict[str, Any]:
-        """Under whose name it runs."""
+        """Under whose name it runs, and where it may write."""
+        environment = {"env": {**os.environ, "TMPDIR": str(self.directory)}}
         if not self.user or os.geteuid() != 0:
-            return {}
+            return environment
         user = pwd.getpwnam(self.user)
-        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        return {**environment, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def hand_over(self) -> None:
         """Give the directory to `user`: one elsewhere if that is not who runs the tests.
