@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from typing import Any
 
 from proletto_otel.core import otel_variables
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.parsing import InvalidValue, Secret
+from proletto_otel.core.record import record
 from proletto_otel.core.setting import Setting, setting
 
 DAY_S = 86_400
@@ -24,7 +25,7 @@ ARGUMENT, APP_CONFIG, ENVIRONMENT = "argument", "app.config", "environment"
 """Where a value can come from, the strongest first."""
 
 
-@dataclass(frozen=True, init=False, eq=False, repr=False)
+@record(frozen=True, eq=False, repr=False)
 class Config:
     """The settings `setup_telemetry` works with; made by `load`."""
 

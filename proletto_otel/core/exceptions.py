@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback as tracebacks
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from proletto_otel.core import exception_chain, frames
 from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.frames import in_app
 from proletto_otel.core.internal_errors import count_failure
+from proletto_otel.core.record import record
 from proletto_otel.core.redaction import sanitise
 
 MAX_TYPES = 1024
@@ -41,7 +42,7 @@ Form = TypeVar("Form")
 capture_locals = False
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class ExceptionFacts:
     """An exception as texts; each one is redacted and bounded."""
 
@@ -61,6 +62,15 @@ class ExceptionFacts:
     """Local variables of that frame, redacted; only when asked for."""
     forms: dict[str, Any] | None = field(default=None, repr=False, compare=False)
     """Rendered forms by name; only on facts that are shared by every repetition of an error."""
+
+    def __init__(
+        self, type: str, short_type: str, message: str, traceback: str, fingerprint: str,
+        where: str, location: str = "", locals: dict[str, Any] | None = None,
+        forms: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.type, self.short_type, self.message = type, short_type, message
+        self.traceback, self.fingerprint, self.where = traceback, fingerprint, where
+        self.location, self.locals, self.forms = location, locals, forms
 
     @property
     def lines(self) -> list[str]:

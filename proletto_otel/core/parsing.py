@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from proletto_otel.core.lazy_pattern import lazy_pattern
+from proletto_otel.core.record import record
 
 MAX_FILE_WORD = 100
 """Bytes: file systems take names of 255, with what is put before and after it."""
@@ -50,7 +50,7 @@ class Secret:
     __str__ = __repr__
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Parser:
     """Turns what came into a value, or raises `InvalidValue`."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, dataclass, field
+from dataclasses import MISSING, Field, field
 from typing import Any
 
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.parsing import InvalidValue, Parser
+from proletto_otel.core.record import record
 
 MAX_SHOWN = 60
 """Characters of a bad value that a message repeats."""
@@ -21,7 +22,7 @@ def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Setting:
     """One row of the table, for docs and `doctor`."""
 

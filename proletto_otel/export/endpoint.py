@@ -10,11 +10,12 @@ import base64
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.parsing import Secret
+from proletto_otel.core.record import record
 
 URL_FIELDS = (
     "otlp_endpoint",
@@ -24,7 +25,7 @@ URL_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Proxy:
     """An HTTP proxy on the way."""
 
@@ -34,7 +35,7 @@ class Proxy:
     """Value of `Proxy-Authorization`, or empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Peer:
     """Who is called: signals with the same peer share a connection and its fate."""
 
@@ -55,7 +56,7 @@ class Peer:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Endpoint:
     """Where one signal goes."""
 

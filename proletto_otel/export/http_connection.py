@@ -14,11 +14,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
+from proletto_otel.core.record import record
 from proletto_otel.export.connect import connect
 from proletto_otel.export.endpoint import Endpoint, Peer
 from proletto_otel.export.payload import Payload
@@ -34,7 +34,7 @@ class Unreachable(Exception):
     """No answer came; its text says why in a word or two."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Answer:
     """The peer's answer to one request."""
 
@@ -47,7 +47,7 @@ class Answer:
     """The peer's clock, as its `Date` header has it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class _Question:
     """One request."""
 

@@ -6,8 +6,8 @@ What goes to the network and what goes to disk is the same payload; `export.spoo
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 
+from proletto_otel.core.record import record
 from proletto_otel.export.encoding import envelope
 
 GZIP = "gzip"
@@ -19,7 +19,7 @@ MAX_UNPACKED = 64_000_000
 """Bytes a payload may unpack to; ours stay below 4 MB."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Payload:
     """One export request, ready to be sent."""
 

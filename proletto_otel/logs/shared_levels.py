@@ -10,12 +10,12 @@ import difflib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core import parsing
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.lazy_pattern import lazy_pattern
+from proletto_otel.core.record import record
 from proletto_otel.logs.level_overrides import LevelOverrides, StdlibLevels, known_loggers
 from proletto_otel.logs.pipeline import Pipeline
 from proletto_otel.state.control import NEVER, HostControl
@@ -38,7 +38,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _NAME = lazy_pattern(r"[^\s\x00-\x1f\x7f.]+(\.[^\s\x00-\x1f\x7f.]+)*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LogLevel:
     """The level of one logger for a while."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from proletto_otel.core.metrics.registry import (
     Observations,
     Registry,
 )
+from proletto_otel.core.record import record
 from proletto_otel.metrics.cgroup import Cgroup
 from proletto_otel.metrics.host import CONTAINER, HOST, Host, Psutil, Series
 from proletto_otel.metrics.worker import Worker
@@ -51,7 +51,7 @@ def added_up(series: Mapping[str, list[float]]) -> float:
     return sum(sum(values) for values in series.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+@record(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SystemMetric:
     """One row of the table."""
 

@@ -36,11 +36,9 @@ if TYPE_CHECKING:
         WorkerReport,
     )
     from proletto_otel.monitoring.report import Alert, CheckReport, HealthReport
-    from proletto_otel.request.request_examples import RequestExample
+    from proletto_otel.request.readings import RequestExample, StatusCount
     from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
-    from proletto_otel.request.status_codes import StatusCount
-    from proletto_otel.state.metric_series import MetricPoint
-    from proletto_otel.state.worker_lives import Annotation, WorkerLife
+    from proletto_otel.state.readings import Annotation, MetricPoint, WorkerLife
 
 __all__ = [
     "Alert",
@@ -81,7 +79,7 @@ __all__ = [
 
 _LATE = {
     "Alert": "monitoring.report:Alert",
-    "Annotation": "state.worker_lives:Annotation",
+    "Annotation": "state.readings:Annotation",
     "DeployReport": "monitoring.overview:DeployReport",
     "EndpointPoint": "request.request_points:EndpointPoint",
     "ErrorGroup": "errors.group_rows:ErrorGroup",
@@ -92,13 +90,13 @@ _LATE = {
     "LogSearch": "logs.search.search:LogSearch",
     "Occurrence": "errors.occurrences:Occurrence",
     "LatencyHeatmap": "request.request_points:LatencyHeatmap",
-    "MetricPoint": "state.metric_series:MetricPoint",
+    "MetricPoint": "state.readings:MetricPoint",
     "Overview": "monitoring.overview:Overview",
     "OverviewMetric": "monitoring.overview:OverviewMetric",
-    "RequestExample": "request.request_examples:RequestExample",
+    "RequestExample": "request.readings:RequestExample",
     "RequestPoint": "request.request_points:RequestPoint",
-    "StatusCount": "request.status_codes:StatusCount",
-    "WorkerLife": "state.worker_lives:WorkerLife",
+    "StatusCount": "request.readings:StatusCount",
+    "WorkerLife": "state.readings:WorkerLife",
     "WorkerReport": "monitoring.overview:WorkerReport",
     "CheckReport": "monitoring.report:CheckReport",
     "HealthReport": "monitoring.report:HealthReport",

@@ -8,13 +8,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.metrics.registry import Family, registry
-from proletto_otel.state.metric_series import MetricPoint
+from proletto_otel.core.record import record
 from proletto_otel.state.store import Store
 from proletto_otel.state.viewing import Viewing
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from proletto_otel.notify.log.channel import Log
     from proletto_otel.notify.slack.channel import Post
     from proletto_otel.request.route_summary import RouteSummary
+    from proletto_otel.state.readings import MetricPoint
     from proletto_otel.state.thread_dumps import ThreadDumps
 
 
@@ -42,7 +43,7 @@ def _nothing(*_: Any) -> Sequence[Any]:
     return ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@record(frozen=True, kw_only=True, eq=False, repr=False)
 class Inputs:
     """Everything that monitoring asks of others."""
 

@@ -19,7 +19,7 @@ import orjson
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.monitoring.report import Alert, CheckReport
 from proletto_otel.request.request_points import RequestPoint
-from proletto_otel.state.metric_series import MetricPoint
+from proletto_otel.state.readings import MetricPoint
 from proletto_otel.state.store import Store, StoreUnavailable
 
 DDL = (

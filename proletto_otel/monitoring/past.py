@@ -13,7 +13,7 @@ from proletto_otel.monitoring.overview import Overview, OverviewMark, OverviewSt
 from proletto_otel.monitoring.shares import Shares
 from proletto_otel.request.request_examples import RequestExamples
 from proletto_otel.request.request_series import RequestSeries
-from proletto_otel.state.metric_series import MetricPoint
+from proletto_otel.state.readings import MetricPoint
 from proletto_otel.state.worker_lives import WorkerLives
 
 

@@ -10,11 +10,9 @@ from proletto_otel.monitoring.registrations import Registrations
 if TYPE_CHECKING:
     from proletto_otel.monitoring.overview import Overview, OverviewMark
     from proletto_otel.monitoring.runtime import Runtime
-    from proletto_otel.request.request_examples import RequestExample
+    from proletto_otel.request.readings import RequestExample, StatusCount
     from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
-    from proletto_otel.request.status_codes import StatusCount
-    from proletto_otel.state.metric_series import MetricPoint
-    from proletto_otel.state.worker_lives import Annotation, WorkerLife
+    from proletto_otel.state.readings import Annotation, MetricPoint, WorkerLife
 
 HOUR_S = 3600.0
 

@@ -31,7 +31,7 @@ from proletto_otel.request.last_hour import HOUR_S, LastHour
 
 if TYPE_CHECKING:
     from proletto_otel.monitoring.runtime import Runtime
-    from proletto_otel.state.worker_lives import WorkerLife
+    from proletto_otel.state.readings import WorkerLife
 
 JOBS = ("overview.prepare", "overview.follow")
 """Names of the ticker's jobs."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from proletto_otel.request import durations
 from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.state.store import Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    from proletto_otel.request.readings import RequestExample
 
 DDL = (
     "CREATE TABLE IF NOT EXISTS request_examples (kind INTEGER NOT NULL, hour INTEGER NOT NULL,"
@@ -45,24 +48,6 @@ _READ = (
     " ORDER BY {order} DESC LIMIT :limit"
 )
 Row = tuple[int, int, str, str, str, float, int, float, str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestExample:
-    """One request, and how to find it."""
-
-    time: float
-    """When it was over, unix seconds."""
-    request_id: str
-    method: str
-    route: str | None
-    """Template; None: no route matched."""
-    status: int
-    seconds: float
-    """How long it took."""
-    error: str
-    """Type of the exception, or the status; empty for one that did not fail."""
-    message: str
 
 
 class RequestExamples:
@@ -161,6 +146,8 @@ def _rows(section: RouteSection) -> Iterable[Row]:
 
 
 def _example(row: sqlite3.Row) -> RequestExample:
+    from proletto_otel.request.readings import RequestExample
+
     return RequestExample(
         time=row["at"],
         request_id=row["request_id"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from proletto_otel.request import durations, failed_durations, request_days, status_codes
 from proletto_otel.request.request_history import ALL, DAY_S, DDL, TIERS
@@ -20,8 +21,10 @@ from proletto_otel.request.request_points import (
     point,
 )
 from proletto_otel.request.request_totals import RequestSum
-from proletto_otel.request.status_codes import StatusCount
 from proletto_otel.state.store import Store
+
+if TYPE_CHECKING:
+    from proletto_otel.request.readings import StatusCount
 
 MAX_POINTS = 2000
 HALF_S = 30

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from proletto_otel.core.conventions import (
@@ -19,6 +19,7 @@ from proletto_otel.core.conventions import (
     HTTP_SERVER_STREAM_DURATION,
 )
 from proletto_otel.core.metrics.registry import Family, Histogram
+from proletto_otel.core.record import record
 from proletto_otel.request import durations, status_codes
 from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.request.status_codes import CLASSES
@@ -27,7 +28,7 @@ Route = tuple[str, str]
 """Method and template; an empty template where no route matched."""
 
 
-@dataclass(slots=True, kw_only=True)
+@record(slots=True, kw_only=True)
 class RequestTotals:
     """The requests of one route: since ever, or in a time."""
 

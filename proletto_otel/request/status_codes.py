@@ -9,9 +9,12 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from proletto_otel.state.store import Store
+
+if TYPE_CHECKING:
+    from proletto_otel.request.readings import StatusCount
 
 DDL = (
     "CREATE TABLE IF NOT EXISTS request_codes (tier INTEGER NOT NULL, at INTEGER NOT NULL,"
@@ -43,20 +46,6 @@ _CLASSES = _OF_ROUTE.format(
     "sum(other), sum(c1), sum(c2), sum(c3), sum(c4), sum(c5)", "request_points"
 )
 _CODES = _OF_ROUTE.format("p.codes", "request_codes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusCount:
-    """How many requests of a time were answered with one status."""
-
-    status: str
-    """`404`. `4xx`: further codes of this class, or those that are not stored. `other`: none was
-    sent."""
-    count: int
-    share: float
-    """Of all requests of the time, 0 to 1."""
-    is_code_stored: bool = True
-    """False: an earlier release stored these requests with the class of their status alone."""
 
 
 def added(found: Iterable[Codes]) -> dict[int, int]:
@@ -189,6 +178,8 @@ def counted(classes: Sequence[int], codes: Codes) -> tuple[StatusCount, ...]:
         classes: Requests by class, as `CLASSES`.
         codes: Requests by code, where it is stored.
     """
+    from proletto_otel.request.readings import StatusCount
+
     every = sum(classes)
     named = sorted((c for c in codes if c >= 100), key=lambda c: -codes[c])[:MAX_SHOWN]
     return tuple(

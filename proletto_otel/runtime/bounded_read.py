@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from proletto_otel.core.internal_errors import count_failure, log_rate_limited
+from proletto_otel.core.record import record
 from proletto_otel.core.redaction.sanitise import get as sanitiser
 from proletto_otel.runtime.single_flight import SingleFlight
 
@@ -25,7 +25,7 @@ MAX_MESSAGE = 200
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LastRead(Generic[T]):
     """What a function last said, and what is wrong with it now."""
 

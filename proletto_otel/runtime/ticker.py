@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.record import record
 from proletto_otel.runtime.lifecycle import Component
 
 LONGEST_SLEEP_S = 1.0
@@ -35,7 +35,7 @@ class Leadership(Protocol):
         """A child does not lead."""
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Job:
     """One function that runs at an interval."""
 

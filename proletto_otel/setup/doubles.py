@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.metrics.push import MetricSource
+from proletto_otel.core.record import record
 from proletto_otel.export.resource import Resource
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _slack(config: Config) -> SendSlack | None:
     return SlackClient.of(config)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@record(frozen=True, eq=False, repr=False)
 class TestDoubles:
     """What sends data out of the process, so that tests can replace it."""
 

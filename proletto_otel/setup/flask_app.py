@@ -8,12 +8,12 @@ process share the components; each has a middleware of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.context import current_request, request_id
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.record import record
 from proletto_otel.monitoring import monitor
 from proletto_otel.request import error_pages, flask_adapter
 from proletto_otel.request.middleware import TelemetryMiddleware
@@ -36,7 +36,7 @@ ATTACHMENT = "proletto_otel.attachment"
 """Under this name `app.extensions` holds what was added to the application."""
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Attachment:
     """What was added to one application."""
 

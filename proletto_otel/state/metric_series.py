@@ -6,10 +6,13 @@ Who writes them, and into which tables, lives in `state.history`.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from proletto_otel.state.history import EARLIER_COARSEST, TIERS
 from proletto_otel.state.store import Store
+
+if TYPE_CHECKING:
+    from proletto_otel.state.readings import MetricPoint
 
 MAX_POINTS = 2000
 """Points of one chart at most: what a screen of 4K can show."""
@@ -33,23 +36,6 @@ _FIRSTS = "SELECT " + ", ".join(
     " AND metric = :metric)"
     for tier in _TIERS
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricPoint:
-    """One bucket of a metric's past; a bucket without a sample has no point."""
-
-    time: float
-    """Where the bucket begins, unix seconds."""
-
-    seconds: float
-    """How long it is; where the next point comes later than that, nothing was measured."""
-
-    min: float
-    max: float
-    mean: float
-    count: int
-    """Samples in it."""
 
 
 class MetricSeries:
@@ -94,6 +80,8 @@ class MetricSeries:
     def _buckets(
         self, metric: str, tier: int, start: float, end: float, step: int
     ) -> list[MetricPoint]:
+        from proletto_otel.state.readings import MetricPoint
+
         begin = start // step * step
         asked = {"metric": metric, "start": begin, "end": end, "step": step, "tier": tier}
         rows = self._store.query(_NEW, asked) if tier else []

@@ -28,7 +28,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import is_
 from typing import Any
 
@@ -37,6 +36,7 @@ import orjson
 from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.registry import Attributes, Exemplar, Family, Histogram, Point
+from proletto_otel.core.record import record
 
 Plain = list[Any]
 """A family as JSON carries it: name, kind, unit, description, per, points."""
@@ -120,7 +120,7 @@ def document(families: list[bytes], sections: bytes) -> bytes:
 
 
 # --- reading -----------------------------------------------------------------------------------
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Published:
     """A family that somebody published, parsed."""
 

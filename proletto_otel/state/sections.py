@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.record import record
 from proletto_otel.state.snapshot_files import Snapshot
 
 Fold = Callable[[list[Any]], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Section:
     """Something other than metrics that workers share."""
 

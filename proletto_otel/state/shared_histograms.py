@@ -25,7 +25,6 @@ import mmap
 import os
 import struct
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.conventions import Metric
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.metrics.registry import Attributes, Family, HistogramCell
+from proletto_otel.core.record import record
 from proletto_otel.state import memory
 from proletto_otel.state.published import heads, pairs
 
@@ -132,7 +132,7 @@ def _header(chunk: mmap.mmap) -> Numbers:
     return memoryview(chunk)[:USED_BYTES].cast("Q")
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Record:
     """One series in another process's memory."""
 

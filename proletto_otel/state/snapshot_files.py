@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import orjson
 
 from proletto_otel.core.internal_errors import count_failure
 from proletto_otel.core.metrics.registry import Family
+from proletto_otel.core.record import record
 from proletto_otel.state import files
 from proletto_otel.state.joining import InMemory, Joiner
 from proletto_otel.state.published import Published, Reader, dump, parsed
@@ -32,7 +33,7 @@ Identity = tuple[int, int, int]
 """Inode, size and time of change of a file."""
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Snapshot:
     """What one process, or all dead ones together, published."""
 

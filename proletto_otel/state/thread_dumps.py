@@ -10,12 +10,13 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.record import record
 from proletto_otel.state.control import NEVER, HostControl
 from proletto_otel.state.store import Store
 
@@ -35,7 +36,7 @@ PATIENCE_S = 30.0
 MAX_TEXT = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ThreadDump:
     """One request and its answer."""
 

@@ -11,11 +11,13 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    from proletto_otel.state.readings import Annotation, WorkerLife
 
 DDL = (
     "CREATE TABLE IF NOT EXISTS worker_lives (worker TEXT PRIMARY KEY, pid INTEGER NOT NULL,"
@@ -40,35 +42,6 @@ class WorkerSection(TypedDict):
     host: str
     version: str
     started: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerLife:
-    """One worker process, from its start."""
-
-    pid: int
-    host: str
-    version: str
-    """The service's version (`service.version`) that it ran; empty where none was set."""
-    started: float
-    """Unix seconds."""
-    ended: float | None
-    """Unix seconds, two seconds late at most; None: it lives."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
-    """Something that happened at one time, to be marked in charts."""
-
-    time: float
-    """Unix seconds."""
-    kind: str
-    """`deploy` (a version came), `worker_started` or `worker_ended`."""
-    version: str
-    """The version that came, or that the worker ran."""
-    pid: int | None = None
-    """The worker's."""
-    host: str = ""
 
 
 class OwnLife(Component):
@@ -133,6 +106,8 @@ class WorkerLives:
         self, start: float, end: float, limit: int = 500, kind: str | None = None
     ) -> tuple[Annotation, ...]:
         """What happened from *start* to *end* (unix seconds), the latest *limit*, oldest first."""
+        from proletto_otel.state.readings import Annotation
+
         deploys = self._store.query(
             "SELECT at, version FROM deploys WHERE at >= ? AND at < ?", (start, end)
         )
@@ -154,11 +129,15 @@ class WorkerLives:
 
     def last_deploy(self) -> Annotation | None:
         """When a version came last; None where no version is set."""
+        from proletto_otel.state.readings import Annotation
+
         rows = self._store.query("SELECT at, version FROM deploys ORDER BY at DESC LIMIT 1")
         found = [Annotation(time=r["at"], kind=DEPLOY, version=r["version"]) for r in rows]
         return found[0] if found else None
 
     def _lives(self, where: str, params: tuple[object, ...]) -> tuple[WorkerLife, ...]:
+        from proletto_otel.state.readings import WorkerLife
+
         rows = self._store.query(f"SELECT * FROM worker_lives WHERE {where}", params)
         return tuple(
             WorkerLife(

@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from flask import Response
 
 from proletto_otel.core.config import Config
+from proletto_otel.core.record import record
 from proletto_otel.core.texts import readable
 from proletto_otel.web.access import Access
 
@@ -26,14 +27,12 @@ if TYPE_CHECKING:
     from proletto_otel.logs.shared_levels import SharedLevels
     from proletto_otel.monitoring.overview import Overview, OverviewMark
     from proletto_otel.monitoring.report import Alert, ChannelReport, HealthReport
-    from proletto_otel.request.request_examples import RequestExample
+    from proletto_otel.request.readings import RequestExample, StatusCount
     from proletto_otel.request.request_points import EndpointPoint, LatencyHeatmap, RequestPoint
-    from proletto_otel.request.status_codes import StatusCount
     from proletto_otel.request.top_callers import HourSection
-    from proletto_otel.state.metric_series import MetricPoint
+    from proletto_otel.state.readings import Annotation, MetricPoint, WorkerLife
     from proletto_otel.state.store import Store
     from proletto_otel.state.thread_dumps import ThreadDumps
-    from proletto_otel.state.worker_lives import Annotation, WorkerLife
     from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.audit import Audit
     from proletto_otel.web.live import LiveAnswer
@@ -132,7 +131,7 @@ class MonitorView(Protocol):
     def test_channel(self, name: str, by: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@record(frozen=True, slots=True, eq=False, repr=False)
 class Page:
     """One admin page, or the JSON of one."""
 
@@ -147,7 +146,7 @@ class Page:
     """Says whether visitors who are not let in get it nevertheless: the login form, the assets."""
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
+@record(kw_only=True, eq=False, repr=False)
 class Site:
     """Everything the routes need; another set-up of the application (tests) fills it anew."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from proletto_otel.core.record import record
 
 VIEWER = "viewer"
 """Reads everything, changes nothing."""
@@ -10,7 +10,7 @@ OPERATOR = "operator"
 """May change what pages offer to change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Visitor:
     """A person or a program that was let in."""
 

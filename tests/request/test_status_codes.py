@@ -13,10 +13,11 @@ import pytest
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
 from proletto_otel.core.metrics.registry import Family, Histogram, Point
 from proletto_otel.request import status_codes
+from proletto_otel.request.readings import StatusCount
 from proletto_otel.request.request_history import DAY_S, DDL, MAX_PER_BUCKET, TIERS
 from proletto_otel.request.request_series import RequestSeries
 from proletto_otel.request.request_totals import totals
-from proletto_otel.request.status_codes import MAX_CODES, MAX_SHOWN, StatusCount
+from proletto_otel.request.status_codes import MAX_CODES, MAX_SHOWN
 from proletto_otel.state.store import Store
 from tests.request.test_request_history import BEGIN, ITEM, Service
 

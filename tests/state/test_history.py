@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from proletto_otel.state.history import MAX_METRICS, TIERS, History
-from proletto_otel.state.metric_series import MetricPoint, MetricSeries
+from proletto_otel.state.metric_series import MetricSeries
+from proletto_otel.state.readings import MetricPoint
 from proletto_otel.state.store import Store
 
 BEGIN = 1_700_000_100.0 - 1_700_000_100.0 % 7200

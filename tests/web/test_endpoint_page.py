@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from proletto_otel import setup_telemetry
 from proletto_otel.monitoring import monitor
-from proletto_otel.request.status_codes import StatusCount
+from proletto_otel.request.readings import StatusCount
 from proletto_otel.web.openapi import SCHEMAS
 from tests.waiting import until
 from tests.web.dashboard import ADMIN

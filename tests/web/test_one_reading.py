@@ -12,7 +12,8 @@ from markupsafe import Markup
 from proletto_otel.alerts.notices import PastNotice
 from proletto_otel.monitoring import monitor
 from proletto_otel.request.request_points import EndpointPoint, RequestPoint
-from proletto_otel.state.worker_lives import ENDED, Annotation
+from proletto_otel.state.readings import Annotation
+from proletto_otel.state.worker_lives import ENDED
 from proletto_otel.web import figures, render
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.endpoint_bars import endpoint_bars

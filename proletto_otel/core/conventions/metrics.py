@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from proletto_otel.core.conventions.attributes import (
     COMPONENT,
     ERROR_TYPE,
@@ -17,12 +15,13 @@ from proletto_otel.core.conventions.attributes import (
     URL_SCHEME,
 )
 from proletto_otel.core.conventions.prometheus import prometheus_name
+from proletto_otel.core.record import record
 
 SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Bucket edges of durations, as the HTTP semantic conventions advise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One metric of the contract."""
 

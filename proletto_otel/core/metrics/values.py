@@ -10,9 +10,11 @@ import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Lock
 from typing import Any
+
+from proletto_otel.core.record import record
 
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
@@ -24,7 +26,7 @@ Numbers = Any
 """An `array` or a `memoryview` of doubles: what both have in common has no type."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Histogram:
     """Counts per bucket; `counts` has one more entry than `bounds`.
 
@@ -40,8 +42,17 @@ class Histogram:
     exemplars: dict[int, Exemplar] = field(default_factory=dict)
     """The latest exemplar by bucket."""
 
+    def __init__(
+        self, bounds: tuple[float, ...], counts: list[int], sum: float = 0.0, count: int = 0,
+        min: float | None = None, max: float | None = None,
+        exemplars: dict[int, Exemplar] | None = None,
+    ) -> None:  # fmt: skip
+        self.bounds, self.counts, self.sum, self.count = bounds, counts, sum, count
+        self.min, self.max = min, max
+        self.exemplars = {} if exemplars is None else exemplars
 
-@dataclass(slots=True)
+
+@record(slots=True)
 class Point:
     """One series as it was read; not to be changed (see `Histogram`)."""
 
@@ -50,8 +61,11 @@ class Point:
     start_ns: int = 0
     """When counting began, unix time in nanoseconds; 0 for gauges."""
 
+    def __init__(self, attributes: Attributes, value: float | Histogram, start_ns: int = 0) -> None:
+        self.attributes, self.value, self.start_ns = attributes, value, start_ns
 
-@dataclass(slots=True)
+
+@record(slots=True)
 class Family:
     """All series of one metric."""
 
@@ -64,6 +78,13 @@ class Family:
     per: str = "worker"
     """`worker`: each process has its own series; `process`: so, and they are never added up;
     `host`: one process reports for all."""
+
+    def __init__(
+        self, name: str, kind: str, unit: str, description: str, points: list[Point],
+        per: str = "worker",
+    ) -> None:  # fmt: skip
+        self.name, self.kind, self.unit, self.description = name, kind, unit, description
+        self.points, self.per = points, per
 
 
 class Cell:

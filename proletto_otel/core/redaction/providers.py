@@ -8,8 +8,9 @@ them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
+
+from proletto_otel.core.record import record
 
 ALPHABETS = {
     "hex": "[0-9a-fA-F]",
@@ -186,7 +187,7 @@ kubeadm              [a-z0-9]{6}\.        lower  16      kubernetes.io
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Provider:
     """One kind of token."""
 

@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from proletto_otel.core.conventions import INTERNAL_ERRORS
@@ -21,6 +21,7 @@ from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.registry import registry
 from proletto_otel.core.ownership import make_directories
+from proletto_otel.core.record import record
 from proletto_otel.export.payload import Payload
 from proletto_otel.export.spool import files as files
 from proletto_otel.export.spool.files import Entry
@@ -38,7 +39,7 @@ SPOOL_DELETED = "spool_deleted"
 _garbage = registry.counter(INTERNAL_ERRORS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Claim:
     """A payload taken from disk; nobody else has it until the lease ends."""
 

@@ -14,11 +14,12 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from proletto_otel.core.lazy_pattern import lazy_pattern
 from proletto_otel.core.ownership import give_to_owner
+from proletto_otel.core.record import record
 from proletto_otel.export.payload import GZIP, Payload
 
 # A file: the magic word with its version (8 bytes), CRC-32 of the payload (4, big-endian), `z` or
@@ -38,7 +39,7 @@ LOCK_WAIT_S = 0.2
 """Some writes of others, with their `fsync`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entry:
     """A file of the spool, by its name."""
 

@@ -12,12 +12,12 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
 from proletto_otel.core.ownership import make_directories
+from proletto_otel.core.record import record
 from proletto_otel.export.payload import Payload
 from proletto_otel.export.spool import files as files
 from proletto_otel.export.spool.directory import SPOOL_FULL, Claim, SpoolDirectory
@@ -52,7 +52,7 @@ def reason(error: OSError) -> str:
     return _REASONS.get(error.errno or 0, "disk_error")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Usage:
     """What waits on disk for one signal."""
 

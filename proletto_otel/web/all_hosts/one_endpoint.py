@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.request import status_codes
+from proletto_otel.request.readings import StatusCount
 from proletto_otel.request.request_points import RequestPoint
-from proletto_otel.request.status_codes import CLASSES, StatusCount
+from proletto_otel.request.status_codes import CLASSES
 from proletto_otel.web.all_hosts import promql
 from proletto_otel.web.all_hosts.prometheus import RequestsOfHosts, curves, newest_of, result_of
 from proletto_otel.web.all_hosts.promql import LEAST_WINDOW_S, Steps

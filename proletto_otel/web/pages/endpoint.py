@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from proletto_otel.request.request_examples import RequestExample
+from proletto_otel.request.readings import RequestExample
 from proletto_otel.web.all_hosts.servers import PROMETHEUS
 from proletto_otel.web.charts.heatmap import heatmap
 from proletto_otel.web.pages import AdminPage, heat_cells, hosts, past

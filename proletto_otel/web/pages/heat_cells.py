@@ -16,7 +16,7 @@ from proletto_otel.logs.search.took import shown
 from proletto_otel.request.durations import bounds_s
 
 if TYPE_CHECKING:
-    from proletto_otel.request.request_examples import RequestExample
+    from proletto_otel.request.readings import RequestExample
     from proletto_otel.request.request_points import LatencyHeatmap
     from proletto_otel.web.asked import Asked
 

@@ -27,8 +27,8 @@ from proletto_otel.web.pages.readings import Reading, reading
 
 if TYPE_CHECKING:
     from proletto_otel.monitoring.report import Alert
+    from proletto_otel.request.readings import StatusCount
     from proletto_otel.request.request_points import EndpointPoint, RequestPoint
-    from proletto_otel.request.status_codes import StatusCount
     from proletto_otel.web.all_hosts.backend import Backend
     from proletto_otel.web.all_hosts.prometheus import HostWorker, RequestsOfHosts
     from proletto_otel.web.asked import Asked

@@ -18,7 +18,7 @@ from proletto_otel.state.worker_lives import ENDED
 from proletto_otel.web.pages.ages import Age, age
 
 if TYPE_CHECKING:
-    from proletto_otel.state.worker_lives import Annotation
+    from proletto_otel.state.readings import Annotation
     from proletto_otel.web.site import Site
 
 COLUMNS = {

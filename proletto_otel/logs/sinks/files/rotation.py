@@ -12,10 +12,10 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from proletto_otel.core.ownership import give_to_owner, make_directories
+from proletto_otel.core.record import record
 
 LOCK_WAIT_S = 0.02
 """Renaming takes microseconds; a process stopped in the middle must not stop the others."""
@@ -72,7 +72,7 @@ class RotationLock:
         os.pwrite(self._fd, f"{inode} {day}".ljust(STAMP_BYTES).encode("ascii"), 0)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Backup:
     """One rotated file."""
 
