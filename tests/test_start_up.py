@@ -23,7 +23,8 @@ app.test_client().get("/readyz")
 print(*sorted(set(sys.modules) - before), file=sys.stderr)
 """
 NOT_AT_SET_UP = {
-    "asyncio", "grpc", "google.protobuf", "multiprocessing", "opentelemetry.sdk", "psutil", "redis",
+    "asyncio", "grpc", "google.protobuf", "gzip", "multiprocessing", "opentelemetry.metrics",
+    "opentelemetry.sdk", "psutil", "redis", "proletto_otel.state.readings",
     "requests", "slack_sdk", "smtplib", "sqlalchemy", "structlog", "yaml",
     "proletto_otel.monitoring.runtime", "proletto_otel.health.engine", "proletto_otel.stack",
     "fractions", "opentelemetry.propagate", "proletto_otel.errors.group_list",

@@ -3,7 +3,7 @@
 The SDK's meter provider does the counting and is imported with the first instrument. Ours wraps
 it: at most 2,000 series an instrument, callbacks that cannot fail, and a new provider after a fork,
 so that no lock and no count of the parent is inherited. The instruments themselves live in
-`metrics.bounded_instruments`.
+`metrics.bounded_instruments`; `metrics.app_metrics` imports this when a program wants a meter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from proletto_otel.metrics.bounded_instruments import (
     WatchedUpDownCounter,
 )
 from proletto_otel.metrics.sdk_meter_provider import build_meter_provider
-from proletto_otel.runtime.lifecycle import Component
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -129,10 +128,8 @@ class UserMeter(api.Meter):
         return made
 
 
-class UserMetrics(api.MeterProvider, Component):
+class UserMetrics(api.MeterProvider):
     """Meters for the application, and what they measured."""
-
-    name = "user_metrics"
 
     def __init__(self) -> None:
         self._provider: MeterProvider | None = None
@@ -175,7 +172,7 @@ class UserMetrics(api.MeterProvider, Component):
         self._reader.collect()
         return self._reader.taken()  # type: ignore[no-any-return]  # built there
 
-    # --- component -----------------------------------------------------------------------------
+    # --- called by `metrics.app_metrics` -------------------------------------------------------
     def start(self) -> None:
         """Become the process's provider, unless a library was first."""
         from opentelemetry.metrics import _internal
@@ -190,9 +187,6 @@ class UserMetrics(api.MeterProvider, Component):
                 " stay with it; use telemetry.meter for yours",
                 type(held).__module__,
             )
-
-    def stop(self, deadline: float) -> None:
-        """Nothing waits here: the exporter reads when it pushes."""
 
     def forked(self) -> None:
         """Count from zero with a new provider; instruments that callers hold stay valid."""

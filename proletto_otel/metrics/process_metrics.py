@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.core.metrics.registry import Family, Registry
-from proletto_otel.metrics.app_instruments import UserMetrics
+from proletto_otel.metrics.app_metrics import AppMetrics
 
 
 class Source:
     """Joins both; a name of ours cannot be taken by the application."""
 
-    def __init__(self, registry: Registry, user: UserMetrics) -> None:
+    def __init__(self, registry: Registry, user: AppMetrics) -> None:
         self._registry = registry
         self._user = user
 

@@ -25,7 +25,7 @@ from proletto_otel.export.resource import Resource
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.shared_levels import SharedLevels
 from proletto_otel.metrics import system_metrics
-from proletto_otel.metrics.app_instruments import UserMetrics
+from proletto_otel.metrics.app_metrics import AppMetrics
 from proletto_otel.metrics.process_metrics import Source
 from proletto_otel.monitoring import Inputs, monitor
 from proletto_otel.request.route_stats import RouteStats, merge
@@ -85,7 +85,7 @@ class Components:
         # The order below follows from the arguments: each part is made of those before it.
         self.state = directory.prepare(config)
         self.resource = Resource(config)
-        self.user_metrics = UserMetrics()
+        self.user_metrics = AppMetrics()
         self.source = Source(registry, self.user_metrics)
         self.snapshots = Snapshots(self.state, self.families, registry)
         self.totals = HostTotals(self.state, self.snapshots, config.metric_interval_ms / 1000)

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from functools import partial
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.logs.api.loggers import level_number, logger, safe_str, stdlib_words, text_of
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
+from proletto_otel.runtime.after_import import after_import, forget
 
 _LEVELS = {"warn": 30, "exception": 40, "err": 40, "failure": 40, "fatal": 50, "msg": 20}
 _METHODS = frozenset(
@@ -103,15 +102,12 @@ def _emit(target: Any, method: str, facts: dict[str, Any]) -> None:
 
 def install() -> None:
     """Let unconfigured structlog write into the pipeline, now or once it is imported."""
-    if "structlog" in sys.modules:
-        _configure(sys.modules["structlog"])
-    elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _WhenImported())
+    after_import("structlog", _configure)
 
 
 def uninstall() -> None:
     """Undo `install`."""
-    sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _WhenImported)]
+    forget("structlog")
     structlog = sys.modules.get("structlog")
     if structlog is None or not _has_our_factory(structlog):
         return
@@ -157,43 +153,3 @@ def _configure(structlog: Any) -> None:
         # A cached logger would go past a chain that the program configures later.
         cache_logger_on_first_use=False,
     )
-
-
-class _WhenImported(MetaPathFinder):
-    """Import hook that configures structlog right after its first import, then removes itself."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Find structlog as usual, with a loader that configures it."""
-        if name != "structlog":
-            return None
-        # First out of the way: the search below would ask this finder again.
-        sys.meta_path.remove(self)
-        for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target)
-            if spec is not None and spec.loader is not None:
-                spec.loader = _Configuring(spec.loader)
-                return spec
-        return None
-
-
-class _Configuring(Loader):
-    """Loads a module with its own loader, then configures it."""
-
-    def __init__(self, own: Loader) -> None:
-        self._own = own
-
-    def __getattr__(self, name: str) -> Any:
-        # Whatever else is asked of a loader: `get_source` for tracebacks, `get_data` for resources.
-        return getattr(self._own, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """As the module's own loader does."""
-        return self._own.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """As the module's own loader does, and configure it."""
-        self._own.exec_module(module)
-        with suppressed("logs.structlog"):
-            _configure(module)

@@ -6,7 +6,6 @@ is rotated is decided in `logs.sinks.files.file_sink`.
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import time
@@ -71,6 +70,8 @@ class Upkeep:
                 self._compress_one(sink, backup.path)
 
     def _compress_one(self, sink: RotatingSink, path: Path) -> None:
+        import gzip  # only where rotated files are compressed
+
         with path.open("rb") as plain:
             found = os.fstat(plain.fileno())
             # Under a temporary name: neither a reader nor a crash meets half a backup.
