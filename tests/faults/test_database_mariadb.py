@@ -77,7 +77,7 @@ def test_refused_connections(sink: DatabaseSink, engine: sa.Engine, server: Mari
     until(lambda: sink.status()["last_error"], what="the fault is shown")
     server.start()
 
-    assert flushed(sink, 20)
+    assert flushed(sink)
     engine.dispose()
     assert 100 == count(engine, "message = 'during'")
     assert (101, 101) == balance("database")
@@ -104,7 +104,7 @@ def test_hung_server(sink: DatabaseSink, engine: sa.Engine, server: MariaDB) -> 
         server.resume()
 
     assert finished
-    assert flushed(sink, 20)
+    assert flushed(sink)
     assert 100 == count(engine, "message = 'during'")
     assert (101, 101) == balance("database")
 
@@ -120,7 +120,7 @@ def test_table_in_migration(sink: DatabaseSink, engine: sa.Engine) -> None:
         connection.exec_driver_sql("ALTER TABLE error_logs DROP COLUMN host")
         connection.exec_driver_sql("UNLOCK TABLES")
 
-    assert flushed(sink, 20)
+    assert flushed(sink)
     assert ["before", "during"] == messages(engine)
     assert (2, 2) == balance("database")
 

@@ -48,7 +48,7 @@ for n in range(each):
     (first, second, third)[n % 3](n)
     if n % 50 == 0:
         time.sleep(0.01)
-done = sink.flush(time.monotonic() + 40)
+done = sink.flush(time.monotonic() + 300)
 print(json.dumps([done, ledger.totals()["slack"]]), flush=True)
 sys.stdin.readline()
 sink.stop(time.monotonic() + 2)

@@ -88,7 +88,7 @@ assert client.get("/handled").data == b"instead"
 assert client.get("/stream").data == b"012"
 assert started
 
-assert telemetry.flush(20), telemetry.status()
+assert telemetry.flush(300), telemetry.status()
 whole = "".join(path.read_text() for path in (folder / "logs").glob("proletto*"))
 assert "order 7 by logging" in whole
 assert "order by structlog" in whole

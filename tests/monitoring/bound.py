@@ -73,7 +73,7 @@ class Bound:
         """Wait for the notifiers."""
         for component in self.components:
             if hasattr(component, "flush"):
-                assert component.flush(time.monotonic() + 10)
+                assert component.flush(time.monotonic() + 300)
 
     def close(self) -> None:
         """End everything."""

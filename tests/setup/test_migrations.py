@@ -30,7 +30,7 @@ class Order(db.Model):
 telemetry = setup_telemetry(app, db=db, log_dir=sys.argv[1] + "/logs", sdk_disabled=True)
 with telemetry:
     logger.error("before the migration")
-    assert telemetry.flush()
+    assert telemetry.flush(300)
 with app.app_context():
     init()
     migrate()
@@ -53,6 +53,7 @@ def migrated(directory: Path, options: str, model: str = "") -> tuple[str, str]:
         [sys.executable, "-c", program, str(directory)],
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
+    assert "rows 1" in done.stdout or options == "", done.stderr
     (script,) = (directory / "migrations" / "versions").glob("*.py")
     return done.stdout + done.stderr, script.read_text()
 

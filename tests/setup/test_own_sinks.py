@@ -42,7 +42,7 @@ def test_it_is_started_written_to_and_stopped(
         if added == "while it runs":
             add_sink(pager)
         logger.warning("stock low")
-        assert telemetry.flush(10)
+        assert telemetry.flush(300)
 
     assert ["start", "stock low", "stop"] == pager.calls
 
@@ -56,7 +56,7 @@ def test_second_one_of_a_name_takes_the_place_of_the_first(
         add_sink(first)
         add_sink(second)
         logger.warning("stock low")
-        assert telemetry.flush(10)
+        assert telemetry.flush(300)
 
     assert "stock low" not in first.calls
     assert ["start", "stock low", "stop"] == second.calls

@@ -24,6 +24,7 @@ from proletto_otel.logs.sinks.files.file_sink import SizedFileSink
 from proletto_otel.logs.sinks.files.rotation import day_of, next_midnight_ns
 from proletto_otel.logs.sinks.files.upkeep import Upkeep
 from tests.logs.conftest import Room, balance
+from tests.waiting import PATIENCE_S
 
 Install = Callable[..., Room]
 DAY_NS = 86_400_000_000_000
@@ -168,7 +169,7 @@ def test_midnight_is_the_local_one(monkeypatch: pytest.MonkeyPatch) -> None:
         time.tzset()
 
 
-def follow(sink: SizedFileSink, path: Path, n: int, seconds: float = 5) -> None:
+def follow(sink: SizedFileSink, path: Path, n: int, seconds: float = PATIENCE_S) -> None:
     """Write record *n* until it is in *path*."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
