@@ -57,6 +57,8 @@ FALLEN_S = 30.0
 JUST_S = 60.0
 """A series that is not known yet and began so shortly before the last record began since then."""
 PRUNE_BATCH = 1000
+Low = dict[Route, tuple[float, RequestTotals]]
+"""Routes whose totals are lower than before: since when, and those that were read then."""
 
 _COLUMNS = "other, c1, c2, c3, c4, c5, errors, timed, seconds, durations"
 _PUT = f"INSERT OR REPLACE INTO request_points (tier, at, route, {_COLUMNS}) VALUES ({'?,' * 12}?)"
@@ -85,7 +87,8 @@ class RequestHistory:
         self._now = now
         self._generation = -1
         self._stored: dict[Route, tuple[int, RequestTotals]] = {}
-        self._fallen: dict[Route, tuple[float, RequestTotals]] = {}
+        self._fallen: Low = {}
+        self._behind: Low = {}
         store.define(*DDL)
 
     def record(
@@ -141,6 +144,7 @@ class RequestHistory:
         # Another generation: another process led meanwhile, or the store was replaced.
         if row["generation"] != self._generation:
             self._generation = row["generation"]
+            self._fallen, self._behind = {}, {}
             failed, codes = failed_durations.totals(db), status_codes.totals(db)
             self._stored = {
                 (r["method"], r["route"]): (
@@ -161,6 +165,8 @@ class RequestHistory:
         for route, now in totals.items():
             number, before = self._stored.get(route, (None, None))
             if before is not None and now == before:
+                for low in (self._fallen, self._behind):
+                    low.pop(route, None)
                 continue
             if number is None and len(self._stored) >= MAX_ROUTES:
                 log_rate_limited("request.history", "more than %d routes: no history", MAX_ROUTES)
@@ -184,21 +190,31 @@ class RequestHistory:
     ) -> tuple[RequestTotals | None, RequestTotals]:
         """What was added to a route, and the totals to remember."""
         more = now.since(before)
-        is_older = durations.grown(now.durations, before.durations) is None
-        if more is not None and not is_older:
-            self._fallen.pop(route, None)
-            return more, now
-        # Less than before. These totals were read before another leader's, or a worker's file could
-        # not be read just now: what is there already is not to be counted again. Or somebody
-        # removed the workers' files, and it stays so: then it goes on from what is left.
-        first_at, left = self._fallen.setdefault(route, (at, now))
-        if at - first_at >= FALLEN_S:
-            del self._fallen[route]
-            return now.since(left), now
         if more is None:
-            return None, before
-        # Fine durations come from other files than counts, and may be a little older.
-        return more, replace(now, durations=before.durations, failed=before.failed)
+            # Read before another leader's totals, or without a worker's file just now: what is
+            # there is not counted again. Or files were removed: it goes on from what is left.
+            left = self._stays(self._fallen, route, now, at)
+            return (now.since(left), now) if left else (None, before)
+        self._fallen.pop(route, None)
+        if durations.grown(now.durations, before.durations) is not None:
+            self._behind.pop(route, None)
+            return more, now
+        # Fine durations come from other files than counts: a little older, or for ever without the
+        # last half second of a worker that was killed. The counts are exact meanwhile.
+        if (left := self._stays(self._behind, route, now, at)) is None:
+            return more, replace(now, durations=before.durations, failed=before.failed)
+        more.durations = durations.grown(now.durations, left.durations) or {}
+        failed = durations.grown(now.failed, left.failed) or {}
+        more.failed = durations.at_most(failed, more.durations)
+        return more, now
+
+    def _stays(self, low: Low, route: Route, now: RequestTotals, at: float) -> RequestTotals | None:
+        """The first of the totals that are too low, once they have been so for `FALLEN_S`."""
+        first_at, left = low.setdefault(route, (at, now))
+        if at - first_at < FALLEN_S:
+            return None
+        del low[route]
+        return left
 
     def _missing(
         self, db: sqlite3.Connection, sections: Iterable[RouteSection], since: float, at: float

@@ -178,6 +178,48 @@ def test_totals_that_begin_again_are_followed(store: Store) -> None:
     assert 104 == sum(p.count for p in RequestSeries(store).points(BEGIN, BEGIN + 3600))
 
 
+def test_durations_that_a_killed_worker_took_along_count_no_request_twice(store: Store) -> None:
+    """Its last half second is gone for ever: a rare bucket stays lower than what is stored."""
+    service = Service(store)
+    service.serve(n=1, seconds=5.0)
+    service.serve(n=9)
+    service.record()
+    killed = _copy(service.totals[ITEM])
+    killed.durations = {i: n for i, n in killed.durations.items() if n == 9}
+    service.totals = {ITEM: killed}
+    for _ in range(40):
+        service.serve(n=2)
+        service.record()
+
+    (total,) = store.query(
+        "SELECT c2, durations FROM request_points WHERE tier = 10800 AND route=1"
+    )
+    timed = sum(durations.unpacked(total["durations"]).values())
+
+    assert 90 == total["c2"]
+    assert 90 - 3 * 2 <= timed <= 90  # all but those of the moments around its end
+
+
+def test_totals_that_are_low_now_and_then_count_nothing_twice(store: Store) -> None:
+    """Two readings without a worker's file, a minute apart, are no new beginning."""
+    service = Service(store)
+    service.serve(n=10)
+    service.record()
+    whole, low = service.totals, RequestTotals(start_ns=service.began_ns)
+    for n in (0, 3):
+        service.totals = {ITEM: low}
+        service.record()
+        service.totals = whole
+        service.record(after=60)
+        low = _copy(low)
+        low.classes[2] += n + 4
+
+    assert [10] == [
+        row["c2"]
+        for row in store.query("SELECT c2 FROM request_points WHERE tier = 10800 AND route = 1")
+    ]
+
+
 def test_what_an_earlier_release_counted_is_no_peak(store: Store) -> None:
     """The first record finds the totals of weeks: they are no requests of now."""
     service = Service(store, at=BEGIN - 30 * DAY)
