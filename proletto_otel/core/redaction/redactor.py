@@ -36,16 +36,12 @@ MAX_KEY = 200
 MAX_DECODINGS = 3
 """Times that a text within a text is decoded: a URL in a parameter of a URL in one of another."""
 
+_ONE_MARK = glance.MARKS | glance.ONE_MARK
 _LONG_WORD = lazy_pattern(r"(?<![^\s\"'<>(),;])[^\s\"'<>(),;]{16,}")
 _WORD_STEPS = 16
 """Characters of a long word that cost one step: 160 providers take 0.1 µs a character."""
 _TEXT_STEPS = 16
 """Characters of a decoded text that cost one step: all patterns together take 60 ns a character."""
-_HINTS = lazy_pattern(
-    r"passw|passphrase|key|access|code|pin|time pass| -|'-|\"-| login | use |'use'|sqlplus|_user"
-    r"|change_pass"
-)
-"""In lower case: what calls for the detectors of secrets that no mark stands before."""
 
 
 class Redactor:
@@ -120,11 +116,11 @@ class Redactor:
         # Most lines hold nothing that could be a secret, and a glance (under 1 µs) shows it: no
         # detector has to run on them.
         seen = glance.at(text)
-        if seen == glance.MARKS and (name := glance.only_name(text)) and self.level(name) == NO:
+        if seen == _ONE_MARK and (name := glance.only_name(text)) and self.level(name) == NO:
             seen = 0
         if seen:
             text = self._scan(text, seen)
-        elif _HINTS.search(low := lower(text)):
+        elif glance.hints(low := lower(text)):
             scan = Scan(text)
             self._without_marks(scan, low)
             text = scan.result()
@@ -219,7 +215,7 @@ class Redactor:
                 start, end = match.span(1)
                 if values.looks_random(text[start:end]) and low[match.start() - 1] != "_":
                     scan.add(start, end)
-        if _HINTS.search(low):
+        if glance.hints(low):
             self._without_marks(scan, low)
         # every name is set off from its value by a mark, or by a colon of another script
         if seen & glance.MARKS or not text.isascii():

@@ -142,6 +142,11 @@ def attribute_and_all(tag: bytes) -> tuple[Attribute, Callable[[Mapping[str, Any
         if kind is int and 0 <= value < _SMALL:
             number = varint(value)
             return numbers[key][len(number)] + number
+        if kind is str:  # as `key_value`, but without a call for each of the three lengths
+            content = text(value)
+            size = varint(len(content))
+            head = b"%b\x12%b\x0a%b" % (_key(key), varint(1 + len(size) + len(content)), size)
+            return b"%b%b%b%b" % (tag, varint(len(head) + len(content)), head, content)
         return field(tag, key_value(key, value))
 
     flag = constant(one)
