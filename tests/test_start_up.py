@@ -32,6 +32,7 @@ NOT_AT_SET_UP = {
     "proletto_otel.errors.occurrences", "proletto_otel.errors.stack_trace",
     "proletto_otel.request.route_summary", "proletto_otel.runtime.thread_stacks",
     "proletto_otel.logs.search", "proletto_otel.web.catalog", "proletto_otel.alerts",
+    "proletto_otel.request.request_history", "proletto_otel.setup.stored_past",
 }  # fmt: skip
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from proletto_otel.logs.search.search import LogSearch
     from proletto_otel.logs.search.stored_errors import ErrorSource
     from proletto_otel.request.route_summary import RouteSummary
+    from proletto_otel.setup.stored_past import StoredPast
 
 PUBLISH_S = 0.5
 """Totals of all workers are exact within a second."""
@@ -180,6 +181,9 @@ class Components:
         self.recording.schedule(self.ticker, self.sampler, self.host_system)
 
     def _inputs(self) -> Inputs:
+        def past() -> StoredPast:
+            return self.recording.past
+
         return Inputs(
             config=self.config,
             store=self.store,
@@ -191,9 +195,9 @@ class Components:
             families=self.snapshots.merged,
             one_reading=partial(one_reading, self.lifecycle, self.snapshots),
             routes=self.routes,
-            history=self.recording.metrics.samples,
-            series=self.recording.metrics.points,
-            keep=self.recording.history.add,
+            history=lambda *asked: past().metrics.samples(*asked),
+            series=lambda *asked: past().metrics.points(*asked),
+            keep=lambda at, values: past().history.add(at, values),
             errors=self.errors.latest,
             error_groups=self.errors,
             log_search=lambda: self.log_search,

@@ -74,7 +74,7 @@ def attach(
         one_reading=partial(one_reading, components.lifecycle, components.snapshots),
         published=components.snapshots.published,
         callers=requests.all_callers,
-        stored_callers=components.recording.callers.read,
+        stored_callers=lambda start, end: components.recording.past.callers.read(start, end),
         store=components.store,
         pages=pages,
     )

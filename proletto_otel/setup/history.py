@@ -1,29 +1,21 @@
-"""What the leader stores of the past: samples of the host, requests, workers' lives.
-
-Reading it back: `state.metric_series` here, the rest in `monitoring.past`.
-"""
+"""When the past is stored: jobs of the leader. What they store lives in `setup.stored_past`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import SERVICE_VERSION
 from proletto_otel.metrics.system_metrics import OLDEST_S, SystemSampler
-from proletto_otel.monitoring.request_summary import OwnRoutes
-from proletto_otel.request import request_days, top_callers
-from proletto_otel.request.caller_history import CallerHistory
-from proletto_otel.request.request_examples import RequestExamples
-from proletto_otel.request.request_history import RequestHistory
-from proletto_otel.request.request_totals import totals
-from proletto_otel.request.route_stats import merge
 from proletto_otel.runtime.ticker import Ticker
-from proletto_otel.state.history import History
-from proletto_otel.state.metric_series import MetricSeries
 from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.state.store import Store
-from proletto_otel.state.worker_lives import OwnLife, WorkerLives
+from proletto_otel.state.worker_lives import OwnLife
+
+if TYPE_CHECKING:
+    from proletto_otel.setup.stored_past import StoredPast
 
 PRUNE_S = 60.0
 CALLERS_S = 60.0
@@ -45,27 +37,28 @@ class Recording:
         self, config: Config, store: Store, snapshots: Snapshots, gather: Callable[[], object]
     ) -> None:
         self._config = config
-        self._store = store
-        self._snapshots = snapshots
-        self._gather = gather
-        self.history = History(store, config.monitor_max_samples, is_built_in)
-        self.metrics = MetricSeries(store)
+        self._parts = (config, store, snapshots, gather)
+        self._made: dict[str, StoredPast] = {}
         self.own_life = OwnLife(config.resource_attributes.get(SERVICE_VERSION, ""))
-        self._lives = WorkerLives(store)
-        own_routes = OwnRoutes(config.metrics_path, config.admin_prefix)
-        self._requests = RequestHistory(store, excluded=own_routes)
-        self._examples = RequestExamples(store)
-        self.callers = CallerHistory(store, config.top_callers_days)
         snapshots.section("worker", self.own_life.section)
+
+    @property
+    def past(self) -> StoredPast:
+        """What is stored; imported with the first job or the first page that reads it."""
+        from proletto_otel.setup.stored_past import StoredPast
+
+        # `setdefault`: threads that come first together go on with the same one.
+        return self._made.get("past") or self._made.setdefault("past", StoredPast(*self._parts))
 
     def schedule(
         self, ticker: Ticker, sampler: SystemSampler,
         system: Callable[[], Mapping[str, float | None]],
     ) -> None:  # fmt: skip
         """Let the leader's ticker do it."""
-        ticker.every(RECORD_S, "history.record", self.record, leader=True)
-        ticker.every(PRUNE_S, "history.prune", self.prune, leader=True)
-        ticker.every(CALLERS_S, "history.callers", self.record_callers, leader=True)
+        lead = partial(ticker.every, leader=True)
+        lead(RECORD_S, "history.record", lambda: self.past.record())
+        lead(PRUNE_S, "history.prune", lambda: self.past.prune())
+        lead(CALLERS_S, "history.callers", lambda: self.past.record_callers())
         if not self._config.monitor_system_metrics:
             return
 
@@ -75,43 +68,13 @@ class Recording:
             else:
                 sampler.sample_first()
             # Each sample, not only those of MONITOR_SAMPLE_INTERVAL: a peak of seconds counts.
-            self.history.add_to_tiers(sampler.taken_at, system())
+            self.past.history.add_to_tiers(sampler.taken_at, system())
 
         every = self._config.monitor_sample_interval
         # OLDEST_S: values on the pages and in alerts must not be older
-        ticker.every(min(every, OLDEST_S), "system.sample", sample, leader=True)
-        ticker.every(
+        lead(min(every, OLDEST_S), "system.sample", sample)
+        lead(
             every,
             "system.history",
-            lambda: self.history.add_samples(sampler.taken_at, system()),
-            leader=True,
+            lambda: self.past.history.add_samples(sampler.taken_at, system()),
         )
-
-    def record(self) -> None:
-        """Store what requests and workers did since the last time."""
-        self._gather()
-        families, sections = self._snapshots.merged_with("requests", "worker")
-        self._lives.record(sections["worker"])
-        routes = merge(sections["requests"])
-        self._requests.record(totals(families, routes), routes)
-        self._examples.record(routes)
-
-    def record_callers(self) -> None:
-        """Store who asked most in this hour and the one before."""
-        self.callers.record(top_callers.merge(self._snapshots.sections("callers")))
-
-    def prune(self) -> None:
-        """Delete what is too old, and add up a day that is over."""
-        now = time.time()
-        self._requests.prune(now)
-        request_days.prune(self._store, now)
-        request_days.add_up_a_day(self._store)
-        self._examples.prune(now)
-        self.callers.prune(now)
-
-
-def is_built_in(metric: str) -> bool:
-    """Whether a metric's history is stored for a year."""
-    from proletto_otel.alerts.indicators import INDICATORS  # not needed to start a program
-
-    return metric in INDICATORS

@@ -90,9 +90,13 @@ class Store(Component):
     def define(self, *ddl: str) -> None:
         """Make sure that tables and indexes exist (`CREATE … IF NOT EXISTS`)."""
         with self._lock:
-            # Closed, so that the next use creates the tables; `define` is called at set-up.
-            self._ddl.extend(statement for statement in ddl if statement not in self._ddl)
-            self._close()
+            new = [statement for statement in ddl if statement not in self._ddl]
+            self._ddl.extend(new)
+            if self._in_memory and self._db is not None:  # closing it would lose what it holds
+                for statement in new:
+                    self._db.execute(statement)
+            elif new:  # closed, so that the next use creates the tables
+                self._close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

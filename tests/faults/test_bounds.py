@@ -92,7 +92,7 @@ class Shop:
     def sample(self, wall: float, load: float) -> None:
         """What the leader's jobs do at one moment: sample, evaluate, publish, fold."""
         self._wall = wall
-        self.components.recording.history.add(wall, dict.fromkeys(INDICATORS, load))
+        self.components.recording.past.history.add(wall, dict.fromkeys(INDICATORS, load))
         self.evaluator.tick()
         self.components.snapshots.publish()
         self.components.snapshots.fold()

@@ -112,8 +112,8 @@ def test_page_follows_the_range() -> None:
     client.get("/orders/anna")
     before = int(time.time()) // HOUR_S - 5
     recording = telemetry.components.recording
-    recording.callers.record([hour_of({"anna": [4, 0, 0.5], "ben": [2, 0, 0.5]}, before)])
-    recording.record_callers()
+    recording.past.callers.record([hour_of({"anna": [4, 0, 0.5], "ben": [2, 0, 0.5]}, before)])
+    recording.past.record_callers()
     page = "/admin/monitoring/api/pages/requests?range={}"
 
     lately = client.get(page.format("1h")).get_json()["callers"]
@@ -152,11 +152,11 @@ def test_nobody_is_counted_where_the_setting_says_so() -> None:
 
     client = app.test_client()
     client.get("/orders/anna")
-    telemetry.components.recording.record_callers()
+    telemetry.components.recording.past.record_callers()
     page = client.get("/admin/monitoring/requests").text
 
     assert not any(telemetry.components.snapshots.sections("callers"))
-    assert [] == telemetry.components.recording.callers.read(0, 2e9)
+    assert [] == telemetry.components.recording.past.callers.read(0, 2e9)
     assert "PROLETTO_TOP_CALLERS_DAYS" in page
     assert "anna" not in page
     assert client.get("/admin/monitoring/api/pages/requests").get_json()["callers"] is None

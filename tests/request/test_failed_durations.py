@@ -175,7 +175,7 @@ def test_pages_have_a_switch() -> None:
     twin = f"{ADMIN}/api/pages/endpoint?method=GET&route=/pay/<int:months>"
 
     def both_are_stored() -> bool:
-        telemetry.components.recording.record()
+        telemetry.components.recording.past.record()
         return bool(client.get(twin).json.get("total", {}).get("count") == 2)
 
     until(both_are_stored)

@@ -259,6 +259,18 @@ def test_without_a_directory_memory_serves(make: Callable[..., Store]) -> None:
     assert ["alone"] == texts(store)
 
 
+def test_a_table_defined_later_costs_memory_nothing(make: Callable[..., Store]) -> None:
+    """A part that is imported later has its tables, and what memory held before is still there."""
+    store = make(None)
+    store.define("CREATE TABLE IF NOT EXISTS sooner (n INTEGER)")
+    assert store.write("INSERT INTO sooner VALUES (1)")
+
+    store.define("CREATE TABLE IF NOT EXISTS later (n INTEGER)")
+
+    assert store.write("INSERT INTO later VALUES (2)")
+    assert [[1]] == [list(row) for row in store.query("SELECT n FROM sooner")]
+
+
 def test_a_full_store_is_replaced_by_memory(
     make: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ def shop() -> Flask:
             client.get(f"/answer/{code}", headers={"X-Request-ID": f"answer-{code}-{number}"})
 
     def is_stored() -> bool:
-        telemetry.components.recording.record()
+        telemetry.components.recording.past.record()
         total = client.get(TWIN).get_json().get("total") or {}
         return bool(total.get("count") == sum(ANSWERED.values()))
 

@@ -72,7 +72,9 @@ def test_failed_request_is_found_after_its_lines(
     for number in range(3):
         asked(client, 503, f"bank-failed-{number}")
     until(
-        lambda: telemetry.components.recording.record() or monitor.stored_request("bank-failed-0")
+        lambda: (
+            telemetry.components.recording.past.record() or monitor.stored_request("bank-failed-0")
+        )
     )
     whole = client.get(f"{ADMIN}/request/bank-failed-0").text
     assert GONE not in whole
@@ -99,7 +101,11 @@ def test_slow_request_is_found_after_its_lines(
     monkeypatch.setattr("proletto_otel.web.pages.request.SLACK_S", 0.5)
     client, telemetry = started(tmp_path)
     asked(client, 200, "bank-slow-1")
-    until(lambda: telemetry.components.recording.record() or monitor.stored_request("bank-slow-1"))
+    until(
+        lambda: (
+            telemetry.components.recording.past.record() or monitor.stored_request("bank-slow-1")
+        )
+    )
     telemetry.shutdown()
     client, _ = started(tmp_path)
     rotated_away(client, tmp_path)
@@ -117,7 +123,7 @@ def test_stored_error_stands_for_lines_that_are_gone(
     monkeypatch.setattr("proletto_otel.web.pages.request.SLACK_S", 0.5)
     client, telemetry = started(tmp_path)
     client.get("/broken", headers={"X-Request-ID": "vault-1"})
-    until(lambda: telemetry.components.recording.record() or monitor.stored_request("vault-1"))
+    until(lambda: telemetry.components.recording.past.record() or monitor.stored_request("vault-1"))
     until(lambda: monitor.errors.occurrences_of_request("vault-1"))
     assert GONE not in client.get(f"{ADMIN}/request/vault-1").text
     rotated_away(client, tmp_path)
