@@ -71,7 +71,8 @@ for number in range(12):
 """
 NOT_IN_A_REQUEST = {
     "opentelemetry.sdk", "opentelemetry.sdk.trace", "opentelemetry.sdk.resources", "psutil",
-    "subprocess", "concurrent.futures", "sqlalchemy", "requests",
+    "subprocess", "concurrent.futures", "sqlalchemy", "requests", "opentelemetry.propagate",
+    "opentelemetry.propagators.composite",
 }  # fmt: skip
 OF_THE_START = {"proletto_otel", "opentelemetry", "psutil"}
 

@@ -1,4 +1,4 @@
-"""The SDK's part of tracing: provider, sampler, propagators, and the processor for child spans.
+"""The SDK's part of tracing: provider, sampler, and the processor for child spans.
 
 The SDK is imported here and in `request.otel_provider`, and only when the serving process
 activates. Request spans are made in `request.span_start`; bytes travel through the queue of
@@ -12,20 +12,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
-from proletto_otel.request import id_generator
+from proletto_otel.request import id_generator, propagators
 from proletto_otel.request.lazy_provider import LazyProvider
-from proletto_otel.request.propagation import RequestIdPropagator, wsgi_getter
+from proletto_otel.request.propagation import RequestIdPropagator
 from proletto_otel.request.span_start import RequestTracer
+from proletto_otel.runtime.after_import import forget
 
 if TYPE_CHECKING:
-    from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace import SpanLimits, TracerProvider
     from opentelemetry.sdk.trace.sampling import Sampler
 
@@ -82,7 +81,7 @@ class Tracing:
         with self._building:  # a script's first span and the activation may come together
             if self.provider is not None:
                 return
-            set_propagators(self._config, self._tracer, self.propagator)
+            propagators.set_when_imported(self._config, self._tracer, self.propagator)
             if self._config.sdk_disabled:
                 return
             self.provider = LazyProvider(self, self._flush)
@@ -115,6 +114,7 @@ class Tracing:
 
     def stop(self, deadline: float) -> None:
         """Foreign processors get their shutdown; ours has nothing of its own."""
+        forget(propagators.API)
         if self.built is not None:
             with suppressed("tracing.shutdown"):
                 self.built.shutdown()
@@ -127,10 +127,11 @@ class Tracing:
 
 def _asks_for_tracers() -> bool:
     """Whether this program will, so that no later request waits for the import of the SDK."""
-    return any(
-        name.startswith(("opentelemetry.sdk.trace", "opentelemetry.instrumentation."))
-        for name in tuple(sys.modules)
-    )
+    if "opentelemetry.sdk.trace" in sys.modules:
+        return True
+    contrib = "opentelemetry.instrumentation"
+    # Of the package alone, nothing does; it is asked first, as there are a thousand names.
+    return contrib in sys.modules and any(n.startswith(f"{contrib}.") for n in tuple(sys.modules))
 
 
 class EarlyTracer(trace.Tracer):
@@ -244,56 +245,3 @@ def _become_global(provider: trace.TracerProvider) -> None:
             " other instrumentations stay with it",
             type(held).__module__,
         )
-
-
-def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropagator) -> None:
-    """Set how context travels: `OTEL_PROPAGATORS`, and our X-Request-ID always."""
-    from opentelemetry.propagators.composite import CompositePropagator
-
-    propagate = _propagate()
-    found = [p for name in config.propagators if (p := _propagator(name)) is not None]
-    propagate.set_global_textmap(CompositePropagator([*found, own]))
-    tracer.reads_traceparent = config.propagators == ("tracecontext",)
-    if found and not tracer.reads_traceparent:
-        inbound = CompositePropagator(found)
-        tracer.extract = lambda environ, base: inbound.extract(environ, base, wsgi_getter)
-
-
-def _propagate() -> ModuleType:
-    """`opentelemetry.propagate`, whatever the variable is that it reads while it is imported."""
-    try:
-        # without a look for the entry points of all installed packages (2 ms)
-        with _only(os.environ, "OTEL_PROPAGATORS", "none"):
-            from opentelemetry import propagate
-    except Exception:  # older releases know no "none"
-        with _only(os.environ, "OTEL_PROPAGATORS", "tracecontext"):
-            from opentelemetry import propagate
-    return propagate
-
-
-def _propagator(name: str) -> TextMapPropagator | None:
-    if name == "tracecontext":
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-        return TraceContextTextMapPropagator()
-    if name == "none":
-        return None
-    from opentelemetry.util._importlib_metadata import entry_points
-
-    for entry in entry_points(group="opentelemetry_propagator", name=name):
-        with suppressed(f"propagator.{name}"):
-            return cast("TextMapPropagator", entry.load()())
-    log_rate_limited("propagators", "OTEL_PROPAGATORS: no installed package provides %s", name)
-    return None
-
-
-@contextmanager
-def _only(environ: Any, name: str, value: str) -> Iterator[None]:
-    before = environ.get(name)
-    environ[name] = value
-    try:
-        yield
-    finally:
-        environ.pop(name)
-        if before is not None:
-            environ[name] = before

@@ -193,7 +193,7 @@ def outgoing_headers(url: str, propagator: RequestIdPropagator) -> dict[str, str
         url: where the call goes; its host is checked against `PROLETTO_PROPAGATE_HOSTS`.
         propagator: the one of the process (see `telemetry.outgoing_headers`).
     """
-    from opentelemetry import propagate  # it reads entry points: not before it is needed
+    from opentelemetry import propagate  # as a rule, somebody was faster: `request.propagators`
 
     headers: dict[str, str] = {}
     propagate.inject(headers)

@@ -187,13 +187,12 @@ class Telemetry:
 
     def _name_late_settings(self, app: Flask) -> None:
         """Warn of settings in `app.config` that were put there after they were read."""
+        rows = settings.SETTINGS
+        there = [(v, row.name) for row in rows for v in row.env if v in app.config]
+        if not there:  # most programs: not worth reading all settings again
+            return
         now, _ = settings.load(self.arguments, app.config, os.environ)
-        late = [
-            variable
-            for row in settings.SETTINGS
-            for variable in row.env
-            if variable in app.config and getattr(now, row.name) != getattr(self.config, row.name)
-        ]
+        late = [v for v, name in there if getattr(now, name) != getattr(self.config, name)]
         if late:
             log_rate_limited(
                 f"setup.late:{app.name}",

@@ -19,8 +19,9 @@ from proletto_otel.request.attributes import RequestFacts
 from proletto_otel.request.completion import Recorder
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.middleware import Exclusions, TelemetryMiddleware
-from proletto_otel.request.otel_setup import build_tracer_provider, set_propagators
+from proletto_otel.request.otel_setup import build_tracer_provider
 from proletto_otel.request.propagation import RequestIdPropagator
+from proletto_otel.request.propagators import set_propagators
 from proletto_otel.request.route_stats import RouteStats
 from proletto_otel.request.span_start import RequestTracer
 

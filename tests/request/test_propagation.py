@@ -19,7 +19,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from proletto_otel.core.context import background
 from proletto_otel.request import id_generator
-from proletto_otel.request.otel_setup import set_propagators
 from proletto_otel.request.propagation import (
     RequestIdPropagator,
     accept_or_generate,
@@ -27,6 +26,7 @@ from proletto_otel.request.propagation import (
     outgoing_headers,
     parse_traceparent,
 )
+from proletto_otel.request.propagators import set_propagators
 from tests.request.conftest import Rig
 from tests.waiting import PATIENCE_S
 
