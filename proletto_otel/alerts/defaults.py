@@ -61,7 +61,7 @@ def defaults(cpu_count: int, max_open_files: int | None) -> list[Threshold]:
         open_files = Threshold(
             metric="open_files", warning=round(0.7 * limit), critical=round(0.9 * limit),
             duration=300,
-            reason=f"70 % and 90 % of the {limit} files a process may open here: at the limit no "
+            reason=f"70 % and 90 % of the {limit:,} files a process may open here: at the limit no "
             "connection can be accepted.",
         )  # fmt: skip
         thresholds.append(open_files)

@@ -63,16 +63,27 @@ class Cards:
         """*html* with the last cards of each row as wide as there is room.
 
         On a wall three cards of width 6 fit beside each other. Of those that do not fill such a
-        row two share one: the class `half`.
+        row two share one: the class `half`. On a desk two fit: `odd` is the last one of an odd
+        number. One that is alone is `only`.
         """
         for wide, names in self._runs:
-            rest = len(names) % WALL
-            for name in names[-2 * (WALL - rest) :] if wide == HALF and rest else ():
+            for name, more in _shares(names).items() if wide == HALF else ():
                 old = Markup('<section class="card w6" id="{}"').format(name)
-                new = Markup('<section class="card w6 half" id="{}"').format(name)
+                new = Markup('<section class="card w6{}" id="{}"').format(more, name)
                 html = html.replace(old, new, 1)
                 self.html[name] = Markup(self.html[name].replace(old, new, 1))
         return html
+
+
+def _shares(names: list[str]) -> dict[str, str]:
+    """Classes of cards of one width that stand beside each other."""
+    if len(names) == 1:
+        return {names[0]: " only"}
+    rest = len(names) % WALL
+    found = dict.fromkeys(names[-2 * (WALL - rest) :] if rest else (), " half")
+    if len(names) % 2:
+        found[names[-1]] = found.get(names[-1], "") + " odd"
+    return found
 
 
 def page(asked: Asked, shown: AdminPage, data: Mapping[str, Any], status: int = 200) -> Response:

@@ -64,18 +64,25 @@ def test_a_short_time_of_a_long_range_is_seen() -> None:
     some = [Point(HOUR - 60 * n, 5, 5, 5) for n in (2, 1, 0)]
     drawn = draw.line_chart("CPU", [Series(label="mean", points=some)], HOUR - 86_400, HOUR, top=10)
 
-    assert 'd="M717 80h3"' in drawn
+    assert 'd="M712 80h8"' in drawn
 
 
-@pytest.mark.parametrize(("cards", "half"), [(2, 2), (3, 0), (4, 4), (5, 2), (6, 0), (8, 2)])
-def test_no_hole_on_a_wall(cards: int, half: int) -> None:
-    """The last cards of a row share what three of them would leave empty."""
+@pytest.mark.parametrize(
+    ("cards", "half", "odd", "only"),
+    [(1, 0, 0, 1), (2, 2, 0, 0), (3, 0, 1, 0), (4, 4, 0, 0), (5, 2, 1, 0), (6, 0, 0, 0),
+     (7, 4, 1, 0), (8, 2, 0, 0)],
+)  # fmt: skip
+def test_no_hole_in_a_row(cards: int, half: int, odd: int, only: int) -> None:
+    """The last cards share what three on a wall, or two on a desk, would leave empty."""
     made = render.Cards()
     shown = [made.card(f"c{n}<", caller=lambda: Markup("x")) for n in range(cards)]
     shown.append(made.card("wide", wide=12, caller=lambda: Markup("x")))
     filled = made.fill_rows("".join(shown))
 
-    assert half == filled.count("card w6 half")
+    classes = re.findall(r'class="card w6 ?([^"]*)"', filled)
+    assert half == sum("half" in c for c in classes)
+    assert [odd, only] == [sum(word in c for c in classes) for word in ("odd", "only")]
+    assert not any(classes[:-4])
     assert filled == "".join(made.html.values())
 
 

@@ -59,7 +59,7 @@ def test_a_level_is_set_shown_audited_and_reset(client: FlaskClient) -> None:
     post(client, "log-level-reset", logger="shop.payments")
     assert [] == client.get(f"{ADMIN}/api/log-levels").get_json()
     assert logging.NOTSET == logging.getLogger("shop.payments").level
-    assert "log-level-reset" in client.get(PAGE).text
+    assert "log level reset" in client.get(PAGE).text
 
 
 @pytest.mark.parametrize(

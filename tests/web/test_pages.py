@@ -407,3 +407,20 @@ def test_a_page_adds_up_the_workers_numbers_once(
 
     assert 200 == client.get(f"{ADMIN}{path}").status_code
     assert len(sums) <= 1
+
+
+def test_log_lines_say_how_long_it_took(tmp_path: Path) -> None:
+    """In the list and around a line; an error whose line has its text says so once."""
+    app = shop(log_dir=str(tmp_path), log_files=True)
+    client = app.test_client()
+    logger.info("called", duration_ms=1234.5)
+    try:
+        raise ValueError("no stock")
+    except ValueError as error:
+        logger.exception("failed: %s", error)
+        logger.exception("failed")
+    page = client.get(f"{ADMIN}/logs").text
+
+    assert "· took 1.23 s" in page
+    assert 1 == page.count("<summary>Stack trace</summary>")
+    assert 1 == page.count("<summary>ValueError: no stock</summary>")

@@ -41,6 +41,7 @@ SHOWN_ELSEWHERE = re.compile(
     r"(service|deployment|telemetry|process|code|exception|severity|observed|detected|scope)_"
 )
 """What says nothing about the line itself, or stands in a field of its own."""
+TOOK = label_name(c.ACCESS_DURATION_MS)
 LEVEL = "severity_text"
 """Loki's name for the level of a line."""
 LEAST_STEP_S = 5
@@ -193,7 +194,7 @@ def _filters(query: LogQuery, min_level: int) -> Iterator[str]:
         yield "| " + " or ".join(f"{label_name(n)}={quoted(query.identifier)}" for n in names)
     for sign, bound in ((">=", query.duration_min), ("<=", query.duration_max)):
         if bound is not None:
-            yield f"| {label_name(c.ACCESS_DURATION_MS)} {sign} {shown(bound)}"
+            yield f"| {TOOK} {sign} {shown(bound)}"
     if query.duration_min is not None or query.duration_max is not None:
         yield '| __error__=""'  # what is no number passes a comparison, marked as an error
     for name, value in ((c.COMPONENT, query.component), (c.USER, query.user)):
@@ -210,6 +211,14 @@ def _lines(results: list[Any]) -> tuple[LogLine, ...]:
     return tuple(line for _, line in sorted(found, key=lambda item: -item[0]))
 
 
+def _number(text: str) -> float | str:
+    """A label as the number that was logged; every label is a text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _line(at_ns: int, text: str, labels: Mapping[str, str]) -> LogLine:
     """A line with the names that it has in the structured file."""
     message, _, rest = text.partition("\n")
@@ -218,6 +227,8 @@ def _line(at_ns: int, text: str, labels: Mapping[str, str]) -> LogLine:
     for name, value in labels.items():
         if name in OURS:
             record[OURS[name]] = value
+        elif name == TOOK:
+            record[c.ACCESS_DURATION_MS] = _number(value)
         elif not SHOWN_ELSEWHERE.match(name) and name not in ("flags", "instance"):
             record[name] = value
     kind = labels.get(label_name(c.EXCEPTION_TYPE))

@@ -20,9 +20,9 @@ from proletto_otel.web.charts.series import Limit, Mark, Point, Series, ceiling
 
 W, H = 720, 160
 TICKS = 4
-DOT = 3
-"""Length of a line that would have none."""
 """Steps of the vertical axis."""
+DOT = 8
+"""Length of a line that would have none."""
 GAP = 2.5
 """Buckets without values after which a line is interrupted."""
 MAX_LIMIT = 3.0

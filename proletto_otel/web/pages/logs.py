@@ -57,6 +57,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
             strip = drawn(asked, counts) if counts is not None else None
         elif at:
             page = logs.around(at, AROUND, AROUND)
+            page = replace(page, lines=tuple(sorted(page.lines, key=lambda line: line.at)))
         else:
             page = logs.search(
                 wanted(asked),
@@ -66,7 +67,7 @@ def read(asked: Asked) -> Mapping[str, Any]:
             # workers write some milliseconds late: their lines are a little mixed in the file
             page = replace(page, lines=tuple(sorted(page.lines, key=lambda line: -line.at)))
     except ConfigError as error:  # a level, a duration or an expression that does not fit
-        page, problem = LogPage(complete=True), str(error)
+        page, problem = LogPage(), str(error)
     if not (at or server or problem):
         strip = level_strip(asked)
     return {

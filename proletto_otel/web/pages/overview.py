@@ -98,7 +98,9 @@ def _trend(points: tuple[RequestPoint, ...], now: float) -> dict[str, list[float
         return [None if point is None else of(point) for point in hour]
 
     return {
-        "requests": values(lambda p: 60 * p.count / p.seconds if p.seconds else None),
+        "requests": values(
+            lambda p: 60 * p.count / max(p.seconds, past.LEAST_RATE_S) if p.seconds else None
+        ),
         "errors": values(lambda p: 100 * p.errors / p.count if p.count else None),
         **{name: values(attrgetter(name)) for name in ("p50", "p95", "p99")},
     }

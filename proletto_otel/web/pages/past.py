@@ -21,6 +21,9 @@ BY_RESULT = "Requests per minute, by result"
 FAILED = "Share of failed requests"
 TIMES = "Response time"
 WITHOUT_FAILED = ", without failed requests"
+LEAST_RATE_S = 10.0
+"""Workers' counts are added up to 3 s late: in the first seconds of a minute they are of a longer
+time than the minute has been under way, and its bar would be twice as high as the others."""
 OF_ENDPOINT = "This endpoint: requests per minute"
 HEAT = "How long requests took"
 PERCENTILES = (("p50", "p50", "s1"), ("p95", "p95", "s2"), ("p99", "p99", "s4"))
@@ -50,7 +53,7 @@ def requests_by_result(points: Sequence[RequestPoint]) -> list[Series]:
     """Requests per minute: answered, refused (4xx), failed."""
 
     def rate(point: RequestPoint, count: int) -> Point:
-        value = 60 * count / point.seconds if point.seconds else 0.0
+        value = 60 * count / max(point.seconds, LEAST_RATE_S) if point.seconds else 0.0
         return Point(point.time, value, value, value)
 
     refused = [rate(p, p.by_status.get("4xx", 0)) for p in points]

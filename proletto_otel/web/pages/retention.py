@@ -162,4 +162,5 @@ def _bytes(paths: Iterable[Path]) -> int:
 
 
 def _each(seconds: int) -> str:
-    return "each minute" if seconds == 60 else f"each {human_duration(seconds)}"
+    words = {60: "minute", 86_400: "day"}
+    return f"each {words.get(seconds) or human_duration(seconds)}"
