@@ -11,11 +11,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 from proletto_otel.core import parsing
-from proletto_otel.core.config import SETTINGS, Config
+from proletto_otel.core.config import SETTINGS
 from proletto_otel.core.parsing import level
 from proletto_otel.core.setting import Setting
 
@@ -151,7 +150,7 @@ def type_of(row: Setting) -> str:
 
 def main() -> int:
     """Write the page, or compare it."""
-    unknown = SECTIONS.keys() - {field.name for field in fields(Config)}
+    unknown = SECTIONS.keys() - {row.name for row in SETTINGS}
     if unknown:
         print(f"SECTIONS names settings that do not exist: {', '.join(sorted(unknown))}")
         return 1

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, field
 from typing import Any
 
 from proletto_otel.core import parsing as p
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.core.parsing import InvalidValue, Parser
-from proletto_otel.core.record import record
 
 MAX_SHOWN = 60
 """Characters of a bad value that a message repeats."""
@@ -16,29 +14,20 @@ MAX_SHOWN = 60
 
 def setting(env: str, default: Any, parser: Parser, meaning: str) -> Any:
     """Declare a field of `Config`: environment names in order, default, parser, meaning."""
-    metadata = {"env": tuple(env.split()), "parser": parser, "meaning": meaning}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return Setting(tuple(env.split()), default, parser, meaning)
 
 
-@record(frozen=True, slots=True, eq=False)
 class Setting:
-    """One row of the table, for docs and `doctor`."""
+    """One row of the table, for docs and `doctor`; the class that it stands in names it."""
 
+    __slots__ = ("default", "env", "meaning", "name", "parser")
     name: str
-    env: tuple[str, ...]
-    default: Any
-    parser: Parser
-    meaning: str
 
-    @classmethod
-    def of(cls, row: Field[Any]) -> Setting:
-        """Read a row from its dataclass field."""
-        default = row.default if row.default_factory is MISSING else row.default_factory()
-        return cls(
-            row.name, row.metadata["env"], default, row.metadata["parser"], row.metadata["meaning"]
-        )
+    def __init__(self, env: tuple[str, ...], default: Any, parser: Parser, meaning: str) -> None:
+        self.env, self.default, self.parser, self.meaning = env, default, parser, meaning
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
     @property
     def is_secret(self) -> bool:

@@ -31,7 +31,7 @@ class Route:
         if not self.uses_grpc:
             return endpoint(config, signal, environ)
         if not is_configured(config):
-            config = replace(config, otlp_endpoint=grpc_connection.DEFAULT_ENDPOINT)
+            config = config.changed(otlp_endpoint=grpc_connection.DEFAULT_ENDPOINT)
         # Without proxies: gRPC reads the variables for those itself.
         found = endpoint(config, signal, {})
         return replace(found, path=grpc_connection.SERVICES[signal])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from typing import Any
 
 from proletto_otel.core import internal_errors
@@ -52,13 +51,12 @@ def quiet(config: Config) -> Config:
     changes = {
         name: value for name, value, asking in ASKED_BY if config.configured.isdisjoint(asking)
     }
-    return replace(config, **changes)
+    return config.changed(**changes)
 
 
 def captured(config: Config) -> Config:
     """*config* with every signal on, for `telemetry_capture`: no setting hides one."""
-    return replace(
-        config,
+    return config.changed(
         sdk_disabled=False,
         traces_exporter="otlp",
         metrics_exporter="otlp",
