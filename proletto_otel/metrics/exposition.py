@@ -13,7 +13,7 @@ from itertools import accumulate, zip_longest
 
 from proletto_otel.core.conventions import label_name, prometheus_name
 from proletto_otel.core.internal_errors import log_rate_limited
-from proletto_otel.core.metrics.registry import Attributes, Family, Histogram, Point
+from proletto_otel.core.metrics.registry import Attributes, Family, Histogram, Point, are_same
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -24,7 +24,7 @@ MAX_CACHED = 20_000
 MAX_NAMES = 4096
 MAX_TEXTS = 2000
 """Series of a page with cached text, 1.2 KB for a distribution."""
-Texts = tuple[list[Point], list[str]]
+Texts = tuple[list[Point], list[bytes]]
 """The points of a family, and the text of each."""
 NO_TEXTS: Texts = ([], [])
 TYPES = {"counter": "counter", "updown": "gauge", "gauge": "gauge", "histogram": "histogram"}
@@ -55,13 +55,13 @@ def render(
     if len(_templates) + len(_singles) > MAX_CACHED:
         _templates.clear()
         _singles.clear()
-    out: list[str] = []
+    out: list[bytes] = []
     if resource:
         head = "# HELP target{0} Target metadata\n# TYPE target{0} {1}\n"
         # The older format has no type `info`; Prometheus knows the series by its name.
-        out.append(head.format("", "info") if is_open else head.format("_info", "gauge"))
+        head = head.format("", "info") if is_open else head.format("_info", "gauge")
         attributes = tuple((k, str(v)) for k, v in resource.items())
-        out.append(f"{_single('target_info', attributes)}1\n")
+        out.append(_encoded(f"{head}{_single('target_info', attributes)}1\n"))
     known, now, room = _texts.get(is_open, {}), dict[str, Texts](), MAX_TEXTS
     seen: set[str] = set()
     for family in families:
@@ -81,9 +81,13 @@ def render(
     _texts[is_open] = now
     if is_open:
         # OpenMetrics: without it a scraper takes the page for one that was cut off.
-        out.append("# EOF\n")
-    # A lone surrogate in one label must not cost the whole page.
-    return "".join(out).encode("utf-8", "backslashreplace"), OPEN_METRICS if is_open else TEXT
+        out.append(b"# EOF\n")
+    return b"".join(out), OPEN_METRICS if is_open else TEXT
+
+
+def _encoded(text: str) -> bytes:
+    # a lone surrogate in one label must not cost the whole page
+    return text.encode("utf-8", "backslashreplace")
 
 
 def prefers_open_metrics(accept: str) -> bool:
@@ -112,7 +116,7 @@ def _quality(parameters: Iterable[str]) -> float:
 
 
 @lru_cache(MAX_NAMES)
-def _head(name: str, kind: str, description: str, is_open: bool) -> str:
+def _head(name: str, kind: str, description: str, is_open: bool) -> bytes:
     shown = name.removesuffix("_total") if is_open and kind == "counter" else name
     unit = shown.rpartition("_")[2]
     text = description.translate(_escapes if is_open else _help_escapes)
@@ -121,13 +125,15 @@ def _head(name: str, kind: str, description: str, is_open: bool) -> str:
         f"# TYPE {shown} {TYPES[kind]}\n",
         f"# UNIT {shown} {unit}\n" if is_open and unit in UNITS else "",
     ]
-    return "".join(lines)
+    return _encoded("".join(lines))
 
 
-def _texts_of(name: str, points: list[Point], is_open: bool, known: Texts) -> list[str]:
+def _texts_of(name: str, points: list[Point], is_open: bool, known: Texts) -> list[bytes]:
     """The text of each point; that of the last scrape where it is the same object as then."""
     # Most series stand still between two scrapes. Compared by place: finding each of 54 series by
     # its attributes took longer than all the rest of the page.
+    if are_same(points, known[0]):
+        return known[1]
     return [
         text if point is before else _text(name, point, is_open)
         for point, before, text in zip_longest(points, *known)
@@ -135,10 +141,10 @@ def _texts_of(name: str, points: list[Point], is_open: bool, known: Texts) -> li
     ]
 
 
-def _text(name: str, point: Point, is_open: bool) -> str:
+def _text(name: str, point: Point, is_open: bool) -> bytes:
     if isinstance(point.value, Histogram):
-        return _histogram(name, point.attributes, point.value, is_open)
-    return f"{_single(name, point.attributes)}{_number(point.value)}\n"
+        return _encoded(_histogram(name, point.attributes, point.value, is_open))
+    return _encoded(f"{_single(name, point.attributes)}{_number(point.value)}\n")
 
 
 def _histogram(name: str, attributes: Attributes, histogram: Histogram, is_open: bool) -> str:

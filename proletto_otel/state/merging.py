@@ -11,7 +11,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from proletto_otel.core.conventions import OVERFLOW, PROCESS_PID, TELEMETRY_SPOOLED
-from proletto_otel.core.metrics.registry import MAX_CELLS, Attributes, Family, Point
+from proletto_otel.core.metrics.registry import MAX_CELLS, Attributes, Family, Point, are_same
 from proletto_otel.state.adding import Add, Parts, Reading, added, total, total_not_below
 from proletto_otel.state.joining import InMemory
 from proletto_otel.state.snapshot_files import Snapshot
@@ -126,6 +126,32 @@ class Sum:
     def _of(self, family: Family) -> dict[Attributes, Parts]:
         self._families.setdefault(family.name, family)
         return self._parts.setdefault(family.name, {})
+
+
+class Alone:
+    """The families of one process that nothing is added to, as `Sum` would give them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[list[Point], list[Family]]] = {}
+
+    def families(self, own: Sequence[Family], pid: int) -> list[Family]:
+        """What `Sum` makes of *own*; a family whose points are the same as before is kept."""
+        # By identity, in C: 17,000 instructions for 54 series that stand still; finding each by its
+        # attributes takes 137,000.
+        known: dict[str, tuple[list[Point], list[Family]]] = {}
+        for family in own:
+            if family.name in known:  # a second one of the name: they are added up
+                total = Sum()
+                total.take(own, pid)
+                return total.families()
+            found = self._known.get(family.name)
+            if found is None or not are_same(found[0], family.points):
+                total = Sum()
+                total.take((family,), pid)
+                found = family.points, total.families()
+            known[family.name] = found
+        self._known = known
+        return [family for _, families in known.values() for family in families]
 
 
 def _suffix(kind: str, per: str, pid: int | None) -> Attributes:

@@ -27,15 +27,21 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
-from operator import is_
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
 from proletto_otel.core.bounded_cache import BoundedCache
 from proletto_otel.core.internal_errors import suppressed
-from proletto_otel.core.metrics.registry import Attributes, Exemplar, Family, Histogram, Point
+from proletto_otel.core.metrics.registry import (
+    Attributes,
+    Exemplar,
+    Family,
+    Histogram,
+    Point,
+    are_same,
+)
 from proletto_otel.core.record import record
 
 Plain = list[Any]
@@ -84,8 +90,7 @@ class Writer:
         texts: list[bytes] = []
         for family in families:
             found = self._known.get(family.name)
-            # The same objects: equal ones (1 and 1.0) may be different texts.
-            if found is None or not _are_same(found[0], family.points):
+            if found is None or not are_same(found[0], family.points):
                 with suppressed("snapshots.write"):
                     found = family.points, _text(family)
             if found is not None:
@@ -93,10 +98,6 @@ class Writer:
                 texts.append(found[1])
         self._known = known
         return texts
-
-
-def _are_same(a: Sequence[Point], b: Sequence[Point]) -> bool:
-    return len(a) == len(b) and all(map(is_, a, b))
 
 
 def _text(family: Family) -> bytes:

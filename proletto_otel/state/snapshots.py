@@ -82,6 +82,7 @@ class Snapshots(Component):
         self._histograms = SharedHistogramReader(self._memory) if self._memory else None
         self._files = snapshot_files.SnapshotReader(self._directory) if self._directory else None
         self._known: merging.Known = {}
+        self._alone = merging.Alone()
 
     def section(self, name: str, provider: Callable[[], Any], fold: Fold | None = None) -> None:
         """Publish what *provider* returns (JSON types) beside the metrics."""
@@ -167,9 +168,16 @@ class Snapshots(Component):
             return self.merged(), {name: self.sections(name) for name in names}
 
     def _merge(self) -> list[Family]:
+        # Listed once, before the own numbers are taken: whose file comes meanwhile is in the next
+        # answer, and whose file goes is in the totals, which are read last.
+        names = self._names()
+        own = self._collect_and_publish() if names else self._collect()
+        others = self._others(names)
+        if not any(other.families or other.in_memory for other in others):
+            return self._alone.families(own, os.getpid())
         total = merging.Sum()
-        total.take(self._collect_and_publish() if self._names() else self._collect(), os.getpid())
-        total.take_others(self._others())
+        total.take(own, os.getpid())
+        total.take_others(others)
         # Read and replaced as a whole: each of two threads that merge at once may use either.
         found = total.families(self._known)
         self._known = total.known
@@ -226,11 +234,11 @@ class Snapshots(Component):
         return snapshot_files.write_totals(directory, names, families, values)
 
     # --- reading -------------------------------------------------------------------------------
-    def _others(self) -> list[Snapshot]:
+    def _others(self, listed: list[str] | None = None) -> list[Snapshot]:
         """Everybody else, newest first; the files before the totals, so that none is missed."""
         if self._held.others is not None:
             return self._held.others
-        names = self._names()
+        names = self._names() if listed is None else listed
         if self._histograms is not None:
             self._histograms.retain(set(names))
         if self._files is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -12,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proletto_otel.core.conventions import Metric
-from proletto_otel.core.metrics.registry import Histogram, Registry
+from proletto_otel.core.metrics.registry import Family, Histogram, Point, Registry
 from proletto_otel.metrics import exposition
-from proletto_otel.state import adding, memory, published
+from proletto_otel.state import adding, memory, merging, published
 from proletto_otel.state.snapshots import Snapshots
 
 SOLD = Metric(name="shop.sold", kind="counter", unit="{item}", description="", attributes=("kind",))
 SPENT = Metric(name="shop.spent", kind="counter", unit="s", description="", attributes=("kind",))
 FILL = Metric(name="shop.fill", kind="gauge", unit="1", description="")
+HEAT = Metric(name="shop.heat", kind="gauge", unit="1", description="", attributes=("kind",))
 WAIT = Metric(
     name="shop.wait", kind="histogram", unit="s", description="Waiting, 50% of it.",
     attributes=("route",), bounds=(0.1, 1.0),
@@ -137,6 +139,38 @@ def test_no_count_ever_goes_back(tmp_path: Path, seed: int) -> None:
             before = now
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_process_alone_says_what_an_addition_says(tmp_path: Path, seed: int) -> None:
+    """What one process keeps of its cells and callbacks shows on no page, byte for byte."""
+    chance, worker = random.Random(seed), Worker(tmp_path, in_memory=True)
+    said: dict[str, float] = {}
+    worker.registry.observe(HEAT, lambda: [((kind,), x) for kind, x in said.items()])
+    for _ in range(80):
+        worker.work(chance)
+        kind = chance.choice(("oven", "hob"))
+        said[kind] = chance.choice((0, 0.0, -0.0, 1, 1.0, True, 0.5, math.nan, math.inf))
+        if chance.random() < 0.1:
+            said.pop(kind)
+        for accept in ("", OPEN):
+            now = page(worker.snapshots, accept)
+            for cache in (exposition._templates, exposition._singles, exposition._texts):
+                cache.clear()
+            worker.registry._observed.clear()
+            total = merging.Sum()
+            total.take(worker.registry.collect(), os.getpid())
+            assert exposition.render(total.families(), accept)[0].decode() == now
+
+
+def test_families_of_one_name_are_added_up_in_a_process_alone() -> None:
+    """Two libraries that count under one name: one series, and the next answer is no lower."""
+    series = (("kind", "book"),)
+    found = [Family("shop.sold", "counter", "", "", [Point(series, n)]) for n in (1, 2)]
+    reader = Snapshots(None, lambda: found)
+
+    for _ in range(2):
+        assert [[3]] == [[p.value for p in f.points] for f in reader.merged()]
+
+
 def test_series_that_did_not_change_are_the_same_objects(tmp_path: Path) -> None:
     """Neither a cell, nor what several workers add up to, is made again while nobody counts."""
     workers = [Worker(tmp_path, in_memory=True) for _ in range(3)]
@@ -160,8 +194,6 @@ def test_series_that_did_not_change_are_the_same_objects(tmp_path: Path) -> None
 
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More series than are kept are added up all the same; a worker that is gone is forgotten."""
-    from proletto_otel.state import merging
-
     monkeypatch.setattr(merging, "MAX_KNOWN", 10)
     monkeypatch.setattr(published, "MAX_ATTRIBUTES", 10)
     worker, reader = Worker(tmp_path, in_memory=True), Snapshots(tmp_path, list)

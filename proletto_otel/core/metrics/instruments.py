@@ -81,7 +81,11 @@ class Instrument(Generic[C]):
 
     def collect(self) -> Family:
         """Every series now."""
-        return family(self.metric, [cell.point(a) for a, cell in self.labelled()])
+        labels = self._labels
+        points = [cell.point(labels[values]) for values, cell in self.items()]
+        if self._overflow is not None:
+            points.append(self._overflow.point(OVERFLOWED))
+        return family(self.metric, points)
 
     def label(self, values: Values) -> Attributes:
         """Pair values with the metric's attribute names; `None` is left out."""

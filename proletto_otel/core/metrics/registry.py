@@ -27,6 +27,7 @@ from proletto_otel.core.metrics.values import (
     Point,
     Value,
     Values,
+    are_same,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Registry",
     "Value",
     "Values",
+    "are_same",
     "registry",
 ]  # fmt: skip
 
@@ -56,6 +58,8 @@ class Registry:
     def __init__(self) -> None:
         self._instruments: dict[str, Instrument[Cell] | Instrument[HistogramCell]] = {}
         self._callbacks: dict[str, tuple[Metric, Callable[[], Observations]]] = {}
+        self._observed: dict[str, dict[Values, Point]] = {}
+        """What the callbacks said last, by metric."""
         self._move: MoveHistogram | None = None
 
     def move_histograms(self, move: MoveHistogram) -> None:
@@ -106,12 +110,14 @@ class Registry:
     def forget(self, metric: Metric) -> None:
         """Stop reading *metric* through a callback."""
         self._callbacks.pop(metric.name, None)
+        self._observed.pop(metric.name, None)
 
     def clear(self) -> None:
         """Forget every series and callback (the set-up that made them is undone)."""
         # The series, too: with the routes of every test of a long suite the cap would be reached.
         self._move = None
         self._callbacks.clear()
+        self._observed.clear()
         for instrument in list(self._instruments.values()):
             instrument.clear()
 
@@ -121,9 +127,26 @@ class Registry:
         families = [i.collect() for i in list(self._instruments.values())]
         for metric, callback in list(self._callbacks.values()):
             with suppressed(f"observe.{metric.name}"):
-                points = [Point(label(metric, v), x) for v, x in callback()]
-                families.append(family(metric, points))
+                families.append(family(metric, self._points(metric, callback())))
         return [f for f in families if f.points]
+
+    def _points(self, metric: Metric, observations: Observations) -> list[Point]:
+        """What a callback said; the same objects as before for series that did not change."""
+        before, now = self._observed.get(metric.name, {}), dict[Values, Point]()
+        points = []
+        for values, x in observations:
+            point = before.get(values)
+            if point is None:
+                point = Point(label(metric, values), x)
+            # 1 and 1.0 are equal, but not the same text; neither are the two zeros of floats
+            elif point.value is not x and (
+                type(point.value) is not type(x) or point.value != x or not x
+            ):
+                point = Point(point.attributes, x)
+            now[values] = point
+            points.append(point)
+        self._observed[metric.name] = now
+        return points
 
     def reset(self) -> None:
         """Zero everything where it is (after a fork); move no histogram any more."""

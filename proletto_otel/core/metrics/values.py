@@ -9,8 +9,9 @@ import math
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import field
+from operator import is_
 from threading import Lock
 from typing import Any
 
@@ -85,6 +86,11 @@ class Family:
     ) -> None:  # fmt: skip
         self.name, self.kind, self.unit, self.description = name, kind, unit, description
         self.points, self.per = points, per
+
+
+def are_same(a: Sequence[Point], b: Sequence[Point]) -> bool:
+    """Whether both are the same objects: equal ones (1 and 1.0) may be different texts."""
+    return len(a) == len(b) and all(map(is_, a, b))
 
 
 class Cell:
@@ -220,7 +226,19 @@ class HistogramCell:
 
     def point(self, attributes: Attributes) -> Point:
         """The series now, under *attributes*; the same object as before if it did not change."""
-        value, found = self.read(), self._point
+        latest, found = self._latest, self._point
+        # Most series stand still between two scrapes. Seen without the lock: whoever counts adds to
+        # a bucket first, so half of an observation is different, too. 1,600 instructions, 4,100 by
+        # way of `read`.
+        if (
+            found is not None
+            and latest is not None
+            and found.value is latest[1]
+            and found.start_ns == self.start_ns
+            and latest[0] == self._bytes()
+        ):
+            return found
+        value = self.read()
         if found is None or found.value is not value or found.start_ns != self.start_ns:
             found = self._point = Point(attributes, value, self.start_ns)
         return found
