@@ -108,7 +108,7 @@ def settings(**environ: str) -> Config:
         (hangs, "timeout"),
         (drips, "timeout"),
         (says(b"", "500 Internal Server Error"), "it answers 500"),
-        (says(b"<html>no</html>"), "not understood"),
+        (says(b"<html>no</html>"), "not understood; is it the right address? "),
         (says(b'{"status":"success","data":{"result":[7]}}'), "not understood"),
         (says(b'{"status":"success","data":{"result":null}}'), "not understood"),
         (says(b"[]"), "not understood"),

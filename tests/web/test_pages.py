@@ -421,6 +421,6 @@ def test_log_lines_say_how_long_it_took(tmp_path: Path) -> None:
         logger.exception("failed")
     page = client.get(f"{ADMIN}/logs").text
 
-    assert "· took 1.23 s" in page
+    assert 'called <span class="took">took 1.23 s</span>' in page
     assert 1 == page.count("<summary>Stack trace</summary>")
     assert 1 == page.count("<summary>ValueError: no stock</summary>")

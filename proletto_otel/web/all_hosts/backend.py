@@ -188,4 +188,5 @@ class Backend:
         return None
 
     def _outage(self, why: str) -> Outcome:
-        return Outcome(problem=f"{self.shown} cannot be read: {why}.", is_outage=True)
+        end = "" if why.endswith("?") else "."
+        return Outcome(problem=f"{self.shown} cannot be read: {why}{end}", is_outage=True)
