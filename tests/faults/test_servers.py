@@ -377,6 +377,26 @@ def test_a_worker_that_is_patched_after_the_fork_logs_nothing_of_its_own(
     assert [] == odd
 
 
+@pytest.mark.parametrize("options", CONCURRENT.values(), ids=CONCURRENT)
+def test_a_worker_that_nobody_asks_for_a_while_sends_what_it_does_then(
+    shop: Program, sink: OtlpSink, options: tuple[str, ...]
+) -> None:
+    """It activates by itself: what it starts is alive, whoever patched threads meanwhile."""
+    shop.start(
+        sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{shop.port}", "--workers", "1",
+        *options, "shop:app", serves=False,
+    )  # fmt: skip
+    until(lambda: "Booting worker" in shop.output)
+    until(lambda: publishers(shop), "it activated by itself")
+
+    ids = names(5)
+    shop.ask(ids, clients=1)
+    until(lambda: sorted(ids) == requests_at(sink), "spans before its end")
+    shop.end()
+
+    assert_complete(shop, sink, ids)
+
+
 # --- no collector --------------------------------------------------------------------------------
 def test_an_absent_collector_costs_one_warning_and_nothing_else(
     tmp_path: Path, sink: OtlpSink
