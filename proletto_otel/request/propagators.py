@@ -6,7 +6,9 @@ whom, lives in `request.propagation`.
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -36,6 +38,14 @@ def set_when_imported(config: Config, tracer: RequestTracer, own: RequestIdPropa
         set_propagators(config, tracer, own)
 
 
+def import_in_background() -> None:
+    """Import the API, so that no outgoing call waits for it.
+
+    As it is: `import_api` changes the environment for a moment, which other threads may be reading.
+    """
+    importlib.import_module(API)
+
+
 def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropagator) -> None:
     """Set how context travels: `OTEL_PROPAGATORS`, and our X-Request-ID always."""
     from opentelemetry.propagators.composite import CompositePropagator
@@ -51,6 +61,8 @@ def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropaga
 
 def import_api() -> ModuleType:
     """`opentelemetry.propagate`, whatever the variable is that it reads while it is imported."""
+    if API in sys.modules:
+        return sys.modules[API]
     try:
         # without a look for the entry points of all installed packages (2 ms)
         with _only(os.environ, "OTEL_PROPAGATORS", "none"):

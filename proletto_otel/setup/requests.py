@@ -95,7 +95,7 @@ class RequestTelemetry(Component):
         self._access_lines = line_maker(components)
         components.ticker.every(GATHER_S, "requests.gather", self.gather)
         # Off the request path: the first outgoing call would wait for it.
-        components.ticker.every(DAY_S, "propagators.import", propagators.import_api)
+        components.ticker.every(DAY_S, "propagators.import", propagators.import_in_background)
 
     def label_with(self, ask: Ask) -> None:
         """Add the labels that *ask* returns to the metrics of each request."""

@@ -1,0 +1,38 @@
+"""OpenTelemetry's propagators are ours from the moment that anybody can use them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.otlp_sink import ROOT
+
+BACKGROUND = """
+import os
+import sys
+import flask
+from proletto_otel import setup_telemetry
+from proletto_otel.request.propagators import import_in_background
+setup_telemetry(flask.Flask("shop"))
+telemetry = setup_telemetry()
+telemetry.requests.tracing.start()
+assert "opentelemetry.propagate" not in sys.modules
+changes = []
+sys.addaudithook(lambda event, _: changes.append(event) if event.endswith("putenv") else None)
+import_in_background()
+assert not changes, changes
+from opentelemetry import propagate
+print(*sorted(propagate.get_global_textmap().fields))
+"""
+
+
+def test_background_import_sets_them_and_leaves_the_environment_alone(tmp_path: Path) -> None:
+    """Another thread may be copying the environment for a child just then."""
+    done = subprocess.run(
+        [sys.executable, "-c", BACKGROUND], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert "" == done.stderr
+    assert ["X-Request-ID", "traceparent", "tracestate"] == done.stdout.split()
