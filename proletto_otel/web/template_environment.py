@@ -54,7 +54,10 @@ def template(name: str) -> Template:
 def _words(values: Sequence[Any] | Mapping[str, Any]) -> str:
     """A list or a mapping as words."""
     if isinstance(values, Mapping):
-        return ", ".join(f"{name} {value}" for name, value in values.items())
+        return ", ".join(
+            f"{name} {figures.number(value) if isinstance(value, int) else value}"
+            for name, value in values.items()
+        )
     return ", ".join(map(str, values))
 
 

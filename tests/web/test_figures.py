@@ -10,6 +10,7 @@ from proletto_otel.web import figures
 from proletto_otel.web.charts import draw
 from proletto_otel.web.charts.heatmap import heatmap
 from proletto_otel.web.charts.series import Point, Series, ceiling
+from proletto_otel.web.template_environment import environment
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,11 @@ def test_what_is_under_way_ends_with_the_plot() -> None:
         found = re.findall(r"M(\d+) \d+(?:V\d+)?h(\d+)", drawing)
         assert 3 <= len(found)
         assert all(int(x) + int(width) <= draw.W for x, width in found)
+
+
+def test_counts_by_reason_have_separators() -> None:
+    """As every other number of the page."""
+    said = environment().filters["words"]
+
+    assert "spool_full 3,206, timeout 1" == said({"spool_full": 3206, "timeout": 1})
+    assert "fingerprint 0000" == said({"fingerprint": "0000"})
