@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proletto_otel.monitoring import monitor
+from tests.waiting import PATIENCE_S
 from tests.web.dashboard import ADMIN, HOSTILE, TOKEN, shop, traffic
 from tests.web.test_closed import served
 
@@ -52,7 +53,7 @@ class Visit:
         self.base = f"http://127.0.0.1:{port}"
         self.context = chromium.new_context(**context)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.context.set_default_timeout(PATIENCE_S * 1000)
         self.troubles: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.troubles.append(message.text))

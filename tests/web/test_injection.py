@@ -162,10 +162,10 @@ def test_nothing_runs_in_a_browser(app: Flask, chromium: Any) -> None:
         before = visit.page.locator("#lines li").count()
         visit.page.click("#follow")
         client.get("/fail")
-        visit.page.wait_for_selector(f"#lines li:nth-child({before + 1})", timeout=60_000)
+        visit.page.wait_for_selector(f"#lines li:nth-child({before + 1})")
         visit.open("/alerts")
         monitor.silence("*", 600, f"{NAME}2", HOSTILE)
-        visit.page.wait_for_selector("text=shop2", timeout=60_000)
+        visit.page.wait_for_selector("text=shop2")
         assert 0 == visit.page.locator("main img, main script").count()
         assert "pwned" not in visit.page.title()
         assert [] == [t for t in visit.troubles if "404" not in t]
