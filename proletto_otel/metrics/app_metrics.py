@@ -5,6 +5,7 @@ Most programs never do; what counts then is in `metrics.app_instruments`.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from proletto_otel.core.metrics.registry import Family
@@ -27,6 +28,9 @@ class AppMetrics(Component):
 
     def provider(self) -> UserMetrics:
         """The meter provider; imports OpenTelemetry's metrics API."""
+        # By itself and first: its import calls `start`'s function, which comes here again, and
+        # would find the module below half imported.
+        import_module(API)
         from proletto_otel.metrics.app_instruments import UserMetrics
 
         # `setdefault`, no lock: one held during an import could wait for the import lock of a

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp_sink import ROOT
+from tests.waiting import PATIENCE_S
 
 SHOP = """
 import sys
@@ -55,7 +56,8 @@ def _page(tmp_path: Path, **parts: str) -> str:
         {"before": "", "between": "", "after": "", **parts, "imported": imported}
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=60, check=True,
+        [sys.executable, "-c", program], cwd=ROOT,
+        env={"LOG_DIR": str(tmp_path), "PROLETTO_STRICT": "1"},
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     return done.stdout

@@ -306,7 +306,7 @@ def test_changes_are_shown_and_logged(telemetry_capture: TelemetryCapture) -> No
 
     assert "Reopen" in page
     assert "by anna" in page
-    assert "error-status" in client.get(f"{ADMIN}/telemetry").text
+    assert "error status" in client.get(f"{ADMIN}/telemetry").text
     assert [("anna", "session", group["fingerprint"])] == [
         tuple(r["attributes"][name] for name in ("who", "way", "target")) for r in logged
     ]

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from proletto_otel.core.metrics.registry import Family
 from proletto_otel.error_logging import logger
 from proletto_otel.monitoring import monitor
 from proletto_otel.monitoring.overview import OLD_S, OverviewMark
-from proletto_otel.state import merging
+from proletto_otel.state.snapshots import Snapshots
 from proletto_otel.web import assets, live, routes
 from proletto_otel.web.access import Access
 from proletto_otel.web.catalog import ADMIN_PAGES, pages
@@ -392,21 +393,19 @@ def test_a_page_adds_up_the_workers_numbers_once(
     app: Flask, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """All that a page shows is of one time, and costs one reading."""
-    sums: list[merging.Sum] = []
-    make = merging.Sum
+    merges: list[Snapshots] = []
+    merge = Snapshots._merge
 
-    def counted() -> merging.Sum:
+    def counted(snapshots: Snapshots) -> list[Family]:
         if threading.current_thread() is threading.main_thread():  # not the ticker's
-            sums.append(make())
-            return sums[-1]
-        return make()
+            merges.append(snapshots)
+        return merge(snapshots)
 
     client = app.test_client()
-    client.get(f"{ADMIN}{path}")
-    monkeypatch.setattr(merging, "Sum", counted)
+    monkeypatch.setattr(Snapshots, "_merge", counted)
 
     assert 200 == client.get(f"{ADMIN}{path}").status_code
-    assert len(sums) <= 1
+    assert len(merges) <= 1
 
 
 def test_log_lines_say_how_long_it_took(tmp_path: Path) -> None:
