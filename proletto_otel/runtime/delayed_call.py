@@ -48,11 +48,13 @@ def _call_when_patched(seconds: float, function: Callable[[], object]) -> None:
     if "gevent" not in sys.modules:
         return
     events = import_module("gevent.events")
-    before = _thread.start_new_thread
+    known = _thread.start_new_thread
 
     def heard(event: object) -> None:
-        if type(event).__name__ == PATCHED and _thread.start_new_thread is not before:
-            events.subscribers.remove(heard)
+        nonlocal known
+        if type(event).__name__ == PATCHED and _thread.start_new_thread is not known:
+            # Once. It stays in the list, which gevent is going through: the next would be left out.
+            known = _thread.start_new_thread
             _thread.start_new_thread(_wait_and_call, (seconds, function, *_ways()))
 
     events.subscribers.append(heard)
