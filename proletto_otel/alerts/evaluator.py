@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from proletto_otel.alerts.indicators import Indicator
 from proletto_otel.alerts.notices import Notice, Origin, notice
@@ -21,6 +21,7 @@ from proletto_otel.alerts.store import AlertStore
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.metrics.delivery import Ledger
 from proletto_otel.core.metrics.delivery import ledger as process_ledger
+from proletto_otel.core.record import record
 from proletto_otel.core.severity import CRITICAL, WARNING
 from proletto_otel.notify.notification import RESOLVED
 from proletto_otel.notify.notifier import EXPIRES_S, Notifier
@@ -32,7 +33,7 @@ ADOPT_S = 30.0
 """Seconds between two reads of the outbox for entries that another process left there."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class Watched:
     """The thresholds to evaluate, and the meaning of their metrics."""
 
@@ -46,7 +47,7 @@ class Watched:
     """More to know about an alert: the last error's request ID, what a check said."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Step:
     """What one evaluation decided for one threshold."""
 
@@ -54,7 +55,7 @@ class Step:
     notice: Notice | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Round:
     """Input of one evaluation: times, values, thresholds and facts."""
 

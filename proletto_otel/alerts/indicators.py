@@ -8,16 +8,16 @@ OpenTelemetry value (a ratio, seconds) into what people write in a threshold (pe
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from proletto_otel.core.conventions import HTTP_SERVER_REQUEST_DURATION
+from proletto_otel.core.record import record
 from proletto_otel.metrics import system_metrics
 
 ABOVE = "above"
 BELOW = "below"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Indicator:
     """One number that can be watched."""
 

@@ -5,7 +5,7 @@ How a notice is shown in Slack, in an email and in the log lives in `notify`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from proletto_otel.alerts.indicators import (
@@ -16,6 +16,7 @@ from proletto_otel.alerts.indicators import (
 )
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.lazy_pattern import lazy_pattern
+from proletto_otel.core.record import record
 from proletto_otel.core.severity import CRITICAL, OK, WARNING
 from proletto_otel.core.texts import human_duration, iso_time
 from proletto_otel.notify.notification import ALERT, FIRING, RESOLVED, Notification
@@ -27,7 +28,7 @@ _MARK = {OK: "✅", WARNING: "⚠️", CRITICAL: "🔴"}
 _TRACE_ID = lazy_pattern(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Notice:
     """One message about an alert, sent once through each channel."""
 
@@ -95,7 +96,7 @@ class Notice:
         return self.as_notification().as_json()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PastNotice(Notice):
     """A notice as it is stored, with who got it."""
 
@@ -103,7 +104,7 @@ class PastNotice(Notice):
     """Channels that it was handed to; empty: an earlier release stored it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where alerts come from, the same for all of a process."""
 

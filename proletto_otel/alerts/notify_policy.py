@@ -14,15 +14,16 @@ are decided in `notify.error_claims`, those of Grafana in `grafana/provisioning/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence, of, quiet
 from proletto_otel.alerts.states import AlertState
+from proletto_otel.core.record import record
 from proletto_otel.core.severity import OK, RANK
 from proletto_otel.notify.notification import FIRING, RESOLVED
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Announcement:
     """The notification that is due for one alert."""
 

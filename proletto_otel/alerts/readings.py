@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from proletto_otel.alerts import request_window as w
@@ -11,6 +11,7 @@ from proletto_otel.alerts.indicators import ABOVE, HEALTH_PREFIX, INDICATORS, UN
 from proletto_otel.alerts.thresholds import Threshold
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.metrics.registry import Family, Histogram
+from proletto_otel.core.record import record
 from proletto_otel.health.results import DEGRADED, HEALTHY, UNHEALTHY
 from proletto_otel.metrics.system_metrics import INDICATORS as INDICATORS_OF_SYSTEM
 from proletto_otel.metrics.system_metrics import indicators as system_indicators
@@ -32,7 +33,7 @@ class CheckView(Protocol):
     def status(self) -> str: ...
 
 
-@dataclass(kw_only=True)
+@record(kw_only=True)
 class Readings:
     """Where the values come from; each source is asked at most once per `take`."""
 
@@ -76,7 +77,7 @@ class Readings:
         return reading
 
 
-@dataclass
+@record()
 class Reading:
     """All values, taken at one time."""
 

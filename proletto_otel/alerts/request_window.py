@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core.conventions import (
@@ -13,6 +12,7 @@ from proletto_otel.core.conventions import (
     HTTP_SERVER_REQUEST_DURATION,
 )
 from proletto_otel.core.metrics.registry import Family, Histogram
+from proletto_otel.core.record import record
 
 WINDOW_S = 300.0
 """As the `[5m]` of the generated rules."""
@@ -20,7 +20,7 @@ STEP_S = 15.0
 """Distance of the readings that are stored: 20 of them span the window."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Totals:
     """Counts of requests, since the beginning or within a window."""
 

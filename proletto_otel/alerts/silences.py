@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from proletto_otel.core.errors import ConfigError
+from proletto_otel.core.record import record
 from proletto_otel.core.severity import CRITICAL, RANK
 
 SILENCE = "silence"
@@ -22,7 +22,7 @@ MAX_SECONDS = 30 * 86400.0
 """A silence nobody ends must not be for ever."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Silence:
     """One silence or acknowledgement."""
 

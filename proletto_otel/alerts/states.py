@@ -6,9 +6,10 @@ Pure functions on a monotonic clock. Notifications are decided in `alerts.notify
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.record import record
 from proletto_otel.core.severity import CRITICAL, OK, WARNING
 
 GAP_S = 60.0
@@ -17,7 +18,7 @@ NO_DATA_RESOLVES_S = 900.0
 """An alert without a value for so long ends: its state is no longer known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class AlertState:
     """What is known about one threshold. Times called `…_mono` are monotonic seconds."""
 

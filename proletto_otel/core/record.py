@@ -2,7 +2,8 @@
 
 `dataclasses.dataclass` writes the source of up to six methods and compiles it, in each start of
 each program: 4.0 million instructions for a frozen class of five fields with slots, against 0.6
-here. What every program imports uses `record`; anything else uses `dataclass`.
+here, and 8 KB of memory against 3. What every program or every worker imports uses `record`;
+anything else uses `dataclass`.
 """
 
 from __future__ import annotations

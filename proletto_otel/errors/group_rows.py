@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime, timezone
 from typing import Any
 
 from proletto_otel.core.conventions import COMPONENT
+from proletto_otel.core.record import record
 from proletto_otel.errors.tables import MAX_USERS
 from proletto_otel.logs.record.record import Record
 
@@ -30,7 +31,7 @@ NO_SAMPLE = "{}"
 _NOT_IN_SUMMARY = ("sample", "changes", "trend", "bar_s", "last_version", "stored")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Change:
     """What somebody decided about a group."""
 
@@ -46,7 +47,7 @@ class Change:
         return state_of(self.status, self.by)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ErrorGroup:
     """All occurrences of one error on this host."""
 

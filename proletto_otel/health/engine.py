@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from proletto_otel.core.internal_errors import suppressed
+from proletto_otel.core.record import record
 from proletto_otel.health.checks import Check, Runner
 from proletto_otel.health.results import UNHEALTHY, UNKNOWN, Outcome
 from proletto_otel.health.states import CheckState, Transition, Uptime, uptime
@@ -33,7 +33,7 @@ RACE_S = 0.5
 DAY_S = 86400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """Whether and how often the leader runs the checks."""
 

@@ -6,7 +6,8 @@ How answers become a state over time lives in `health.states`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from proletto_otel.core.record import record
 
 HEALTHY = "healthy"
 DEGRADED = "degraded"
@@ -24,7 +25,7 @@ MAX_MESSAGE = 500
 """Characters of a check's message that are stored."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HealthResult:
     """What a check found out.
 
@@ -38,7 +39,7 @@ class HealthResult:
     """One line for people with access; anonymous callers never see it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One run of a check."""
 

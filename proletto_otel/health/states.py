@@ -7,15 +7,16 @@ failure a check that worked is degraded, and one that never worked stays unknown
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from proletto_otel.core.record import record
 from proletto_otel.health.results import DEGRADED, HEALTHY, UNHEALTHY, UNKNOWN, Outcome
 
 UP = (HEALTHY, DEGRADED)
 """States in which a service works; uptime counts them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CheckState:
     """What is known about one check."""
 
@@ -37,7 +38,7 @@ class CheckState:
     critical: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Transition:
     """A change of status."""
 
@@ -49,7 +50,7 @@ class Transition:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Uptime:
     """How much of a time a check was up."""
 
@@ -59,7 +60,7 @@ class Uptime:
     """Seconds of that part."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The limits by which states change."""
 

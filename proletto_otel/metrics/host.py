@@ -8,11 +8,13 @@ indicators come of it is one table: `metrics.system_metrics`.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from proletto_otel.metrics.cgroup import Cgroup, own_cgroup
+from proletto_otel.metrics.own_process import OwnProcess
 
 Series = Mapping[str | int, float]
 """Values by the value of the metric's one attribute; by an empty text where it has none."""
@@ -39,6 +41,7 @@ class Psutil:
 
     def __init__(self, library: Any = None) -> None:
         self._library = library
+        self._may_do_without = library is None and sys.platform == "linux"
 
     @property
     def library(self) -> Any:
@@ -49,13 +52,25 @@ class Psutil:
             self._library = psutil
         return self._library
 
+    def process(self) -> Any:
+        """The process that calls, to be asked within `ask_process`."""
+        return OwnProcess() if self._may_do_without else self.library.Process()
+
     def ask(self, question: Callable[[Any], Any]) -> Any:
         """What *question* finds out from psutil; None where the system refuses."""
+        return self.ask_process(lambda: question(self.library))
+
+    def ask_process(self, question: Callable[[], Any]) -> Any:
+        """What *question* finds out from a `process`; None where the system refuses."""
         try:
-            return question(self.library)
+            return question()
         # AttributeError: psutil leaves out the functions that a system does not have.
-        except (self.library.Error, OSError, AttributeError, NotImplementedError):
+        except (OSError, AttributeError, NotImplementedError):
             return None
+        except Exception as error:
+            if isinstance(error, self.library.Error):
+                return None
+            raise
 
 
 class Share:

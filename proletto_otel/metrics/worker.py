@@ -23,7 +23,7 @@ OLDEST_S = 60.0
 
 
 class Worker:
-    """Measures this process with psutil.
+    """Measures this process, on Linux without psutil.
 
     Args:
         psutil: How psutil is asked.
@@ -69,15 +69,15 @@ class Worker:
     def _measured(self, name: str, question: Callable[[Any], float | None]) -> Series:
         """The present value, at most two seconds old; nothing where the system refuses."""
 
-        def measure(psutil: Any) -> float | None:
+        def measure() -> float | None:
             # resolved at call time: a process object made before a fork measures the parent
             if self._process is None or self._process.pid != os.getpid():
-                self._process = psutil.Process()
+                self._process = self._psutil.process()
             return question(self._process)
 
         at, value = self._latest.get(name, (float("-inf"), None))
         if self._clock() - at >= FRESH_S:
-            value = self._psutil.ask(measure)
+            value = self._psutil.ask_process(measure)
             self._latest[name] = self._clock(), value
         return {} if value is None else {"": value}
 

@@ -6,18 +6,18 @@ The evaluator asks for it when it makes a notification.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proletto_otel.alerts.indicators import HEALTH_PREFIX, INDICATORS, UNEVALUATED
 from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.record import record
 
 if TYPE_CHECKING:
     from proletto_otel.health.states import CheckState
     from proletto_otel.request.route_summary import RouteSummary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@record(frozen=True, slots=True, kw_only=True, eq=False)
 class Causes:
     """Finds facts about a threshold that was passed."""
 

@@ -29,16 +29,6 @@ DDL = (
     "CREATE TABLE IF NOT EXISTS overview_verdicts (id TEXT PRIMARY KEY, at REAL NOT NULL,"
     " verdict TEXT NOT NULL)",
 )
-PREPARE_S = 2.0
-"""How often the leader makes it when no request comes in."""
-FOLLOW_S = 0.5
-"""How often the leader looks whether requests were recorded since.
-
-An open page is red less than five seconds after requests began to fail, by the sum of what each
-step may wait: a worker's numbers that are in no shared memory are published within 0.5 s
-(`PUBLISH_S`), recorded within 2 s (`RECORD_S`), prepared within 0.5 s, and asked for within 1.375 s
-(`POLL_S` of the page, a tenth more at most): 4.4 s, and 0.6 s are left to do it.
-"""
 FAILING_PERCENT = 1.0
 """From this share of failed requests on in five minutes the page shows it in red."""
 OLD_S = 10.0

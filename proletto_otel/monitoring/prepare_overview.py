@@ -1,4 +1,7 @@
-"""Makes the overview out of what every part of monitoring knows; a job of the leader's ticker."""
+"""Makes the overview out of what every part of monitoring knows.
+
+When the leader does is decided in `monitoring.overview_jobs`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,7 @@ from proletto_otel.health import probes
 from proletto_otel.health.states import CheckState
 from proletto_otel.monitoring import report
 from proletto_otel.monitoring.overview import (
-    FOLLOW_S,
     OLD_S,
-    PREPARE_S,
     DeployReport,
     Overview,
     OverviewMetric,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from proletto_otel.monitoring.runtime import Runtime
     from proletto_otel.state.readings import WorkerLife
 
-JOBS = ("overview.prepare", "overview.follow")
-"""Names of the ticker's jobs."""
 POINTS = 60
 RECENT_S = 300.0
 """As the window of the request indicators."""
@@ -149,40 +148,3 @@ def job(runtime: Runtime) -> None:
     """Prepare and store it."""
     with runtime.inputs.one_reading():
         runtime.past.store_overview(prepare(runtime, time.time()))
-
-
-class Preparation:
-    """The leader's two jobs: prepare regularly, and as soon as requests were recorded.
-
-    They may be recorded by another process: each group of processes with the same registrations
-    prepares its own overview, and one process of the host records.
-    """
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._recorded: int | None = None
-        self._followed_at = float("-inf")
-
-    def schedule(self) -> None:
-        """Let the ticker do it while somebody looks."""
-        regular, follow = JOBS
-        inputs, shares = self._runtime.inputs, self._runtime.shares
-
-        def is_wanted() -> bool:
-            return shares.leads and inputs.viewing.lately()
-
-        inputs.every(PREPARE_S, regular, self.regularly, when=is_wanted)
-        inputs.every(FOLLOW_S, follow, self.follow, when=is_wanted)
-
-    def regularly(self) -> None:
-        """Prepare it, unless requests were the reason to do so just before."""
-        if time.monotonic() - self._followed_at >= PREPARE_S + FOLLOW_S:
-            self._recorded = self._runtime.past.requests.recorded()
-            job(self._runtime)
-
-    def follow(self) -> None:
-        """Prepare it if requests were recorded since it was prepared."""
-        recorded = self._runtime.past.requests.recorded()
-        if recorded != self._recorded:
-            self._recorded, self._followed_at = recorded, time.monotonic()
-            job(self._runtime)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from proletto_otel.alerts.indicators import Indicator
 from proletto_otel.alerts.silences import ACKNOWLEDGE, SILENCE, Silence, of
 from proletto_otel.alerts.states import AlertState
 from proletto_otel.alerts.thresholds import Threshold
+from proletto_otel.core.record import record
 from proletto_otel.core.severity import OK
 from proletto_otel.health.states import CheckState, Uptime
 from proletto_otel.notify.notification import ALERT, FIRING, Notification
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Alert:
     """One threshold and what is known about it."""
 
@@ -56,7 +56,7 @@ class Alert:
     """Why these limits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CheckReport:
     """One health check, its state and its uptime."""
 
@@ -81,7 +81,7 @@ class CheckReport:
     """Seconds of that part: a service that began an hour ago knows an hour."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class HealthReport:
     """The service's health and every check's."""
 
@@ -94,7 +94,7 @@ class HealthReport:
     """Thresholds and checks that a process of the service registered and none evaluates."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class GaugeReport:
     """One registered gauge of this process."""
 
@@ -109,7 +109,7 @@ class GaugeReport:
     """What went wrong the last time it was read; empty when nothing did."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ChannelReport:
     """One way to reach people, as this process sees it."""
 

@@ -26,7 +26,7 @@ from proletto_otel.core.severity import RANK
 from proletto_otel.health import probes
 from proletto_otel.health.checks import Check
 from proletto_otel.health.engine import RETRY_S
-from proletto_otel.monitoring import prepare_overview, report
+from proletto_otel.monitoring import overview_jobs, report
 from proletto_otel.monitoring.causes import Causes
 from proletto_otel.monitoring.exported_states import ExportedStates
 from proletto_otel.monitoring.health_checks import health_engine
@@ -101,7 +101,7 @@ class Runtime:
 
     def close(self) -> None:
         """Stop jobs and gauges."""
-        for job in (SHARE, EVALUATE, CHECK, RETRY, KEEP, *prepare_overview.JOBS):
+        for job in (SHARE, EVALUATE, CHECK, RETRY, KEEP, *overview_jobs.JOBS):
             self.inputs.cancel(job)
         self._exported.close()
 
@@ -254,7 +254,7 @@ class Runtime:
             every(seconds, CHECK, self.engine.run_scheduled, when=self._leads)
             every(min(RETRY_S, seconds), RETRY, self.engine.retry_failing, when=self._leads)
         every(config.alert_interval_s, EVALUATE, self._evaluate, when=self._leads)
-        prepare_overview.Preparation(self).schedule()
+        overview_jobs.Preparation(self).schedule()
         if self.inputs.keep is not None:
             own = self._registrations
             every(

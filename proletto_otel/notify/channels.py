@@ -7,21 +7,19 @@ here, its settings in `core.config` and a row in `docs/monitoring.md`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proletto_otel.core.config import Config
+from proletto_otel.core.record import record
 from proletto_otel.notify.channel import Channel
-from proletto_otel.notify.email.channel import EmailChannel
 from proletto_otel.notify.log.channel import Log, LogChannel
-from proletto_otel.notify.slack.channel import Post, SlackChannel
-from proletto_otel.notify.webhook.channel import WebhookChannel
 
 if TYPE_CHECKING:
     from proletto_otel.notify.email.channel import SendMail
+    from proletto_otel.notify.slack.channel import Post
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Needs:
     """Settings and connections from which channels are built."""
 
@@ -34,7 +32,7 @@ class Needs:
     """Sends an email another way than by SMTP (tests)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChannelRow:
     """One row of the table: a channel, its settings, and how it is built."""
 
@@ -45,11 +43,36 @@ class ChannelRow:
     """Makes it; None when the settings do not ask for it."""
 
 
+# What is not configured is not imported.
+def _slack(needs: Needs) -> Channel | None:
+    if needs.slack is None:
+        return None
+    from proletto_otel.notify.slack.channel import SlackChannel
+
+    return SlackChannel.of(needs)
+
+
+def _email(needs: Needs) -> Channel | None:
+    if needs.email is None and not needs.config.smtp_host:
+        return None
+    from proletto_otel.notify.email.channel import EmailChannel
+
+    return EmailChannel.of(needs)
+
+
+def _webhook(needs: Needs) -> Channel | None:
+    if not needs.config.alert_webhook_url:
+        return None
+    from proletto_otel.notify.webhook.channel import WebhookChannel
+
+    return WebhookChannel.of(needs)
+
+
 CHANNELS = (
     ChannelRow("alert_log", (), LogChannel.of),
-    ChannelRow("slack", ("slack_webhook_url", "slack_bot_token"), SlackChannel.of),
-    ChannelRow("email", ("smtp_host", "alert_email_to"), EmailChannel.of),
-    ChannelRow("webhook", ("alert_webhook_url",), WebhookChannel.of),
+    ChannelRow("slack", ("slack_webhook_url", "slack_bot_token"), _slack),
+    ChannelRow("email", ("smtp_host", "alert_email_to"), _email),
+    ChannelRow("webhook", ("alert_webhook_url",), _webhook),
 )
 """In the order in which they get a notification."""
 

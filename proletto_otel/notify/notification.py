@@ -8,9 +8,10 @@ one rendering each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
+from proletto_otel.core.record import record
 from proletto_otel.core.texts import iso_time
 
 ALERT, ERROR = "alert", "error"
@@ -21,7 +22,7 @@ FIRST, SUMMARY = "first", "summary"
 """Events of an error: it is new, or it came again and again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Notification:
     """One message to people, sent once."""
 

@@ -11,10 +11,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import orjson
 
+from proletto_otel.core.record import record
 from proletto_otel.notify.notification import Notification
 from proletto_otel.state.store import Store
 
@@ -27,7 +27,7 @@ SCHEMA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OutboxEntry:
     """A notification on its way through one channel."""
 

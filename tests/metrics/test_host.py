@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from proletto_otel.core.metrics.registry import Registry
 from proletto_otel.metrics import host
 from proletto_otel.metrics.cgroup import CgroupV2
 from proletto_otel.metrics.host import Host, Psutil
+from proletto_otel.metrics.own_process import OwnProcess
 from proletto_otel.metrics.system_metrics import (
     SYSTEM_METRICS,
     SystemMetric,
@@ -456,3 +458,34 @@ def test_a_row_is_all_a_system_metric_needs(row: SystemMetric) -> None:
         indicator = INDICATORS[row.indicator]
         assert (row.metric.name, row.scale) == (indicator.source, indicator.scale)
         assert isinstance(indicators([family])[row.indicator], float)
+
+
+def test_linux_says_of_this_process_what_psutil_says() -> None:
+    """Without the library the numbers are the same; a socket that was duplicated counts once."""
+    ours, theirs = OwnProcess(), psutil.Process()
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with socket.create_server(("127.0.0.1", 0)) as server, server.dup(), datagrams:
+        datagrams.bind(("127.0.0.1", 0))
+        with socket.create_connection(server.getsockname()), server.accept()[0]:
+            found, expected = ours.net_connections("inet"), theirs.net_connections("inet")
+
+    assert len(expected) == len(found) >= 4
+    assert theirs.num_fds() == ours.num_fds()
+    assert theirs.num_threads() == ours.num_threads()
+    assert ours.memory_info().rss == pytest.approx(theirs.memory_info().rss, rel=0.05)
+    spent = theirs.cpu_times()
+    assert ours.cpu_times().user == pytest.approx(spent.user, abs=0.1)
+    assert ours.cpu_times().system == pytest.approx(spent.system, abs=0.1)
+
+
+def test_a_worker_that_does_not_lead_needs_no_psutil() -> None:
+    """It would be 1.2 MB in each worker; the host's values are read by one of them."""
+    script = """
+import sys
+from proletto_otel.metrics.system_metrics import SystemSampler
+own = SystemSampler().worker
+own.cpu()
+assert all((own.memory(), own.threads(), own.open_files(), own.connections()))
+sys.exit("psutil" in sys.modules)
+"""
+    assert 0 == subprocess.run([sys.executable, "-c", script], check=False).returncode

@@ -73,6 +73,7 @@ def test_the_tag_changes_with_the_content_alone(bound: Bound) -> None:
 
 def test_it_is_prepared_while_somebody_looks(bound: Bound, other: Bound) -> None:
     """Nobody looks: it costs nothing. The first look makes it; from then on the leader does."""
+    bound.store.define(*overview.DDL)  # as a worker that was asked has it
     for _ in range(2):
         bound.tick()
         other.tick()

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from proletto_otel.alerts.indicators import INDICATORS
-from proletto_otel.monitoring.overview import PREPARE_S
+from proletto_otel.monitoring.overview_jobs import PREPARE_S
 from proletto_otel.web import ranges
 from proletto_otel.web.pages import AdminPage, ages, past
 from proletto_otel.web.pages.errors import groups
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 POLL_S = 1.25
 """How often an open page asks whether there is something to see at once: part of the sum that is
-explained at `monitoring.overview.FOLLOW_S`."""
+explained at `monitoring.overview_jobs.FOLLOW_S`."""
 SHOWN = 6
 HOUR_S = 3600.0
 BARS, LEAST_BARS = 60, 15
