@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -112,3 +113,16 @@ def test_changeable_record_by_name_only() -> None:
         hash(order)
     with pytest.raises(TypeError):
         Order(7)  # type: ignore[misc]  # it must not be possible
+
+
+def test_help_shows_the_fields() -> None:
+    """The signature is that of a dataclass; a class below with its own `__init__` shows that."""
+
+    class Discount(Price):
+        def __init__(self, percent: int) -> None: ...
+
+    assert str(signature(StockPrice)) == str(signature(Price))
+    assert "(*, number: 'int', prices: 'dict[str, Price]' = <factory>) -> None" == str(
+        signature(Order)
+    )
+    assert "(percent: 'int') -> 'None'" == str(signature(Discount))
