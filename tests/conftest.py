@@ -13,6 +13,12 @@ os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
+# gunicorn ends a worker that serves one request for thirty seconds: as long as a page may take
+# where each process has a twentieth of a core
+os.environ.setdefault("GUNICORN_CMD_ARGS", f"--timeout={PATIENCE_S:.0f}")
+
 with contextlib.suppress(ImportError):  # some environments that run a part of the suite lack it
     from hypothesis import HealthCheck, settings
 

@@ -282,7 +282,7 @@ class SinkProcess:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate()
 
     def records(self, kind: str) -> list[Item]:
         """What was accepted of a signal, over all its lives."""

@@ -8,6 +8,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 READ = "/api/v1/provisioning/contact-points"
 TEST = "/api/alertmanager/grafana/config/api/v1/receivers/test"
 SECRET = {"slack": ("url", "token"), "webhook": (), "email": ()}
@@ -51,7 +53,7 @@ def _post(address: str, alert: dict[str, Any]) -> str:
     """What went wrong; empty when the message was taken."""
     text = {"text": alert["annotations"]["summary"]}
     try:
-        with urllib.request.urlopen(address, json.dumps(text).encode(), timeout=5):
+        with urllib.request.urlopen(address, json.dumps(text).encode(), timeout=PATIENCE_S):
             return ""
     except (OSError, ValueError) as error:
         return str(error)

@@ -10,6 +10,8 @@ import sqlite3
 import sys
 import time
 
+from tests.waiting import PATIENCE_S
+
 DDL = (
     """CREATE TABLE IF NOT EXISTS error_groups (
         fingerprint TEXT PRIMARY KEY, type TEXT NOT NULL, message TEXT NOT NULL,
@@ -39,7 +41,7 @@ UPSERT = """
 
 def connect(path: str) -> sqlite3.Connection:
     """Open the store as the first release does."""
-    db = sqlite3.connect(path, timeout=10, isolation_level=None)
+    db = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
     for statement in DDL:
         db.execute(statement)
     return db

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -51,11 +52,16 @@ class Watched:
         return self.bound.monitor.get_health().checks[0].message
 
 
+def here(seconds: float) -> float:
+    """What a check needs here and now that needs less than *seconds* on a quiet machine."""
+    return seconds * math.ceil(slowness())
+
+
 @contextmanager
 def watching(directory: Path, name: str, check: Any) -> Iterator[Watched]:
     """A running service with one critical check."""
     watched = Watched(directory)
-    watched.bound.monitor.register_health_check(name, check, timeout=TIMEOUT_S)
+    watched.bound.monitor.register_health_check(name, check, timeout=here(TIMEOUT_S))
     watched.bound.ticker.start()
     try:
         until(lambda: watched.state() == "healthy", what="healthy at first")
@@ -80,7 +86,9 @@ def test_postgresql_that_stops_or_hangs_is_seen_and_its_return_too(
     """healthy, degraded, unhealthy after three failures, healthy again; 200, 503, 200."""
     with PostgreSQL(tmp_path / "pg") as server:
         engine = sa.create_engine(server.url, pool_size=1, max_overflow=0)
-        with watching(tmp_path / "state", "database", database_check(engine, timeout=1)) as it:
+        with watching(
+            tmp_path / "state", "database", database_check(engine, timeout=here(1))
+        ) as it:
             assert it.ready() == 200
             getattr(server, way)()
             down = time.time()
@@ -101,7 +109,7 @@ def test_postgresql_that_stops_or_hangs_is_seen_and_its_return_too(
 def test_probes_of_a_hung_database_are_answered_in_time(tmp_path: Path) -> None:
     """100 concurrent probes: each within the deadline, one thread for the check."""
     with PostgreSQL(tmp_path / "pg") as server:
-        check = database_check(server.url, timeout=1)
+        check = database_check(server.url, timeout=here(1))
         with watching(tmp_path / "state", "database", check) as it:
             server.hang()
             until(lambda: it.ready() == 503, "/readyz closes")
@@ -131,7 +139,7 @@ def test_pool_of_the_application_is_left_alone(tmp_path: Path) -> None:
     with PostgreSQL(tmp_path / "pg") as server:
         engine = sa.create_engine(server.url, pool_size=1, max_overflow=0, pool_timeout=30)
         with engine.connect():
-            check = database_check(engine, timeout=1)
+            check = database_check(engine, timeout=here(1))
             with watching(tmp_path / "state", "database", check) as it:
                 assert 200 == it.ready()
         engine.dispose()
@@ -147,7 +155,7 @@ def test_redis_that_stops_or_hangs_is_seen_and_its_return_too(
     with Redis(tmp_path) as server:
         client = redis_driver.Redis.from_url(server.url, max_connections=1)
         target = client if as_client else server.url
-        with watching(tmp_path / "state", "redis", redis_check(target, timeout=0.4)) as it:
+        with watching(tmp_path / "state", "redis", redis_check(target, timeout=here(0.4))) as it:
             getattr(server, way)()
             until(lambda: it.ready() == 503, "/readyz closes")
             (server.resume if way == "hang" else server.start)()

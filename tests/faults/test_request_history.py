@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.workers import Key, Server, Traffic, serving
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 RECYCLING = ("--max-requests", "120", "--max-requests-jitter", "30")
 CLASSES = {"200": "c2", "503": "c5"}
@@ -21,7 +21,7 @@ def stored(server: Server, tier: int) -> Counter[Key]:
     """Requests by route and status, as the store has them in the buckets of one length."""
     found: Counter[Key] = Counter()
     (path,) = server.directory.glob("logs/.state/*/store.sqlite")
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE_S) as db:
         for status, column in CLASSES.items():
             rows = db.execute(
                 f"SELECT r.route, sum(p.{column}) FROM request_points p JOIN request_routes r"
@@ -39,7 +39,7 @@ def codes(server: Server, tier: int) -> Counter[Key]:
 
     found: Counter[Key] = Counter()
     (path,) = server.directory.glob("logs/.state/*/store.sqlite")
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE_S) as db:
         rows = db.execute(
             "SELECT r.route, p.codes FROM request_codes p JOIN request_routes r ON r.id = p.route"
             " WHERE p.tier = ? AND r.route LIKE '/r%'",
@@ -56,7 +56,7 @@ def durations(server: Server) -> int:
     from proletto_otel.request.durations import unpacked
 
     (path,) = server.directory.glob("logs/.state/*/store.sqlite")
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE_S) as db:
         rows = db.execute(
             "SELECT p.durations FROM request_points p JOIN request_routes r ON r.id = p.route"
             " WHERE p.tier = 60 AND r.route LIKE '/r%'"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.otlp_sink import ROOT
+from tests.waiting import PATIENCE_S
 
 BACKGROUND = """
 import os
@@ -31,7 +32,7 @@ def test_background_import_sets_them_and_leaves_the_environment_alone(tmp_path: 
     """Another thread may be copying the environment for a child just then."""
     done = subprocess.run(
         [sys.executable, "-c", BACKGROUND], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
 
     assert "" == done.stderr

@@ -20,6 +20,7 @@ from proletto_otel.request.request_totals import totals
 from proletto_otel.request.status_codes import MAX_CODES, MAX_SHOWN
 from proletto_otel.state.store import Store
 from tests.request.test_request_history import BEGIN, ITEM, Service
+from tests.waiting import PATIENCE_S
 
 HOUR_S = 3600
 
@@ -151,7 +152,7 @@ class LeaderBefore:
     )
 
     def __init__(self, folder: Path) -> None:
-        self.db = sqlite3.connect(folder / "store.sqlite", timeout=10)
+        self.db = sqlite3.connect(folder / "store.sqlite", timeout=PATIENCE_S)
         for statement in DDL:
             if "request_code" not in statement:
                 self.db.execute(statement)

@@ -7,6 +7,8 @@ import time
 import urllib.request
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 _ENVELOPES = {
     "traces": ("resourceSpans", "scopeSpans", "spans"),
     "logs": ("resourceLogs", "scopeLogs", "logRecords"),
@@ -24,7 +26,7 @@ def send(endpoint: str, signal: str, service: str, items: list[dict[str, Any]]) 
         json.dumps(document).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         assert 200 == answer.status
 
 

@@ -25,7 +25,7 @@ from tests.stack.demo_image import import_python, write_wheels
 from tests.stack.engine import engine
 from tests.stack.images import import_all
 from tests.stack.servers import COMPOSE, ROOT, compose_default, wait_for
-from tests.waiting import BUILD_S
+from tests.waiting import BUILD_S, PATIENCE_S
 
 SERVICES = ("otel-collector", "prometheus", "loki", "tempo", "grafana", "stack-health")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -138,7 +138,7 @@ def test_up_says_what_to_open(stack: Stack) -> None:
 
     assert f"http://127.0.0.1:{stack.env['GRAFANA_PORT']}" == grafana
     assert stack.endpoint == otlp_http
-    with urllib.request.urlopen(f"{grafana}/api/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{grafana}/api/health", timeout=PATIENCE_S) as answer:
         assert 200 == answer.status
 
 

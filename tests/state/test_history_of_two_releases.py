@@ -12,6 +12,7 @@ import pytest
 from proletto_otel.state.history import History
 from proletto_otel.state.metric_series import MetricSeries
 from proletto_otel.state.store import Store
+from tests.waiting import PATIENCE_S
 
 BEGIN = 1_700_000_100.0 - 1_700_000_100.0 % 7200
 BEFORE = """
@@ -27,7 +28,7 @@ class WorkerBefore:
     levels = ((60, 6 * 3600), (900, 7 * 86_400))
 
     def __init__(self, path: Path, max_samples: int = 100) -> None:
-        self.db = sqlite3.connect(path / "store.sqlite", timeout=10)
+        self.db = sqlite3.connect(path / "store.sqlite", timeout=PATIENCE_S)
         self.max_samples = max_samples
         self.db.execute("PRAGMA synchronous=OFF")
         self.db.execute(BEFORE)

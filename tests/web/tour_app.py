@@ -29,7 +29,7 @@ def create_app() -> Flask:
     monitor.register_threshold("error_rate", critical_threshold=5, min_requests=5)
     if os.environ.get("TOUR_DATABASE"):
         monitor.register_health_check(
-            "database", database_check(os.environ["TOUR_DATABASE"]), timeout=2
+            "database", database_check(os.environ["TOUR_DATABASE"]), timeout=20
         )
     return app
 
