@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from proletto_otel.core.after_import import after_import, forget
 from proletto_otel.core.metrics.registry import Family
-from proletto_otel.runtime.after_import import after_import, forget
 from proletto_otel.runtime.lifecycle import Component
 
 if TYPE_CHECKING:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident as _get_ident
 from typing import Any
 
-from opentelemetry.trace import Status, StatusCode
-
 from proletto_otel.core import exceptions
 from proletto_otel.core.conventions import (
     HTTP_SERVER_REQUEST_DURATION,
@@ -277,6 +275,8 @@ class Recorder:
             if series.failed:
                 error = exchange.exception
                 message = error_message(error) if error is not None else None
+                from opentelemetry.trace import Status, StatusCode
+
                 span.set_status(Status(StatusCode.ERROR, message))
         span.end(exchange.end_ns)
 

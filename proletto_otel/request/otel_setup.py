@@ -14,22 +14,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from opentelemetry import trace
-
+from proletto_otel.core.after_import import after_import, forget
 from proletto_otel.core.config import Config
-from proletto_otel.core.internal_errors import log_rate_limited, suppressed
+from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.request import id_generator, propagators
-from proletto_otel.request.lazy_provider import LazyProvider
 from proletto_otel.request.propagation import RequestIdPropagator
 from proletto_otel.request.span_start import RequestTracer
-from proletto_otel.runtime.after_import import forget
 
 if TYPE_CHECKING:
+    from opentelemetry import trace
     from opentelemetry.sdk.trace import SpanLimits, TracerProvider
     from opentelemetry.sdk.trace.sampling import Sampler
 
     from proletto_otel.request.otel_provider import Queue
 
+API = "opentelemetry.trace"
 SCOPE = "proletto_otel"
 ALWAYS = "parentbased_always_on"
 """The sampler whose answer is the caller's flag, or yes: nobody has to be asked."""
@@ -70,6 +69,7 @@ class Tracing:
         self._resource = resource
         self._flush = flush
         self._building = threading.RLock()
+        self._started = False
         self.built: TracerProvider | None = None
         """The SDK's, if anything asked for it."""
         self.provider: trace.TracerProvider | None = None
@@ -79,15 +79,24 @@ class Tracing:
     def start(self) -> None:
         """Make everything ready in the serving process; again does nothing."""
         with self._building:  # a script's first span and the activation may come together
-            if self.provider is not None:
+            if self._started:
                 return
+            self._started = True
             propagators.set_when_imported(self._config, self._tracer, self.propagator)
             if self._config.sdk_disabled:
                 return
-            self.provider = LazyProvider(self, self._flush)
             if self._config.traces_sampler != ALWAYS or _asks_for_tracers():
                 self.real_provider()
-            _become_global(self.provider)
+        # Without the lock: who imports the API holds that module's, and may wait for this one.
+        after_import(API, lambda _: self._provide())
+
+    def _provide(self) -> None:
+        """Be the process's provider, as soon as anybody can ask for one."""
+        from proletto_otel.request.lazy_provider import LazyProvider, become_global
+
+        if self.provider is None:
+            self.provider = LazyProvider(self, self._flush)
+        become_global(self.provider)
 
     def real_provider(self) -> TracerProvider:
         """The SDK's provider, which imports the SDK; made once, and the global one from then on."""
@@ -95,7 +104,9 @@ class Tracing:
             if self.built is None:
                 with without_misfits(os.environ):
                     self.built = self.build()
-                if trace._TRACER_PROVIDER is self.provider:
+                from opentelemetry import trace
+
+                if self.provider is not None and trace._TRACER_PROVIDER is self.provider:
                     trace._TRACER_PROVIDER = self.built
                 self.provider = self.built
             return self.built
@@ -108,13 +119,18 @@ class Tracing:
 
     def get_tracer(self, name: str = SCOPE) -> trace.Tracer:
         """A tracer of our provider; before the start, one that builds it with its first span."""
+        from opentelemetry import trace  # first: with it comes the provider, if this has started
+
         if self.provider is None and not self._config.sdk_disabled:
+            from proletto_otel.request.lazy_provider import EarlyTracer
+
             return EarlyTracer(self, name)
         return (self.provider or trace).get_tracer(name)
 
     def stop(self, deadline: float) -> None:
         """Foreign processors get their shutdown; ours has nothing of its own."""
         forget(propagators.API)
+        forget(API)
         if self.built is not None:
             with suppressed("tracing.shutdown"):
                 self.built.shutdown()
@@ -132,32 +148,6 @@ def _asks_for_tracers() -> bool:
     contrib = "opentelemetry.instrumentation"
     # Of the package alone, nothing does; it is asked first, as there are a thousand names.
     return contrib in sys.modules and any(n.startswith(f"{contrib}.") for n in tuple(sys.modules))
-
-
-class EarlyTracer(trace.Tracer):
-    """A tracer taken before the start: a process that makes a span needs the provider now.
-
-    A script's spans would be lost otherwise; threads still begin with the process's activation.
-    """
-
-    def __init__(self, tracing: Tracing, name: str) -> None:
-        self._tracing = tracing
-        self._name = name
-        self._found: trace.Tracer | None = None
-
-    def _real(self) -> trace.Tracer:
-        if self._found is None:
-            self._tracing.start()
-            self._found = (self._tracing.provider or trace).get_tracer(self._name)
-        return self._found
-
-    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
-        """Start a span as the SDK's tracer does."""
-        return self._real().start_span(*args, **kwargs)
-
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
-        """As of the SDK's tracer: a context manager and a decorator."""
-        return self._real().start_as_current_span(*args, **kwargs)
 
 
 def build_tracer_provider(
@@ -229,19 +219,3 @@ def without_misfits(environ: Any) -> Iterator[None]:
         yield
     finally:
         environ.update(hidden)
-
-
-def _become_global(provider: trace.TracerProvider) -> None:
-    """Be the process's provider, unless a library was first: then only requests are ours."""
-    held = trace._TRACER_PROVIDER  # the public getter would build one
-    if held is None:
-        trace.set_tracer_provider(provider)
-    elif type(held).__module__.startswith(SCOPE):  # of a set-up that was undone (tests)
-        trace._TRACER_PROVIDER = provider
-    elif held is not provider:
-        log_rate_limited(
-            "tracing.provider",
-            "another OpenTelemetry TracerProvider (%s) is set: request spans are ours, spans of"
-            " other instrumentations stay with it",
-            type(held).__module__,
-        )

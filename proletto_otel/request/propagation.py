@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from opentelemetry import context as context_api
-from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.propagators import textmap
 from opentelemetry.propagators.textmap import CarrierT, Getter, Setter
 
 from proletto_otel.core import context as contexts
+from proletto_otel.core import trace_context
 from proletto_otel.core.conventions import REQUEST_ID_HEADER, SERVER_ADDRESS
 from proletto_otel.core.lazy_pattern import lazy_pattern
+
+if TYPE_CHECKING:
+    from opentelemetry import trace
 
 SAMPLED = 1
 RANDOM = 2
@@ -31,6 +34,12 @@ _TRACEPARENT = lazy_pattern(
     r"[ \t]*([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?[ \t]*"
 )
 _REQUEST_ID = lazy_pattern(r"[A-Za-z0-9._-]{1,128}")
+_TRACE_STATE_MEMBER = lazy_pattern(
+    r"([a-z][_0-9a-z*/-]{0,255}|[a-z0-9][_0-9a-z*/-]{0,240}@[a-z][_0-9a-z*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+MAX_MEMBERS = 32
+"""Members of a tracestate, as W3C and the API say: https://www.w3.org/TR/trace-context/#list"""
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 MAX_TRACEPARENT = 512
@@ -79,9 +88,26 @@ def accept_or_generate(header: str | None, fresh: str) -> str:
     return fresh
 
 
+def valid_trace_state(header: str) -> str:
+    """A tracestate as the API would give it on; empty when it breaks the rules of W3C.
+
+    Its own parser would have to be imported while a request waits.
+    """
+    members = [member for part in header.split(",") if (member := part.strip(" \t"))]
+    found = [_TRACE_STATE_MEMBER.fullmatch(member) for member in members]
+    keys = {match.group(1) for match in found if match is not None}
+    # a member that is none, or a key that came twice
+    if len(keys) != len(members) or len(members) > MAX_MEMBERS:
+        return ""
+    return ",".join(members)
+
+
 def parent_of(context: Context) -> Parent | None:
     """The span that is current in *context*, as a parent."""
-    found = trace.get_current_span(context).get_span_context()
+    span: Any = context.get(trace_context.span_key)
+    if span is None:
+        return None
+    found = span.get_span_context()
     if not found.is_valid:
         return None
     state = found.trace_state.to_header() if found.trace_state else ""
@@ -93,6 +119,8 @@ def parent_of(context: Context) -> Parent | None:
 
 def span_context(parent: Parent) -> trace.SpanContext:
     """*parent* as the API knows it."""
+    from opentelemetry import trace
+
     state = trace.TraceState.from_header([parent.trace_state]) if parent.trace_state else None
     return trace.SpanContext(
         int(parent.trace_id, 16), int(parent.span_id, 16), parent.remote,
@@ -102,6 +130,8 @@ def span_context(parent: Parent) -> trace.SpanContext:
 
 def context_of(parent: Parent, base: Context | None = None) -> Context:
     """A context in which *parent* is the current span."""
+    from opentelemetry import trace
+
     span = trace.NonRecordingSpan(span_context(parent))
     return trace.set_span_in_context(span, Context() if base is None else base)
 
@@ -175,7 +205,8 @@ _LOWER = REQUEST_ID_HEADER.lower()
 
 def _host_of_client_span(context: Context | None) -> str:
     """Where the current client span goes; empty when it does not say (then nothing is sent)."""
-    attributes = getattr(trace.get_current_span(context), "attributes", None) or {}
+    found = context_api.get_value(trace_context.span_key, context)
+    attributes = getattr(found, "attributes", None) or {}
     # The stable and the old names, as `OTEL_SEMCONV_STABILITY_OPT_IN` of the instrumentation says
     for key in (SERVER_ADDRESS, "net.peer.name"):
         if attributes.get(key):

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from proletto_otel.core.after_import import after_import
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
 from proletto_otel.request.propagation import RequestIdPropagator, wsgi_getter
 from proletto_otel.request.span_start import RequestTracer
-from proletto_otel.runtime.after_import import after_import
 
 if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from opentelemetry.trace.span import TraceState
-from opentelemetry.util import types
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core import exceptions
 from proletto_otel.core.redaction import sanitise
+from proletto_otel.core.trace_context import is_a_span
 from proletto_otel.export.encoding import otlp
 from proletto_otel.export.encoding.protobuf import varint
 from proletto_otel.request.propagation import SAMPLED, Parent
@@ -33,15 +31,24 @@ from proletto_otel.request.span_encoding import (
     Limits as Limits,
 )
 
-# Members of an enumeration are slow to find and to hash: found once here, not at each request.
-SERVER, UNSET = SpanKind.SERVER, StatusCode.UNSET
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
+    from opentelemetry.util import types
+
+UNSET, OK, ERROR = 0, 1, 2
+"""Values of the API's `StatusCode`."""
 
 
-class RequestSpan(Span):
-    """A server span. Attributes are cleaned and encoded when it ends."""
+@is_a_span
+class RequestSpan:
+    """A server span. Attributes are cleaned and encoded when it ends.
 
-    # No `__slots__`: the API's class has none either, so there is a dictionary anyway. What most
-    # spans never change is an attribute of the class, so that a request sets only what is its own.
+    No subclass of the API's `Span`, and no member of its enumerations: most programs never ask for
+    those, and need not import them.
+    """
+
+    # No `__slots__`: what most spans never change is an attribute of the class, so that a request
+    # sets only what is its own.
     end_ns = 0
     extra: dict[str, Any] | None = None
     """Attributes set by the application or the sampler."""
@@ -50,6 +57,8 @@ class RequestSpan(Span):
     changed = False
     """Whether it is more than the usual server span without anything from the application."""
     dropped: dict[bytes, int] | None = None
+    internal = False
+    """Whether another span within the process is the server's."""
     renamed = False
     recorded: BaseException | None = None
     """The last exception that became an event, so that it becomes one once."""
@@ -60,7 +69,7 @@ class RequestSpan(Span):
 
     def __init__(
         self, name: str, trace_id: str, span_id: str, flags: int, parent: Parent | None,
-        start_ns: int, recording: bool, limits: Limits, kind: SpanKind = SERVER,
+        start_ns: int, recording: bool, limits: Limits, internal: bool = False,
     ) -> None:  # fmt: skip
         self.name = name
         self.trace_id = trace_id
@@ -71,9 +80,8 @@ class RequestSpan(Span):
         self.recording = recording
         """Whether anything set on it is kept; false after the end."""
         self.limits = limits
-        self.kind = kind
-        if kind is not SERVER:
-            self.changed = True
+        if internal:
+            self.internal = self.changed = True
         if parent is not None and parent.trace_state:
             self.trace_state, self.changed = parent.trace_state, True
 
@@ -83,11 +91,18 @@ class RequestSpan(Span):
         """The span's identity, built when somebody first asks."""
         # Most requests have no child spans: then nobody asks, and no number is made of the texts.
         if self._context is None:
+            from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+
             state = TraceState.from_header([self.trace_state]) if self.trace_state else None
             self._context = SpanContext(
                 int(self.trace_id, 16), int(self.span_id, 16), False, TraceFlags(self.flags), state
             )
         return self._context
+
+    @property
+    def kind(self) -> SpanKind:
+        """Server, or internal when the server's span is another one of this process."""
+        return span_kind(self.internal)
 
     def is_recording(self) -> bool:
         """Whether attributes and events are kept."""
@@ -159,13 +174,17 @@ class RequestSpan(Span):
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status by the API's rules: OK is final, UNSET changes nothing."""
-        code = status.status_code if isinstance(status, Status) else status
-        if not self.recording or code is StatusCode.UNSET or self._status is StatusCode.OK:
+        from opentelemetry.trace import Status, StatusCode  # by whoever has one, already imported
+
+        if isinstance(status, Status):
+            description = status.description
+        told = status.status_code if isinstance(status, Status) else status
+        code = told.value if isinstance(told, StatusCode) else UNSET
+        if not self.recording or code == UNSET or self._status == OK:
             return
-        text = status.description if isinstance(status, Status) else description
         self._status = code
         self.changed = True
-        self._status_message = text if text and code is StatusCode.ERROR else ""
+        self._status_message = description if description and code == ERROR else ""
 
     def record_exception(
         self,
@@ -187,6 +206,15 @@ class RequestSpan(Span):
             self.changed = True
             self.recording = False
 
+    def __enter__(self) -> RequestSpan:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.end()
+
     # --- what the middleware asks for ---------------------------------------------------------
 
     @property
@@ -197,7 +225,7 @@ class RequestSpan(Span):
     @property
     def has_error(self) -> bool:
         """Whether the application put an error on it."""
-        return self.recorded is not None or self._status is StatusCode.ERROR
+        return self.recorded is not None or self._status == ERROR
 
     def encoded(
         self, name: str, facts: bytes, end_ns: int, failed: bool = False, message: str = ""
@@ -218,13 +246,13 @@ class RequestSpan(Span):
             extra = cut_attributes(self.extra or {}, self.limits.length)
             facts += otlp.attributes(extra, otlp.span_attribute)
             rest = self._attachments()
-            if self._status is not UNSET:
-                status, message = self._status.value, self._clean(self._status_message)
+            if self._status != UNSET:
+                status, message = self._status, self._clean(self._status_message)
         return otlp.span(
             trace_id=bytes.fromhex(self.trace_id),
             span_id=bytes.fromhex(self.span_id),
             name=self._clean(self.name) if self.renamed else name,
-            kind=2 if self.kind is SERVER else 1,  # OTLP's server and internal
+            kind=1 if self.internal else 2,  # OTLP's server and internal
             start_ns=self.start_ns,
             end_ns=self.end_ns or end_ns,
             attributes=facts,
@@ -268,3 +296,10 @@ class RequestSpan(Span):
 
     def _clean(self, text: str) -> str:
         return sanitise.get().text(text) if text else text
+
+
+def span_kind(internal: bool) -> SpanKind:
+    """The API's word for it."""
+    from opentelemetry.trace import SpanKind
+
+    return SpanKind.INTERNAL if internal else SpanKind.SERVER

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import context as context_api
-from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind
 
-from proletto_otel.core.trace_context import SPAN_KEY, current_trace
+from proletto_otel.core import trace_context
+from proletto_otel.core.trace_context import current_trace
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.id_generator import IdGenerator, new_ids, new_span_id
 from proletto_otel.request.propagation import (
@@ -26,13 +25,15 @@ from proletto_otel.request.propagation import (
     parent_of,
     parse_traceparent,
     span_context,
+    valid_trace_state,
 )
-from proletto_otel.request.span import SERVER, RequestSpan
+from proletto_otel.request.span import RequestSpan, span_kind
 from proletto_otel.request.span_encoding import Limits
 from proletto_otel.request.tail_sampling import TailSampling
 from proletto_otel.request.wsgi import Environ
 
 if TYPE_CHECKING:
+    from opentelemetry import trace
     from opentelemetry.sdk.trace.sampling import Sampler
 
 Put = Callable[[Sequence[bytes]], None]
@@ -47,7 +48,8 @@ class SpanStart(NamedTuple):
     """What is known of a span before it begins."""
 
     parent: Parent | None
-    kind: SpanKind
+    internal: bool
+    """Whether another span within the process is the server's."""
     untrusted: Parent | None
     """A caller that is linked: its trace is not joined."""
 
@@ -105,7 +107,7 @@ class RequestTracer:
                 exchange.method, trace_id, span_id, SAMPLED | RANDOM, None, exchange.start_ns,
                 self.put is not None, self.limits,
             )  # fmt: skip
-            exchange.otel = Context({SPAN_KEY: span})
+            exchange.otel = Context({trace_context.span_key: span})
         else:
             self._start_within(exchange, environ, base)
 
@@ -117,37 +119,41 @@ class RequestTracer:
         if parent is not None and self.trust_inbound:
             trace_id = parent.trace_id
         base = context_api.get_current()
-        self._own(exchange, trace_id, span_id, RANDOM, None, SERVER, base)
+        self._own(exchange, trace_id, span_id, RANDOM, None, False, base)
 
     def _own(
         self, exchange: Exchange, trace_id: str, span_id: str, flags: int, parent: Parent | None,
-        kind: SpanKind, base: Context,
+        internal: bool, base: Context,
     ) -> RequestSpan:  # fmt: skip
         sampled = flags & SAMPLED == SAMPLED
         span = RequestSpan(
             exchange.method, trace_id, span_id, flags, parent, exchange.start_ns,
-            sampled and self.put is not None, self.limits, kind,
+            sampled and self.put is not None, self.limits, internal,
         )  # fmt: skip
         exchange.span = span
         exchange.trace_id = trace_id
         exchange.span_id = span_id
         exchange.sampled = sampled
         # A `Context` made directly: `set_span_in_context` makes and copies two
-        exchange.otel = Context({**base, SPAN_KEY: span}) if base else Context({SPAN_KEY: span})
+        exchange.otel = (
+            Context({**base, trace_context.span_key: span})
+            if base
+            else Context({trace_context.span_key: span})
+        )
         return span
 
     def _start_within(self, exchange: Exchange, environ: Environ, base: Context) -> None:
         """The general case: a parent, a sampler to ask, an SDK span to make."""
-        kind, untrusted = SERVER, None
+        internal, untrusted = False, None
         parent = parent_of(base) if base else None
         if parent is not None:
             # Another instrumentation, or a view that calls the application, has the server span
-            kind = SpanKind.INTERNAL
+            internal = True
         else:
             base, parent = self._inbound(environ, base)
             if parent is not None and not self.trust_inbound:
                 base, parent, untrusted = Context(), None, parent
-        start = SpanStart(parent, kind, untrusted)
+        start = SpanStart(parent, internal, untrusted)
         if self.sdk_tracer is not None:
             self._sdk_span(self.sdk_tracer, exchange, environ, start, base)
         else:
@@ -164,21 +170,20 @@ class RequestTracer:
         parent = parse_traceparent(header)
         state = environ.get("HTTP_TRACESTATE")
         if parent is not None and state and len(state) <= MAX_TRACE_STATE:
-            parsed = trace.TraceState.from_header([state])
-            parent = parent._replace(trace_state=parsed.to_header())
+            parent = parent._replace(trace_state=valid_trace_state(state))
         return base, parent
 
     def _own_span(
         self, exchange: Exchange, environ: Environ, start: SpanStart, base: Context
     ) -> None:
-        parent, kind, untrusted = start
+        parent, internal, untrusted = start
         if parent is None:
             trace_id, span_id = new_ids()
             is_sampled = self.tail is None or self.tail.is_in_ratio(trace_id)
             flags = SAMPLED | RANDOM if is_sampled else RANDOM
         else:
             trace_id, span_id, flags = parent.trace_id, new_span_id(), parent.flags
-        span = self._own(exchange, trace_id, span_id, flags, parent, kind, base)
+        span = self._own(exchange, trace_id, span_id, flags, parent, internal, base)
         if self.tail is not None:
             self.tail.begin(span)
         if self.sampler is not None:
@@ -191,11 +196,16 @@ class RequestTracer:
         start: SpanStart,
     ) -> None:  # fmt: skip
         """Let the provider's sampler decide about *span*."""
-        parent, kind, untrusted = start
+        parent, internal, untrusted = start
         facts = dict(self.facts(environ, exchange.path))
         context = context_of(parent) if parent is not None else Context()
         result = sampler.should_sample(
-            context, int(span.trace_id, 16), span.name, kind, facts, _links(untrusted)
+            context,
+            int(span.trace_id, 16),
+            span.name,
+            span_kind(internal),
+            facts,
+            _links(untrusted),
         )
         # Asked after the span exists: it needs the trace ID, and the span takes its attributes.
         decision = result.decision.value  # 0 drop, 1 record, 2 record and sample
@@ -216,22 +226,29 @@ class RequestTracer:
         start: SpanStart,
         base: Context,
     ) -> None:
-        parent, kind, untrusted = start
-        context = base if parent is None or kind is SpanKind.INTERNAL else context_of(parent, base)
+        parent, internal, untrusted = start
+        context = base if parent is None or internal else context_of(parent, base)
         facts = dict(self.facts(environ, exchange.path))
         span = sdk_tracer.start_span(
-            exchange.method, context, kind, facts, _links(untrusted), exchange.start_ns
+            exchange.method,
+            context,
+            span_kind(internal),
+            facts,
+            _links(untrusted),
+            exchange.start_ns,
         )
         found = span.get_span_context()
         exchange.span = span
         exchange.trace_id, exchange.span_id = f"{found.trace_id:032x}", f"{found.span_id:016x}"
         exchange.sampled = found.trace_flags.sampled
-        exchange.otel = trace.set_span_in_context(span, base)
+        exchange.otel = Context({**base, trace_context.span_key: span})
 
 
 MAX_TRACE_STATE = 512
 """Characters of tracestate that travel on: what W3C trace context guarantees to carry."""
 
 
-def _links(untrusted: Parent | None) -> Sequence[Link]:
+def _links(untrusted: Parent | None) -> Sequence[trace.Link]:
+    from opentelemetry.trace import Link  # who asks has a sampler, or a tracer of the SDK
+
     return () if untrusted is None else (Link(span_context(untrusted)),)

@@ -10,8 +10,6 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from opentelemetry.trace import get_current_span
-
 from proletto_otel.core.conventions import (
     COMPONENT,
     EXCEPTION_MESSAGE,
@@ -21,6 +19,7 @@ from proletto_otel.core.conventions import (
 from proletto_otel.core.exceptions import describe
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.redaction import sanitise
+from proletto_otel.core.trace_context import current_span
 from proletto_otel.logs.api import loggers
 from proletto_otel.logs.api.loggers import Logger
 from proletto_otel.logs.api.wrapping import WRAPPERS
@@ -118,8 +117,8 @@ class Capture:
         return not self._reraise
 
     def _on_span(self, error: BaseException) -> None:
-        span = get_current_span()
-        if not span.is_recording():
+        span = current_span()
+        if span is None or not span.is_recording():
             return
         for name, value in sanitise.get().fields(self.facts).items():
             span.set_attribute(name, value if type(value) in (int, float, bool) else str(value))

@@ -17,11 +17,11 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from proletto_otel.core.after_import import after_import, forget
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.logs.api.loggers import level_number, logger, safe_str, stdlib_words, text_of
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record.call_site import UNKNOWN, CodeLocation
-from proletto_otel.runtime.after_import import after_import, forget
 
 _LEVELS = {"warn": 30, "exception": 40, "err": 40, "failure": 40, "fatal": 50, "msg": 20}
 _METHODS = frozenset(

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from proletto_otel.runtime.after_import import after_import, forget
+from proletto_otel.core.after_import import after_import, forget
 
 NAME = "awaited_module"
 
