@@ -30,15 +30,14 @@ else:
     ) -> Callable[[type], type]:
         """Make a class a dataclass; arguments as of `dataclass`, without `__post_init__`.
 
-        A method that the class has itself stays. Its base classes have no fields. What is made for
-        each error, or each point of a metric, has an `__init__` of its own: the common one is
-        slower than a generated one.
+        A method that the class has itself stays. What is made for each error, or each point of a
+        metric, has an `__init__` of its own: the common one is slower than a generated one.
         """
 
         def decorate(cls: type) -> type:
             own = set(vars(cls))
             known = _Fields(cls, kw_only)
-            cls = known.owner = _with_slots(cls, known.names) if slots else _without_factories(cls)
+            cls = known.owner = _with_slots(cls) if slots else _without_factories(cls)
             methods: dict[str, Any] = {"__replace__": _replaced}
             if "__init__" not in own:
                 methods |= {"__init__": _init(cls, known, slots), "__signature__": _Signature()}
@@ -52,7 +51,7 @@ else:
                 if name not in own:
                     setattr(cls, name, method)
             cls.__match_args__ = known.by_position
-            cls.__dataclass_fields__ = known
+            cls.__dataclass_fields__ = cls.__record__ = known
             return cls
 
         return decorate
@@ -68,11 +67,17 @@ class _Fields:
     def __init__(self, cls: type, kw_only: bool) -> None:
         self.owner = cls
         self._kw_only = kw_only
-        self._annotations = cls.__annotations__
+        self._annotations: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
+        for base in reversed(cls.__mro__[1:]):
+            if (above := vars(base).get("__record__")) is not None:
+                self._annotations |= above._annotations
+                self._values |= above._values
+        own = vars(cls)
+        self._annotations |= cls.__annotations__
+        self._values |= {name: own[name] for name in cls.__annotations__ if name in own}
         self.names = tuple(self._annotations)
         self.by_position = () if kw_only else self.names
-        own = vars(cls)
-        self._values = {name: own[name] for name in self.names if name in own}
         self.defaults: dict[str, Any] = {}
         self.factories: list[tuple[str, Callable[[], Any]]] = []
         self.compared = list(self.names)
@@ -102,8 +107,9 @@ class _Fields:
         return found
 
 
-def _with_slots(cls: type, names: tuple[str, ...]) -> type:
+def _with_slots(cls: type) -> type:
     """The class again, as slots are decided when a class is made."""
+    names = tuple(cls.__annotations__)
     left_out = {*names, "__dict__", "__weakref__"}
     body = {name: value for name, value in vars(cls).items() if name not in left_out}
     body["__slots__"] = names

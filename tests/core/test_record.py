@@ -55,6 +55,35 @@ def test_record_is_made_compared_and_shown_as_a_dataclass(kind: Any) -> None:
     assert kind(1.0).tags is not kind(1.0).tags
 
 
+@record(frozen=True, slots=True)
+class Offer(Price):
+    """A price for a while."""
+
+    until: str = "Sunday"
+
+
+@dataclass(frozen=True, slots=True)
+class StockOffer(StockPrice):
+    """The same, made by the standard library."""
+
+    until: str = "Sunday"
+
+
+@pytest.mark.parametrize("kind", [Offer, StockOffer])
+def test_record_below_a_record_has_its_fields_too(kind: Any) -> None:
+    """They come first, with their defaults."""
+    offer = kind(2.5, tags=["new"])
+
+    assert ["amount", "currency", "tags", "until"] == [each.name for each in fields(kind)]
+    assert (2.5, "EUR", ["new"], "Sunday") == (
+        offer.amount, offer.currency, offer.tags, offer.until,
+    )  # fmt: skip
+    assert kind(2.5, "EUR", [], "Monday") == replace(offer, until="Monday")
+    assert f"{kind.__name__}(amount=2.5, currency='EUR', until='Sunday')" == repr(offer)
+    assert offer == copy.deepcopy(offer) == pickle.loads(pickle.dumps(offer))
+    assert offer != Price(2.5)
+
+
 @pytest.mark.parametrize("kind", [Price, StockPrice])
 def test_functions_for_dataclasses_know_a_record(kind: Any) -> None:
     """`fields`, `replace`, `asdict`, copies and pickles."""
