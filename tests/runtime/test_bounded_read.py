@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE_S, slowness, until
 def test_value_is_read_each_time() -> None:
     """Nothing is kept while the function answers."""
     values = [1.0, 2.0]
-    reader = BoundedRead("gauge depth", lambda: values.pop(0))
+    reader = BoundedRead("gauge depth", lambda: values.pop(0), deadline_s=PATIENCE_S)
 
     assert [1.0, 2.0] == [reader.read(), reader.read()]
 
@@ -56,7 +56,7 @@ def test_old_value_is_no_value() -> None:
             return 7.0
         raise ConnectionError("broker is away")
 
-    reader = BoundedRead("gauge depth", read, clock=lambda: now[0])
+    reader = BoundedRead("gauge depth", read, deadline_s=PATIENCE_S, clock=lambda: now[0])
     reader.read()
     works[0] = False
     now[0] += BELIEVED_S
@@ -74,7 +74,7 @@ def test_failure_is_named_with_its_message(caplog: pytest.LogCaptureFixture) -> 
     def read() -> float:
         raise ValueError("login failed: password=hunter2secret")
 
-    BoundedRead("gauge depth", read).read()
+    BoundedRead("gauge depth", read, deadline_s=PATIENCE_S).read()
 
     assert any("gauge depth: ValueError: login failed" in m for m in caplog.messages)
     assert "hunter2secret" not in caplog.text

@@ -154,7 +154,7 @@ class LogSearch:
         start = begin.file
         if start is None and found.files:
             start = found.files[0].cursor(found.files[0].size)
-        look = partial(stored_errors.is_written, found.files, self._indexes.of, clock)
+        look = partial(stored_errors.is_written, found.files, self._indexes.of)
         return Joining(
             source=self._errors, walk=walk, matcher=matcher, begin=begin, limit=limit,
             is_over=lambda: clock() >= latest, is_written=look, start=start,

@@ -21,8 +21,9 @@ from proletto_otel.logs.search.walk import SLACK_S, Walk
 
 BUDGET_S = 0.05
 """Time of one call for them, should the files have taken all of theirs."""
-PROBE_S = 0.02
-"""Time to look for the line of one error."""
+PROBE_BYTES = 16 << 20
+"""To read for the line of one error, some milliseconds; no time, which a busy machine takes away:
+the error would be shown beside its line."""
 MAX_PROBED = 50
 SETTLED_S = 2.0
 """Errors of this time are left to their lines, which are being written."""
@@ -132,17 +133,19 @@ class Joining:
         """Errors that have no line, and the time down to which that is all of them."""
         added: list[LogLine] = []
         reached = low if errors.reached is None else max(low, errors.reached)
-        probed = 0
+        probed, last = 0, high
         for error in errors.lines:
             at, key = milliseconds(error), error.identity()
+            is_within, last = at == last, at
             if len(added) >= self.limit and at < milliseconds(added[-1]):
                 return added, max(milliseconds(added[-1]), reached)
             if self.known[key]:
                 self.known[key] -= 1
                 continue
             if self._is_near_an_edge(at, low, high):
-                # One probe a call whatever the time, so that each call gets further.
-                if probed and (probed >= MAX_PROBED or self.is_over()):
+                # One probe a call whatever the time, so that each call gets further, and no end
+                # within a millisecond: the next answer would begin with its first errors again.
+                if probed and not is_within and (probed >= MAX_PROBED or self.is_over()):
                     return added, max(at + 1, reached)
                 probed += 1
                 if self.is_written(error):
@@ -184,7 +187,6 @@ def milliseconds(line: LogLine) -> int:
 def is_written(
     files: Sequence[LogFile],
     index_of: Callable[[LogFile], BlockIndex | None],
-    clock: Callable[[], float],
     error: LogLine,
 ) -> bool:
     """Whether the line of *error* is in one of *files*."""
@@ -193,6 +195,8 @@ def is_written(
     query = LogQuery(
         fingerprint=error.fingerprint or error.group, since=error.at - 0.001, until=error.at + 0.001
     )
-    probe = Walk(Matcher(query), MAX_PROBED, clock() + PROBE_S, index_of, clock)
+    probe = Walk(
+        Matcher(query), MAX_PROBED, PROBE_BYTES, index_of, clock=lambda: probe.searched_bytes
+    )
     probe.run(files, None)
     return any(line.identity() == error.identity() for line in probe.found)

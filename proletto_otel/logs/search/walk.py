@@ -52,7 +52,7 @@ class Walk:
         limit: Lines to find.
         deadline: On *clock*.
         index_of: The index of a file; None where there is none.
-        clock: Monotonic seconds.
+        clock: Monotonic seconds, or what else grows with the work done.
     """
 
     def __init__(

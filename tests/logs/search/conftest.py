@@ -36,6 +36,9 @@ def log(room: Callable[..., Room]) -> Callable[..., Log]:
     def make(**settings: object) -> Log:
         made = room(log_console=False, **settings)
         state = made.directory / "state"
-        return Log(made, log_search(pipeline.sinks, state, Viewing(state)))
+        search = log_search(pipeline.sinks, state, Viewing(state))
+        # no budget ends on a busy machine; who tests one has a clock of his own
+        search._clock = search._unpacker._clock = lambda: 0.0
+        return Log(made, search)
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from proletto_otel.core.context import RequestContext, enter, leave
 from proletto_otel.errors.groups import ErrorGroups
 from proletto_otel.logs.api.loggers import get_logger
 from proletto_otel.logs.pipeline import pipeline
+from proletto_otel.logs.record import builder
 from proletto_otel.logs.record.record import Record
 from proletto_otel.logs.search import stored_errors
 from proletto_otel.logs.search.query import LogQuery
@@ -41,7 +43,7 @@ def stored(
     def make(**settings: object) -> Log:
         made = log(**settings)
         pipeline.listen(count, logs=False)
-        return Log(made.room, LogSearch(made.search.path, errors=groups))
+        return Log(made.room, LogSearch(made.search.path, errors=groups, clock=lambda: 0.0))
 
     yield make
     pipeline.unlisten(count)
@@ -227,6 +229,30 @@ def test_large_errors_are_known_again(stored: Callable[..., Log]) -> None:
 
     assert (FILE, ERRORS) == (line.source, error.source)
     assert (line.at, line.message) == (error.at, error.message)
+
+
+@pytest.mark.parametrize("rotated", ["away", "to other files"])
+def test_errors_of_one_millisecond_are_shown_once_without_time(
+    stored: Callable[..., Log], monkeypatch: pytest.MonkeyPatch, rotated: str
+) -> None:
+    """A page whose time is over ends between two milliseconds; those that follow get further.
+
+    The line of an error is found in whichever file it is.
+    """
+    made = stored(log_json_max_bytes=3_000, log_backups=30)
+    began = time.time_ns()
+    numbers = iter(range(10**6))
+    monkeypatch.setattr(builder, "_time_ns", lambda: began + next(numbers) // 6 * 1_000_000)
+    ids = [fail(number) for number in range(30)]
+    if rotated == "away":
+        without_files(made)
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(stored_errors, "BUDGET_S", 0.0)
+    made.search._clock = lambda: float(next(ticks))
+    found = everything(made.search, LogQuery(level="ERROR"), limit=2)
+
+    assert sorted(ids) == sorted(line.request_id for line in found)
+    assert len({line.at for line in found}) < len(ids)
 
 
 @pytest.mark.parametrize("seed", range(8))
