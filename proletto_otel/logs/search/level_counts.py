@@ -44,6 +44,11 @@ class LevelCounts:
     busy: bool = False
     """Whether another search ran in this worker."""
 
+    @property
+    def end(self) -> float:
+        """Unix time of the last bar's end."""
+        return self.begin + self.bar_s * len(self.counts[LEVELS[0]])
+
     @classmethod
     def empty(cls, since: float, until: float, bars: int) -> LevelCounts:
         """Bars of nothing between two unix times."""
@@ -57,13 +62,17 @@ class LevelCounts:
 
 @dataclass(slots=True)
 class Counting:
-    """The state of one count; newest block first, until the first bar or the deadline."""
+    """The state of one count; newest block first, until the first bar or the deadline.
+
+    One block is counted whatever the time, as a machine may be busy.
+    """
 
     into: LevelCounts
     deadline: float
     clock: Callable[[], float] = time.monotonic
     _next: float = field(default=float("inf"))
-    """When the block after the present one begins."""
+    """When the block after the present one begins; none was counted that tells a time: infinite."""
+    _has_begun: bool = False
     _edges: list[bytes] = field(init=False)
     """Where each bar begins, as lines say it, and where the last one ends."""
     _rows: dict[bytes, list[int]] = field(init=False)
@@ -83,9 +92,10 @@ class Counting:
             index = index_of(file)
             known = index.blocks if index is not None else []
             for number in range((file.size - 1) // BLOCK, -1, -1):
-                if self.clock() >= self.deadline:
-                    self.into.counted_back_to = self._next
+                if self._has_begun and self.clock() >= self.deadline:
+                    self.into.counted_back_to = min(self._next, self.into.end)
                     return False
+                self._has_begun = True
                 facts = known[number] if number < len(known) else None
                 self._count(file, number, facts)
                 if self._next < self.into.begin - SLACK_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -30,7 +31,7 @@ def written(folder: Path, times: Sequence[float], levels: Sequence[str]) -> LogS
         for at, level in zip(times, levels, strict=True)
     )
     path.write_text("".join(f"{line}\n" for line in lines))
-    return LogSearch(path)
+    return LogSearch(path, clock=lambda: 0.0)
 
 
 @pytest.mark.parametrize("bar_s", [1.0, 0.0625, 7.3, 3600.0])
@@ -63,3 +64,36 @@ def test_lines_of_other_programs_are_left_out(tmp_path: Path) -> None:
     found = search.level_counts(BEGIN, BEGIN + 10, bars=10, budget_s=2)
 
     assert {"INFO": 1, "WARNING": 1} == {k: sum(v) for k, v in found.counts.items() if any(v)}
+
+
+def without_time(search: LogSearch) -> LogSearch:
+    """The search as on a machine that is so busy that each look at the clock is a second later."""
+    seconds = itertools.count()
+    search._clock = lambda: float(next(seconds))
+    return search
+
+
+def test_one_block_is_counted_whatever_the_time(tmp_path: Path) -> None:
+    """Its time says from when on the bars are complete: what is older is not."""
+    seconds = [BEGIN + i / 500 for i in range(10_000)]
+    search = without_time(written(tmp_path, seconds, ["INFO"] * len(seconds)))
+
+    found = search.level_counts(BEGIN, BEGIN + 20, bars=20)
+
+    back_to = found.counted_back_to
+    assert back_to is not None
+    assert BEGIN < back_to < BEGIN + 20
+    lines = sum(at >= back_to for at in seconds)
+    assert lines <= sum(found.counts["INFO"]) <= lines + 1  # one is cut by the block's begin
+
+
+def test_block_without_a_time_leaves_all_bars_incomplete(tmp_path: Path) -> None:
+    """Somebody else's lines fill the newest block: no time is made up for them."""
+    search = without_time(written(tmp_path, [BEGIN + 1] * 9, ["INFO"] * 9))
+    with (tmp_path / "shop_structured.json").open("a") as file:
+        file.write("somebody else's line\n" * 30_000)
+
+    found = search.level_counts(BEGIN, BEGIN + 10, bars=10)
+
+    assert found.counted_back_to == BEGIN + 10
+    assert 0 == sum(found.counts["INFO"])
