@@ -69,6 +69,9 @@ class Inputs:
     most a few seconds old; what the system refuses is absent or None. Called every
     `PROLETTO_ALERT_INTERVAL` by the leader, and by pages."""
 
+    is_system_known: Callable[[], bool] = lambda: True
+    """Whether *system* can be asked by an evaluation; it is a little later when workers start."""
+
     families: Callable[[], Sequence[Family]] = registry.collect
     """Every metric of all workers, merged."""
 

@@ -253,7 +253,7 @@ class Runtime:
             seconds = config.monitor_health_check_interval
             every(seconds, CHECK, self.engine.run_scheduled, when=self._leads)
             every(min(RETRY_S, seconds), RETRY, self.engine.retry_failing, when=self._leads)
-        every(config.alert_interval_s, EVALUATE, self._evaluate, when=self._leads)
+        every(config.alert_interval_s, EVALUATE, self._evaluate, when=self._can_evaluate)
         overview_jobs.Preparation(self).schedule()
         if self.inputs.keep is not None:
             own = self._registrations
@@ -270,6 +270,9 @@ class Runtime:
 
     def _leads(self) -> bool:
         return self.shares.leads
+
+    def _can_evaluate(self) -> bool:
+        return self.shares.leads and self.inputs.is_system_known()
 
     def _registered(self) -> Registered:
         """What this process can evaluate, for `monitoring.shares`."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from proletto_otel.core import exceptions, lazy_pattern
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import (
-    HEARTBEAT,
     HTTP_SERVER_REQUEST_DURATION,
     HTTP_SERVER_STREAM_DURATION,
     SERVICE_VERSION,
@@ -35,6 +34,7 @@ from proletto_otel.setup import logs
 from proletto_otel.setup.doubles import TestDoubles
 from proletto_otel.setup.error_table import error_table
 from proletto_otel.setup.history import Recording
+from proletto_otel.setup.host_system import HostSystem
 from proletto_otel.setup.one_reading import one_reading
 from proletto_otel.setup.sampling import Sampling
 from proletto_otel.state import directory
@@ -178,6 +178,7 @@ class Components:
         if self.config.monitor_system_metrics:
             system_metrics.measure(registry, self.sampler, self.leads)
         self.recording = Recording(self.config, self.store, self.snapshots, self.lifecycle.gather)
+        self.host_system = HostSystem(self.config, self.snapshots, self.sampler, self.leads)
         self.recording.schedule(self.ticker, self.sampler, self.host_system)
 
     def _inputs(self) -> Inputs:
@@ -192,6 +193,7 @@ class Components:
             state=self.state,
             viewing=self.viewing,
             system=self.host_system,
+            is_system_known=self.host_system.is_known,
             families=self.snapshots.merged,
             one_reading=partial(one_reading, self.lifecycle, self.snapshots),
             routes=self.routes,
@@ -225,18 +227,6 @@ class Components:
     def families(self) -> list[Family]:
         """Every metric of this process."""
         return self.source.families()
-
-    def host_system(self) -> Mapping[str, float | None]:
-        """Host and workers by indicator name: the same in whichever worker asks."""
-        if not self.config.monitor_system_metrics:
-            return {}
-        families = self.snapshots.merged()
-        if not any(family.name == HEARTBEAT.name for family in families):
-            # nobody leads yet, or this process was never activated: measured here, now
-            if not self.sampler.taken_at:
-                self.sampler.sample_first()
-            families = self.sampler.families()
-        return system_metrics.indicators(families)
 
     def routes(self) -> list[RouteSummary]:
         """Statistics of all routes over all workers."""

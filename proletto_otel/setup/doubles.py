@@ -34,6 +34,8 @@ def _exporter(
 
 
 def _slack(config: Config) -> SendSlack | None:
+    if not (config.slack_webhook_url or config.slack_bot_token):
+        return None
     from proletto_otel.notify.slack.client import SlackClient
 
     return SlackClient.of(config)
