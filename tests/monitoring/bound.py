@@ -22,6 +22,7 @@ class Bound:
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.values: dict[str, float | None] = {"cpu_percent": 12.5, "memory_percent": None}
+        self.is_system_known = True
         self.routes: list[RouteSummary] = []
         self.samples: dict[str, list[tuple[float, float]]] = {}
         self.stored: list[dict[str, float | None]] = []
@@ -47,6 +48,7 @@ class Bound:
             state=self.directory,
             viewing=self.viewing,
             system=lambda: self.values,
+            is_system_known=lambda: self.is_system_known,
             routes=lambda: self.routes,
             history=lambda metric, since: [s for s in self.samples.get(metric, ()) if s[0] > since],
             keep=lambda at, values: self.stored.append(dict(values)),

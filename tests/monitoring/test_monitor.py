@@ -378,3 +378,19 @@ def test_percentile_of_an_alert_is_that_of_the_last_minutes() -> None:
     found = recent_durations(routes, OwnRoutes("/metrics", "/admin"), 60.0 * minute)
 
     assert {"7": 3, "8": 1} == found
+
+
+def test_alerts_wait_for_the_values_of_the_host(bound: Bound) -> None:
+    """A worker that starts beside the host's leader evaluates when that has measured the host."""
+    bound.monitor.register_threshold("cpu_percent", warning_threshold=10)
+    bound.is_system_known = False
+    for _ in range(3):
+        bound.tick()
+    assert "unevaluated" not in {a.state for a in bound.monitor.get_alerts()}
+    assert {None} == {a.evaluated_at for a in bound.monitor.get_alerts()}
+
+    bound.is_system_known = True
+    bound.tick()
+
+    (cpu,) = [a for a in bound.monitor.get_alerts() if a.name == "cpu_percent"]
+    assert "firing" == cpu.state
