@@ -1,6 +1,6 @@
 """This process as Linux describes it in /proc: what psutil would say of it, without importing that.
 
-psutil takes 1.2 MB of each worker. The host's values need it, and one worker of a host reads them.
+psutil takes 1 MB of each worker. The host's values need it, and one worker of a host reads them.
 """
 
 from __future__ import annotations

@@ -479,7 +479,7 @@ def test_linux_says_of_this_process_what_psutil_says() -> None:
 
 
 def test_a_worker_that_does_not_lead_needs_no_psutil() -> None:
-    """It would be 1.2 MB in each worker; the host's values are read by one of them."""
+    """It would be 1 MB in each worker; the host's values are read by one of them."""
     script = """
 import sys
 from proletto_otel.metrics.system_metrics import SystemSampler
