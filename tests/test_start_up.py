@@ -24,8 +24,8 @@ print(*sorted(set(sys.modules) - before), file=sys.stderr)
 """
 NOT_AT_SET_UP = {
     "asyncio", "grpc", "google.protobuf", "gzip", "multiprocessing", "opentelemetry.metrics",
-    "opentelemetry.sdk", "opentelemetry.trace", "psutil", "redis", "typing_extensions",
-    "proletto_otel.state.readings",
+    "opentelemetry.sdk", "opentelemetry.trace", "psutil", "redis", "sqlite3",
+    "typing_extensions", "proletto_otel.state.readings",
     "requests", "slack_sdk", "smtplib", "sqlalchemy", "structlog", "yaml",
     "proletto_otel.monitoring.runtime", "proletto_otel.health.engine", "proletto_otel.stack",
     "fractions", "opentelemetry.propagate", "proletto_otel.errors.group_list",
@@ -72,7 +72,7 @@ for number in range(12):
 """
 NOT_IN_A_REQUEST = {
     "opentelemetry.sdk", "opentelemetry.sdk.trace", "opentelemetry.sdk.resources", "psutil",
-    "opentelemetry.trace", "typing_extensions",
+    "opentelemetry.trace", "sqlite3", "typing_extensions",
     "subprocess", "concurrent.futures", "sqlalchemy", "requests", "opentelemetry.propagate",
     "opentelemetry.propagators.composite",
 }  # fmt: skip

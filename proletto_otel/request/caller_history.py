@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import orjson
 
 from proletto_otel.core.internal_errors import suppressed
-from proletto_otel.request.top_callers import HOUR_S, KINDS, HourSection, TableSection, shortened
+from proletto_otel.request.top_callers import HOUR_S, KINDS, shortened
 from proletto_otel.state.store import Store
+
+if TYPE_CHECKING:
+    from proletto_otel.request.top_callers import HourSection, TableSection
 
 DDL = ("CREATE TABLE IF NOT EXISTS caller_hours (hour INTEGER PRIMARY KEY, callers BLOB NOT NULL)",)
 DAY_S = 86_400

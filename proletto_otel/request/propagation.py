@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry import context as context_api
@@ -22,6 +22,7 @@ from proletto_otel.core import context as contexts
 from proletto_otel.core import trace_context
 from proletto_otel.core.conventions import REQUEST_ID_HEADER, SERVER_ADDRESS
 from proletto_otel.core.lazy_pattern import lazy_pattern
+from proletto_otel.core.record import record
 
 if TYPE_CHECKING:
     from opentelemetry import trace
@@ -49,7 +50,8 @@ matches_request_id = _REQUEST_ID.fullmatch
 """Whether a text may be a request ID: short, and harmless in a log line, header and page."""
 
 
-class Parent(NamedTuple):
+@record(slots=True)
+class Parent:
     """The caller's span."""
 
     trace_id: str
@@ -57,6 +59,16 @@ class Parent(NamedTuple):
     flags: int
     trace_state: str = ""
     remote: bool = True
+
+    # Written out, as many requests have a caller.
+    def __init__(
+        self, trace_id: str, span_id: str, flags: int, trace_state: str = "", remote: bool = True
+    ) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.trace_state = trace_state
+        self.remote = remote
 
 
 def parse_traceparent(header: str) -> Parent | None:

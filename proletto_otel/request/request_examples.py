@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from proletto_otel.request import durations
-from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
     from proletto_otel.request.readings import RequestExample
+    from proletto_otel.request.route_stats import RouteSection
 
 DDL = (
     "CREATE TABLE IF NOT EXISTS request_examples (kind INTEGER NOT NULL, hour INTEGER NOT NULL,"

@@ -11,12 +11,15 @@ import sqlite3
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from proletto_otel.core.internal_errors import log_rate_limited
 from proletto_otel.request import durations, failed_durations, gaps, status_codes
 from proletto_otel.request.request_totals import RequestTotals, Route
-from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.state.store import Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    from proletto_otel.request.route_stats import RouteSection
 
 DDL = (
     # A route's number, and its totals as they were stored last.

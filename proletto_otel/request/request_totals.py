@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.conventions import (
     ERROR_TYPE,
@@ -21,8 +21,10 @@ from proletto_otel.core.conventions import (
 from proletto_otel.core.metrics.registry import Family, Histogram
 from proletto_otel.core.record import record
 from proletto_otel.request import durations, status_codes
-from proletto_otel.request.route_stats import RouteSection
 from proletto_otel.request.status_codes import CLASSES
+
+if TYPE_CHECKING:
+    from proletto_otel.request.route_stats import RouteSection
 
 Route = tuple[str, str]
 """Method and template; an empty template where no route matched."""

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from threading import Lock
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
 from proletto_otel.core import exceptions
 from proletto_otel.request import durations
@@ -35,50 +35,50 @@ RECENT_NS = MINUTES * MINUTE_NS
 MAX_MESSAGE = 200
 
 
-class Slow(TypedDict):
-    """A slow request and how to find it."""
+if TYPE_CHECKING:  # making such a class takes longer than importing a small module
+    from typing import TypedDict
 
-    request_id: str
-    duration_s: float
-    status: int
-    time_ns: int
+    class Slow(TypedDict):
+        """A slow request and how to find it."""
 
+        request_id: str
+        duration_s: float
+        status: int
+        time_ns: int
 
-class LastError(TypedDict):
-    """The latest failure of a route and how to find it."""
+    class LastError(TypedDict):
+        """The latest failure of a route and how to find it."""
 
-    request_id: str
-    status: int
-    error: str
-    message: str
-    time_ns: int
+        request_id: str
+        status: int
+        error: str
+        message: str
+        time_ns: int
 
+    class Failure(LastError):
+        """A failed request."""
 
-class Failure(LastError):
-    """A failed request."""
+        duration_s: float
 
-    duration_s: float
+    class RouteSection(TypedDict):
+        """One route's statistics as they travel between processes."""
 
-
-class RouteSection(TypedDict):
-    """One route's statistics as they travel between processes."""
-
-    method: str
-    route: str | None
-    last_error: LastError | None
-    slowest: list[Slow]
-    lately: list[Slow]
-    """The slowest of the minute that is under way, for the history of the host."""
-    failures: list[Failure]
-    """The latest failures, oldest first."""
-    minutes: list[list[float]]
-    """Unix minute, requests, failures, seconds in all; oldest first."""
-    recent: list[durations.Minute]
-    """Durations by unix minute, of the last six minutes that had any; oldest first."""
-    older: durations.Sparse
-    """Durations before them."""
-    failed: durations.Sparse
-    """Durations of those that failed, of all times."""
+        method: str
+        route: str | None
+        last_error: LastError | None
+        slowest: list[Slow]
+        lately: list[Slow]
+        """The slowest of the minute that is under way, for the history of the host."""
+        failures: list[Failure]
+        """The latest failures, oldest first."""
+        minutes: list[list[float]]
+        """Unix minute, requests, failures, seconds in all; oldest first."""
+        recent: list[durations.Minute]
+        """Durations by unix minute, of the last six minutes that had any; oldest first."""
+        older: durations.Sparse
+        """Durations before them."""
+        failed: durations.Sparse
+        """Durations of those that failed, of all times."""
 
 
 class RouteActivity:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.conventions import ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_ROUTE
 from proletto_otel.core.metrics.registry import Family, Histogram
 from proletto_otel.request import durations
-from proletto_otel.request.route_stats import LastError, RouteSection, Slow, merge
+from proletto_otel.request.route_stats import merge
+
+if TYPE_CHECKING:
+    from proletto_otel.request.route_stats import LastError, RouteSection, Slow
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

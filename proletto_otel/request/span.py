@@ -152,7 +152,8 @@ class RequestSpan:
         elif len(self.events) >= self.limits.events:
             del self.events[0]  # as the SDK: what happened last explains most
             self._lost(LOST_EVENTS)
-        self.events.append(Event(name, timestamp or time.time_ns(), attributes, exception))
+        at = timestamp or time.time_ns()
+        self.events.append(Event(name, at, attributes, exception))
 
     def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
         """Link another span; past the limit further links are left out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from proletto_otel.core.conventions import (
     EXCEPTION_MESSAGE,
@@ -16,6 +16,7 @@ from proletto_otel.core.conventions import (
     EXCEPTION_TYPE,
 )
 from proletto_otel.core.exceptions import ExceptionFacts
+from proletto_otel.core.record import record
 from proletto_otel.core.redaction import sanitise
 from proletto_otel.export.encoding import otlp
 from proletto_otel.export.encoding.protobuf import field, text
@@ -42,7 +43,8 @@ def heading(name: str) -> bytes:
     return field(b"\x2a", text(name)) + b"\x30\x02"
 
 
-class Limits(NamedTuple):
+@record(frozen=True, slots=True)
+class Limits:
     """How much one span may hold; the SDK's defaults, but with a length."""
 
     attributes: int = 128
@@ -52,7 +54,8 @@ class Limits(NamedTuple):
     links: int = 128
 
 
-class Event(NamedTuple):
+@record(frozen=True, slots=True)
+class Event:
     """Something that happened within the span."""
 
     name: str

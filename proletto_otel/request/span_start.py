@@ -8,7 +8,7 @@ The provider itself is built in `request.otel_setup`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
@@ -44,14 +44,9 @@ Facts = Callable[[Environ, str], Mapping[str, str | int]]
 LIMITS = Limits()
 
 
-class SpanStart(NamedTuple):
-    """What is known of a span before it begins."""
-
-    parent: Parent | None
-    internal: bool
-    """Whether another span within the process is the server's."""
-    untrusted: Parent | None
-    """A caller that is linked: its trace is not joined."""
+SpanStart = tuple[Parent | None, bool, Parent | None]
+"""The parent; whether another span within the process is the server's; a caller that is linked,
+because its trace is not joined."""
 
 
 class RequestTracer:
@@ -153,7 +148,7 @@ class RequestTracer:
             base, parent = self._inbound(environ, base)
             if parent is not None and not self.trust_inbound:
                 base, parent, untrusted = Context(), None, parent
-        start = SpanStart(parent, internal, untrusted)
+        start = (parent, internal, untrusted)
         if self.sdk_tracer is not None:
             self._sdk_span(self.sdk_tracer, exchange, environ, start, base)
         else:
@@ -170,7 +165,7 @@ class RequestTracer:
         parent = parse_traceparent(header)
         state = environ.get("HTTP_TRACESTATE")
         if parent is not None and state and len(state) <= MAX_TRACE_STATE:
-            parent = parent._replace(trace_state=valid_trace_state(state))
+            parent.trace_state = valid_trace_state(state)
         return base, parent
 
     def _own_span(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from operator import itemgetter
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal
 
 from proletto_otel.core.bounded_cache import BoundedCache
 
@@ -40,21 +40,23 @@ Numbers = list[float]
 """Requests, failures, seconds."""
 
 
-class TableSection(TypedDict):
-    """One table as it travels between processes."""
+if TYPE_CHECKING:
+    from typing import TypedDict
 
-    entries: dict[str, Numbers]
-    missed: Numbers
-    """Each entry may be that much too low."""
+    class TableSection(TypedDict):
+        """One table as it travels between processes."""
 
+        entries: dict[str, Numbers]
+        missed: Numbers
+        """Each entry may be that much too low."""
 
-class HourSection(TypedDict):
-    """An hour of one process."""
+    class HourSection(TypedDict):
+        """An hour of one process."""
 
-    hour: int
-    """Hours since 1970."""
-    users: TableSection
-    clients: TableSection
+        hour: int
+        """Hours since 1970."""
+        users: TableSection
+        clients: TableSection
 
 
 def empty_table() -> TableSection:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from proletto_otel.core import exceptions
 from proletto_otel.core.config import Config
@@ -28,11 +29,14 @@ from proletto_otel.request.otel_setup import Tracing
 from proletto_otel.request.span import Limits
 from proletto_otel.request.span_start import RequestTracer
 from proletto_otel.request.tail_sampling import TailSampling
-from proletto_otel.request.top_callers import HourSection, TopCallers, merge
+from proletto_otel.request.top_callers import TopCallers, merge
 from proletto_otel.runtime.deferred_writer import Made
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup.components import DAY_S, Components, sends_traces
 from proletto_otel.web.metrics_page import SharedPage
+
+if TYPE_CHECKING:
+    from proletto_otel.request.top_callers import HourSection
 
 ERROR = 40
 MAX_HEADLINE = 200

@@ -1,17 +1,22 @@
 """An SQLite file that several processes write: how it is opened, and what its errors mean.
 
-When it is opened and what follows an error is decided in `state.store`.
+The driver is imported when a file is opened, by a thread that no request waits for. When that is,
+and what follows an error, is decided in `state.store`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proletto_otel.core.internal_errors import log_rate_limited
+
+if TYPE_CHECKING:
+    import sqlite3
 
 BUSY_S = 2.0
 """How long a writer waits for another process's transaction."""
@@ -37,8 +42,28 @@ COMPANIONS = ("-journal", "-wal", "-shm")
 from an old file would be applied to a new one."""
 
 
+def connect(path: str) -> sqlite3.Connection:
+    """A connection that waits for others, and whose transactions begin in `state.store`."""
+    import sqlite3
+
+    # isolation_level=None: transactions start there, not in the driver. Threads may share the
+    # connection because one at a time is let in.
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def quietly(call: Callable[[], object]) -> None:
+    """Call *call*; what SQLite says against it is of no interest."""
+    # No look for SQLite's own class: at the interpreter's end nothing can be imported any more.
+    with contextlib.suppress(Exception):
+        call()
+
+
 def patiently(db: sqlite3.Connection, statement: str) -> None:
     """Run *statement*, waiting up to `BUSY_S` for a lock: SQLite does not for a journal mode."""
+    import sqlite3
+
     # Polled every 10 ms, as the busy timeout does not apply to a change of the journal mode.
     end = time.monotonic() + BUSY_S
     while True:
@@ -53,26 +78,30 @@ def patiently(db: sqlite3.Connection, statement: str) -> None:
 
 def is_locked(error: Exception) -> bool:
     """Whether another process uses the file now."""
+    import sqlite3
+
     text = str(error)
     return isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text)
 
 
-MISTAKES = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.NotSupportedError)
-
-
 def is_mistake(error: Exception) -> bool:
     """Whether the statement is wrong, not the database."""
+    import sqlite3
+
     text = str(error)
     if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
         return "closed" not in text
     # SQLite has no code of its own for these: a wrong statement and a failing disk are both an
     # OperationalError, so the text decides.
     wrong = text.startswith(("no such", "near ", "table ", "incomplete input"))
-    return isinstance(error, MISTAKES) or (isinstance(error, sqlite3.OperationalError) and wrong)
+    mistakes = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.NotSupportedError)
+    return isinstance(error, mistakes) or (isinstance(error, sqlite3.OperationalError) and wrong)
 
 
 def is_corrupt(error: Exception) -> bool:
     """Whether the file is damaged: opening it again would not help."""
+    import sqlite3
+
     words = ("malformed", "not a database", "corrupt")
     return isinstance(error, sqlite3.DatabaseError) and any(word in str(error) for word in words)
 

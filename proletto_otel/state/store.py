@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.conventions import STORE_ERRORS
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
@@ -22,6 +22,9 @@ from proletto_otel.core.metrics.registry import registry
 from proletto_otel.core.ownership import give_to_owner, make_directories
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state import sqlite_file
+
+if TYPE_CHECKING:
+    import sqlite3
 
 RETRY_S = 5.0
 """How soon a store that failed is tried again."""
@@ -106,6 +109,8 @@ class Store(Component):
             StoreUnavailable: the database is locked, full, corrupt or gone.
             sqlite3.Error: the caller's mistake, such as a row that a constraint refuses.
         """
+        import sqlite3
+
         # One lock for the process: an SQLite connection has one transaction, whatever the threads.
         with self._lock:
             db = self._begin()
@@ -123,6 +128,8 @@ class Store(Component):
                 raise
 
     def _begin(self) -> sqlite3.Connection:
+        import sqlite3
+
         # A second try: the file may have been removed or damaged since it was opened.
         for attempt in (1, 2):
             try:
@@ -140,8 +147,7 @@ class Store(Component):
 
     @staticmethod
     def _roll_back(db: sqlite3.Connection) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
+        sqlite_file.quietly(partial(db.execute, "ROLLBACK"))
 
     def write(self, sql: str, rows: Iterable[Row] = ((),)) -> bool:
         """Run *sql* once per row in one transaction; False when the store is unavailable."""
@@ -163,6 +169,8 @@ class Store(Component):
         Raises:
             StoreUnavailable: the database is locked, corrupt or gone.
         """
+        import sqlite3
+
         with self._lock:
             try:
                 return self._open().execute(sql, params).fetchall()
@@ -190,8 +198,8 @@ class Store(Component):
 
     def _wait_at_most(self, seconds: float) -> None:
         if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+            wait = f"PRAGMA busy_timeout={int(seconds * 1000)}"
+            sqlite_file.quietly(partial(self._db.execute, wait))
 
     def size_bytes(self) -> int:
         """Space the database takes on disk, its journal included."""
@@ -218,6 +226,8 @@ class Store(Component):
     def _open_shared(self) -> sqlite3.Connection | None:
         if self._path is None or time.monotonic() < self._retry_at:
             return None
+        import sqlite3
+
         for _ in range(2):  # once more after a corrupt file was set aside
             try:
                 return self._connect(str(self._path))
@@ -248,12 +258,7 @@ class Store(Component):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             give_to_owner(self._path)
             self._identity = sqlite_file.identity(self._path)
-        # isolation_level=None: transactions start here, not in the driver. Threads may share
-        # the connection because `_lock` lets in one at a time.
-        db = sqlite3.connect(
-            path, timeout=sqlite_file.BUSY_S, isolation_level=None, check_same_thread=False
-        )
-        db.row_factory = sqlite3.Row
+        db = sqlite_file.connect(path)
         try:
             back = (PROBE,) if self._in_memory and path != ":memory:" else ()
             for statement in (*sqlite_file.PRAGMAS, *self._ddl, *back):
@@ -265,8 +270,7 @@ class Store(Component):
 
     def _close(self) -> None:
         if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
+            sqlite_file.quietly(self._db.close)
             self._db = None
 
     def _broken(self, error: Exception) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from proletto_otel.state.readings import Annotation, WorkerLife
 
 DDL = (
@@ -35,13 +36,16 @@ MAX_VERSION = 100
 DEPLOY, STARTED, ENDED = "deploy", "worker_started", "worker_ended"
 
 
-class WorkerSection(TypedDict):
-    """What one worker publishes about itself."""
+if TYPE_CHECKING:
+    from typing import TypedDict
 
-    pid: int
-    host: str
-    version: str
-    started: float
+    class WorkerSection(TypedDict):
+        """What one worker publishes about itself."""
+
+        pid: int
+        host: str
+        version: str
+        started: float
 
 
 class OwnLife(Component):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from flask import Flask
@@ -14,8 +15,11 @@ from proletto_otel.core import internal_errors
 from proletto_otel.core.config import load
 from proletto_otel.core.errors import ConfigError
 from proletto_otel.request.caller_history import DAY_S, STORED, CallerHistory
-from proletto_otel.request.top_callers import HOUR_S, HourSection, Numbers, empty_hour
+from proletto_otel.request.top_callers import HOUR_S, Numbers, empty_hour
 from proletto_otel.state.store import Store
+
+if TYPE_CHECKING:
+    from proletto_otel.request.top_callers import HourSection
 
 HOUR = 470_000
 

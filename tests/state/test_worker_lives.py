@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from proletto_otel.state import worker_lives
 from proletto_otel.state.store import Store
-from proletto_otel.state.worker_lives import WorkerLives, WorkerSection
+from proletto_otel.state.worker_lives import WorkerLives
+
+if TYPE_CHECKING:
+    from proletto_otel.state.worker_lives import WorkerSection
 
 BEGIN = 1_700_000_000.0
 

@@ -5,7 +5,7 @@ The counts are cells of the process registry, so `/metrics` and OTLP show them a
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
 from proletto_otel.core.conventions import (
     TELEMETRY_DELIVERED,
@@ -15,14 +15,16 @@ from proletto_otel.core.conventions import (
 )
 from proletto_otel.core.metrics.registry import Cell, Registry, registry
 
+if TYPE_CHECKING:
+    from typing import TypedDict
 
-class SinkTotals(TypedDict):
-    """One sink's counts, in records."""
+    class SinkTotals(TypedDict):
+        """One sink's counts, in records."""
 
-    emitted: int
-    delivered: int
-    spooled: int
-    dropped: dict[str, int]
+        emitted: int
+        delivered: int
+        spooled: int
+        dropped: dict[str, int]
 
 
 class Ledger:
