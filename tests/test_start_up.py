@@ -34,6 +34,8 @@ NOT_AT_SET_UP = {
     "proletto_otel.request.route_summary", "proletto_otel.runtime.thread_stacks",
     "proletto_otel.logs.search", "proletto_otel.web.catalog", "proletto_otel.alerts",
     "proletto_otel.request.request_history", "proletto_otel.setup.stored_past",
+    "proletto_otel.export.sending", "proletto_otel.export.http_connection",
+    "proletto_otel.export.spool",
 }  # fmt: skip
 
 
@@ -72,7 +74,7 @@ for number in range(12):
 """
 NOT_IN_A_REQUEST = {
     "opentelemetry.sdk", "opentelemetry.sdk.trace", "opentelemetry.sdk.resources", "psutil",
-    "opentelemetry.trace", "sqlite3", "typing_extensions",
+    "opentelemetry.trace", "sqlite3", "typing_extensions", "proletto_otel.export.sending",
     "subprocess", "concurrent.futures", "sqlalchemy", "requests", "opentelemetry.propagate",
     "opentelemetry.propagators.composite",
 }  # fmt: skip

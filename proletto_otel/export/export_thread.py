@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from proletto_otel.core.internal_errors import suppressed
-from proletto_otel.export.metric_reader import MetricReader
-from proletto_otel.export.signal_exporter import SignalExporter
-from proletto_otel.export.spool.spool import Spool
+from proletto_otel.export.queue import ExportQueue
 from proletto_otel.runtime.waker import Waker
 from proletto_otel.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from proletto_otel.export.sending import Sending
 
 LONGEST_SLEEP_S = 0.5
 SHORTEST_SLEEP_S = 0.01
@@ -43,21 +45,24 @@ class ExportThread:
     """Drives the signals' exporters in a thread of its own.
 
     Args:
-        exporters: One for each signal that is exported.
+        queues: Those of the signals that are exported.
+        sending: Gives what sends, and makes it when nobody asked before.
+        made: The same if it was made already.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        exporters: Sequence[SignalExporter],
-        spool: Spool,
+        queues: Sequence[ExportQueue],
+        sending: Callable[[], Sending],
+        made: Callable[[], Sending | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.exporters = exporters
-        self.metric_reader: MetricReader | None = None
+        self._queues, self._sending, self._made = queues, sending, made
         self.worker = Worker(
             "export",
             self._turn,
+            prepare=lambda: sending().open(),
             recover=self._recover,
             finish=self._finish,
             abandon=self._abandon,
@@ -65,7 +70,6 @@ class ExportThread:
             reserve_s=RESERVE_S,
             clock=clock,
         )
-        self._spool = spool
         self._clock = clock
         self._reset()
 
@@ -81,21 +85,15 @@ class ExportThread:
         if self.worker.running:
             return
         self._reset()
-        for exporter in self.exporters:
-            exporter.open()
-        if self.exporters:
+        for queue in self._queues:
+            queue.open()
+        if self._queues:
             self.worker.start()
 
     def forked(self) -> None:
-        """Begin afresh in a child: nothing queued, no connection, no thread."""
+        """Begin afresh in a child: no thread."""
         self._reset()
         self.worker.forked()
-        for exporter in self.exporters:
-            exporter.forked()
-            exporter.destination.forked()
-        self._spool.forked()
-        if self.metric_reader is not None:
-            self.metric_reader.forked()
 
     def wake(self) -> None:
         """End the thread's sleep; start it again if it was lost. For signal handlers too."""
@@ -120,8 +118,8 @@ class ExportThread:
 
     def _running_changed(self, runs: bool) -> None:
         """While the thread does not run, every `put` wakes it, which starts a lost one again."""
-        for exporter in self.exporters:
-            exporter.queue.wake_at = exporter.queue.max_items if runs else 1
+        for queue in self._queues:
+            queue.wake_at = queue.max_items if runs else 1
 
     def _turn(self) -> None:
         # All flushes that wait are answered by one cycle: it begins after each of them was asked
@@ -138,39 +136,41 @@ class ExportThread:
         # One payload of each signal from disk, after what is new: a backlog of hours must not keep
         # today's records waiting. While there is more, the next turn comes after a short rest.
         more = False
-        for exporter in self.exporters:
+        sending = self._sending()
+        exporters = sending.exporters.values()
+        for exporter in exporters:
             more |= not self.worker.stopping and exporter.resend(self._clock() + FOREVER_S)
         if more:
             self.worker.wait(RESEND_GAP_S)
             return
-        soonest = min([e.due_in_s() for e in self.exporters], default=LONGEST_SLEEP_S)
-        if self.metric_reader is not None:
-            soonest = min(soonest, self.metric_reader.due_in_s())
+        soonest = min([e.due_in_s() for e in exporters], default=LONGEST_SLEEP_S)
+        if sending.metric_reader is not None:
+            soonest = min(soonest, sending.metric_reader.due_in_s())
         self.worker.wait(min(max(soonest, SHORTEST_SLEEP_S), LONGEST_SLEEP_S))
 
     def _cycle(self, deadline: float, *, force: bool, last: bool = False) -> bool:
-        everything = True
-        for exporter in self.exporters:
+        everything, sending = True, self._sending()
+        for exporter in sending.exporters.values():
             if force or exporter.due_in_s() <= 0:
                 everything &= exporter.export(deadline)
-        reader = self.metric_reader
+        reader = sending.metric_reader
         if reader is not None and (force or reader.due_in_s() <= 0):
             everything &= reader.run_last(deadline) if last else reader.run(deadline)
         # Not in every cycle: it reads the directories of all signals.
         if self._clock() >= self._sweep_at:
             self._sweep_at = self._clock() + SWEEP_EVERY_S
             with suppressed("export.sweep"):
-                self._spool.sweep()
+                sending.spool.sweep()
         return everything
 
     def _recover(self) -> None:
-        for exporter in self.exporters:
+        for exporter in self._sending().exporters.values():
             exporter.recover()
 
     def _finish(self, deadline: float) -> None:
         with suppressed("export.stop"):
             self._cycle(deadline, force=True, last=True)
-        for exporter in self.exporters:
+        for exporter in self._sending().exporters.values():
             # Closed first: what is put from now on is counted as refused, and not forgotten.
             with suppressed("export.stop"):
                 exporter.queue.close()
@@ -182,6 +182,6 @@ class ExportThread:
     def _abandon(self) -> None:
         """The thread hangs in a request: what it holds goes to disk all the same."""
         if not self._finished:
-            for exporter in self.exporters:
+            for exporter in self._sending().exporters.values():
                 exporter.queue.close()
                 exporter.abandon(RESERVE_S / 2)

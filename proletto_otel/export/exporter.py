@@ -1,16 +1,17 @@
-"""The OTLP exporter of a process, built from the settings: queues, destinations, spool, one thread.
+"""The OTLP exporter of a process, built from the settings: its queues and the thread behind them.
 
 Others put encoded items into `traces` and `logs` and hand over what reads the metrics; how it gets
-out is the business of `export.export_thread` and the modules below it.
+out is the business of `export.export_thread` and `export.sending`.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proletto_otel.core.config import Config
 from proletto_otel.core.conventions import (
@@ -19,23 +20,19 @@ from proletto_otel.core.conventions import (
     TELEMETRY_SPOOL_BYTES,
 )
 from proletto_otel.core.metrics.push import MetricSource
-from proletto_otel.core.metrics.registry import Family, Registry, registry
-from proletto_otel.export.destination import Destination
-from proletto_otel.export.encoding import otlp
-from proletto_otel.export.endpoint import Peer, is_configured
+from proletto_otel.core.metrics.registry import Registry, registry
 from proletto_otel.export.export_thread import ExportThread
-from proletto_otel.export.metric_reader import MetricReader, OwnNumbers
 from proletto_otel.export.queue import ExportQueue
-from proletto_otel.export.resource import DISTRO, Resource
-from proletto_otel.export.route import Route
-from proletto_otel.export.signal_exporter import SignalExporter
-from proletto_otel.export.spool.spool import Spool
+from proletto_otel.export.resource import Resource
 from proletto_otel.runtime.lifecycle import Component
 
-SPOOL_MAX_BYTES = 512_000_000
-SPOOL_MAX_BYTES_UNCONFIGURED = 4_000_000
-"""Less for those who never asked for OTLP: enough for a collector that starts after the
-application, and little to find in `logs/` where none ever comes."""
+if TYPE_CHECKING:
+    from proletto_otel.core.metrics.registry import Family
+    from proletto_otel.export.sending import Sending
+
+FIRST_AFTER_S = 1.0
+"""The first push of metrics, soon after the start: an idle service is not silent for an
+interval."""
 
 
 class OtlpExporter(Component):
@@ -51,6 +48,7 @@ class OtlpExporter(Component):
     """
 
     name = "otlp"
+    gate: threading.RLock
 
     def __init__(
         self,
@@ -63,31 +61,52 @@ class OtlpExporter(Component):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.resource = resource or Resource(config)
-        self._config, self._clock = config, clock
-        self._route = Route(config)
-        self._spool = _spool(config, state_dir)
-        self._destinations: dict[Peer, Destination] = {}
+        self._config, self._state_dir = config, state_dir
+        self._environ, self._clock = environ, clock
         self.traces = self._new_queue("traces", config.trace_queue, config.trace_batch)
         self.logs = self._new_queue("logs", config.log_queue, config.log_batch)
-        queues = {"traces": self.traces, "logs": self.logs}
+        self._queues = {"traces": self.traces, "logs": self.logs}
         # Metrics pass no queue: the reader hands each push to the exporter as one request. This one
         # only holds the sink's name and whether the signal is on.
-        queues["metrics"] = self._new_queue("metrics", 1, 1)
-        self._exporters = {
-            signal: self._exporter(signal, queue, environ)
-            for signal, queue in queues.items()
-            if queue.enabled
-        }
-        self._thread = ExportThread(list(self._exporters.values()), self._spool, clock)
+        self._queues["metrics"] = self._new_queue("metrics", 1, 1)
+        enabled = [queue for queue in self._queues.values() if queue.enabled]
+        self.gate = threading.RLock()
+        self._made: Sending | None = None
+        self._source: tuple[MetricSource, float, float] | None = None
+        self._thread = ExportThread(enabled, self.sending, lambda: self._made, clock)
         if collect is not None:
+            from proletto_otel.export.metric_reader import OwnNumbers
+
             self.metrics(OwnNumbers(collect))
+
+    def sending(self) -> Sending:
+        """What is between the queues and the collector; imported and made by who asks first."""
+        made = self._made
+        if made is not None:
+            return made
+        # The gate: no process forks meanwhile, whose child would wait for a module's import lock.
+        with self.gate:
+            if self._made is None:
+                from proletto_otel.export.sending import Sending
+
+                made = Sending(
+                    self._config, self._state_dir, self._queues, self.resource, self._environ,
+                    self._clock,
+                )  # fmt: skip
+                if self._source is not None:
+                    made.read_metrics(*self._source)
+                self._made = made
+            return self._made
 
     def metrics(self, source: MetricSource, interval_s: float | None = None) -> None:
         """Push what *source* gives every *interval_s* seconds, at a flush and at the end."""
-        exporter = self._exporters.get("metrics")
-        if exporter is not None:
-            seconds = interval_s or self._config.metric_interval_ms / 1000
-            self._thread.metric_reader = MetricReader(exporter, source, seconds, self._clock)
+        if not self._queues["metrics"].enabled:
+            return
+        seconds = interval_s or self._config.metric_interval_ms / 1000
+        with self.gate:
+            self._source = (source, seconds, self._clock() + min(FIRST_AFTER_S, seconds))
+            if self._made is not None:
+                self._made.read_metrics(*self._source)
 
     def start(self) -> None:
         """Start sending in this process."""
@@ -104,55 +123,51 @@ class OtlpExporter(Component):
 
     def forked(self) -> None:
         """Begin afresh in a child."""
+        self.gate = threading.RLock()
+        for queue in self._queues.values():
+            queue.forked()
         self._thread.forked()
+        if self._made is not None:
+            self._made.forked()
+        if self._source is not None:
+            self._source[0].forked()
 
     def pending(self, signal: str) -> int:
         """Records of *signal* in memory."""
-        exporter = self._exporters.get(signal)
+        exporter = self.sending().exporters.get(signal)
         return exporter.pending if exporter else 0
 
     def status(self) -> dict[str, Any]:
         """State, queue and spool of each signal, for `Telemetry.status` and the admin page."""
-        signals: dict[str, dict[str, Any]] = {}
-        for signal, exporter in self._exporters.items():
-            usage = self._spool.usage(signal)
-            # Down for everybody comes before refused for this signal.
-            parts = (exporter.destination, exporter)
-            states = [part.breaker.state for part in parts]
-            # The error of what holds it up: one that was mended stays the last one of its part.
-            errors = [part.last_error for part in parts if part.breaker.state != "closed"]
-            signals[signal] = {
-                "endpoint": exporter.endpoint.shown,
-                "state": next((state for state in states if state != "closed"), "closed"),
-                "last_error": next(
-                    filter(None, (*errors, exporter.last_error, exporter.destination.last_error)),
-                    "",
-                ),
-                "queued": exporter.pending,
-                "spooled": usage.items,
-                "spool_bytes": usage.bytes,
-                "spool_age_s": usage.age_s,
-            }
-        # What waits on disk is no fault: a breaker that is not closed is.
-        healthy = all(s["state"] == "closed" for s in signals.values())
-        directory = str(self._spool.directory) if self._spool.directory else None
-        return {"healthy": healthy, "spool": directory, "signals": signals}
+        return self.sending().status()
 
     def observe(self, source: Registry = registry) -> None:
         """Show queue and spool sizes among the metrics of *source*."""
         # Read when somebody collects, so that no queue has to count on the request path.
-        usage, exporters = self._spool.usage, self._exporters
+        sinks = {s: queue.sink for s, queue in self._queues.items() if queue.enabled}
         source.observe(
-            TELEMETRY_QUEUE_SIZE, lambda: [((e.queue.sink,), e.pending) for e in exporters.values()]
+            TELEMETRY_QUEUE_SIZE, lambda: [((sink,), self.pending(s)) for s, sink in sinks.items()]
         )
         source.observe(
             TELEMETRY_SPOOL_BYTES,
-            lambda: [((e.queue.sink,), usage(s).bytes) for s, e in exporters.items()],
+            lambda: [((sink,), self._spool.usage(s).bytes) for s, sink in sinks.items()],
         )
         source.observe(
             TELEMETRY_SPOOL_AGE,
-            lambda: [((e.queue.sink,), usage(s).age_s) for s, e in exporters.items()],
+            lambda: [((sink,), self._spool.usage(s).age_s) for s, sink in sinks.items()],
         )
+
+    @property
+    def _spool(self) -> Any:
+        return self.sending().spool
+
+    @property
+    def _exporters(self) -> Any:
+        return self.sending().exporters
+
+    @property
+    def _destinations(self) -> Any:
+        return self.sending().destinations
 
     def _new_queue(self, signal: str, max_queue: int, max_items: int) -> ExportQueue:
         config = self._config
@@ -164,45 +179,3 @@ class OtlpExporter(Component):
             enabled=wanted,
             wake=lambda: self._thread.wake(),  # a lambda: the thread is made after its queues
         )
-
-    def _exporter(
-        self, signal: str, queue: ExportQueue, environ: Mapping[str, str]
-    ) -> SignalExporter:
-        config, to = self._config, self._route.endpoint(signal, environ)
-        delays = {"traces": config.trace_delay_ms, "logs": config.log_delay_ms}
-        return SignalExporter(
-            signal,
-            queue,
-            to,
-            self._destination(to.peer),
-            self._spool,
-            resource=self.resource.encoded,
-            scope=otlp.scope(DISTRO),
-            encoding=self._route.encoding(to.peer),
-            delay_s=delays.get(signal, 500) / 1000,
-            clock=self._clock,
-        )
-
-    def _destination(self, peer: Peer) -> Destination:
-        # Signals with the same peer share connection and breaker: one that is down is asked once.
-        found = self._destinations.get(peer)
-        if found is None:
-            where = self._spool.directory
-            found = self._destinations[peer] = Destination(
-                self._route.connection(peer),
-                peer.shown,
-                expected=is_configured(self._config),
-                waits_in=str(where) if where else "memory",
-                timeout_s=self._config.otlp_timeout_ms / 1000,
-                clock=self._clock,
-            )
-        return found
-
-
-def _spool(config: Config, state_dir: Path | None) -> Spool:
-    default = SPOOL_MAX_BYTES if is_configured(config) else SPOOL_MAX_BYTES_UNCONFIGURED
-    return Spool(
-        state_dir / "spool" if state_dir is not None else None,
-        max_bytes=config.spool_max_bytes or default,
-        max_age_s=config.spool_max_hours * 3600,
-    )

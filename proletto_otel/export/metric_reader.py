@@ -14,9 +14,6 @@ from proletto_otel.core.metrics.registry import Family
 from proletto_otel.export.encoding.metrics import metrics
 from proletto_otel.export.signal_exporter import SignalExporter
 
-FIRST_AFTER_S = 1.0
-"""Soon after the start, so that an idle service is not silent for an interval."""
-
 
 class OwnNumbers:
     """Everything *collect* gives, sent by this process for itself."""
@@ -47,6 +44,7 @@ class MetricReader:
         source: Everything to send.
         interval_s: Time between two pushes, seconds.
         clock: Monotonic seconds.
+        due_at: When the first push is due (monotonic).
     """
 
     def __init__(
@@ -54,15 +52,12 @@ class MetricReader:
         exporter: SignalExporter,
         source: MetricSource,
         interval_s: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
+        due_at: float,
     ) -> None:
         self._exporter, self._source, self._interval_s = exporter, source, interval_s
         self._clock = clock
-        self._due_at = clock() + min(FIRST_AFTER_S, interval_s)
-
-    def forked(self) -> None:
-        """Begin afresh in a child."""
-        self._source.forked()
+        self._due_at = due_at
 
     def due_in_s(self) -> float:
         """Seconds until the interval is over."""

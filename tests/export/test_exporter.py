@@ -147,6 +147,21 @@ def test_records_leave_by_themselves(start: Start, sink: OtlpSink) -> None:
     until(lambda: law(exporter)["delivered"] == 1)
 
 
+def test_what_sends_is_made_by_the_thread_and_takes_what_was_queued_before(
+    start: Start, sink: OtlpSink
+) -> None:
+    """A request does not wait for it to be made, no record is lost, and no fork comes between."""
+    exporter = start(begin=False)
+    with exporter.gate:  # as while somebody makes it: the thread waits, and so would a fork
+        exporter.start()
+        exporter.logs.put(record("hello"))
+        assert exporter._made is None
+    assert flush(exporter)
+
+    assert 1 == len(sink.logs)
+    assert exporter.sending() is exporter.sending()
+
+
 def test_flush_tells_of_a_request_that_was_under_way(start: Start, sink: OtlpSink) -> None:
     """What was under way when a flush came belongs to it: refused is not delivered."""
     sink.replies.append(Reply(400, delay_s=0.5))
