@@ -1,7 +1,7 @@
 """Who a log line, span or error belongs to: the request's ID, its trace, its user, its facts.
 
 Set and reset by the request room; read by everyone. Propagation over the network lives in
-`request.propagation`.
+`request.request_id_propagator`.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from proletto_otel.core.after_import import after_import, forget
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.request import id_generator, propagators
-from proletto_otel.request.propagation import RequestIdPropagator
 from proletto_otel.request.span_start import RequestTracer
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
 
     from proletto_otel.request.otel_provider import Queue
+    from proletto_otel.request.request_id_propagator import RequestIdPropagator
 
 API = "opentelemetry.trace"
 SCOPE = "proletto_otel"
@@ -74,7 +75,13 @@ class Tracing:
         """The SDK's, if anything asked for it."""
         self.provider: trace.TracerProvider | None = None
         """The SDK's, or the one that becomes it; None before the start."""
-        self.propagator = RequestIdPropagator(config.propagate_hosts)
+
+    @cached_property
+    def propagator(self) -> RequestIdPropagator:
+        """Carries the request's ID to the allowed hosts."""
+        from proletto_otel.request.request_id_propagator import RequestIdPropagator
+
+        return RequestIdPropagator(self._config.propagate_hosts)
 
     def start(self) -> None:
         """Make everything ready in the serving process; again does nothing."""
@@ -82,7 +89,7 @@ class Tracing:
             if self._started:
                 return
             self._started = True
-            propagators.set_when_imported(self._config, self._tracer, self.propagator)
+            propagators.set_when_imported(self._config, self._tracer, lambda: self.propagator)
             if self._config.sdk_disabled:
                 return
             if self._config.traces_sampler != ALWAYS or _asks_for_tracers():

@@ -1,7 +1,7 @@
 """OpenTelemetry's propagators: which ones carry a context in and out of this process.
 
 Most programs never carry one out, so the API is imported off the request path. What travels, and to
-whom, lives in `request.propagation`.
+whom, lives in `request.request_id_propagator`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -17,25 +17,28 @@ from typing import TYPE_CHECKING, Any, cast
 from proletto_otel.core.after_import import after_import
 from proletto_otel.core.config import Config
 from proletto_otel.core.internal_errors import log_rate_limited, suppressed
-from proletto_otel.request.propagation import RequestIdPropagator, wsgi_getter
 from proletto_otel.request.span_start import RequestTracer
 
 if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
 
+    from proletto_otel.request.request_id_propagator import RequestIdPropagator
+
 API = "opentelemetry.propagate"
 TRACECONTEXT = "tracecontext"
 
 
-def set_when_imported(config: Config, tracer: RequestTracer, own: RequestIdPropagator) -> None:
+def set_when_imported(
+    config: Config, tracer: RequestTracer, own: Callable[[], RequestIdPropagator]
+) -> None:
     """`set_propagators`, but of the usual choice only when somebody imports the API."""
     # The tracer reads `traceparent` itself. Anything else it has to know for the first request, and
     # the API would refuse to be imported with a variable that it does not understand.
     names = {os.environ.get("OTEL_PROPAGATORS", TRACECONTEXT), *config.propagators}
     if names == {TRACECONTEXT}:
-        after_import(API, lambda _: set_propagators(config, tracer, own))
+        after_import(API, lambda _: set_propagators(config, tracer, own()))
     else:
-        set_propagators(config, tracer, own)
+        set_propagators(config, tracer, own())
 
 
 def import_in_background() -> None:
@@ -55,6 +58,8 @@ def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropaga
     propagate.set_global_textmap(CompositePropagator([*found, own]))
     tracer.reads_traceparent = config.propagators == (TRACECONTEXT,)
     if found and not tracer.reads_traceparent:
+        from proletto_otel.request.request_id_propagator import wsgi_getter
+
         inbound = CompositePropagator(found)
         tracer.extract = lambda environ, base: inbound.extract(environ, base, wsgi_getter)
 

@@ -21,7 +21,6 @@ from proletto_otel.logs.api.loggers import Logger, logger
 from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.monitoring import monitor
 from proletto_otel.request.labels import Ask
-from proletto_otel.request.propagation import outgoing_headers
 from proletto_otel.runtime.lifecycle import Component
 from proletto_otel.setup import foreign_instrumentation
 from proletto_otel.setup.components import Components
@@ -88,6 +87,8 @@ class Telemetry:
 
     def outgoing_headers(self, url: str) -> dict[str, str]:
         """Trace context and request ID for a call to *url* by a client nobody instruments."""
+        from proletto_otel.request.request_id_propagator import outgoing_headers
+
         return outgoing_headers(url, self.requests.tracing.propagator)
 
     def activate(self) -> None:

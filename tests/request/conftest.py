@@ -20,8 +20,8 @@ from proletto_otel.request.completion import Recorder
 from proletto_otel.request.exchange import Exchange
 from proletto_otel.request.middleware import Exclusions, TelemetryMiddleware
 from proletto_otel.request.otel_setup import build_tracer_provider
-from proletto_otel.request.propagation import RequestIdPropagator
 from proletto_otel.request.propagators import set_propagators
+from proletto_otel.request.request_id_propagator import RequestIdPropagator
 from proletto_otel.request.route_stats import RouteStats
 from proletto_otel.request.span_start import RequestTracer
 

@@ -19,14 +19,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from proletto_otel.core.context import background
 from proletto_otel.request import id_generator
-from proletto_otel.request.propagation import (
+from proletto_otel.request.propagation import accept_or_generate, parse_traceparent
+from proletto_otel.request.propagators import set_propagators
+from proletto_otel.request.request_id_propagator import (
     RequestIdPropagator,
-    accept_or_generate,
     host_matcher,
     outgoing_headers,
-    parse_traceparent,
 )
-from proletto_otel.request.propagators import set_propagators
 from tests.request.conftest import Rig
 from tests.waiting import PATIENCE_S
 

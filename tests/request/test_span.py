@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from proletto_otel.export.encoding import otlp
-from proletto_otel.request.propagation import Parent, RequestIdPropagator
+from proletto_otel.request.propagation import Parent
+from proletto_otel.request.request_id_propagator import RequestIdPropagator
 from proletto_otel.request.span import RequestSpan
 from proletto_otel.request.span_encoding import Limits, heading
 from tests.request.conftest import Rig

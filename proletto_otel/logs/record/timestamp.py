@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-MILLISECONDS = tuple(f"{ms:03d}" for ms in range(1000))
+MILLISECONDS = tuple(map("%03d".__mod__, range(1000)))
 """The three digits of each."""
 
 

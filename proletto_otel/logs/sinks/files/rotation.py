@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from proletto_otel.core.ownership import give_to_owner, make_directories
@@ -86,7 +87,10 @@ class SizeNames:
 
     def __init__(self, path: Path, count: int) -> None:
         self._path, self._count = path, count
-        self._pattern = re.compile(re.escape(path.name) + r"\.(\d{1,6})(\.gz)?")
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self._path.name) + r"\.(\d{1,6})(\.gz)?")
 
     def backups(self) -> list[Backup]:
         """Rotated files, newest first."""
@@ -115,8 +119,11 @@ class DayNames:
 
     def __init__(self, path: Path, count: int) -> None:
         self._path, self._count = path, count
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
         day = r"\.(\d{4}-\d\d-\d\d)(?:\.(\d{1,6}))?(\.gz)?"
-        self._pattern = re.compile(re.escape(path.name) + day)
+        return re.compile(re.escape(self._path.name) + day)
 
     def backups(self) -> list[Backup]:
         """Rotated files, newest first."""
