@@ -64,6 +64,11 @@ class _Fields:
     the rest of a class.
     """
 
+    __slots__ = (
+        "_annotations", "_kw_only", "_values", "by_position", "compared", "defaults", "factories",
+        "names", "owner",
+    )  # fmt: skip
+
     def __init__(self, cls: type, kw_only: bool) -> None:
         self.owner = cls
         self._kw_only = kw_only

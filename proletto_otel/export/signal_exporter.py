@@ -78,17 +78,13 @@ class SignalExporter:
         self._clock, self._ledger = clock, ledger
         self._sink = queue.sink
         self._undelivered = Undelivered(signal, queue.sink, spool, ledger, clock)
-        self._begin()
+        self.forked()
 
     def forked(self) -> None:
-        """Begin empty in a child."""
-        self.queue.forked()
-        self._undelivered.forked()
-        self._begin()
-
-    def _begin(self) -> None:
+        """Begin empty in a child; the queue, which is older, is emptied by who owns it."""
         self._in_flight: list[Payload] = []
         self._claim: Claim | None = None
+        self._undelivered.forked()
         self._exported_at = 0.0
         # A new one: the thread that holds the parent's is not in this child.
         self._outcome_lock = Lock()

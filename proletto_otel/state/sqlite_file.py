@@ -60,6 +60,11 @@ def quietly(call: Callable[[], object]) -> None:
         call()
 
 
+def roll_back(db: sqlite3.Connection) -> None:
+    """End the transaction, if there is one, without its changes."""
+    quietly(lambda: db.execute("ROLLBACK"))
+
+
 def patiently(db: sqlite3.Connection, statement: str) -> None:
     """Run *statement*, waiting up to `BUSY_S` for a lock: SQLite does not for a journal mode."""
     import sqlite3

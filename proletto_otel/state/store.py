@@ -118,13 +118,13 @@ class Store(Component):
                 yield db
                 db.execute("COMMIT")
             except sqlite3.Error as error:
-                self._roll_back(db)
+                sqlite_file.roll_back(db)
                 if sqlite_file.is_mistake(error):
                     raise
                 self._broken(error)
                 raise StoreUnavailable(str(error)) from error
             except BaseException:  # also KeyboardInterrupt: an open transaction blocks the host
-                self._roll_back(db)
+                sqlite_file.roll_back(db)
                 raise
 
     def _begin(self) -> sqlite3.Connection:
@@ -144,10 +144,6 @@ class Store(Component):
                 if attempt == 2 or sqlite_file.is_locked(error):
                     raise StoreUnavailable(str(error)) from error
         raise StoreUnavailable("unreachable")
-
-    @staticmethod
-    def _roll_back(db: sqlite3.Connection) -> None:
-        sqlite_file.quietly(partial(db.execute, "ROLLBACK"))
 
     def write(self, sql: str, rows: Iterable[Row] = ((),)) -> bool:
         """Run *sql* once per row in one transaction; False when the store is unavailable."""

@@ -176,9 +176,9 @@ def of_name(encode: Attribute, name: str, longest: int = 128) -> Callable[[str],
         name: The attribute's name.
         longest: Characters of a text that is encoded the quick way.
     """
-    # The attribute encoded with a text of each length, without the text: what is left is tag,
+    # The attribute encoded with a text of that length, without the text: what is left is tag,
     # lengths and name, so that encoding an ID is one concatenation.
-    before = [encode(name, "x" * size)[: -size or None] for size in range(longest + 1)]
+    before = BoundedCache(lambda size: encode(name, "x" * size)[: -size or None], longest + 1)
 
     def of(value: str) -> bytes:
         size = len(value)
