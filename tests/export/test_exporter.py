@@ -24,7 +24,7 @@ from proletto_otel.core.config import load
 from proletto_otel.core.conventions import TELEMETRY_EXPORT_DURATION
 from proletto_otel.core.metrics.delivery import ledger
 from proletto_otel.core.metrics.registry import Family, Point, registry
-from proletto_otel.export import export_thread, signal_exporter, undelivered
+from proletto_otel.export import export_thread, sending, signal_exporter, undelivered
 from proletto_otel.export.destination import Destination
 from proletto_otel.export.encoding import otlp
 from proletto_otel.export.exporter import OtlpExporter
@@ -147,19 +147,26 @@ def test_records_leave_by_themselves(start: Start, sink: OtlpSink) -> None:
     until(lambda: law(exporter)["delivered"] == 1)
 
 
-def test_what_sends_is_made_by_the_thread_and_takes_what_was_queued_before(
-    start: Start, sink: OtlpSink
+def test_what_sends_is_made_once_and_takes_what_was_queued_before(
+    start: Start, sink: OtlpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request does not wait for it to be made, no record is lost, and no fork comes between."""
+    """By the thread, behind the gate at which a fork waits; no record of before is lost."""
     exporter = start(begin=False)
-    with exporter.gate:  # as while somebody makes it: the thread waits, and so would a fork
-        exporter.start()
-        exporter.logs.put(record("hello"))
-        assert exporter._made is None
+    made: list[tuple[str, bool]] = []
+
+    class Watched(sending.Sending):
+        def __init__(self, *args: Any) -> None:
+            gate: Any = exporter.gate
+            made.append((threading.current_thread().name, gate._is_owned()))
+            super().__init__(*args)
+
+    monkeypatch.setattr(sending, "Sending", Watched)
+    exporter.start()
+    exporter.logs.put(record("hello"))
     assert flush(exporter)
 
+    assert [("proletto-export", True)] == made
     assert 1 == len(sink.logs)
-    assert exporter.sending() is exporter.sending()
 
 
 def test_flush_tells_of_a_request_that_was_under_way(start: Start, sink: OtlpSink) -> None:
