@@ -187,6 +187,19 @@ def test_damaged_bodies(groups: ErrorGroups) -> None:
     assert 4 == groups.groups()[0].count
 
 
+@pytest.mark.parametrize("size", [1, 200, 2_000, 9_000, 16_300, 33_000, 65_000])
+def test_body_of_any_size_is_packed_by_its_first_one(size: int) -> None:
+    """As far back as the first body begins: what both have is stored once."""
+    chance = random.Random(size)
+    first = bytes(chance.choices(b"abcdefghijklmnopqrstuvwxyz0123456789", k=size))
+    body = b"not as the first: " + first
+    packed = occurrence_rows.pack(body, first)
+
+    assert body == occurrence_rows.unpack(packed, first)
+    within_reach = len(first) + len(body) <= 32_000  # zlib looks no farther back
+    assert not within_reach or len(packed) < 64 + size // 50
+
+
 def test_whole_story_of_a_request(tmp_path: Path, room: Callable[..., Room]) -> None:
     """An unhandled error in Flask has request, user, breadcrumbs, chain, own frames and source."""
     app = Flask("shop")
