@@ -158,6 +158,8 @@ def test_alert_of_four_workers_is_told_once(tmp_path: Path, people: People) -> N
         until(lambda: people.of("pressure") == ["firing"])
         press(tmp_path, 1)
         until(lambda: len(people.of("pressure")) > 1)
+        until(lambda: len(people.mailed("pressure")) > 1)
+        until(lambda: len(people.titled("pressure")) > 1)
 
     assert ["firing", "resolved"] == people.of("pressure")
     assert 2 == len([subject for subject in people.mails if "pressure" in subject])
