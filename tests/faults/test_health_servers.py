@@ -15,6 +15,7 @@ import redis as redis_driver
 import sqlalchemy as sa
 from flask import Flask
 
+from proletto_otel.health.checks import MAX_TIMEOUT_S
 from proletto_otel.monitoring import database_check, health_checks, redis_check
 from proletto_otel.web.access import Access
 from proletto_otel.web.site import Site
@@ -60,7 +61,7 @@ class Watched:
 
 def here(seconds: float) -> float:
     """What a check needs here and now that needs less than *seconds* on a quiet machine."""
-    return seconds * math.ceil(slowness())
+    return min(seconds * math.ceil(slowness()), MAX_TIMEOUT_S)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from html import unescape
@@ -48,7 +49,7 @@ def test_a_level_is_set_shown_audited_and_reset(client: FlaskClient) -> None:
     page = client.get(PAGE).text
     (row,) = client.get(f"{ADMIN}/api/pages/telemetry").get_json()["log_levels"]
 
-    assert "in 30 min" in page
+    assert re.search(r"in (30|2\d) min", page)  # a busy machine needs a while for a page
     assert ("shop.payments", "DEBUG", "developer") == (row["name"], row["level"], row["by"])
     assert ["shop.payments"] == [
         r["name"] for r in client.get(f"{ADMIN}/api/log-levels").get_json()
