@@ -114,10 +114,12 @@ class Server:
 
 @contextmanager
 def serving(directory: Path, *options: str, **settings: str) -> Iterator[Server]:
-    """A server that answers."""
+    """A server that answers, with all its workers: one may answer before the last is there."""
     server = Server(directory, *options, **settings)
+    workers = int(options[options.index("-w") + 1]) if "-w" in options else 1
     try:
         until(lambda: _answers(server))
+        until(lambda: len(server.pids()) >= workers)
         yield server
     finally:
         server.stop()
