@@ -69,7 +69,7 @@ class SnapshotReader:
 
     def __init__(self, directory: Path) -> None:
         self._directory = str(directory)  # joining paths would take as long as reading
-        self._readers: dict[str, tuple[Reader, Joiner]] = {}
+        self._readers: dict[str, _OfProcess] = {}
 
     def retain(self, names: Iterable[str]) -> None:
         """Forget what is kept of every process that is not in *names*."""
@@ -91,14 +91,40 @@ class SnapshotReader:
             with open(f"{self._directory}/{name}.json", "rb", buffering=0) as file:
                 head, _, body = file.readall().partition(b"\n")
             pid, at = orjson.loads(head)
-            reader, joiner = self._readers.setdefault(name, (Reader(), Joiner()))
-            families, sections = reader.read(body)
-            return Snapshot(name, pid, at, *joiner.join(families, records), sections)
+            of_process = self._readers.setdefault(name, _OfProcess())
+            return Snapshot(name, pid, at, *of_process.read(body, records))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
             count_failure("snapshots.read", error)
             return None
+
+
+class _OfProcess:
+    """What one process published; made again only when it published something else.
+
+    A worker without requests publishes the same for minutes, and every page, scrape and evaluation
+    of another one reads it.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._joiner = Reader(), Joiner()
+        self._known: tuple[bytes, int, tuple[Sequence[Published], InMemory, bytes]] | None = None
+
+    def read(
+        self, body: bytes, records: Sequence[Record]
+    ) -> tuple[Sequence[Published], InMemory, bytes]:
+        """What is not in its memory, what is, and its sections; not to be changed.
+
+        Raises:
+            ValueError, TypeError: *body* is nothing that a process publishes.
+        """
+        known = self._known  # read and replaced as a whole: two threads may read at once
+        if known is None or known[0] != body or known[1] != len(records):
+            families, sections = self._reader.read(body)
+            made = *self._joiner.join(families, records), sections
+            self._known = known = body, len(records), made
+        return known[2]
 
 
 class Totals:
