@@ -98,6 +98,32 @@ def test_no_request_imports_the_sdk_and_only_the_first_imports_anything(tmp_path
     ]
 
 
+IDLE = """
+import sys
+import time
+import flask
+from proletto_otel import setup_telemetry
+app = flask.Flask("shop")
+setup_telemetry(app)
+app.test_client().get("/")
+while not {"proletto_otel.export.sending", "proletto_otel.health.engine"} <= set(sys.modules):
+    time.sleep(0.05)
+time.sleep(2)
+print(*sorted(sys.modules), file=sys.stderr)
+"""
+OF_WHO_ASKS = {"opentelemetry.trace", "opentelemetry.propagate", "typing_extensions"}
+
+
+def test_api_of_traces_is_left_to_who_asks_for_it(tmp_path: Path) -> None:
+    """No job in the background imports it: it is 0.7 MB of each worker."""
+    done = subprocess.run(
+        [sys.executable, "-c", IDLE], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    )  # fmt: skip
+
+    assert set() == OF_WHO_ASKS & set(done.stderr.splitlines()[-1].split())
+
+
 ADDRESSES = """
 import sys
 from proletto_otel.export import connect

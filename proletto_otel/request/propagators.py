@@ -1,12 +1,11 @@
 """OpenTelemetry's propagators: which ones carry a context in and out of this process.
 
-Most programs never carry one out, so the API is imported off the request path. What travels, and to
+Most programs never carry one out, so the API is left to whoever imports it. What travels, and to
 whom, lives in `request.request_id_propagator`.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -39,14 +38,6 @@ def set_when_imported(
         after_import(API, lambda _: set_propagators(config, tracer, own()))
     else:
         set_propagators(config, tracer, own())
-
-
-def import_in_background() -> None:
-    """Import the API, so that no outgoing call waits for it.
-
-    As it is: `import_api` changes the environment for a moment, which other threads may be reading.
-    """
-    importlib.import_module(API)
 
 
 def set_propagators(config: Config, tracer: RequestTracer, own: RequestIdPropagator) -> None:

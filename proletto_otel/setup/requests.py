@@ -19,7 +19,7 @@ from proletto_otel.logs.pipeline import pipeline
 from proletto_otel.logs.record import already_logged
 from proletto_otel.metrics import exposition
 from proletto_otel.monitoring.request_summary import OwnRoutes
-from proletto_otel.request import flask_adapter, propagators
+from proletto_otel.request import flask_adapter
 from proletto_otel.request.attributes import RequestFacts
 from proletto_otel.request.completion import Recorder, nothing
 from proletto_otel.request.exchange import Exchange
@@ -32,7 +32,7 @@ from proletto_otel.request.tail_sampling import TailSampling
 from proletto_otel.request.top_callers import TopCallers, merge
 from proletto_otel.runtime.deferred_writer import Made
 from proletto_otel.runtime.lifecycle import Component
-from proletto_otel.setup.components import DAY_S, Components, sends_traces
+from proletto_otel.setup.components import Components, sends_traces
 from proletto_otel.web.metrics_page import SharedPage
 
 if TYPE_CHECKING:
@@ -98,8 +98,6 @@ class RequestTelemetry(Component):
 
         self._access_lines = line_maker(components)
         components.ticker.every(GATHER_S, "requests.gather", self.gather)
-        # Off the request path: the first outgoing call would wait for it.
-        components.ticker.every(DAY_S, "propagators.import", propagators.import_in_background)
 
     def label_with(self, ask: Ask) -> None:
         """Add the labels that *ask* returns to the metrics of each request."""
