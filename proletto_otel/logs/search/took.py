@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from proletto_otel.core import conventions as c
 from proletto_otel.core.errors import ConfigError
 
+FITS = "milliseconds, a number of at least 0 such as 250"
 MAX_DIGITS = 15
 """Of a bound that rules lines out by the number of their digits."""
 
@@ -57,17 +58,20 @@ class Took:
         return is_number and self._holds(value)  # type: ignore[arg-type]  # it is a number
 
     def _holds(self, value: float) -> bool:
-        return self.least <= value <= self.most
+        # what another program wrote as `Infinity` is no time, and no number for the expression
+        return self.least <= value <= self.most and value != math.inf
 
 
 def took(least: float | None, most: float | None) -> Took | None:
     """The range; None: whatever it took.
 
     Raises:
-        ConfigError: the range is empty.
+        ConfigError: the range is empty, or begins nowhere.
     """
     if least is None and most is None:
         return None
+    if least == math.inf:
+        raise ConfigError.of("duration_min", shown(least), FITS)
     return Took(0.0 if least is None else least, math.inf if most is None else most)
 
 
@@ -84,7 +88,7 @@ def milliseconds(name: str, text: str) -> float | None:
     except ValueError:
         found = math.nan
     if not 0 <= found < math.inf:
-        raise ConfigError.of(name, text[:40], "milliseconds, a number of at least 0 such as 250")
+        raise ConfigError.of(name, text[:40], FITS)
     return found
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proletto_otel.core.errors import ConfigError
@@ -104,9 +104,10 @@ def test_fast_requests_are_not_parsed(
     st.lists(
         st.one_of(st.floats(allow_nan=False, min_value=0), st.integers(-9, 10**18)), min_size=1
     ),
-    st.floats(min_value=0, allow_nan=False),
+    st.floats(min_value=0, allow_nan=False, allow_infinity=False),
     st.floats(min_value=0, allow_nan=False),
 )
+@example([math.inf, 1.0], 0.0, math.inf)
 def test_prefilter_loses_no_line(values: list[float], one: float, other: float) -> None:
     """Whatever numbers there are and however they are written."""
     wanted = took(min(one, other), max(one, other))
@@ -126,6 +127,9 @@ def test_what_is_no_range_is_refused() -> None:
             milliseconds("duration_min", text)
     assert [250.5, 250.0, None] == [milliseconds("x", t) for t in ("250.5", "250ms", "")]
     assert ["250", "0.001", "1200.5"] == [shown(value) for value in (250.0, 0.001, 1200.5)]
+    for bound in (math.inf, math.nan):
+        with pytest.raises(ConfigError, match=r"duration_"):
+            Matcher(LogQuery(duration_min=bound))
     assert took(None, None) is None
     open_ended = took(1, None)
     assert open_ended is not None
