@@ -98,6 +98,37 @@ def test_no_request_imports_the_sdk_and_only_the_first_imports_anything(tmp_path
     ]
 
 
+FIRST = """
+import sys
+import time
+import flask
+from proletto_otel import setup_telemetry
+from proletto_otel.export import export_thread
+from proletto_otel.runtime import ticker
+export_thread.BEGIN_AFTER_S = ticker.BEGIN_AFTER_S = 600
+LATER = "proletto_otel.export.sending", "proletto_otel.health.engine"
+app = flask.Flask("shop")
+telemetry = setup_telemetry(app)
+@app.get("/")
+def hello():
+    time.sleep(1)
+    return " ".join(name for name in LATER if name in sys.modules)
+assert "" == app.test_client().get("/").text
+telemetry.flush(300)
+assert LATER[0] in sys.modules
+"""
+
+
+def test_threads_that_the_first_request_starts_do_not_take_its_time(tmp_path: Path) -> None:
+    """They import after it, ten minutes later here; a flush and the exit do not wait for that."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST], cwd=ROOT, env={"LOG_DIR": str(tmp_path)},
+        timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+
+    assert 0 == done.returncode
+
+
 IDLE = """
 import sys
 import time

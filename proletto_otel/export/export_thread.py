@@ -20,6 +20,8 @@ from proletto_otel.runtime.worker import Worker
 if TYPE_CHECKING:
     from proletto_otel.export.sending import Sending
 
+BEGIN_AFTER_S = 0.2
+"""The first item wakes it sooner."""
 LONGEST_SLEEP_S = 0.5
 SHORTEST_SLEEP_S = 0.01
 RESEND_GAP_S = 0.02
@@ -62,7 +64,7 @@ class ExportThread:
         self.worker = Worker(
             "export",
             self._turn,
-            prepare=lambda: sending().open(),
+            prepare=self._prepare,
             recover=self._recover,
             finish=self._finish,
             abandon=self._abandon,
@@ -115,6 +117,11 @@ class ExportThread:
     def stop(self, deadline: float) -> None:
         """Send what there is until *deadline* (monotonic), put the rest on disk, count the rest."""
         self.worker.stop(deadline)
+
+    def _prepare(self) -> None:
+        # The first request starts the thread, and would wait for the interpreter while it imports.
+        self.worker.wait(BEGIN_AFTER_S)
+        self._sending().open()
 
     def _running_changed(self, runs: bool) -> None:
         """While the thread does not run, every `put` wakes it, which starts a lost one again."""

@@ -11,6 +11,7 @@ from proletto_otel.core.internal_errors import suppressed
 from proletto_otel.core.record import record
 from proletto_otel.runtime.lifecycle import Component
 
+BEGIN_AFTER_S = 0.05
 LONGEST_SLEEP_S = 1.0
 """How soon a job that was added late, or a free lead, is noticed."""
 TOGETHER_S = 0.5
@@ -137,5 +138,7 @@ class Ticker(Component):
 
     def _run(self) -> None:
         stop = self._stop  # this thread's own event: a fork or a new start makes another one
+        # The first request starts the thread, and would share the interpreter with all first jobs.
+        stop.wait(BEGIN_AFTER_S)
         while not stop.is_set():
             stop.wait(min(LONGEST_SLEEP_S, max(0.01, self.tick())))
